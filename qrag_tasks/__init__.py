@@ -1,0 +1,57 @@
+"""LaMP-style personalized RAG tasks, retriever plugins and precision arms for lm_eval.
+
+The public names are loaded on first use: this module is imported at every interpreter start
+(see :mod:`qrag_tasks.harness.autoload`), so it imports nothing itself.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pluggy import HookimplMarker
+
+    from qrag_tasks.benchmark.data import Sample
+    from qrag_tasks.errors import QragError
+    from qrag_tasks.pipeline import PromptRecord
+    from qrag_tasks.retrieval.base import Document, Query, Ranking, Retriever
+
+    __version__: str
+    hookimpl: HookimplMarker
+
+__all__ = [
+    "Document",
+    "PromptRecord",
+    "QragError",
+    "Query",
+    "Ranking",
+    "Retriever",
+    "Sample",
+    "__version__",
+    "hookimpl",
+]
+
+_HOME = {
+    "Document": "qrag_tasks.retrieval.base",
+    "PromptRecord": "qrag_tasks.pipeline",
+    "QragError": "qrag_tasks.errors",
+    "Query": "qrag_tasks.retrieval.base",
+    "Ranking": "qrag_tasks.retrieval.base",
+    "Retriever": "qrag_tasks.retrieval.base",
+    "Sample": "qrag_tasks.benchmark.data",
+    "hookimpl": "qrag_tasks.hookspecs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("qrag-tasks")
+    if name in _HOME:
+        from importlib import import_module
+
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,42 @@
+"""The errors a user can meet. Each names the thing, the value and the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class QragError(Exception):
+    """Base of every error that qrag-tasks raises on purpose.
+
+    The command lines print its message without a traceback.
+    """
+
+
+class DataError(QragError, ValueError):
+    """A data root is missing, or a LaMP file breaks LaMP's format."""
+
+
+class SettingsError(QragError, ValueError):
+    """A run-time choice (metadata key, option, environment variable) is unknown or wrong."""
+
+
+class RetrieverError(QragError, ValueError):
+    """A retriever is unknown, cannot be built, or returned something that is no ranking."""
+
+
+class BudgetError(QragError, ValueError):
+    """A prompt cannot fit into the token budget, even without documents."""
+
+
+class ModelError(QragError, RuntimeError):
+    """A model cannot be had, or is not what its arguments claim."""
+
+
+def did_you_mean(value: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """Return ``" Did you mean 'x'?"`` for the nearest known name, or an empty string.
+
+    :param likeness: how much alike they must be, 0 to 1 (:mod:`difflib`'s ratio).
+    """
+    close = get_close_matches(value, list(known), n=1, cutoff=likeness)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,34 @@
+"""Where things lie: the cache, the default data root, the folder of task files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+
+
+def cache_dir() -> Path:
+    """Return the folder for what qrag-tasks keeps between runs (not created here).
+
+    ``$QRAG_CACHE``, else ``$XDG_CACHE_HOME/qrag-tasks``, else ``~/.cache/qrag-tasks``:
+    the convention that the Hugging Face libraries follow.
+    """
+    if own := os.environ.get("QRAG_CACHE"):
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "qrag-tasks"
+
+
+def mini_root() -> Path:
+    """Return the data root of the embedded sample."""
+    return _PACKAGE / "benchmark" / "mini"
+
+
+def task_yamls() -> Path:
+    """Return the folder of lm_eval task files, for ``lm_eval --include_path``.
+
+    Inside the package when installed from a wheel, beside it in a checkout.
+    """
+    packaged = _PACKAGE / "task_yamls"
+    return packaged if packaged.is_dir() else _PACKAGE.parent / "task_yamls"
