@@ -1,0 +1,1 @@
+"""Who supplies documents: retrievers, and how many documents fit. Knows nothing of lm_eval."""
