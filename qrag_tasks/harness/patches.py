@@ -1,0 +1,128 @@
+"""What :mod:`qrag_tasks.harness.autoload` changes in lm_eval, one function a module.
+
+Each raises where lm_eval does not look as expected; autoload then steps aside with a warning.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from qrag_tasks import catalog
+from qrag_tasks.errors import ModelError, QragError
+from qrag_tasks.locations import task_yamls
+
+
+def add_task_folder(module: ModuleType) -> None:
+    """``TaskManager``: index our task files beside lm_eval's own."""
+    manager = module.TaskManager
+    original = manager.__init__
+    _expect(original, "include_path", "include_defaults")
+
+    @functools.wraps(original)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        bound = inspect.signature(original).bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        if bound.arguments["include_defaults"]:
+            given = bound.arguments["include_path"] or []
+            paths = list(given) if isinstance(given, (list, tuple)) else [given]
+            if task_yamls().resolve() not in [Path(path).resolve() for path in paths]:
+                # First, so that a user's own folder may override a task of ours.
+                bound.arguments["include_path"] = [task_yamls(), *paths]
+        original(*bound.args, **bound.kwargs)
+
+    manager.__init__ = init
+
+
+def check_before_the_model_loads(module: ModuleType) -> None:
+    """``EvaluatorConfig.process_tasks``, the command line's last step before the model is loaded.
+
+    Where a task of ours is asked for, everything that can be wrong with the run is checked here,
+    and the embedded model put in where none was named.
+    """
+    config = module.EvaluatorConfig
+    original = config.process_tasks
+    _expect(original, "metadata")
+
+    @functools.wraps(original)
+    def process_tasks(self: Any, metadata: Any = None) -> Any:
+        tasks = self.tasks.split(",") if isinstance(self.tasks, str) else self.tasks
+        names = [name for task in tasks if isinstance(task, str) for name in task.split(",")]
+        entries = catalog.requested(names)
+        if not entries:
+            return original(self, metadata)
+        _print_our_errors_plainly()
+        from qrag_tasks.harness import preflight
+
+        preflight.prepare(self)
+        manager = original(self, metadata)
+        preflight.check(self, manager, entries)
+        return manager
+
+    config.process_tasks = process_tasks
+
+
+def repair_hflm(module: ModuleType) -> None:
+    """``HFLM``: load in 4 and 8 bits under transformers 5, and refuse to cut our prompts."""
+    model = module.HFLM
+    create = model._create_model
+    generate = model.generate_until
+    _expect(create, "pretrained", "dtype", "quantization_config")
+    _expect(generate, "requests")
+
+    @functools.wraps(create)
+    def create_model(self: Any, *args: Any, **kwargs: Any) -> None:
+        from qrag_tasks.harness import precision
+
+        arguments = precision.take_bitsandbytes_arguments(kwargs)
+        if not arguments or kwargs.get("autogptq") or kwargs.get("gptqmodel"):
+            create(self, *args, **kwargs)
+            return
+        if (existing := kwargs.get("quantization_config")) is not None:
+            raise ModelError(
+                f"{kwargs.get('pretrained')} is quantized already "
+                f"({getattr(existing, 'quant_method', existing)}): drop load_in_4bit/load_in_8bit"
+            )
+        dtype = module.get_dtype(kwargs.get("dtype", "auto"))
+        if dtype == "auto":
+            dtype = getattr(self.config, "dtype", None) or module.torch.float32
+        config = precision.bitsandbytes_config(arguments, dtype)
+        kwargs["quantization_config"] = config
+        create(self, *args, **kwargs)
+        precision.check_quantized(self.model, config)
+
+    @functools.wraps(generate)
+    def generate_until(self: Any, requests: Any, *args: Any, **kwargs: Any) -> Any:
+        from qrag_tasks.harness import preflight
+
+        preflight.check_nothing_is_cut(self, requests)
+        return generate(self, requests, *args, **kwargs)
+
+    model._create_model = create_model
+    model.generate_until = generate_until
+
+
+def _expect(function: Any, *parameters: str) -> None:
+    missing = set(parameters) - set(inspect.signature(function).parameters)
+    if missing:
+        raise TypeError(f"{function.__qualname__} has no parameter {sorted(missing)[0]!r}")
+
+
+def _print_our_errors_plainly() -> None:
+    """In the lm_eval command, print a :class:`QragError` without a traceback; exit code 1."""
+    previous = sys.excepthook
+    if getattr(previous, "prints_qrag_errors", False):
+        return
+
+    def excepthook(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
+        if isinstance(error, QragError):
+            sys.stderr.write(f"qrag-tasks: error: {error}\n")
+        else:
+            previous(kind, error, traceback)
+
+    excepthook.prints_qrag_errors = True  # type: ignore[attr-defined]
+    sys.excepthook = excepthook

@@ -1,0 +1,99 @@
+"""What is checked before the model is loaded, and once more before it answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from qrag_tasks.benchmark.data import MINI, data_root
+from qrag_tasks.catalog import CatalogEntry
+from qrag_tasks.errors import BudgetError
+from qrag_tasks.harness import embedded
+from qrag_tasks.harness.settings import Settings
+from qrag_tasks.harness.task import LampRagTask, generation_limit
+from qrag_tasks.harness.tokens import chat_template_of
+from qrag_tasks.locations import mini_root
+
+logger = logging.getLogger("lm_eval.qrag_tasks")
+
+HF_MODELS = ("hf", "hf-auto", "huggingface")
+
+
+def prepare(config: Any) -> None:
+    """Check the settings of a command-line run, and name the embedded model where none is named.
+
+    :param config: lm_eval's ``EvaluatorConfig``; its ``model_args`` and ``metadata`` may gain
+        ``pretrained``, so that lm_eval's own results say which model was used.
+    :raises QragError: when a choice is unknown, or the embedded model is not installed.
+    """
+    settings = Settings.from_metadata(config.metadata, config.model_args)
+    if data_root(settings.data) == mini_root():
+        logger.warning("data: %s, the embedded sample. Its scores mean nothing.", MINI)
+    if config.model in HF_MODELS and "pretrained" not in config.model_args:
+        folder = str(embedded.model_folder())
+        logger.warning(
+            "NO pretrained= GIVEN: using the embedded %s, a demonstration that does not do these "
+            "tasks (%s)",
+            embedded.NAME,
+            folder,
+        )
+        config.model_args["pretrained"] = folder
+        config.metadata["pretrained"] = folder
+
+
+def check(config: Any, manager: Any, entries: Sequence[CatalogEntry]) -> None:
+    """Build our tasks as the run will, and check that every question fits its budget.
+
+    Data, retriever and tokenizer stay loaded for the run itself.
+
+    :param manager: lm_eval's ``TaskManager`` of the run.
+    :raises QragError: for whatever is wrong; see :mod:`qrag_tasks.errors`.
+    """
+    from lm_eval.evaluator_utils import get_sample_size
+
+    for entry in entries:
+        task = manager.load([entry.name])["tasks"][entry.name]
+        if not isinstance(task, LampRagTask):
+            continue  # overridden by a task file of the user's
+        if config.gen_kwargs:
+            task.set_config("generation_kwargs", config.gen_kwargs, update=True)
+        text = task.model_text()
+        chat_template = None
+        if config.apply_chat_template and text is not None:
+            options = config.model_args.get("chat_template_args") or {}
+            chat_template = chat_template_of(text.tokenizer, config.apply_chat_template, options)
+        task.check_questions(
+            limit=get_sample_size(task, config.limit),
+            samples=(config.samples or {}).get(entry.name),
+            system_instruction=config.system_instruction,
+            apply_chat_template=chat_template is not None,
+            fewshot_as_multiturn=bool(config.fewshot_as_multiturn),
+            chat_template=chat_template,
+        )
+
+
+def check_nothing_is_cut(model: Any, requests: Sequence[Any]) -> None:
+    """Check that the loaded model takes every prompt of ours whole.
+
+    lm_eval cuts a long prompt from the left, where the best document stands. The prompts were
+    fitted already; this catches a model whose tokenizer or window is not the one they were
+    fitted for, such as one that was built in Python and named no path.
+
+    :param model: lm_eval's ``HFLM``.
+    :raises BudgetError: naming the first prompt that would be cut.
+    """
+    for request in requests:
+        doc = request.doc
+        if not (isinstance(doc, dict) and "prompt_hash" in doc):
+            continue
+        prompt, settings = request.args[:2]
+        limit = generation_limit(settings)
+        tokens = len(model.tok_encode(prompt))
+        if model.backend == "causal" and tokens + limit > model.max_length:
+            raise BudgetError(
+                f"{request.task_name}, sample {doc['id']}: the prompt is {tokens} tokens and the "
+                f"answer may be {limit}, but the model's window is {model.max_length}: it would "
+                f"be cut. Set context_tokens to {model.max_length} or less in --metadata"
+                + ("." if doc.get("prompt_tokens") else ", and name the model's tokenizer there.")
+            )
