@@ -155,9 +155,11 @@ def _collect(
     manager.subset_hook_caller("qrag_register_retrievers", others)(register=register)
 
 
+@lru_cache(maxsize=8)
 def build_retriever(spec: str) -> NamedRetriever:
     """Build the retriever that ``spec`` asks for: ``name`` or ``name:option=value,...``.
 
+    Asked for again in one process, the same retriever is returned: it may hold a loaded model.
     Values are read as integer, number, ``true``/``false`` or, failing these, text.
 
     :raises RetrieverError: when the name or an option is unknown, or a value is refused.

@@ -28,7 +28,10 @@ class BM25:
     """
 
     def __init__(self, k1: float = 1.5, b: float = 0.75, epsilon: float = 0.25) -> None:
-        if k1 < 0:
+        for name, value in (("k1", k1), ("b", b), ("epsilon", epsilon)):
+            if not isinstance(value, (int, float)):
+                raise ValueError(f"{name} is {value!r}, expected a number")
+        if not k1 >= 0:
             raise ValueError(f"k1 is {k1}, expected at least 0")
         if not 0 <= b <= 1:
             raise ValueError(f"b is {b}, expected 0 to 1")
@@ -73,7 +76,12 @@ class BM25:
         mean_length = int(lengths.sum()) / len(documents)
         frequency = np.array([[counts[word] for counts in frequencies] for word in words])
         saturation = self.k1 * (1 - self.b + self.b * lengths / mean_length)
-        parts = idf[:, None] * (frequency * (self.k1 + 1) / (frequency + saturation))
+        # Left at 0 where the word is absent: there an empty document would divide by 0 with b = 1.
+        share = np.zeros(frequency.shape)
+        np.divide(
+            frequency * (self.k1 + 1), frequency + saturation, out=share, where=frequency > 0
+        )
+        parts = idf[:, None] * share
         row = {word: parts[i] for i, word in enumerate(words)}
         for token in query:
             if token in row:

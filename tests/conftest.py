@@ -1,0 +1,109 @@
+"""Fixtures: LaMP files written on the spot, a real tiny model, and the lm_eval command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from lamp_files import papers, reviews, write_flat
+
+# Nothing in a test may load from a hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_OFFLINE"] = "1"
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the user's own settings."""
+    for name in ("QRAG_DATA", "QRAG_AUTOLOAD"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache folder for the session: the embedded model is unpacked once."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["QRAG_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Real reviews and papers, which the project may not carry."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the real data of ../shared/data is not here")
+    return SHARED_DATA
+
+
+@pytest.fixture
+def small_data(tmp_path: Path) -> Path:
+    """A data root with a few reviews and papers."""
+    write_flat(tmp_path / "data", "lamp3u", *reviews())
+    return write_flat(tmp_path / "data", "lamp5u", *papers())
+
+
+CHAT_TEMPLATE = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real Llama with random weights and a trained tokenizer, saved to disk; window 512."""
+    torch = pytest.importorskip("torch", reason="the hf extra is not installed")
+    import transformers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    special = ["<|end|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>"]
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    texts = [question["input"] for question in reviews(20)[0] + papers(20)[0]]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(vocab_size=512, special_tokens=special, initial_alphabet=alphabet),
+    )
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=bpe, eos_token="<|end|>", pad_token="<|pad|>", chat_template=CHAT_TEMPLATE
+    )
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=512,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
+    transformers.LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def lm_eval_command(cache: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``lm_eval`` as a user does, in a process of its own."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "lm_eval", *map(str, arguments)],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,60 @@
+"""Task names, groups and files: one table, and everything agrees with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from qrag_tasks import catalog
+from qrag_tasks.errors import SettingsError
+from qrag_tasks.harness import task_files
+from qrag_tasks.locations import task_yamls
+
+
+def test_names_follow_the_design() -> None:
+    expected = {f"lamp{n}u_rag_k{k}" for n in (3, 5) for k in (0, 1, 3, 5, 10)}
+    assert set(catalog.CATALOG) == expected
+    assert catalog.GROUPS["lamp_rag_k5"] == ("lamp3u_rag_k5", "lamp5u_rag_k5")
+
+
+def test_task_files_are_those_of_the_catalog() -> None:
+    on_disk = {
+        path.relative_to(task_yamls()).as_posix(): path.read_text(encoding="utf-8")
+        for path in task_yamls().rglob("*yaml")
+    }
+    assert on_disk == task_files.render()
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        (["lamp3u_rag_k5"], ["lamp3u_rag_k5"]),
+        (["lamp_rag_k1"], ["lamp3u_rag_k1", "lamp5u_rag_k1"]),
+        (["hellaswag", "lamp5u_rag_k0"], ["lamp5u_rag_k0"]),
+        (["lamp3u_rag_k1*"], ["lamp3u_rag_k1", "lamp3u_rag_k10"]),
+        (["some/where/lamp3u_rag_k3.yaml"], ["lamp3u_rag_k3"]),
+        (["lamp_rag"], list(catalog.CATALOG)),
+        (["hellaswag"], []),
+    ],
+)
+def test_requested(patterns: list[str], expected: list[str]) -> None:
+    assert [entry.name for entry in catalog.requested(patterns)] == expected
+
+
+def test_unknown_task_says_what_is_known() -> None:
+    with pytest.raises(SettingsError, match="Did you mean 'lamp3u_rag_k5'"):
+        catalog.entry("lamp3_rag_k5")
+    with pytest.raises(SettingsError, match="is a group; name one task"):
+        catalog.entry("lamp_rag_k5")
+
+
+def test_rewriting_removes_only_our_own_stale_files(tmp_path) -> None:
+    task_files.write(tmp_path)
+    foreign = tmp_path / "mine.yaml"
+    foreign.write_text("task: mine\n", encoding="utf-8")
+    stale = tmp_path / "lamp3u" / "lamp3u_rag_k4.yaml"
+    stale.write_text(
+        (tmp_path / "lamp3u" / "lamp3u_rag_k5.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    task_files.write(tmp_path)
+    assert foreign.exists()
+    assert not stale.exists()
