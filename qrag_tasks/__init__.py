@@ -4,9 +4,10 @@ The public names are loaded on first use: this module is imported at every inter
 (see :mod:`qrag_tasks.harness.autoload`), so it imports nothing itself.
 """
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # what type checkers take for true, without importing typing
 if TYPE_CHECKING:
+    from typing import Any
+
     from pluggy import HookimplMarker
 
     from qrag_tasks.benchmark.data import Sample
@@ -41,7 +42,7 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name == "__version__":
         from importlib.metadata import version
 

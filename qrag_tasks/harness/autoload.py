@@ -1,16 +1,20 @@
 """Makes our tasks, and 4-bit loading, work in plain ``lm_eval``.
 
-lm_eval 0.4.13 has no entry point for tasks. So the wheel carries ``autoload.pth``, which imports
-this module at interpreter start and puts a finder in front of the import system. The finder does
-nothing until one of the three modules below is imported; it then lets
-:mod:`qrag_tasks.harness.patches` adapt that module, once. ``QRAG_AUTOLOAD=0`` turns it off.
+lm_eval 0.4.13 has no entry point for tasks. So the wheel carries ``autoload.pth``, one line that
+Python runs at every start. It imports nothing; it puts a stand-in in front of the import system
+that waits for ``import lm_eval`` and then calls :func:`install`. The finder installed here waits
+for the three modules below and lets :mod:`qrag_tasks.harness.patches` adapt each, once. In a
+process that never imports lm_eval nothing happens. ``QRAG_AUTOLOAD=0`` turns it off.
 
-This runs in every Python process of the environment: it must stay quick (benchmarks/startup.py)
-and import nothing. It can be deleted on the day lm_eval has entry points (its pull requests 4013
-and 4015).
+What it costs: benchmarks/startup.py. It can be deleted on the day lm_eval has entry points (its
+pull requests 4013 and 4015).
 """
 
+from __future__ import annotations
+
 import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 PATCHES = {
     "lm_eval.config.evaluate_config": "check_before_the_model_loads",
@@ -20,10 +24,16 @@ PATCHES = {
 """Module of lm_eval -> the function of :mod:`qrag_tasks.harness.patches` that adapts it."""
 
 
+STAND_IN = "QragAutoload"
+"""Name of the class that ``autoload.pth`` puts in place."""
+
+
 class _Finder:
     """A meta-path finder that watches the modules of :data:`PATCHES` and finds nothing itself."""
 
-    def find_spec(self, fullname, path=None, target=None):  # type: ignore[no-untyped-def]
+    def find_spec(
+        self, fullname: str, path: object = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """Return the spec that the other finders have, its loader prepared to call our patch."""
         patch = PATCHES.get(fullname)
         if patch is None:
@@ -34,23 +44,27 @@ class _Finder:
                 break
         else:
             return None
-        execute = spec.loader.exec_module
+        loader = spec.loader
+        if loader is None:
+            return spec
+        execute = loader.exec_module
 
-        def exec_module(module):  # type: ignore[no-untyped-def]
+        def exec_module(module: ModuleType) -> None:
             execute(module)
             _apply(patch, module)
 
-        spec.loader.exec_module = exec_module
+        loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 
-def _apply(patch, module):  # type: ignore[no-untyped-def]
+def _apply(patch: str, module: ModuleType) -> None:
     """Adapt ``module``; where it no longer looks as expected, step aside with one warning."""
     try:
         from qrag_tasks.harness import patches
 
         getattr(patches, patch)(module)
     except Exception as error:
+        # Whatever it is, `import lm_eval` must go on working.
         sys.stderr.write(
             f"qrag-tasks: WARNING: this lm_eval is not the one we know ({module.__name__}: "
             f"{type(error).__name__}: {error}). Its part of the automatic set-up is off: "
@@ -59,12 +73,15 @@ def _apply(patch, module):  # type: ignore[no-untyped-def]
         )
 
 
-def install():  # type: ignore[no-untyped-def]
+def install() -> None:
     """Put the finder in front of the import system, once."""
-    if not installed():
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
 
 
-def installed():  # type: ignore[no-untyped-def]
-    """Tell whether the finder is in place in this process."""
-    return any(type(finder).__name__ == "_Finder" and type(finder).__module__ == __name__ for finder in sys.meta_path)
+def waiting() -> bool:
+    """Tell whether ``import lm_eval`` in this process is, or would be, adapted."""
+    return any(
+        isinstance(finder, _Finder) or getattr(finder, "__name__", "") == STAND_IN
+        for finder in sys.meta_path
+    )

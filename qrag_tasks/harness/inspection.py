@@ -113,7 +113,7 @@ def _autoload() -> Iterator[Finding]:
     if os.environ.get("QRAG_AUTOLOAD") == "0":
         yield Finding("missing", "autoload", "off: QRAG_AUTOLOAD=0", f"unset it, or {by_hand}")
         return
-    if not autoload.installed():
+    if not autoload.waiting():
         yield Finding(
             "missing",
             "autoload",

@@ -87,12 +87,11 @@ def repair_hflm(module: ModuleType) -> None:
                 f"{kwargs.get('pretrained')} is quantized already "
                 f"({getattr(existing, 'quant_method', existing)}): drop load_in_4bit/load_in_8bit"
             )
-        dtype = module.get_dtype(kwargs.get("dtype", "auto"))
-        if dtype == "auto":
-            dtype = getattr(self.config, "dtype", None) or module.torch.float32
+        dtype = precision.computing_dtype(
+            module.get_dtype(kwargs.get("dtype", "auto")), self.config, self.device
+        )
         config = precision.bitsandbytes_config(arguments, dtype)
-        kwargs["quantization_config"] = config
-        create(self, *args, **kwargs)
+        create(self, *args, **{**kwargs, "dtype": dtype, "quantization_config": config})
         precision.check_quantized(self.model, config)
 
     @functools.wraps(generate)

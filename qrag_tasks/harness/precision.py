@@ -26,6 +26,31 @@ def take_bitsandbytes_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
     return taken if any(taken.get(switch) for switch in _SWITCHES) else {}
 
 
+def computing_dtype(asked: Any, config: Any, device: Any) -> Any:
+    """Return the ``torch.dtype`` that a quantized model computes in.
+
+    What was asked for; where that is ``"auto"``, the checkpoint's own. But a float16 checkpoint on
+    a CPU computes in bfloat16, with a warning: CPUs multiply bfloat16 matrices some ten times
+    faster than float16 ones (benchmarks/cpu_dtypes.py). ``dtype=float16`` insists.
+
+    :param asked: a ``torch.dtype`` or ``"auto"``.
+    :param config: the model's configuration.
+    :param device: where the model will be.
+    """
+    import torch
+
+    if asked != "auto":
+        return asked
+    own = getattr(config, "dtype", None) or torch.float32
+    if own == torch.float16 and torch.device(device).type == "cpu":
+        logger.warning(
+            "on a CPU this float16 checkpoint computes in bfloat16, as float16 is slow there; "
+            "give the same dtype=bfloat16 to the arm you compare it with, or dtype=float16 to both"
+        )
+        return torch.bfloat16
+    return own
+
+
 def bitsandbytes_config(arguments: dict[str, Any], dtype: Any) -> Any:
     """Return the ``BitsAndBytesConfig`` of ``arguments``.
 
