@@ -1,0 +1,1 @@
+"""The embedded sample data set `mini`: invented reviews and papers in LaMP's file format."""
