@@ -55,7 +55,9 @@ def path() -> None:
 @click.argument("task", metavar="TASK")
 @click.option("--index", type=click.IntRange(min=0), default=0, help="Which sample, from 0.")
 @click.option("--data", help="Folder with LaMP's files, or `mini`. Default: as for lm_eval.")
-@click.option("--retriever", default="bm25", show_default=True, help="NAME or NAME:option=value,...")
+@click.option(
+    "--retriever", default="bm25", show_default=True, help="NAME or NAME:option=value,..."
+)
 @click.option("--tokenizer", help="Model whose tokens to count; needed for --context-tokens.")
 @click.option(
     "--context-tokens", type=click.IntRange(min=1), help="Tokens for prompt and answer together."
@@ -121,7 +123,11 @@ def doctor() -> None:
     console = _console()
     findings = examine()
     table = Table("", "what", "state", "what to do")
-    marks = {"ok": Text("ok", "green"), "note": Text("note", "yellow"), "missing": Text("MISSING", "bold red")}
+    marks = {
+        "ok": Text("ok", "green"),
+        "note": Text("note", "yellow"),
+        "missing": Text("MISSING", "bold red"),
+    }
     for finding in findings:
         table.add_row(
             marks[finding.level], Text(finding.what), Text(finding.state), Text(finding.remedy)

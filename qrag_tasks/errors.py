@@ -38,5 +38,5 @@ def did_you_mean(value: str, known: Iterable[str], likeness: float = 0.6) -> str
 
     :param likeness: how much alike they must be, 0 to 1 (:mod:`difflib`'s ratio).
     """
-    close = get_close_matches(value, list(known), n=1, cutoff=likeness)
+    close = get_close_matches(value.lower(), list(known), n=1, cutoff=likeness)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points, version
+from itertools import pairwise
 from typing import Any
 
 import pluggy
@@ -81,7 +82,7 @@ def _fault(query: Query, ranking: Ranking, k: int | None) -> str | None:
         return f"ids that are not in the profile: {', '.join(map(repr, sorted(strangers)[:3]))}"
     if not all(float("-inf") < score < float("inf") for score in scores):
         return "a score is not finite"
-    if any(later > earlier for earlier, later in zip(scores, scores[1:], strict=False)):
+    if any(later > earlier for earlier, later in pairwise(scores)):
         return "the scores rise: not best first"
     return None
 
@@ -105,9 +106,7 @@ def registrations() -> Mapping[str, Registration]:
     return found
 
 
-def _load(
-    manager: pluggy.PluginManager, point: EntryPoint, found: dict[str, Registration]
-) -> None:
+def _load(manager: pluggy.PluginManager, point: EntryPoint, found: dict[str, Registration]) -> None:
     distribution = point.dist.name if point.dist else "unknown distribution"
     release = point.dist.version if point.dist else "?"
     offered: dict[str, Registration] = {}

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from lamp_files import papers, reviews, write_flat
 
+from qrag_tasks.locations import mini_root
+
 # Nothing in a test may load from a hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
@@ -56,7 +58,7 @@ CHAT_TEMPLATE = (
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real Llama with random weights and a trained tokenizer, saved to disk; window 512."""
+    """A real Llama with random weights and a trained tokenizer, saved to disk; window 1024."""
     torch = pytest.importorskip("torch", reason="the hf extra is not installed")
     import transformers
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -65,11 +67,11 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
-    texts = [question["input"] for question in reviews(20)[0] + papers(20)[0]]
+    texts = [path.read_text(encoding="utf-8") for path in mini_root().rglob("dev_questions.json")]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     bpe.train_from_iterator(
         texts,
-        trainers.BpeTrainer(vocab_size=512, special_tokens=special, initial_alphabet=alphabet),
+        trainers.BpeTrainer(vocab_size=1024, special_tokens=special, initial_alphabet=alphabet),
     )
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_object=bpe, eos_token="<|end|>", pad_token="<|pad|>", chat_template=CHAT_TEMPLATE
@@ -81,7 +83,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=4,
-        max_position_embeddings=512,
+        max_position_embeddings=1024,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,

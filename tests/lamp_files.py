@@ -20,7 +20,11 @@ def reviews(count: int = 3, profile: int = 4) -> tuple[list[dict[str, Any]], dic
             "id": str(100 + i),
             "input": f"{REVIEW_INPUT}The kettle number {i} boils fast and pours well.",
             "profile": [
-                {"id": f"{100 + i}{j}", "text": f"Kettle {i}, cup {j}, boils.", "score": str(j % 5 + 1)}
+                {
+                    "id": f"{100 + i}{j}",
+                    "text": f"Kettle {i}, cup {j}, boils.",
+                    "score": str(j % 5 + 1),
+                }
                 for j in range(profile)
             ],
         }
@@ -37,7 +41,11 @@ def papers(count: int = 3, profile: int = 4) -> tuple[list[dict[str, Any]], dict
             "id": str(200 + i),
             "input": f"{PAPER_INPUT}We study how birds number {i} sing: loudly.",
             "profile": [
-                {"id": f"{200 + i}{j}", "title": f"On bird {j}", "abstract": f"Bird {j} of {i} sings."}
+                {
+                    "id": f"{200 + i}{j}",
+                    "title": f"On bird {j}",
+                    "abstract": f"Bird {j} of {i} sings.",
+                }
                 for j in range(profile)
             ],
         }

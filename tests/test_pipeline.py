@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -106,7 +107,7 @@ def test_the_prompt_of_k_begins_that_of_more() -> None:
     records = [
         make_prompts(task, [_sample(10)], k, build_retriever("bm25"))[0] for k in (1, 3, 5, 10)
     ]
-    for fewer, more in zip(records, records[1:], strict=False):
+    for fewer, more in pairwise(records):
         documents = fewer.prompt.removesuffix(". " + fewer.sample.input)
         assert more.prompt.startswith(documents)
 

@@ -12,7 +12,9 @@ _RATING = re.compile(
     r"(?![A-Za-z0-9_%]|[.,]\d)"
 )
 
-_LABEL = re.compile(r"[*_#\s]*(?:(?:paper|suggested|generated)\s+)?title[*_\s]*[:\uff1a][*_\s]*", re.I)
+_LABEL = re.compile(
+    r"[*_#\s]*(?:(?:paper|suggested|generated)\s+)?title[*_\s]*[:\uff1a][*_\s]*", re.I
+)
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb", "`": "`"}
 _PROMPT_ECHO = re.compile(r"\s+is (?:a|the) title for\b")
 

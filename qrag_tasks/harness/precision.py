@@ -67,7 +67,8 @@ def bitsandbytes_config(arguments: dict[str, Any], dtype: Any) -> Any:
         from transformers import BitsAndBytesConfig
     except ImportError as error:
         raise ModelError(
-            f"load_in_4bit and load_in_8bit need bitsandbytes: pip install 'qrag-tasks[hf]' ({error})"
+            f"load_in_4bit and load_in_8bit need bitsandbytes ({error}): "
+            f"pip install 'qrag-tasks[hf]'"
         ) from error
     options = dict(arguments)
     if options.get("load_in_4bit"):

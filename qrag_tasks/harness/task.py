@@ -39,7 +39,9 @@ class PromptDocs(Sequence[Doc]):
 
     features: Mapping[str, None]
 
-    def __init__(self, samples: int, make: Callable[[Sequence[int], TokenBudget | None], list[Doc]]):
+    def __init__(
+        self, samples: int, make: Callable[[Sequence[int], TokenBudget | None], list[Doc]]
+    ):
         self._samples = samples
         self._make = make
         self._docs: dict[int, Doc] = {}
@@ -197,7 +199,9 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         it would serve the prompts of another retriever or data set.
         """
         if cache_requests or rewrite_requests_cache:
-            logger.warning("%s: --cache_requests is not used, prompts are made anew", self.task_name)
+            logger.warning(
+                "%s: --cache_requests is not used, prompts are made anew", self.task_name
+            )
         budget = self._budget(options)
         docs = self.eval_docs.make(self._wanted(limit, samples)[rank::world_size], budget)
         self._report(docs, budget)
@@ -265,7 +269,9 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         if empty:
             parts.append(f"{empty} profiles are empty (asked without documents)")
         if budget is None:
-            parts.append("nothing counted or fitted: no tokenizer= or pretrained= names the model's")
+            parts.append(
+                "nothing counted or fitted: no tokenizer= or pretrained= names the model's"
+            )
         else:
             lengths = [doc["prompt_tokens"] for doc in docs]
             parts.append(

@@ -13,7 +13,9 @@ from qrag_tasks.benchmark.tasks import LAMP_TASKS, LampTask
 from qrag_tasks.catalog import CATALOG, GROUPS, TAG
 from qrag_tasks.locations import task_yamls
 
-_HEADER = "# Written by `python -m qrag_tasks.harness.task_files`; a test holds it to the catalog.\n"
+_HEADER = (
+    "# Written by `python -m qrag_tasks.harness.task_files`; a test holds it to the catalog.\n"
+)
 
 _TEMPLATE = """\
 # LaMP, {folder}: {summary}.

@@ -29,7 +29,7 @@ class ModelText:
 
     def count(self, text: str) -> int:
         """Return the tokens of ``text`` as lm_eval's HFLM encodes a generation request."""
-        options = {}
+        options: dict[str, bool] = {}
         if has_bos_prefix(text, getattr(self.tokenizer, "bos_token", None)):
             options = {"add_special_tokens": False}
         elif self.add_bos_token is not None:
@@ -54,7 +54,7 @@ def model_text(
     """
     source = arguments.get("tokenizer") or arguments.get("pretrained")
     if source is None:
-        model = getattr(chat_template, "__self__", None)
+        model: Any = getattr(chat_template, "__self__", None)
         if hasattr(model, "tokenizer") and hasattr(model, "max_length"):
             return ModelText(model.tokenizer, model.max_length)
         return None
@@ -130,7 +130,8 @@ def _load(what: str, source: str, options: tuple[tuple[str, Any], ...]) -> Any:
         from transformers import AutoConfig, AutoTokenizer
     except ImportError as error:
         raise ModelError(
-            f"the tokenizer of {source!r} needs transformers: pip install 'qrag-tasks[hf]' ({error})"
+            f"the tokenizer of {source!r} needs transformers ({error}): "
+            f"pip install 'qrag-tasks[hf]'"
         ) from None
     loader = AutoTokenizer if what == "tokenizer" else AutoConfig
     try:

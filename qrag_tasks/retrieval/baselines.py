@@ -48,7 +48,7 @@ class Random:
 class NoDocuments:
     """No document at all: the prompt of k = 0 whatever k is asked for."""
 
-    def rank(self, queries: Sequence[Query], k: int | None = None) -> list[Ranking]:  # noqa: ARG002
+    def rank(self, queries: Sequence[Query], k: int | None = None) -> list[Ranking]:
         """Return an empty ranking for every query."""
         return [Ranking() for _ in queries]
 

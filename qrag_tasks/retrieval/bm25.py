@@ -50,9 +50,7 @@ class BM25:
             query.text.split(), [document.text.split() for document in query.documents]
         )
         order = np.argsort(scores, kind="stable")[::-1][:k].tolist()
-        return Ranking(
-            tuple(query.documents[i].id for i in order), tuple(scores[order].tolist())
-        )
+        return Ranking(tuple(query.documents[i].id for i in order), tuple(scores[order].tolist()))
 
     def scores(
         self, query: Sequence[str], documents: Sequence[Sequence[str]]
@@ -78,9 +76,7 @@ class BM25:
         saturation = self.k1 * (1 - self.b + self.b * lengths / mean_length)
         # Left at 0 where the word is absent: there an empty document would divide by 0 with b = 1.
         share = np.zeros(frequency.shape)
-        np.divide(
-            frequency * (self.k1 + 1), frequency + saturation, out=share, where=frequency > 0
-        )
+        np.divide(frequency * (self.k1 + 1), frequency + saturation, out=share, where=frequency > 0)
         parts = idf[:, None] * share
         row = {word: parts[i] for i, word in enumerate(words)}
         for token in query:
@@ -88,9 +84,7 @@ class BM25:
                 total += row[token]
         return total
 
-    def _idf(
-        self, words: Sequence[str], containing: Counter[str], n: int
-    ) -> NDArray[np.float64]:
+    def _idf(self, words: Sequence[str], containing: Counter[str], n: int) -> NDArray[np.float64]:
         by_count = [0.0] + [
             math.log(n - count + 0.5) - math.log(count + 0.5) for count in range(1, n + 1)
         ]

@@ -27,7 +27,11 @@ def test_both_layouts_read_alike(tmp_path: Path) -> None:
     assert one.samples == two.samples
     assert one.fingerprint == two.fingerprint
     assert one.samples[0].target == "1"
-    assert one.samples[0].profile[1] == {"id": "1001", "text": "Kettle 0, cup 1, boils.", "score": "2"}
+    assert one.samples[0].profile[1] == {
+        "id": "1001",
+        "text": "Kettle 0, cup 1, boils.",
+        "score": "2",
+    }
 
 
 def test_golds_are_matched_by_id_not_by_order(tmp_path: Path) -> None:
@@ -132,7 +136,10 @@ def _break(what: str, questions: list[dict[str, Any]], outputs: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("no field", r"questions.json: question '100': profile item '1001': field 'text' is missing"),
+        (
+            "no field",
+            r"questions.json: question '100': profile item '1001': field 'text' is missing",
+        ),
         ("no input", r"question '100': field 'input' is missing"),
         ("input of another task", r"question '100': not an input of LaMP_3: .*'review:'"),
         ("profile is no list", r"question '100': field 'profile': expected a list, got an object"),

@@ -43,7 +43,9 @@ def test_a_whole_file_scores_as_the_official_evaluator_scores_it() -> None:
     per_sample = [metrics.rating_scores(answer, gold) for answer, gold, _ in OFFICIAL]
     golds = np.array([float(gold) for _, gold, _ in OFFICIAL])
     reads = np.array([read for *_, read in OFFICIAL])
-    assert np.mean([s["mae_lamp"] for s in per_sample]) == pytest.approx(np.abs(reads - golds).mean())
+    assert np.mean([s["mae_lamp"] for s in per_sample]) == pytest.approx(
+        np.abs(reads - golds).mean()
+    )
     assert metrics.root_mean([s["rmse_lamp"] for s in per_sample]) == pytest.approx(
         math.sqrt(((reads - golds) ** 2).mean())
     )

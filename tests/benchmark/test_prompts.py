@@ -35,7 +35,9 @@ def test_lamp5_with_two_documents() -> None:
 
 def test_with_one_document() -> None:
     item = {"id": "1", "text": "Nice cup.", "score": "4"}
-    assert LAMP_TASKS["lamp3u"].prompt(REVIEW, [item]) == f'4 is the score for "Nice cup." . {REVIEW}'
+    assert (
+        LAMP_TASKS["lamp3u"].prompt(REVIEW, [item]) == f'4 is the score for "Nice cup." . {REVIEW}'
+    )
 
 
 def test_without_documents_the_prompt_is_the_input() -> None:

@@ -42,7 +42,10 @@ def test_specs(spec: str, canonical: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("bm52", r"unknown retriever 'bm52' \(known: bm25, first, random, none\). Did you mean 'bm25'"),
+        (
+            "bm52",
+            r"unknown retriever 'bm52' \(known: bm25, first, random, none\). Did you mean 'bm25'",
+        ),
         ("", r"unknown retriever ''"),
         ("bm25:k2=1", r"retriever 'bm25' has no option 'k2' \(known: k1, b, epsilon\)"),
         ("bm25:epsilom=1", r"Did you mean 'epsilon'"),
@@ -88,8 +91,10 @@ def test_a_broken_ranking_names_plugin_and_sample(rankings: list[Ranking], messa
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
-    """Put a distribution with a ``qrag`` entry point on the path, as an installed wheel would be."""
+def install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str, str], None]]:
+    """Put a distribution with a ``qrag`` entry point on the path, as an installed wheel is."""
     monkeypatch.syspath_prepend(str(tmp_path))
     modules: list[str] = []
 
@@ -157,6 +162,7 @@ def test_a_broken_plugin_is_left_out_with_a_warning(
 def test_one_name_twice_is_an_error(install: Callable[[str, str], None]) -> None:
     install("qrag_rival", GOOD.replace('"last"', '"bm25"'))
     with pytest.raises(
-        RetrieverError, match=r"two plugins register the retriever 'bm25': qrag-tasks .* qrag_rival 0.3"
+        RetrieverError,
+        match=r"two plugins register the retriever 'bm25': qrag-tasks .* qrag_rival 0.3",
     ):
         build_retriever("first")

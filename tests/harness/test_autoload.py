@@ -1,0 +1,92 @@
+"""The import hook: there at start, off when told, and out of the way where lm_eval has changed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.metadata import files
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from qrag_tasks.harness import autoload
+from qrag_tasks.locations import task_yamls
+
+INDEX = (
+    "from lm_eval.tasks.manager import TaskManager\n"
+    "import inspect, lm_eval.tasks.manager as m\n"
+    "print(TaskManager.__init__.__module__, hasattr(TaskManager.__init__, '__wrapped__'))\n"
+    "print('TaskManager' in inspect.getsource(m))"
+)
+
+
+def python(code: str, **environment: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_the_line_is_installed_and_is_the_one_in_the_tree() -> None:
+    installed = [f for f in files("qrag-tasks") or [] if f.name == "qrag_tasks_autoload.pth"]
+    assert len(installed) == 1
+    ours = Path(autoload.__file__).with_name("autoload.pth")
+    assert installed[0].read_text() == ours.read_text(encoding="utf-8")
+    assert len(ours.read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_a_start_imports_nothing_of_ours() -> None:
+    assert python("import sys; print([m for m in sys.modules if m.startswith('qrag')])") == "[]\n"
+
+
+def test_lm_eval_is_adapted_and_still_readable() -> None:
+    assert python(INDEX) == "lm_eval.tasks.manager True\nTrue\n"
+
+
+def test_it_can_be_turned_off() -> None:
+    assert python(INDEX, QRAG_AUTOLOAD="0") == "lm_eval.tasks.manager False\nTrue\n"
+
+
+def test_all_three_patches_fit_the_installed_lm_eval() -> None:
+    code = "; ".join(f"import {module}" for module in autoload.PATCHES)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "qrag-tasks: WARNING" not in done.stderr
+
+
+@pytest.mark.parametrize("module_name", list(autoload.PATCHES))
+def test_it_steps_aside_where_lm_eval_has_changed(
+    module_name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = ModuleType(module_name)
+    autoload._apply(autoload.PATCHES[module_name], changed)
+    told = capsys.readouterr().err
+    assert module_name in told
+    assert '--include_path "$(qrag path)"' in told
+    assert "QRAG_AUTOLOAD=0" in told
+
+
+def test_a_changed_signature_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
+    changed = ModuleType("lm_eval.tasks.manager")
+
+    class TaskManager:
+        def __init__(self, folders: object = None) -> None: ...
+
+    original = TaskManager.__init__
+    changed.TaskManager = TaskManager  # type: ignore[attr-defined]
+    autoload._apply("add_task_folder", changed)
+    assert "no parameter 'include_" in capsys.readouterr().err
+    assert TaskManager.__init__ is original
+
+
+def test_the_folder_is_added_once(tmp_path: Path) -> None:
+    from lm_eval.tasks import TaskManager
+
+    given = TaskManager(include_path=str(task_yamls()), include_defaults=False)
+    assert "lamp_rag_k5" in given.all_groups
+    without = TaskManager(include_path=str(tmp_path), include_defaults=False)
+    assert "lamp_rag_k5" not in without.all_tasks
