@@ -9,9 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from lamp_files import papers, reviews, write_flat
 
 from qrag_tasks.locations import mini_root
+
+# A slow machine is no failure.
+settings.register_profile("qrag", deadline=None)
+settings.load_profile("qrag")
 
 # Nothing in a test may load from a hub.
 os.environ["HF_HUB_OFFLINE"] = "1"

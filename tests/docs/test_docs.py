@@ -1,0 +1,123 @@
+"""The documentation says what the code does: its tables, its commands, its examples."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from qrag_tasks import Document, Query, catalog, plugins
+from qrag_tasks.benchmark.tasks import LAMP_TASKS
+from qrag_tasks.cli import main
+from qrag_tasks.harness.settings import KNOWN
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str, program: str) -> list[list[str]]:
+    lines = [line for block in blocks(text, "bash") for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if line.startswith(f"{program} ")]
+
+
+def section(title: str) -> str:
+    return README.partition(f"\n## {title}")[2].partition("\n## ")[0]
+
+
+def first_cells(title: str, column: int = 0) -> list[str]:
+    rows = [line for line in section(title).splitlines() if line.startswith("|")][2:]
+    return [cell for row in rows for cell in re.findall(r"`(\w+)`", row.split("|")[column + 1])]
+
+
+def test_the_two_commands_stand_on_the_first_screen() -> None:
+    screen = "\n".join(README.splitlines()[:25])
+    assert "\npython -m pip install tox && tox run -e demo\n" in screen
+    assert "\npython -m pip install tox && tox run\n" in screen
+    assert "python -m pip install tox && tox run" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_demo_runs_the_main_job_verbatim() -> None:
+    command = "lm_eval --tasks lamp_rag_k5 --model hf --model_args load_in_4bit=True"
+    assert command in (ROOT / "tox.ini").read_text(encoding="utf-8")
+
+
+def test_the_table_of_tasks() -> None:
+    names = set()
+    for row in [line for line in section("Tasks").splitlines() if line.startswith("| `")]:
+        first, *rest = re.findall(r"`(\w+)`", row.split("|")[1])
+        names |= {first} | {first.replace("_k0", suffix) for suffix in rest}
+    assert names == {*catalog.CATALOG, *catalog.GROUPS, catalog.TAG}
+
+
+def test_the_table_of_metadata_keys() -> None:
+    for key, summary in KNOWN.items():
+        assert f"| `{key}` | {summary.split(';')[0]}" in section("Choices")
+    assert first_cells("Choices") == list(KNOWN)
+
+
+def test_the_table_of_scores() -> None:
+    told = set(first_cells("Scores", column=1))
+    assert told == {metric.name for task in LAMP_TASKS.values() for metric in task.metrics}
+    for task in LAMP_TASKS.values():
+        assert f"{task.answer_tokens} for a" in section("Scores") or (
+            f"({task.answer_tokens} tokens for a" in section("Scores")
+        )
+
+
+def test_the_table_of_environment_variables() -> None:
+    code = "\n".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "qrag_tasks").rglob("*.p*[yh]")
+    )
+    used = set(re.findall(r"environ(?:\.get\(|\[)['\"](QRAG_\w+)", code))
+    assert used == set(first_cells("Environment"))
+
+
+def test_the_retrievers_named() -> None:
+    for name in plugins.registrations():
+        assert f"`{name}` (" in README or f"`{name}`." in README
+
+
+@pytest.mark.parametrize("command", commands(README, "qrag"), ids=" ".join)
+def test_qrag_commands_run(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QRAG_DATA", "mini")
+    done = CliRunner().invoke(main, command[1:])
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize("command", commands(README, "lm_eval"), ids=" ".join)
+def test_lm_eval_commands_parse(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from lm_eval._cli.harness import HarnessCLI
+
+    monkeypatch.setattr("sys.argv", command)
+    parsed = HarnessCLI().parse_args()
+    assert catalog.requested([parsed.tasks] if isinstance(parsed.tasks, str) else parsed.tasks)
+    assert set(parsed.metadata or {}) <= set(KNOWN)
+
+
+def test_the_example_retriever_works() -> None:
+    (code,) = blocks(CONTRIBUTING, "python")
+    names: dict[str, object] = {}
+    exec(compile(code, "CONTRIBUTING.md", "exec"), names)  # noqa: S102 - our own example
+    found: dict[str, plugins.Registration] = {}
+
+    def register(name: str, factory: object) -> None:
+        found[name] = plugins.Registration(name, factory, "example", "1")  # type: ignore[arg-type]
+
+    names["qrag_register_retrievers"](register)  # type: ignore[operator]
+    built = plugins.NamedRetriever("longest", found["longest"], found["longest"].factory(minimum=2))
+    query = Query("1", "", (Document("a", "x"), Document("b", "x y"), Document("c", "x y z")))
+    assert built.rank([query], 5)[0].ids == ("c", "b")
+
+
+def test_links_lead_somewhere() -> None:
+    for text in (README, CONTRIBUTING):
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (ROOT / target).exists(), target

@@ -1,0 +1,98 @@
+"""The ``qrag`` command."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from lamp_files import REVIEW_INPUT, reviews, write_flat
+
+from qrag_tasks.catalog import CATALOG, GROUPS
+from qrag_tasks.cli import main
+from qrag_tasks.locations import task_yamls
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_tasks_lists_every_name() -> None:
+    done = run("tasks")
+    assert done.exit_code == 0
+    for name in [*CATALOG, *GROUPS, "lamp_rag"]:
+        assert f" {name} " in done.output
+
+
+def test_path_is_the_folder_for_include_path() -> None:
+    done = run("path")
+    assert done.output.strip() == str(task_yamls())
+    assert (task_yamls() / "groups" / "lamp_rag_k5.yaml").is_file()
+
+
+def test_show_prints_the_prompt_to_the_letter(tmp_path: Path) -> None:
+    nasty = "[bold]{{ x }}[/bold] <|im_end|> \u8336"
+    questions, outputs = reviews(2, profile=3)
+    questions[1]["input"] = f"{REVIEW_INPUT}{nasty}"
+    questions[1]["profile"][0]["text"] = nasty
+    done = run(
+        "show",
+        "lamp3u_rag_k5",
+        "--index",
+        1,
+        "--data",
+        write_flat(tmp_path, "lamp3u", questions, outputs),
+    )
+    assert done.exit_code == 0
+    facts, _, prompt = done.output.partition("prompt \u2500")
+    prompt = prompt.lstrip("\u2500").strip()
+    assert prompt.endswith(questions[1]["input"])
+    assert prompt.count(nasty) == 2
+    assert hashlib.sha256(prompt.encode()).hexdigest() in facts
+    assert "5 requested, 3 in the profile, 3 kept, 0 dropped (the profile holds 3 of 5)" in facts
+
+
+def test_show_counts_tokens(small_data: Path, tiny_model: Path) -> None:
+    shown = ["show", "lamp3u_rag_k3", "--data", small_data, "--tokenizer", tiny_model]
+    assert "of 1008 (" in run(*shown).output
+    tight = run(*shown, "--context-tokens", 130)
+    assert tight.exit_code == 0
+    assert "did not fit the token budget" in tight.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("lamp3_rag_k5",), "unknown task 'lamp3_rag_k5'"),
+        (("lamp_rag_k5",), "is a group; name one task: lamp3u_rag_k5 or lamp5u_rag_k5"),
+        (("lamp3u_rag_k5", "--data", "/nowhere"), "no such folder"),
+        (("lamp3u_rag_k5", "--data", "mini", "--index", "40"), "--index 40 is outside 0 to 39"),
+        (("lamp3u_rag_k5", "--data", "mini", "--retriever", "bm52"), "unknown retriever 'bm52'"),
+        (("lamp3u_rag_k5", "--data", "mini", "--context-tokens", "9"), "needs --tokenizer"),
+    ],
+)
+def test_show_refuses(arguments: tuple[str, ...], message: str) -> None:
+    done = run("show", *arguments)
+    assert done.exit_code == 1
+    assert message in done.output
+    assert "Traceback" not in done.output
+
+
+def test_doctor_is_content_where_the_main_job_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="the hf extra is not installed")
+    monkeypatch.setenv("QRAG_DATA", "mini")
+    done = run("doctor")
+    assert done.exit_code == 0, done.output
+    assert "The main job can run" in done.output
+
+
+def test_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("QRAG_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("QRAG_AUTOLOAD", "0")
+    done = run("doctor")
+    assert done.exit_code == 1
+    assert "The main job cannot run" in done.output
+    assert "data lamp3u, data lamp5u" in done.output
+    assert "QRAG_AUTOLOAD=0" in done.output
+    assert "LaMP_3/dev/dev_questions.json" in done.output
