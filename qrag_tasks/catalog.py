@@ -52,6 +52,19 @@ def entry(name: str) -> CatalogEntry:
         ) from None
 
 
+def explain_unknown(names: Iterable[str], reason: str) -> None:
+    """Where a name that is not there was probably meant to be ours, say what ours are.
+
+    :raises SettingsError: for the first such name among those that ``reason`` mentions.
+    """
+    known = [*CATALOG, *GROUPS, TAG]
+    for name in names:
+        if name in reason and name.startswith("lamp") and "_rag" in name:
+            raise SettingsError(
+                f"unknown task {name!r} (known: {', '.join(known)}).{did_you_mean(name, known)}"
+            )
+
+
 def requested(patterns: Iterable[str]) -> list[CatalogEntry]:
     """Return our tasks among what lm_eval's ``--tasks`` asks for, in the catalog's order.
 

@@ -47,6 +47,13 @@ def test_unknown_task_says_what_is_known() -> None:
         catalog.entry("lamp_rag_k5")
 
 
+def test_a_name_like_ours_that_lm_eval_does_not_find_is_explained() -> None:
+    reason = "Tasks not found: lamp_rag_k7"
+    with pytest.raises(SettingsError, match=r"unknown task 'lamp_rag_k7'.*lamp_rag_k10"):
+        catalog.explain_unknown(["lamp_rag_k7"], reason)
+    catalog.explain_unknown(["hellaswagg"], "Tasks not found: hellaswagg")
+
+
 def test_rewriting_removes_only_our_own_stale_files(tmp_path) -> None:
     task_files.write(tmp_path)
     foreign = tmp_path / "mine.yaml"

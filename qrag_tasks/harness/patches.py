@@ -54,7 +54,12 @@ def check_before_the_model_loads(module: ModuleType) -> None:
         names = [name for task in tasks if isinstance(task, str) for name in task.split(",")]
         entries = catalog.requested(names)
         if not entries:
-            return original(self, metadata)
+            try:
+                return original(self, metadata)
+            except ValueError as error:
+                _print_our_errors_plainly()
+                catalog.explain_unknown(names, str(error))
+                raise
         _print_our_errors_plainly()
         from qrag_tasks.harness import preflight
 

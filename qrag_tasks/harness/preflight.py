@@ -90,7 +90,8 @@ def check_nothing_is_cut(model: Any, requests: Sequence[Any]) -> None:
         prompt, settings = request.args[:2]
         limit = generation_limit(settings)
         tokens = len(model.tok_encode(prompt))
-        if model.backend == "causal" and tokens + limit > model.max_length:
+        # An encoder-decoder's answer takes no room beside its prompt.
+        if tokens + (limit if model.backend == "causal" else 0) > model.max_length:
             raise BudgetError(
                 f"{request.task_name}, sample {doc['id']}: the prompt is {tokens} tokens and the "
                 f"answer may be {limit}, but the model's window is {model.max_length}: it would "
