@@ -35,7 +35,7 @@ def python(code: str, **environment: str) -> str:
 def test_the_line_is_installed_and_is_the_one_in_the_tree() -> None:
     installed = [f for f in files("qrag-tasks") or [] if f.name == "qrag_tasks_autoload.pth"]
     assert len(installed) == 1
-    ours = Path(autoload.__file__).with_name("autoload.pth")
+    ours = Path(__file__).parents[2] / "qrag_tasks" / "harness" / "autoload.pth"
     assert installed[0].read_text() == ours.read_text(encoding="utf-8")
     assert len(ours.read_text(encoding="utf-8").splitlines()) == 1
 
@@ -52,9 +52,13 @@ def test_it_can_be_turned_off() -> None:
     assert python(INDEX, QRAG_AUTOLOAD="0") == "lm_eval.tasks.manager False\nTrue\n"
 
 
-def test_all_three_patches_fit_the_installed_lm_eval() -> None:
-    code = "; ".join(f"import {module}" for module in autoload.PATCHES)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("module_name", list(autoload.PATCHES))
+def test_the_patches_fit_the_installed_lm_eval(module_name: str) -> None:
+    if module_name.endswith("huggingface"):
+        pytest.importorskip("torch", reason="the hf extra is not installed")
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {module_name}"], capture_output=True, text=True, check=True
+    )
     assert "qrag-tasks: WARNING" not in done.stderr
 
 
