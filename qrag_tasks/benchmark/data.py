@@ -146,7 +146,10 @@ def _load(name: str, questions: Path, outputs: Path, *_stamps: tuple[int, int]) 
 
 
 def _read_json(path: Path, digest: Any) -> Any:
-    raw = path.read_bytes()
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     digest.update(raw)
     try:
         return json.loads(raw)

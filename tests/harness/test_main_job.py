@@ -177,6 +177,21 @@ def test_bad_input_is_refused_before_the_model_is_loaded(
         config.process_tasks(config.metadata)
 
 
+def test_a_tokenizer_without_chat_template_is_named(tiny_model: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    from qrag_tasks.errors import SettingsError
+    from qrag_tasks.harness.tokens import chat_template_of
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    assert chat_template_of(tokenizer, True, {})([{"role": "user", "content": "Hi"}]) == (
+        "<|user|>Hi<|end|><|assistant|>"
+    )
+    tokenizer.chat_template = None
+    with pytest.raises(SettingsError, match="tiny-llama has no such template"):
+        chat_template_of(tokenizer, True, {})
+
+
 def test_a_model_built_in_python_cannot_be_given_a_prompt_that_is_cut(
     tiny_model: Path, tmp_path: Path
 ) -> None:
