@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
-# A digit 1-5 that is no part of a word, a longer number, a decimal, a percentage or a negative
-# number. "4/5", "4.", "4.0" and "**4**" hold the rating 4; "4.5", "47", "4th", "-4" hold none.
+# A digit 1-5 that is no part of a word, a longer number, a decimal, a percentage, a ratio, a time
+# or a negative number. "4/5", "4.", "4.0" and "**4**" hold the rating 4; "4.5", "47", "4th",
+# "-4", "4:1" hold none.
 _RATING = re.compile(
-    r"(?<![A-Za-z0-9_\-\u2212])(?<!\d,)(?<![^.]\.)(?<!\A\.)"
+    r"(?<![A-Za-z0-9_\-\u2212])(?<!\d[,:])(?<![^.]\.)(?<!\A\.)"
     r"([1-5])(?:\.0+)?"
-    r"(?![A-Za-z0-9_%]|[.,]\d)"
+    r"(?![A-Za-z0-9_%]|[.,:]\d)"
 )
 
 _LABEL = re.compile(
