@@ -109,7 +109,7 @@ LAMP_TASKS: Mapping[str, LampTask] = {
             document_text=lambda item: f"{item['title']} {item['abstract']}",
             prompt=prompts.paper_title_prompt,
             targets=None,
-            answer_tokens=48,
+            answer_tokens=32,
             score=metrics.title_scores,
             metrics=(
                 Metric("rouge1", True, "ROUGE-1 F1 of the cleaned first line"),
