@@ -32,7 +32,7 @@ PROMPTS = {
 ITEM_FIELDS = {"LaMP_3": {"id", "text", "score"}, "LaMP_5": {"id", "title", "abstract"}}
 TEXT_FIELD = {"LaMP_3": "text", "LaMP_5": "abstract"}
 # Short on purpose: the demo runs on a CPU.
-WORDS = {"LaMP_3": range(35, 66), "LaMP_5": range(50, 81)}
+WORDS = {"LaMP_3": range(35, 66), "LaMP_5": range(40, 61)}
 
 Floats = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from qrag_tasks.benchmark.mini import paper_wording as wording
 from qrag_tasks.benchmark.mini.paper_wording import FIELDS, TITLE_FRAMES, Field
 from qrag_tasks.benchmark.mini.random_text import deal, draw_until, expand, upper_first
 
-WORDS = range(50, 81)
+WORDS = range(40, 61)
 
 # How often a writer keeps to the own title frame.
 STYLE_CONSISTENCY = 0.9
