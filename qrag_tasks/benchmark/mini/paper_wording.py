@@ -78,7 +78,7 @@ TRIAL_AIMS = (
 QUALITY_AIMS = (
     "We study the {q} of {m} for {o} in {s}.",
     "This paper measures the {q} of {m} when the goal is {o}.",
-    "The {q} of {m} has hardly been described, and we do so here for {s}.",
+    "Few have described the {q} of {m}, and we do so here for {s}.",
     "Our interest lies in the {q} of {m} as a means to better {o}.",
 )
 METHOD_NAME_AIMS = (
