@@ -157,7 +157,11 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         world_size: int = 1,
         samples: Sequence[int] | None = None,
     ) -> Iterator[tuple[int, Doc]]:
-        """Yield what lm_eval's own iterator yields, touching only the docs of this rank."""
+        """Yield (position, doc) as lm_eval's own iterator does, making only this rank's docs.
+
+        ``samples`` are taken in the order given: lm_eval looks a position up in that very list
+        when it logs the doc's id.
+        """
         wanted = self._wanted(limit, samples)
         for position in range(rank, len(wanted), world_size):
             yield position, self.eval_docs[wanted[position]]
@@ -170,7 +174,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
                 raise SettingsError(
                     f"{self.config.task}: --samples {outside[0]} is outside 0 to {size - 1}"
                 )
-            return sorted(set(samples))
+            return samples
         return range(min(int(limit), size) if limit else size)
 
     # ------------------------------------------------------------------ prompts

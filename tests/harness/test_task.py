@@ -76,7 +76,8 @@ def test_limit_and_samples(small_data: Path) -> None:
     chosen = evaluate(
         {"data": str(small_data)}, samples={"lamp3u_rag_k3": [2, 0], "lamp5u_rag_k3": [1]}
     )["samples"]
-    assert [s["doc"]["id"] for s in chosen["lamp3u_rag_k3"]] == ["100", "102"]
+    assert [s["doc"]["id"] for s in chosen["lamp3u_rag_k3"]] == ["102", "100"]
+    assert [s["doc_id"] for s in chosen["lamp3u_rag_k3"]] == [2, 0]
     assert [s["doc"]["id"] for s in chosen["lamp5u_rag_k3"]] == ["201"]
     with pytest.raises(SettingsError, match="--samples 7 is outside 0 to 2"):
         evaluate({"data": str(small_data)}, samples={"lamp3u_rag_k3": [7]}, tasks=TASKS[:1])
