@@ -38,15 +38,16 @@ class _Finder:
         patch = PATCHES.get(fullname)
         if patch is None:
             return None
+        spec: ModuleSpec | None = None
         for finder in sys.meta_path:
-            spec = None if finder is self else finder.find_spec(fullname, path, target)  # type: ignore[arg-type]
+            # Like Python itself, pass over an old finder that has no such method.
+            find = None if finder is self else getattr(finder, "find_spec", None)
+            spec = find(fullname, path, target) if find else None
             if spec is not None:
                 break
-        else:
-            return None
-        loader = spec.loader
-        if loader is None:
+        if spec is None or spec.loader is None:
             return spec
+        loader = spec.loader
         execute = loader.exec_module
 
         def exec_module(module: ModuleType) -> None:

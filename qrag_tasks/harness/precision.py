@@ -63,6 +63,7 @@ def bitsandbytes_config(arguments: dict[str, Any], dtype: Any) -> Any:
     :raises ModelError: when bitsandbytes is missing or refuses an argument.
     """
     try:
+        # transformers would only notice while it loads the weights.
         import bitsandbytes  # noqa: F401
         from transformers import BitsAndBytesConfig
     except ImportError as error:

@@ -48,6 +48,13 @@ def test_lm_eval_is_adapted_and_still_readable() -> None:
     assert python(INDEX) == "lm_eval.tasks.manager True\nTrue\n"
 
 
+def test_an_old_finder_beside_ours_does_no_harm() -> None:
+    # Before Python 3.12 such a finder is still asked, by the method of its day.
+    methods = "{'find_module': lambda *_: None}"
+    old = f"import sys; sys.meta_path.insert(0, type('Old', (), {methods})())\n"
+    assert python(old + INDEX) == "lm_eval.tasks.manager True\nTrue\n"
+
+
 def test_it_can_be_turned_off() -> None:
     assert python(INDEX, QRAG_AUTOLOAD="0") == "lm_eval.tasks.manager False\nTrue\n"
 
