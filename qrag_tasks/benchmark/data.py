@@ -7,7 +7,6 @@ A data root is a folder in LaMP's own layout (``LaMP_3/dev/dev_questions.json`` 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.benchmark.json_files import json_items, kind, read_json
 from qrag_tasks.benchmark.tasks import Item, LampTask, lamp_task
 from qrag_tasks.errors import DataError
 from qrag_tasks.locations import cache_dir, mini_root
@@ -123,20 +123,19 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _load(name: str, questions: Path, outputs: Path, *_stamps: tuple[int, int]) -> DataSet:
     task = lamp_task(name)
     digest = hashlib.sha256()
-    records = _read_json(questions, digest)
-    golds = _golds(task, outputs, _read_json(outputs, digest))
-    if not isinstance(records, list) or not records:
-        raise DataError(f"{questions}: expected a JSON list of questions, got {_kind(records)}")
-
+    golds = _golds(task, outputs, read_json(outputs, digest))
     notes: list[str] = []
     samples: list[Sample] = []
     seen: set[str] = set()
-    for position, record in enumerate(records):
+    # One question at a time: whole, the official files take ten times the memory of their texts.
+    for position, record in enumerate(json_items(questions, digest)):
         sample = _sample(task, questions, position, record, golds, notes)
         if sample.id in seen:
             raise DataError(f"{questions}: two questions have the id {sample.id!r}")
         seen.add(sample.id)
         samples.append(sample)
+    if not samples:
+        raise DataError(f"{questions}: expected a JSON list of questions, got an empty list")
     if strangers := [i for i in golds if i not in seen]:
         raise DataError(
             f"{outputs}: {len(strangers)} golds have no question in {questions.name} "
@@ -145,35 +144,17 @@ def _load(name: str, questions: Path, outputs: Path, *_stamps: tuple[int, int]) 
     return DataSet(task, questions, outputs, tuple(samples), digest.hexdigest(), tuple(notes))
 
 
-def _read_json(path: Path, digest: Any) -> Any:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    digest.update(raw)
-    try:
-        return json.loads(raw)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text at byte {error.start}: not a LaMP file") from None
-    except json.JSONDecodeError as error:
-        start = raw[:40].decode("utf-8", "replace")
-        raise DataError(
-            f"{path}: not valid JSON at line {error.lineno}, column {error.colno} ({error.msg}); "
-            f"{len(raw):,} bytes, starting with {start!r}. Cut while downloading? Get it again."
-        ) from None
-
-
 def _golds(task: LampTask, path: Path, body: Any) -> dict[str, str]:
     entries = body.get("golds") if isinstance(body, dict) else None
     if not isinstance(entries, list):
-        raise DataError(f'{path}: expected {{"task": ..., "golds": [...]}}, got {_kind(body)}')
+        raise DataError(f'{path}: expected {{"task": ..., "golds": [...]}}, got {kind(body)}')
     if body.get("task", task.folder) != task.folder:
         raise DataError(f"{path}: golds of {body['task']!r}, expected those of {task.folder!r}")
     golds: dict[str, str] = {}
     for position, entry in enumerate(entries):
         where = f"{path}: gold {position}"
         if not isinstance(entry, dict):
-            raise DataError(f"{where}: expected an object, got {_kind(entry)}")
+            raise DataError(f"{where}: expected an object, got {kind(entry)}")
         gold_id = _text(entry, "id", where)
         target = _text(entry, "output", f"{path}: gold of id {gold_id!r}")
         if gold_id in golds:
@@ -196,7 +177,7 @@ def _sample(
     notes: list[str],
 ) -> Sample:
     if not isinstance(record, dict):
-        raise DataError(f"{path}: question {position}: expected an object, got {_kind(record)}")
+        raise DataError(f"{path}: question {position}: expected an object, got {kind(record)}")
     sample_id = _text(record, "id", f"{path}: question {position}")
     where = f"{path}: question {sample_id!r}"
     text = _text(record, "input", where)
@@ -210,7 +191,7 @@ def _sample(
         )
     items = record.get("profile")
     if not isinstance(items, list):
-        raise DataError(f"{where}: field 'profile': expected a list, got {_kind(items)}")
+        raise DataError(f"{where}: field 'profile': expected a list, got {kind(items)}")
 
     profile: list[Item] = []
     ids: set[str] = set()
@@ -227,6 +208,8 @@ def _sample(
             unique = f"{item_id}#{copy}"
         if unique != item_id:
             notes.append(f"{item_where} stands twice; the later one is called {unique!r} here")
+        if "date" in entry:
+            item["date"] = _text(entry, "date", item_where)
         ids.add(unique)
         profile.append({"id": unique, **item})
     return Sample(sample_id, text, tuple(profile), golds[sample_id])
@@ -243,12 +226,4 @@ def _text(record: Mapping[str, Any], field: str, where: str) -> str:
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
-    raise DataError(f"{where}: field {field!r}: expected text or a number, got {_kind(value)}")
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    names = {dict: "an object", list: "a list", str: "text", bool: "true/false"}
-    kind = names.get(type(value), type(value).__name__)
-    return f"an empty {kind.split()[-1]}" if value in ({}, [], "") else kind
+    raise DataError(f"{where}: field {field!r}: expected text or a number, got {kind(value)}")

@@ -13,7 +13,8 @@ from qrag_tasks.benchmark import metrics, prompts
 from qrag_tasks.errors import SettingsError, did_you_mean
 
 Item = Mapping[str, str]
-"""One profile item as the data gives it: field name -> text, ``id`` among the fields."""
+"""One profile item: field name -> text; ``id``, the task's ``item_fields``, ``date`` where the data
+give one."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class LampTask:
         (``u`` user-based split, ``t`` time-based split).
     :ivar folder: LaMP's name for it, also the value of ``task`` in its outputs file.
     :ivar item_fields: the fields every profile item must have, beside ``id``.
+    :ivar item_target: the one of them that is the user's own answer to the item, or ``None``
+        where none is.
     :ivar query: input -> text to search the profile with; raises ``ValueError`` where the input
         is not in the task's format.
     :ivar document_text: profile item -> text that a retriever indexes.
@@ -50,6 +53,7 @@ class LampTask:
     folder: str
     summary: str
     item_fields: tuple[str, ...]
+    item_target: str | None
     query: Callable[[str], str]
     document_text: Callable[[Item], str]
     prompt: Callable[[str, Sequence[Item]], str]
@@ -79,6 +83,7 @@ LAMP_TASKS: Mapping[str, LampTask] = {
             folder="LaMP_3",
             summary="rate a review as its user would, 1 to 5",
             item_fields=("text", "score"),
+            item_target="score",
             query=_text_after("review:"),
             document_text=lambda item: item["text"],
             prompt=prompts.rating_prompt,
@@ -105,6 +110,7 @@ LAMP_TASKS: Mapping[str, LampTask] = {
             folder="LaMP_5",
             summary="write a paper's title as its author would",
             item_fields=("title", "abstract"),
+            item_target="title",
             query=_text_after(":"),
             document_text=lambda item: f"{item['title']} {item['abstract']}",
             prompt=prompts.paper_title_prompt,

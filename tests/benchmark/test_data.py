@@ -45,11 +45,19 @@ def test_numbers_are_read_as_text_and_other_fields_are_passed_over(tmp_path: Pat
     questions, outputs = reviews(1)
     questions[0]["id"] = 100
     questions[0]["user_id"] = "7"
-    questions[0]["profile"][0] |= {"score": 4, "date": "2020-01-01"}
+    questions[0]["profile"][0] |= {"score": 4, "seen": True}
     loaded = data.load(TASK, str(write_flat(tmp_path, "lamp3u", questions, outputs)))
     assert loaded.samples[0].id == "100"
     assert loaded.samples[0].profile[0]["score"] == "4"
-    assert "date" not in loaded.samples[0].profile[0]
+    assert "user_id" not in loaded.samples[0].profile[0]
+
+
+def test_dates_are_kept_where_the_data_have_them(tmp_path: Path) -> None:
+    questions, outputs = reviews(1)
+    questions[0]["profile"][0]["date"] = "2020-01-01"
+    loaded = data.load(TASK, str(write_flat(tmp_path, "lamp3u", questions, outputs)))
+    assert loaded.samples[0].profile[0]["date"] == "2020-01-01"
+    assert "date" not in loaded.samples[0].profile[1]
 
 
 def test_an_empty_profile_is_no_error(tmp_path: Path) -> None:

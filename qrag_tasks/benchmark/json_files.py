@@ -1,0 +1,154 @@
+"""Reading JSON files that may be large, cut, or no JSON at all."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from qrag_tasks.errors import DataError
+
+_BLOCK = 1 << 22
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+def read_json(path: Path, digest: Any) -> Any:
+    """Return the value that the file holds.
+
+    :param digest: a :mod:`hashlib` object, fed with the file's bytes.
+    :raises DataError: when the file cannot be read or is no JSON.
+    """
+    text = "".join(_text(path, digest))
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _invalid(path, error.msg, error.lineno, error.colno) from None
+
+
+def json_items(path: Path, digest: Any) -> Iterator[Any]:
+    """Yield the items of the one list that the file holds, reading a few megabytes at a time.
+
+    :param digest: a :mod:`hashlib` object, fed with the file's bytes; complete at the end only.
+    :raises DataError: when the file cannot be read, is no JSON, or holds no list.
+    """
+    window = _Window(path, digest)
+    opening = window.next_character()
+    if opening != "[":
+        value = window.next_value()
+        raise DataError(f"{path}: expected a JSON list of questions, got {kind(value)}")
+    window.position += 1
+    closed = window.next_character() == "]"
+    while not closed:
+        yield window.next_value()
+        delimiter = window.next_character()
+        if delimiter not in (",", "]"):
+            raise window.invalid("Expecting ',' delimiter", window.position)
+        closed = delimiter == "]"
+        window.position += not closed
+        if not closed:
+            window.next_character()
+    window.position += 1
+    if window.next_character():
+        raise window.invalid("Extra data", window.position)
+
+
+class _Window:
+    """The part of a file that is being parsed.
+
+    :ivar position: where parsing goes on, in the text that is held.
+    """
+
+    def __init__(self, path: Path, digest: Any) -> None:
+        self._path = path
+        self._blocks = _text(path, digest)
+        self._held = ""
+        self.position = 0
+        # Of what is held no longer: for naming the place of an error.
+        self._lines = 0
+        self._columns = 0
+
+    def next_character(self) -> str:
+        """Go on to the next character that is no white space, and return it; empty at the end."""
+        while True:
+            self.position = _SPACE.match(self._held, self.position).end()  # type: ignore[union-attr]
+            if self.position < len(self._held):
+                return self._held[self.position]
+            if not self._read_more():
+                return ""
+
+    def next_value(self) -> Any:
+        """Parse the value that starts at the position, and go past it."""
+        while True:
+            try:
+                value, end = json.JSONDecoder().raw_decode(self._held, self.position)
+            except json.JSONDecodeError as error:
+                # Wrong, or only cut by the end of what is held? A string is told by its start.
+                at_end = error.pos >= len(self._held) - len("-Infinity")
+                if not (at_end or error.msg.startswith("Unterminated")) or not self._read_more():
+                    raise self.invalid(error.msg, error.pos) from None
+            else:
+                # A number at the very end may go on in the next block.
+                if end < len(self._held) or not self._read_more():
+                    self.position = end
+                    return value
+
+    def invalid(self, message: str, position: int) -> DataError:
+        """Return the error for what stands at ``position`` of the text that is held."""
+        before = self._held[:position]
+        line = self._lines + before.count("\n") + 1
+        newline = before.rfind("\n")
+        column = position - newline if newline >= 0 else self._columns + position + 1
+        return _invalid(self._path, message, line, column)
+
+    def _read_more(self) -> bool:
+        block = next(self._blocks, "")
+        if not block:
+            return False
+        done = self._held[: self.position]
+        self._lines += done.count("\n")
+        newline = done.rfind("\n")
+        self._columns = len(done) - newline - 1 if newline >= 0 else self._columns + len(done)
+        self._held = self._held[self.position :] + block
+        self.position = 0
+        return True
+
+
+def _text(path: Path, digest: Any) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    before = 0
+    try:
+        with path.open("rb") as file:
+            while raw := file.read(_BLOCK):
+                digest.update(raw)
+                pending = len(decoder.getstate()[0])
+                yield decoder.decode(raw)
+                before += len(raw)
+            pending = len(decoder.getstate()[0])
+            decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        at = before - pending + error.start
+        raise DataError(f"{path}: not UTF-8 text at byte {at}: not a LaMP file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _invalid(path: Path, message: str, line: int, column: int) -> DataError:
+    with path.open("rb") as file:
+        start = file.read(40).decode("utf-8", "replace")
+    return DataError(
+        f"{path}: not valid JSON at line {line}, column {column} ({message}); "
+        f"{path.stat().st_size:,} bytes, starting with {start!r}. Cut while downloading? "
+        f"Get it again."
+    )
+
+
+def kind(value: Any) -> str:
+    """Return what a JSON value is, in words."""
+    if value is None:
+        return "nothing"
+    names = {dict: "an object", list: "a list", str: "text", bool: "true/false"}
+    name = names.get(type(value), type(value).__name__)
+    return f"an empty {name.split()[-1]}" if value in ({}, [], "") else name
