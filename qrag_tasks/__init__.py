@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from qrag_tasks.benchmark.data import Sample
     from qrag_tasks.errors import QragError
     from qrag_tasks.pipeline import PromptRecord
-    from qrag_tasks.retrieval.base import Document, Query, Ranking, Retriever
+    from qrag_tasks.retrieval.base import Document, Query, Ranking, Retriever, ScoringRetriever
 
     __version__: str
     hookimpl: HookimplMarker
@@ -26,6 +26,7 @@ __all__ = [
     "Ranking",
     "Retriever",
     "Sample",
+    "ScoringRetriever",
     "__version__",
     "hookimpl",
 ]
@@ -37,6 +38,7 @@ _HOME = {
     "Query": "qrag_tasks.retrieval.base",
     "Ranking": "qrag_tasks.retrieval.base",
     "Retriever": "qrag_tasks.retrieval.base",
+    "ScoringRetriever": "qrag_tasks.retrieval.base",
     "Sample": "qrag_tasks.benchmark.data",
     "hookimpl": "qrag_tasks.hookspecs",
 }

@@ -1,8 +1,9 @@
-"""The ``qrag`` command: look at the tasks, a prompt, and whether the main job can run."""
+"""The ``qrag`` command: look at the tasks, the plugins, a prompt; rank; check the set-up."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -116,6 +117,119 @@ def show(
 
 
 @main.command()
+@click.argument("task", metavar="TASK")
+@click.option("--data", help="Folder with LaMP's files, or `mini`. Default: as for lm_eval.")
+@click.option(
+    "--retriever", default="bm25", show_default=True, help="NAME or NAME:option=value,..."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that rank; each loads the retriever.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the rankings to this TREC run file.",
+)
+def rank(task: str, data: str | None, retriever: str, workers: int, out: Path | None) -> None:
+    """Rank every profile of TASK once and keep the rankings; lm_eval then reads them for any k.
+
+    TASK is a LaMP task such as lamp3u, or any task of `qrag tasks`. Stopped at any moment, the
+    same command goes on where it was; several may run at once and share the work.
+    """
+    from rich.progress import Progress
+
+    from qrag_tasks.benchmark import data as lamp_data
+    from qrag_tasks.benchmark.tasks import LAMP_TASKS, lamp_task
+    from qrag_tasks.plugins import build_retriever
+    from qrag_tasks.rankings import Rankings
+    from qrag_tasks.retrieval.trec import write_run
+
+    named = lamp_task(task) if task in LAMP_TASKS else catalog.entry(task).task
+    rankings = Rankings(lamp_data.load(named, data), build_retriever(retriever))
+    console = _console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        line = bar.add_task(f"{named.name}, {rankings.retriever.spec}", total=None)
+        for progress in rankings.fill(workers):
+            bar.update(line, total=progress.total, completed=progress.found + progress.ranked)
+    _console().print(
+        Text(
+            f"{named.name}, {rankings.retriever.spec}: {progress.total} profiles, "
+            f"{progress.ranked} ranked now, {progress.found} ranked before; kept in "
+            f"{rankings.store.folder}"
+        ),
+        soft_wrap=True,
+    )
+    if out is not None:
+        lines = write_run(out, rankings.run_lines())
+        click.echo(f"{out}: {lines} lines. Read it by --retriever run:{out}")
+
+
+@main.group(invoke_without_command=True)
+@click.pass_context
+def plugins(context: click.Context) -> None:
+    """List the plugins that are installed, and what each supplies."""
+    from qrag_tasks import plugins as installed
+
+    if context.invoked_subcommand:
+        return
+    table = Table("plugin", "distribution", "version", "hooks", "supplies", "state")
+    for plugin in installed.plugins():
+        supplied = [*plugin.retrievers, *(f"{name} (prompt)" for name in plugin.prompt_styles)]
+        table.add_row(
+            Text(plugin.name),
+            Text(plugin.origin.distribution),
+            Text(plugin.origin.version),
+            ", ".join(plugin.hooks),
+            Text(", ".join(supplied)),
+            Text(f"{plugin.state}: {plugin.cause}" if plugin.cause else plugin.state),
+        )
+    console = _console()
+    console.print(table)
+    conflicts = installed.conflicts()
+    for conflict in conflicts:
+        console.print(Text(conflict, "bold red"))
+    if conflicts:
+        sys.exit(1)
+
+
+@plugins.command()
+@click.argument("retriever", metavar="NAME")
+@click.option(
+    "--expect-failure",
+    "expected",
+    multiple=True,
+    metavar="CHECK",
+    help="A check that cannot hold for this retriever; may be given several times.",
+)
+def check(retriever: str, expected: tuple[str, ...]) -> None:
+    """Hold a retriever to its contract: NAME or NAME:option=value,...; exit code 1 if it fails."""
+    from qrag_tasks.testing import run_checks
+
+    console = _console()
+    marks = {
+        "passed": Text("passed", "green"),
+        "expected": Text("expected", "yellow"),
+        "skipped": Text("skipped", "yellow"),
+        "failed": Text("FAILED", "bold red"),
+    }
+    states = []
+    for outcome in run_checks(retriever, dict.fromkeys(expected, "named in --expect-failure")):
+        states.append(outcome.state)
+        line = Text.assemble(marks[outcome.state], " ", outcome.check.name)
+        if outcome.state != "passed":
+            line.append(f": {outcome.message}")
+        console.print(line, soft_wrap=True)
+    failed = states.count("failed")
+    console.print(f"{retriever}: {len(states)} checks, {failed} failed")
+    if failed:
+        sys.exit(1)
+
+
+@main.command()
 def doctor() -> None:
     """Tell whether the main job can run here; exit code 1 where it cannot."""
     from qrag_tasks.harness.inspection import examine
@@ -140,9 +254,9 @@ def doctor() -> None:
     console.print("The main job can run: lm_eval --tasks lamp_rag_k5 --model hf ...")
 
 
-def _console() -> Console:
+def _console(stderr: bool = False) -> Console:
     # In a pipe, as wide as the widest line: a cut cell cannot be searched for.
-    console = Console(highlight=False)
+    console = Console(highlight=False, stderr=stderr)
     if not console.is_terminal:
-        console = Console(highlight=False, width=200)
+        console = Console(highlight=False, stderr=stderr, width=200)
     return console

@@ -25,6 +25,14 @@ class RetrieverError(QragError, ValueError):
     """A retriever is unknown, cannot be built, or returned something that is no ranking."""
 
 
+class PluginError(QragError, RuntimeError):
+    """An installed plugin is broken, or two supply the same name."""
+
+
+class StoreError(QragError, OSError):
+    """Rankings cannot be kept on disk, or what is there cannot be read."""
+
+
 class BudgetError(QragError, ValueError):
     """A prompt cannot fit into the token budget, even without documents."""
 

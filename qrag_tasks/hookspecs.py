@@ -1,4 +1,15 @@
-"""The hooks that plugins implement, and their contracts."""
+"""The hooks that plugins implement, and their contracts.
+
+A plugin is a module (or any object) named by an entry point in the group ``qrag``, with functions
+marked :data:`hookimpl`. Both hooks are called once a process, when retrievers or prompt styles are
+first listed or asked for, never at import; every plugin is called, whichever is then used. So they
+must be quick, import nothing heavy, read no file and open no connection: register factories, and
+let these do the work.
+
+A hook that raises takes only its own plugin down: it is left out with one warning, and asking for
+what it supplies is an error with the cause. A function marked as a hook whose name is none of
+those below is an error of its plugin.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 import pluggy
 
 if TYPE_CHECKING:
+    from qrag_tasks.prompt_styles import PromptStyle
     from qrag_tasks.retrieval.base import Retriever
 
 PROJECT = "qrag"
@@ -23,10 +35,29 @@ class RegisterRetriever(Protocol):
     def __call__(self, name: str, factory: Callable[..., Retriever]) -> None:
         """Make a retriever known.
 
+        :param name: what users write: lower-case letters, digits, ``-``; unique among all
+            plugins that are installed.
+        :param factory: builds the retriever, a class as a rule. Its keyword parameters are the
+            options that users may give (``name:option=value,...``); annotations or defaults say
+            whether a value is read as ``int``, ``float``, ``bool`` or ``str``. One
+            positional-only parameter takes the whole text after the colon (``name:TEXT``). It is
+            called only when the retriever is asked for, and raises ``ValueError`` for an option
+            it refuses. Models are best loaded at the first ``rank``: a run whose rankings are
+            kept already builds the retriever and never ranks.
+        :raises RetrieverError: when the name is not of that form, or is registered twice.
+        """
+        ...
+
+
+class RegisterPromptStyle(Protocol):
+    """The callback that :func:`qrag_register_prompt_styles` is given."""
+
+    def __call__(self, name: str, style: PromptStyle) -> None:
+        """Make a prompt style known.
+
         :param name: what users write: lower-case letters, digits, ``-``; unique.
-        :param factory: builds the retriever; its keyword parameters are the options that users
-            may give (``name:option=value,...``), with their defaults. It is called only when the
-            retriever is asked for: heavy imports and model loading belong there.
+        :param style: writes a prompt; see :class:`~qrag_tasks.prompt_styles.PromptStyle`.
+        :raises SettingsError: when the name is not of that form, or is registered twice.
         """
         ...
 
@@ -35,7 +66,14 @@ class RegisterRetriever(Protocol):
 def qrag_register_retrievers(register: RegisterRetriever) -> None:
     """Call ``register(name, factory)`` for every retriever this plugin supplies.
 
-    Called once a process, when retrievers are first listed or asked for. It must be quick and
-    import nothing heavy. Where it raises, the plugin is left out with a warning; asking for one
-    of its retrievers is then an error.
+    The contract of what the factory builds is :class:`~qrag_tasks.retrieval.base.Retriever`;
+    ``qrag plugins check NAME`` and :mod:`qrag_tasks.testing` hold a retriever to it.
+    """
+
+
+@hookspec
+def qrag_register_prompt_styles(register: RegisterPromptStyle) -> None:
+    """Call ``register(name, style)`` for every prompt style this plugin supplies.
+
+    A style is chosen by ``--metadata '{"prompt": NAME}'``.
     """

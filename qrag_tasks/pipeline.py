@@ -1,4 +1,4 @@
-"""Sample in, prompt out: the one place where benchmark and retrieval meet."""
+"""Sample and ranking in, prompt out."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from functools import cache
 from qrag_tasks.benchmark.data import Sample
 from qrag_tasks.benchmark.tasks import LampTask
 from qrag_tasks.errors import BudgetError
-from qrag_tasks.plugins import NamedRetriever
-from qrag_tasks.retrieval.base import Document, Query, Ranking
+from qrag_tasks.prompt_styles import PromptStyle, lamp
+from qrag_tasks.retrieval.base import Ranking
 from qrag_tasks.retrieval.context import fit_documents
 
 
@@ -67,29 +67,21 @@ def make_prompts(
     task: LampTask,
     samples: Sequence[Sample],
     k: int,
-    retriever: NamedRetriever,
+    rankings: Sequence[Ranking],
     budget: TokenBudget | None = None,
+    style: PromptStyle = lamp,
 ) -> list[PromptRecord]:
-    """Rank, fit and write the prompts of ``samples``, in their order.
+    """Fit and write the prompts of ``samples``, in their order.
 
     :param k: how many documents to put into each prompt.
+    :param rankings: of each sample, at most the best k documents.
     :param budget: without one, all k documents are kept and nothing is counted.
     :raises BudgetError: when a question does not fit even without documents.
-    :raises RetrieverError: when the retriever breaks its contract.
     """
-    if k == 0:
-        rankings = [Ranking() for _ in samples]
-    else:
-        rankings = retriever.rank([_query(task, sample) for sample in samples], k)
     return [
-        _record(task, sample, k, ranking, budget, retriever.spec)
+        _record(task, sample, k, ranking, budget, style)
         for sample, ranking in zip(samples, rankings, strict=True)
     ]
-
-
-def _query(task: LampTask, sample: Sample) -> Query:
-    documents = tuple(Document(item["id"], task.document_text(item)) for item in sample.profile)
-    return Query(sample.id, task.query(sample.input), documents)
 
 
 def _record(
@@ -98,13 +90,13 @@ def _record(
     k: int,
     ranking: Ranking,
     budget: TokenBudget | None,
-    retriever: str,
+    style: PromptStyle,
 ) -> PromptRecord:
     by_id = {item["id"]: item for item in sample.profile}
     ranked = [by_id[i] for i in ranking.ids]
 
     def prompt_with(n: int) -> str:
-        return task.prompt(sample.input, ranked[:n])
+        return style(task, sample.input, ranked[:n])
 
     fits = len(ranked)
     question_tokens = prompt_tokens = None
@@ -129,7 +121,7 @@ def _record(
         ranking=ranking,
         kept=ranking.ids[:fits],
         dropped=ranking.ids[fits:],
-        shortfall=_shortfall(k, len(sample.profile), len(ranked), fits, retriever),
+        shortfall=_shortfall(k, len(sample.profile), len(ranked), fits),
         question_tokens=question_tokens,
         prompt_tokens=prompt_tokens,
         prompt=prompt,
@@ -137,24 +129,26 @@ def _record(
     )
 
 
-def _shortfall(k: int, profile: int, ranked: int, kept: int, retriever: str) -> str | None:
+def _shortfall(k: int, profile: int, ranked: int, kept: int) -> str | None:
     reasons = []
     if profile < k:
         reasons.append(f"the profile holds {profile} of {k}")
     if ranked < min(k, profile):
-        reasons.append(f"{retriever} returned {ranked}")
+        reasons.append(f"the retriever ranked {ranked}")
     if kept < ranked:
         reasons.append(f"{ranked - kept} did not fit the token budget")
     return "; ".join(reasons) or None
 
 
-def check_questions(task: LampTask, samples: Sequence[Sample], budget: TokenBudget) -> None:
+def check_questions(
+    task: LampTask, samples: Sequence[Sample], budget: TokenBudget, style: PromptStyle = lamp
+) -> None:
     """Check that every question fits the budget without documents.
 
     :raises BudgetError: naming the first one that does not.
     """
     for sample in samples:
-        tokens = budget.count(task.prompt(sample.input, ()))
+        tokens = budget.count(style(task, sample.input, ()))
         if tokens > budget.prompt_tokens:
             raise _impossible(task, sample, budget, tokens)
 

@@ -1,213 +1,289 @@
-"""The plugin manager: who supplies which retriever, and building one from its name.
+"""The plugin manager: which plugins there are, what each supplies, and building it by name.
 
 The built-in retrievers are plugins like any other. Third parties announce theirs by an entry
-point in the group ``qrag``.
+point in the group ``qrag``. What happens to a broken one:
+
+- nobody asked for it: one warning with its distribution, version, entry point and cause, and
+  everything else goes on (``QRAG_STRICT_PLUGINS=1`` makes it an error);
+- it was asked for: an error with the same facts. Nothing is ever put in its place.
 """
 
 from __future__ import annotations
 
-import inspect
+import hashlib
+import json
+import os
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points, version
-from itertools import pairwise
-from typing import Any
+from importlib.metadata import Distribution, EntryPoint, distribution, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
 
 import pluggy
 
 from qrag_tasks import hookspecs
-from qrag_tasks.errors import RetrieverError, did_you_mean
-from qrag_tasks.retrieval import baselines, bm25
-from qrag_tasks.retrieval.base import Query, Ranking, Retriever
+from qrag_tasks.errors import PluginError, QragError, RetrieverError, SettingsError, did_you_mean
+from qrag_tasks.prompt_styles import PromptStyle
+from qrag_tasks.retrieval.base import Retriever
+from qrag_tasks.retrieval.named import NamedRetriever, Origin, described
+from qrag_tasks.retrieval.options import call, read_options, split_spec, write_spec
 
-BUILT_IN = (bm25, baselines)
+BUILT_IN = tuple(
+    EntryPoint(name, f"qrag_tasks.{module}", hookspecs.PROJECT)
+    for name, module in (
+        ("bm25", "retrieval.bm25"),
+        ("baselines", "retrieval.baselines"),
+        ("oracle", "retrieval.oracle"),
+        ("run", "retrieval.trec"),
+        ("lamp", "prompt_styles"),
+    )
+)
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
 @dataclass(frozen=True)
-class Registration:
-    """One retriever that can be asked for.
+class Plugin:
+    """One plugin that is installed.
 
-    :ivar distribution: the package on PyPI that supplies it, with :ivar:`version`.
+    :ivar name: of its entry point, or of the module for what is built in.
+    :ivar hooks: the hooks that it implements.
+    :ivar cause: why it is broken; empty otherwise.
     """
 
     name: str
-    factory: Callable[..., Retriever]
-    distribution: str
-    version: str
+    origin: Origin
+    state: Literal["ok", "blocked", "broken"] = "ok"
+    hooks: tuple[str, ...] = ()
+    retrievers: Mapping[str, Callable[..., Retriever]] = field(default_factory=dict)
+    prompt_styles: Mapping[str, PromptStyle] = field(default_factory=dict)
+    cause: str = ""
+
+    def __str__(self) -> str:
+        place = f" ({self.origin.entry_point})" if self.origin.entry_point else ""
+        told = f"{self.name!r}{place} from {self.origin}"
+        if self.state == "blocked":
+            return f"{told}: blocked by QRAG_BLOCK_PLUGINS"
+        return f"{told}: {self.cause}" if self.cause else told
 
 
 @dataclass(frozen=True)
-class NamedRetriever:
-    """A retriever that was built, and how it was asked for.
+class NamedPromptStyle:
+    """A prompt style, and which plugin it comes from."""
 
-    :ivar spec: canonical: the name and the options that were given, sorted: ``bm25:b=0.4,k1=0.9``.
-    """
-
-    spec: str
-    registration: Registration
-    retriever: Retriever
-
-    def rank(self, queries: Sequence[Query], k: int | None = None) -> list[Ranking]:
-        """Rank like :meth:`Retriever.rank`, and hold the answer to the contract.
-
-        :raises RetrieverError: when it is broken; the message names the plugin and the sample.
-        """
-        rankings = self.retriever.rank(queries, k)
-        if len(rankings) != len(queries):
-            raise self._broken(f"returned {len(rankings)} rankings for {len(queries)} queries")
-        for query, ranking in zip(queries, rankings, strict=True):
-            if fault := _fault(query, ranking, k):
-                raise self._broken(f"query {query.id!r}: {fault}")
-        return list(rankings)
-
-    def _broken(self, fault: str) -> RetrieverError:
-        r = self.registration
-        return RetrieverError(f"retriever {self.spec!r} from {r.distribution} {r.version}: {fault}")
-
-
-def _fault(query: Query, ranking: Ranking, k: int | None) -> str | None:
-    """Say what is wrong with a ranking; ``None`` where nothing is."""
-    ids, scores = ranking.ids, ranking.scores
-    if len(ids) != len(scores):
-        return f"{len(ids)} ids but {len(scores)} scores"
-    if k is not None and len(ids) > k:
-        return f"{len(ids)} documents where {k} were asked for"
-    if len(set(ids)) != len(ids):
-        return "a document stands twice"
-    if strangers := set(ids) - {document.id for document in query.documents}:
-        return f"ids that are not in the profile: {', '.join(map(repr, sorted(strangers)[:3]))}"
-    if not all(float("-inf") < score < float("inf") for score in scores):
-        return "a score is not finite"
-    if any(later > earlier for earlier, later in pairwise(scores)):
-        return "the scores rise: not best first"
-    return None
+    name: str
+    origin: Origin
+    style: PromptStyle
 
 
 @lru_cache(maxsize=1)
-def registrations() -> Mapping[str, Registration]:
-    """Return every retriever that can be asked for, by name.
+def plugins() -> tuple[Plugin, ...]:
+    """Return every plugin that is installed, the built-in ones first; never fails.
 
-    A plugin that cannot be loaded is left out with one warning; the others are not affected.
-
-    :raises RetrieverError: when two plugins register the same name.
+    Entry points are read and hooks called once a process.
     """
+    core = core_origin()
+    return (
+        *(_load(point, core) for point in BUILT_IN),
+        *(_load(point, _origin(point)) for point in entry_points(group=hookspecs.PROJECT)),
+    )
+
+
+def _load(point: EntryPoint, origin: Origin) -> Plugin:
+    """Load one plugin in a manager of its own, so that what it registers is known to be its."""
+    plugin = Plugin(point.name, origin)
+    if _blocked(plugin):
+        return replace(plugin, state="blocked")
+    retrievers: dict[str, Callable[..., Retriever]] = {}
+    styles: dict[str, PromptStyle] = {}
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    found: dict[str, Registration] = {}
-    for module in BUILT_IN:
-        manager.register(module)
-        _collect(manager, module, "qrag-tasks", version("qrag-tasks"), found)
-    for point in entry_points(group=hookspecs.PROJECT):
-        _load(manager, point, found)
+    hooks: tuple[str, ...] = ()
+    try:
+        module = point.load()
+        manager.register(module, name=point.name)
+        manager.check_pending()
+        hooks = tuple(sorted(c.name for c in manager.get_hookcallers(module) or ()))
+        if not hooks:
+            raise PluginError("it implements no hook: is @hookimpl missing?")
+        manager.hook.qrag_register_retrievers(register=_into(retrievers, RetrieverError))
+        manager.hook.qrag_register_prompt_styles(register=_into(styles, SettingsError))
+    except Exception as error:
+        # A plugin may fail in any way; that must not take down those who did not ask for it.
+        cause = f"{type(error).__name__}: {error}"
+        return replace(plugin, state="broken", hooks=hooks, retrievers=retrievers, cause=cause)
+    return replace(plugin, hooks=hooks, retrievers=retrievers, prompt_styles=styles)
+
+
+def _into(registered: dict[str, Any], wrong: type[QragError]) -> Callable[[str, Any], None]:
+    def register(name: str, supplied: Any) -> None:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise wrong(f"the name {name!r}: expected a-z, 0-9 and '-' only")
+        if name in registered:
+            raise wrong(f"the name {name!r} is registered twice")
+        if not callable(supplied):
+            raise wrong(f"what is registered as {name!r} cannot be called: {supplied!r}")
+        registered[name] = supplied
+
+    return register
+
+
+def _blocked(plugin: Plugin) -> bool:
+    listed = {_normal(name) for name in os.environ.get("QRAG_BLOCK_PLUGINS", "").split(",")}
+    return bool(listed & {_normal(plugin.name), _normal(plugin.origin.distribution)})
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
+@lru_cache(maxsize=1)
+def core_origin() -> Origin:
+    """Return where qrag-tasks itself comes from."""
+    found = distribution("qrag-tasks")
+    return Origin("qrag-tasks", found.version, source=_source(found, "qrag_tasks"))
+
+
+def _origin(point: EntryPoint) -> Origin:
+    written = f"entry point {point.name} = {point.value}"
+    if point.dist is None:
+        return Origin("unknown distribution", "?", written)
+    source = _source(point.dist, point.value.partition(":")[0].partition(".")[0])
+    return Origin(point.dist.name, point.dist.version, written, source)
+
+
+def _source(found: Distribution, package: str) -> str:
+    """Return a digest of a package's code if it is installed to be edited, else nothing."""
+    told = json.loads(found.read_text("direct_url.json") or "{}")
+    if not told.get("dir_info", {}).get("editable"):
+        return ""
+    spec = find_spec(package)
+    folders = (spec and spec.submodule_search_locations) or ()
+    files = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
+    if not folders and spec and spec.origin:
+        files = [Path(spec.origin)]
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@lru_cache(maxsize=1)
+def _sound() -> tuple[Plugin, ...]:
+    """Return the plugins in use, having told of the broken ones once.
+
+    :raises PluginError: when two supply the same name; when one is broken and
+        ``QRAG_STRICT_PLUGINS`` is set.
+    """
+    strict = os.environ.get("QRAG_STRICT_PLUGINS", "0") not in ("", "0")
+    for plugin in plugins():
+        if plugin.state == "broken":
+            if strict:
+                raise PluginError(f"qrag plugin {plugin}\nRepair, block or uninstall it.")
+            warnings.warn(f"qrag plugin {plugin}. It is left out.", RuntimeWarning, stacklevel=3)
+    sound = tuple(plugin for plugin in plugins() if plugin.state == "ok")
+    if found := conflicts():
+        raise PluginError(found[0])
+    return sound
+
+
+def conflicts() -> list[str]:
+    """Return one sentence for every name that two plugins supply."""
+    found = []
+    first: dict[tuple[str, str], Plugin] = {}
+    for plugin in plugins():
+        supplied = [("retriever", name) for name in plugin.retrievers]
+        supplied += [("prompt style", name) for name in plugin.prompt_styles]
+        for kind, name in supplied if plugin.state == "ok" else ():
+            other = first.setdefault((kind, name), plugin)
+            if other is not plugin:
+                found.append(
+                    f"two plugins register the {kind} {name!r}: {other} and {plugin}. "
+                    f"Uninstall one of them, or name it in QRAG_BLOCK_PLUGINS."
+                )
     return found
 
 
-def _load(manager: pluggy.PluginManager, point: EntryPoint, found: dict[str, Registration]) -> None:
-    distribution = point.dist.name if point.dist else "unknown distribution"
-    release = point.dist.version if point.dist else "?"
-    offered: dict[str, Registration] = {}
-    try:
-        plugin = point.load()
-        manager.register(plugin, name=f"{distribution}:{point.name}")
-        manager.check_pending()
-        _collect(manager, plugin, distribution, release, offered)
-    except Exception as error:
-        # A plugin may fail in any way; that must not take down those who did not ask for it.
-        warnings.warn(
-            f"qrag plugin {point.name!r} ({point.value}) from {distribution} {release} is left "
-            f"out: {type(error).__name__}: {error}",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        if manager.has_plugin(f"{distribution}:{point.name}"):
-            manager.unregister(name=f"{distribution}:{point.name}")
-        return
-    for name, registration in offered.items():
-        if name in found:
-            other = found[name]
-            raise RetrieverError(
-                f"two plugins register the retriever {name!r}: {other.distribution} "
-                f"{other.version} and {distribution} {release}. Uninstall one of them."
-            )
-        found[name] = registration
+def retrievers() -> dict[str, Plugin]:
+    """Return every retriever that can be asked for: its name, and the plugin it comes from.
+
+    :raises PluginError: when two plugins register the same name.
+    """
+    return {name: plugin for plugin in _sound() for name in plugin.retrievers}
 
 
-def _collect(
-    manager: pluggy.PluginManager,
-    plugin: object,
-    distribution: str,
-    release: str,
-    into: dict[str, Registration],
-) -> None:
-    """Call the hook of one plugin only, so that what it registers is known to be its own."""
+def prompt_styles() -> dict[str, NamedPromptStyle]:
+    """Return every prompt style that can be asked for, by name.
 
-    def register(name: str, factory: Callable[..., Retriever]) -> None:
-        if not _NAME.fullmatch(name):
-            raise RetrieverError(f"retriever name {name!r}: expected a-z, 0-9 and '-' only")
-        into[name] = Registration(name, factory, distribution, release)
-
-    others = [p for p in manager.get_plugins() if p is not plugin]
-    manager.subset_hook_caller("qrag_register_retrievers", others)(register=register)
+    :raises PluginError: when two plugins register the same name.
+    """
+    return {
+        name: NamedPromptStyle(name, plugin.origin, style)
+        for plugin in _sound()
+        for name, style in plugin.prompt_styles.items()
+    }
 
 
-@lru_cache(maxsize=8)
+def prompt_style(name: str) -> NamedPromptStyle:
+    """Return the prompt style called ``name``.
+
+    :raises SettingsError: when there is none.
+    """
+    known = prompt_styles()
+    if name not in known:
+        raise SettingsError(_unknown("prompt style", name, known))
+    return known[name]
+
+
 def build_retriever(spec: str) -> NamedRetriever:
     """Build the retriever that ``spec`` asks for: ``name`` or ``name:option=value,...``.
 
     Asked for again in one process, the same retriever is returned: it may hold a loaded model.
-    Values are read as integer, number, ``true``/``false`` or, failing these, text.
 
     :raises RetrieverError: when the name or an option is unknown, or a value is refused.
     """
-    name, _, rest = spec.strip().partition(":")
-    known = registrations()
+    name, rest = split_spec(spec)
+    known = retrievers()
     if name not in known:
-        listed = ", ".join(known)
-        raise RetrieverError(
-            f"unknown retriever {name!r} (known: {listed}).{did_you_mean(name, known)}"
-        )
-    registration = known[name]
-    options = _options(spec, rest)
-    accepted = _parameters(registration.factory)
-    if unknown := [option for option in options if option not in accepted]:
-        raise RetrieverError(
-            f"retriever {name!r} has no option {unknown[0]!r} "
-            f"(known: {', '.join(accepted) or 'none'}).{did_you_mean(unknown[0], accepted)}"
-        )
+        raise RetrieverError(_unknown("retriever", name, known))
+    plugin = known[name]
+    factory = plugin.retrievers[name]
+    options = read_options(name, rest, factory)
+    return _build(write_spec(name, options, factory), name, plugin.origin)
+
+
+@lru_cache(maxsize=8)
+def _build(spec: str, name: str, origin: Origin) -> NamedRetriever:
+    factory = retrievers()[name].retrievers[name]
+    options = read_options(name, split_spec(spec)[1], factory)
     try:
-        retriever = registration.factory(**options)
+        built = call(factory, options)
+        return described(spec, name, origin, options, built)
+    except QragError:
+        raise
     except (TypeError, ValueError) as error:
         raise RetrieverError(f"retriever {spec!r} was refused: {error}") from error
-    written = ",".join(f"{key}={options[key]}" for key in sorted(options))
-    return NamedRetriever(f"{name}:{written}" if written else name, registration, retriever)
+    except Exception as error:
+        # The factory is the plugin's own code: whatever it raises is told with its origin.
+        place = f" ({origin.entry_point})" if origin.entry_point else ""
+        raise RetrieverError(
+            f"retriever {spec!r} from {origin}{place} cannot be built: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
-def _options(spec: str, rest: str) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    for part in filter(None, (part.strip() for part in rest.split(","))):
-        key, equals, value = part.partition("=")
-        if not equals or not key:
-            raise RetrieverError(
-                f"retriever {spec!r}: {part!r} is no option; write name:option=value,option=value"
-            )
-        options[key.strip()] = _value(value.strip())
-    return options
+def _unknown(kind: str, name: str, known: Mapping[str, object]) -> str:
+    message = f"unknown {kind} {name!r} (known: {', '.join(known)}).{did_you_mean(name, known)}"
+    lost = [str(plugin) for plugin in plugins() if plugin.state != "ok"]
+    if lost:
+        message += "\nNot loaded, so what they supply is not known:\n  " + "\n  ".join(lost)
+    return message
 
 
-def _value(text: str) -> int | float | bool | str:
-    for read in (int, float):
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    return {"true": True, "false": False}.get(text.lower(), text)
-
-
-def _parameters(factory: Callable[..., Any]) -> tuple[str, ...]:
-    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(factory).parameters.values()
-    return tuple(p.name for p in parameters if p.kind in kinds)
+def forget() -> None:
+    """Forget all plugins and retrievers: the next use reads the entry points anew."""
+    for cached in (plugins, _sound, _build):
+        cached.cache_clear()

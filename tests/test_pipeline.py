@@ -13,8 +13,9 @@ from lamp_files import PAPER_INPUT, REVIEW_INPUT
 from qrag_tasks.benchmark.data import Sample
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.errors import BudgetError
-from qrag_tasks.pipeline import TokenBudget, check_questions, make_prompts
+from qrag_tasks.pipeline import PromptRecord, TokenBudget, check_questions, make_prompts
 from qrag_tasks.plugins import build_retriever
+from qrag_tasks.rankings import make_query
 
 texts = st.text(
     st.characters(exclude_categories=["Cs"]) | st.sampled_from(" \n\"'{}<|>/sé茶"), max_size=60
@@ -40,24 +41,32 @@ def samples(draw: st.DrawFn) -> tuple[str, Sample]:
     return name, Sample("1", question + draw(texts), tuple(profile), "4")
 
 
+def prompt_of(
+    name: str, sample: Sample, k: int, spec: str, budget: TokenBudget | None = None
+) -> PromptRecord:
+    task, retriever = LAMP_TASKS[name], build_retriever(spec)
+    rankings = retriever.rank([make_query(task, sample, retriever)], k)
+    (record,) = make_prompts(task, [sample], k, rankings, budget)
+    return record
+
+
 @given(samples(), st.sampled_from([0, 1, 3, 5, 10]), RETRIEVERS, st.integers(0, 200))
 def test_any_profile_k_and_budget(
     drawn: tuple[str, Sample], k: int, retriever: str, budget_tokens: int
 ) -> None:
     name, sample = drawn
     task = LAMP_TASKS[name]
-    built = build_retriever(retriever)
     budget = TokenBudget(words, context_tokens=budget_tokens, answer_tokens=7)
     question = words(sample.input)
     if question > budget.prompt_tokens:
         with pytest.raises(BudgetError, match=f"{name}, sample 1: .* {question} tokens"):
-            make_prompts(task, [sample], k, built, budget)
+            prompt_of(name, sample, k, retriever, budget)
         with pytest.raises(BudgetError):
             check_questions(task, [sample], budget)
         return
     check_questions(task, [sample], budget)
-    (record,) = make_prompts(task, [sample], k, built, budget)
-    (whole,) = make_prompts(task, [sample], k, built)
+    record = prompt_of(name, sample, k, retriever, budget)
+    whole = prompt_of(name, sample, k, retriever)
 
     # The question is whole and last; the documents are whole; nothing else is in the prompt.
     assert record.prompt.endswith(sample.input)
@@ -88,37 +97,29 @@ def test_shortfalls_say_why() -> None:
     cases = {
         "the profile holds 2 of 5": (_sample(2), "first", None),
         "the profile holds 0 of 5": (_sample(0), "first", None),
-        "none returned 0": (_sample(9), "none", None),
+        "the retriever ranked 0": (_sample(9), "none", None),
         "3 did not fit the token budget": (_sample(9), "first", tight),
     }
     for reason, (sample, retriever, budget) in cases.items():
-        (record,) = make_prompts(task, [sample], 5, build_retriever(retriever), budget)
+        record = prompt_of("lamp3u", sample, 5, retriever, budget)
         assert record.shortfall == reason
 
 
 def test_an_empty_profile_is_asked_without_documents() -> None:
     sample = _sample(0)
-    (record,) = make_prompts(LAMP_TASKS["lamp3u"], [sample], 5, build_retriever("bm25"))
+    record = prompt_of("lamp3u", sample, 5, "bm25")
     assert record.prompt == sample.input
 
 
 def test_the_prompt_of_k_begins_that_of_more() -> None:
-    task = LAMP_TASKS["lamp3u"]
-    records = [
-        make_prompts(task, [_sample(10)], k, build_retriever("bm25"))[0] for k in (1, 3, 5, 10)
-    ]
+    records = [prompt_of("lamp3u", _sample(10), k, "bm25") for k in (1, 3, 5, 10)]
     for fewer, more in pairwise(records):
         documents = fewer.prompt.removesuffix(". " + fewer.sample.input)
         assert more.prompt.startswith(documents)
 
 
 def test_ten_thousand_documents() -> None:
-    (record,) = make_prompts(
-        LAMP_TASKS["lamp3u"],
-        [_sample(10_000)],
-        10,
-        build_retriever("bm25"),
-        TokenBudget(words, 10_000, 16),
-    )
+    budget = TokenBudget(words, 10_000, 16)
+    record = prompt_of("lamp3u", _sample(10_000), 10, "bm25", budget)
     assert len(record.kept) == 10
     assert record.profile_size == 10_000

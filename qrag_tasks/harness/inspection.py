@@ -21,6 +21,7 @@ from qrag_tasks.harness import autoload, embedded
 from qrag_tasks.locations import cache_dir, task_yamls
 from qrag_tasks.pipeline import PromptRecord, TokenBudget
 from qrag_tasks.plugins import build_retriever
+from qrag_tasks.rankings import Rankings
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,8 @@ def show_sample(
         raise SettingsError(f"--index {index} is outside 0 to {len(dataset.samples) - 1}")
     budget = _budget(found, tokenizer, context_tokens)
     sample = dataset.samples[index]
-    (record,) = pipeline.make_prompts(
-        found.task, [sample], found.k, build_retriever(retriever), budget
-    )
+    ranking = Rankings(dataset, build_retriever(retriever)).look(index, found.k)
+    (record,) = pipeline.make_prompts(found.task, [sample], found.k, [ranking], budget)
     texts = {item["id"]: found.task.document_text(item) for item in sample.profile}
     return ShownSample(found, len(dataset.samples), dataset.questions, record, budget, texts)
 

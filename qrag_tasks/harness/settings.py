@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from qrag_tasks.errors import SettingsError, did_you_mean
+from qrag_tasks.prompt_styles import DEFAULT_PROMPT_STYLE
 
 KNOWN: Mapping[str, str] = {
     "data": "folder with LaMP's files, or `mini`, the embedded sample",
     "retriever": "who ranks the profile: a name, or `name:option=value,...`",
+    "prompt": "prompt style: how documents and question become one prompt",
     "context_tokens": "tokens for prompt and answer together; the model's window by default",
 }
 """Metadata key -> what it is for."""
@@ -31,6 +33,7 @@ class Settings:
 
     data: str | None = None
     retriever: str = DEFAULT_RETRIEVER
+    prompt: str = DEFAULT_PROMPT_STYLE
     context_tokens: int | None = None
 
     @classmethod
@@ -62,6 +65,7 @@ class Settings:
         return cls(
             data=_text(metadata, "data"),
             retriever=_text(metadata, "retriever") or DEFAULT_RETRIEVER,
+            prompt=_text(metadata, "prompt") or DEFAULT_PROMPT_STYLE,
             context_tokens=_positive(metadata, "context_tokens"),
         )
 

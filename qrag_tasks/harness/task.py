@@ -18,7 +18,8 @@ from qrag_tasks.errors import SettingsError
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.tokens import ModelText, model_text
 from qrag_tasks.pipeline import PromptRecord, TokenBudget
-from qrag_tasks.plugins import NamedRetriever, build_retriever
+from qrag_tasks.plugins import build_retriever, prompt_style
+from qrag_tasks.rankings import Rankings
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -102,7 +103,15 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         self.k = int(fixed["k"])
         self.settings = settings
         self.data = data.load(self.lamp_task, settings.data)
-        self.retriever: NamedRetriever = build_retriever(settings.retriever)
+        self.retriever = build_retriever(settings.retriever)
+        self.rankings = Rankings(self.data, self.retriever)
+        self.prompt_style = prompt_style(settings.prompt)
+        if self.retriever.sees_gold:
+            logger.warning(
+                "%s: retriever %r ranks by the right answer: its scores are an upper bound",
+                self.config.task,
+                self.retriever.spec,
+            )
         for note in self.data.notes[:3]:
             logger.warning("%s", note)
         if more := self.data.notes[3:]:
@@ -116,8 +125,13 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
                 "data": str(self.data.questions),
                 "data_sha256": self.data.fingerprint,
                 "retriever": self.retriever.spec,
-                "retriever_from": f"{self.retriever.registration.distribution} "
-                f"{self.retriever.registration.version}",
+                "retriever_from": str(self.retriever.fingerprint.origin),
+                "retriever_options": dict(self.retriever.fingerprint.options),
+                "retriever_identity": dict(self.retriever.fingerprint.identity),
+                "retriever_sha256": self.retriever.fingerprint.digest,
+                "retriever_sees_gold": self.retriever.sees_gold,
+                "prompt": self.prompt_style.name,
+                "prompt_from": str(self.prompt_style.origin),
             },
         }
 
@@ -126,7 +140,14 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
 
     def _make_docs(self, indices: Sequence[int], budget: TokenBudget | None) -> list[Doc]:
         samples = [self.data.samples[i] for i in indices]
-        records = pipeline.make_prompts(self.lamp_task, samples, self.k, self.retriever, budget)
+        records = pipeline.make_prompts(
+            self.lamp_task,
+            samples,
+            self.k,
+            self.rankings.of(indices, self.k),
+            budget,
+            self.prompt_style.style,
+        )
         return [self._doc(record, budget) for record in records]
 
     def _doc(self, record: PromptRecord, budget: TokenBudget | None) -> Doc:
@@ -224,7 +245,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         budget = self._budget(options)
         if budget is not None:
             wanted = [self.data.samples[i] for i in self._wanted(limit, samples)]
-            pipeline.check_questions(self.lamp_task, wanted, budget)
+            pipeline.check_questions(self.lamp_task, wanted, budget, self.prompt_style.style)
 
     def model_text(self, chat_template: Callable[..., str] | None = None) -> ModelText | None:
         """Return how the run's model reads text, or ``None`` where that is not known."""

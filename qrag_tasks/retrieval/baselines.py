@@ -1,12 +1,14 @@
-"""Retrievers that do not read the documents: ``first``, ``random``, ``none``."""
+"""Retrievers that do not read the documents: ``first``, ``recency``, ``random``, ``none``."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from datetime import date
+from typing import ClassVar
 
 from qrag_tasks.hookspecs import RegisterRetriever, hookimpl
-from qrag_tasks.retrieval.base import Document, Query, Ranking
+from qrag_tasks.retrieval.base import Document, Need, Query, Ranking
 
 
 def _in_order(documents: Sequence[Document], k: int | None) -> Ranking:
@@ -20,6 +22,35 @@ class First:
     def rank(self, queries: Sequence[Query], k: int | None = None) -> list[Ranking]:
         """Rank the documents of every query; see :class:`~qrag_tasks.retrieval.base.Retriever`."""
         return [_in_order(query.documents, k) for query in queries]
+
+
+class Recency:
+    """The newest documents; of one day, the later in the data first.
+
+    As LaMP's code does it: sorted by date, then reversed. The score is the day's ordinal number.
+    """
+
+    needs: ClassVar[tuple[Need, ...]] = ("date",)
+
+    def rank(self, queries: Sequence[Query], k: int | None = None) -> list[Ranking]:
+        """Rank the documents of every query; see :class:`~qrag_tasks.retrieval.base.Retriever`."""
+        return [self._rank(query).best(k) for query in queries]
+
+    def _rank(self, query: Query) -> Ranking:
+        days = [_day(document) for document in query.documents]
+        order = sorted(range(len(days)), key=lambda i: (-days[i], -i))
+        return Ranking(
+            tuple(query.documents[i].id for i in order), tuple(float(days[i]) for i in order)
+        )
+
+
+def _day(document: Document) -> int:
+    try:
+        return date.fromisoformat(document.date or "").toordinal()
+    except ValueError:
+        raise ValueError(
+            f"document {document.id!r}: the date {document.date!r} is not YYYY-MM-DD"
+        ) from None
 
 
 class Random:
@@ -55,7 +86,8 @@ class NoDocuments:
 
 @hookimpl
 def qrag_register_retrievers(register: RegisterRetriever) -> None:
-    """Register ``first``, ``random`` and ``none``."""
+    """Register ``first``, ``recency``, ``random`` and ``none``."""
     register("first", First)
+    register("recency", Recency)
     register("random", Random)
     register("none", NoDocuments)

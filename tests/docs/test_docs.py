@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -80,16 +82,24 @@ def test_the_table_of_environment_variables() -> None:
     assert used == set(first_cells("Environment"))
 
 
-def test_the_retrievers_named() -> None:
-    for name in plugins.registrations():
-        assert f"`{name}` (" in README or f"`{name}`." in README
+def test_the_table_of_retrievers() -> None:
+    rows = [line.split("|")[1:4] for line in section("Retrievers").splitlines() if "| `" in line]
+    told = {re.findall(r"`([a-z0-9-]+)", row[0])[0]: re.findall(r"`(\w+)`", row[2]) for row in rows}
+    known = {}
+    for name, plugin in plugins.retrievers().items():
+        parameters = inspect.signature(plugin.retrievers[name]).parameters.values()
+        known[name] = [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY]
+    assert told == known
 
 
 @pytest.mark.parametrize("command", commands(README, "qrag"), ids=" ".join)
-def test_qrag_commands_run(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_qrag_commands_run(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     if command[1] == "doctor":
         pytest.importorskip("torch", reason="the hf extra is not installed")
     monkeypatch.setenv("QRAG_DATA", "mini")
+    monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, command[1:])
     assert done.exit_code == 0, done.output
 
@@ -108,15 +118,11 @@ def test_the_example_retriever_works() -> None:
     (code,) = blocks(CONTRIBUTING, "python")
     names: dict[str, object] = {}
     exec(compile(code, "CONTRIBUTING.md", "exec"), names)  # noqa: S102 - our own example
-    found: dict[str, plugins.Registration] = {}
-
-    def register(name: str, factory: object) -> None:
-        found[name] = plugins.Registration(name, factory, "example", "1")  # type: ignore[arg-type]
-
-    names["qrag_register_retrievers"](register)  # type: ignore[operator]
-    built = plugins.NamedRetriever("longest", found["longest"], found["longest"].factory(minimum=2))
+    found: dict[str, Any] = {}
+    names["qrag_register_retrievers"](found.setdefault)  # type: ignore[operator]
+    built = found["longest"](minimum=2)
     query = Query("1", "", (Document("a", "x"), Document("b", "x y"), Document("c", "x y z")))
-    assert built.rank([query], 5)[0].ids == ("c", "b")
+    assert [ranking.ids for ranking in built.rank([query], 5)] == [("c", "b")]
 
 
 def test_links_lead_somewhere() -> None:

@@ -13,9 +13,9 @@ MODEL_ARGS = {"pretrained": "somewhere", "load_in_4bit": True, "dtype": "bfloat1
 
 
 def test_defaults_and_values() -> None:
-    assert Settings.from_metadata({}) == Settings(None, "bm25", None)
-    given = {"data": "mini", "retriever": "first", "context_tokens": "512", "version": 1.0}
-    assert Settings.from_metadata(given) == Settings("mini", "first", 512)
+    assert Settings.from_metadata({}) == Settings(None, "bm25", "lamp", None)
+    given = {"data": "mini", "retriever": "first", "prompt": "x", "context_tokens": "512"}
+    assert Settings.from_metadata({**given, "version": 1.0}) == Settings("mini", "first", "x", 512)
 
 
 def test_model_arguments_are_not_taken_for_choices() -> None:
@@ -35,7 +35,7 @@ def test_a_misspelt_key_is_an_error(key: str, model_args: Any) -> None:
 
 
 def test_any_unknown_key_is_an_error_where_the_model_arguments_are_known() -> None:
-    with pytest.raises(SettingsError, match=r"'foo' \(known: data, retriever, context_tokens\)"):
+    with pytest.raises(SettingsError, match=r"'foo' \(known: data, retriever, prompt, context_tokens\)"):
         Settings.from_metadata({**MODEL_ARGS, "foo": 1}, MODEL_ARGS)
     with pytest.raises(SettingsError, match="'foo'"):
         Settings.from_metadata({"foo": 1}, {})

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qrag_tasks import plugins
-from qrag_tasks.errors import RetrieverError
-from qrag_tasks.plugins import build_retriever, registrations
-from qrag_tasks.retrieval.base import Document, Query, Ranking, Retriever
+from qrag_tasks.benchmark.tasks import LAMP_TASKS
+from qrag_tasks.errors import PluginError, RetrieverError, SettingsError
+from qrag_tasks.plugins import build_retriever, prompt_style, retrievers
+from qrag_tasks.retrieval.base import Document, Query, Ranking, Retriever, ScoringRetriever
+from qrag_tasks.retrieval.named import NamedRetriever, Origin, described
+from qrag_tasks.retrieval.options import read_options
 
 QUERY = Query("7", "tea", (Document("a", "tea"), Document("b", "pot"), Document("c", "cup")))
 
 
 def test_the_built_in_ones() -> None:
-    assert set(registrations()) >= {"bm25", "first", "random", "none"}
-    assert all(r.distribution == "qrag-tasks" for r in registrations().values())
+    names = [
+        "bm25",
+        "bm25-word",
+        "bm25-char",
+        "first",
+        "recency",
+        "random",
+        "none",
+        "oracle",
+        "run",
+    ]
+    built_in = [name for name, p in retrievers().items() if p.origin.distribution == "qrag-tasks"]
+    assert built_in == names
 
 
 @pytest.mark.parametrize(
@@ -29,6 +45,8 @@ def test_the_built_in_ones() -> None:
         (" bm25 ", "bm25"),
         ("bm25:", "bm25"),
         ("bm25:k1=0.9,b=0.4", "bm25:b=0.4,k1=0.9"),
+        ("bm25:k1=1.5", "bm25"),
+        ("bm25:k1=2", "bm25:k1=2.0"),
         ("bm25:b=0.4, k1=0.9", "bm25:b=0.4,k1=0.9"),
         ("random:seed=3", "random:seed=3"),
     ],
@@ -44,14 +62,18 @@ def test_specs(spec: str, canonical: str) -> None:
     [
         (
             "bm52",
-            r"unknown retriever 'bm52' \(known: bm25, first, random, none\). Did you mean 'bm25'",
+            r"unknown retriever 'bm52' \(known: bm25, bm25-word, .*, run.*\). Did you mean 'bm25'",
         ),
         ("", r"unknown retriever ''"),
         ("bm25:k2=1", r"retriever 'bm25' has no option 'k2' \(known: k1, b, epsilon\)"),
         ("bm25:epsilom=1", r"Did you mean 'epsilon'"),
         ("first:seed=1", r"no option 'seed' \(known: none\)"),
         ("bm25:k1", r"'k1' is no option; write name:option=value"),
-        ("bm25:b=7", r"refused: b is 7, expected 0 to 1"),
+        ("bm25:k1=1,k1=2", r"the option 'k1' stands twice"),
+        ("random:seed=1.5", r"refused: seed is '1.5', expected a whole number"),
+        ("run", r"retriever 'run' needs the file: write run:FILE"),
+        ("run:/no/such/file", r"run file /no/such/file: No such file"),
+        ("bm25:b=7", r"refused: b is 7.0, expected 0 to 1"),
         ("bm25:k1=high", r"refused: k1 is 'high', expected a number"),
     ],
 )
@@ -60,34 +82,110 @@ def test_bad_specs(spec: str, message: str) -> None:
         build_retriever(spec)
 
 
+ORIGIN = Origin("qrag-wrong", "0.3", "entry point wrong = qrag_wrong")
+
+
 class Wrong:
     """A retriever that answers with whatever it was given."""
 
-    def __init__(self, *rankings: Ranking) -> None:
-        self.rankings = rankings
+    def __init__(self, answer: object) -> None:
+        self.answer = answer
 
-    def rank(self, queries: object, k: int | None = None) -> list[Ranking]:
-        return list(self.rankings)
+    def rank(self, queries: object, k: int | None = None) -> object:
+        return self.answer
+
+
+def named(retriever: object) -> NamedRetriever:
+    return described("wrong", "wrong", ORIGIN, {}, retriever)
 
 
 @pytest.mark.parametrize(
-    ("rankings", "message"),
+    ("answer", "message"),
     [
         ([], "returned 0 rankings for 1 queries"),
+        (None, "rank returned nothing, expected a list of Ranking"),
+        ([["a", "b"]], "returned a list, expected a Ranking"),
         ([Ranking(("a", "b"), (1.0,))], "2 ids but 1 scores"),
+        ([Ranking(("a", "b"), None)], "must be tuples of texts and numbers"),  # type: ignore[arg-type]
+        ([Ranking(("a",), ("high",))], "must be tuples of texts and numbers"),  # type: ignore[arg-type]
+        ([Ranking((1, "b"), (2.0, 1.0))], "the id 1 is a int, expected a text"),  # type: ignore[arg-type]
         ([Ranking(("a", "b", "c"), (3.0, 2.0, 1.0))], "3 documents where 2 were asked for"),
-        ([Ranking(("a", "a"), (2.0, 1.0))], "a document stands twice"),
+        ([Ranking(("a", "a"), (2.0, 1.0))], "the document 'a' stands twice"),
         ([Ranking(("a", "z"), (2.0, 1.0))], "not in the profile: 'z'"),
-        ([Ranking(("a", "b"), (1.0, 2.0))], "scores rise"),
-        ([Ranking(("a", "b"), (float("nan"), 2.0))], "not finite"),
+        ([Ranking(("a", "b"), (1.0, 2.0))], "the scores rise at 'b', from 1.0 to 2.0"),
+        ([Ranking(("a", "b"), (float("nan"), 2.0))], "the score of 'a' is nan: not finite"),
         ([Ranking(("a", "b"), (float("inf"), 2.0))], "not finite"),
     ],
 )
-def test_a_broken_ranking_names_plugin_and_sample(rankings: list[Ranking], message: str) -> None:
-    registration = plugins.Registration("wrong", Wrong, "qrag-wrong", "0.3")
-    named = plugins.NamedRetriever("wrong", registration, Wrong(*rankings))
-    with pytest.raises(RetrieverError, match=f"'wrong' from qrag-wrong 0.3: .*{message}"):
-        named.rank([QUERY], 2)
+def test_a_broken_ranking_names_plugin_and_sample(answer: object, message: str) -> None:
+    with pytest.raises(RetrieverError) as caught:
+        named(Wrong(answer)).rank([QUERY], 2)
+    origin = r"'wrong' from qrag-wrong 0.3 (entry point wrong = qrag_wrong), sample '7': "
+    assert origin in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_plain_values_are_made_of_what_counts_as_them() -> None:
+    (ranking,) = named(Wrong([Ranking(["b", "a"], np.array([2, 1], dtype=np.float32))])).rank(  # type: ignore[arg-type]
+        [QUERY]
+    )
+    assert ranking == Ranking(("b", "a"), (2.0, 1.0))
+    assert type(ranking.scores[0]) is float
+
+
+class Picky(ScoringRetriever):
+    """It cannot bear one of the samples."""
+
+    def score(self, query: Query) -> list[float]:
+        if query.id == "13":
+            raise ZeroDivisionError("thirteen")
+        return [0.0] * len(query.documents)
+
+
+def test_a_retriever_that_raises_names_the_sample_and_the_line() -> None:
+    queries = [Query(i, "", QUERY.documents) for i in ("12", "13", "14")]
+    with pytest.raises(RetrieverError, match=r"sample '13': ZeroDivisionError: thirteen") as caught:
+        named(Picky()).rank(queries)
+    assert "(in score, test_plugins.py line " in str(caught.value)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_scoring_one_query_is_enough() -> None:
+    class Length(ScoringRetriever):
+        def score(self, query: Query) -> list[int]:  # type: ignore[override]
+            return [len(d.text) for d in query.documents]
+
+    documents = tuple(Document(str(i), text) for i, text in enumerate(["a", "bb", "c", "dd"]))
+    rankings = named(Length()).rank([Query("1", "", documents), Query("2", "", ())], 3)
+    assert rankings == [Ranking(("1", "3", "0"), (2.0, 2.0, 1.0)), Ranking()]
+
+
+def test_a_score_too_few_is_an_error() -> None:
+    class Short(ScoringRetriever):
+        def score(self, query: Query) -> list[float]:
+            return [1.0]
+
+    with pytest.raises(RetrieverError, match="1 scores for 3 documents"):
+        named(Short()).rank([QUERY])
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"needs": ("data",)}, "needs is ('data',), expected a collection out of date, target"),
+        ({"needs": "date"}, "needs is 'date'"),
+        ({"identity": "v1"}, "identity is 'v1', expected a mapping of text to text"),
+        ({"identity": {"revision": 1}}, "expected a mapping of text to text"),
+        ({"rank": None}, "which has no method 'rank'"),
+    ],
+)
+def test_what_a_retriever_says_of_itself_is_checked(
+    attributes: dict[str, object], message: str
+) -> None:
+    wrong = type("Wrong", (Wrong,), attributes)
+    with pytest.raises(RetrieverError) as caught:
+        named(wrong([]))
+    assert message in str(caught.value)
 
 
 @pytest.fixture
@@ -107,14 +205,12 @@ def install(
             f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.3\n", encoding="utf-8"
         )
         (info / "entry_points.txt").write_text(f"[qrag]\n{name} = {name}\n", encoding="utf-8")
-        registrations.cache_clear()
-        build_retriever.cache_clear()
+        plugins.forget()
 
     yield put
     for name in modules:
         sys.modules.pop(name, None)
-    registrations.cache_clear()
-    build_retriever.cache_clear()
+    plugins.forget()
 
 
 GOOD = """
@@ -137,32 +233,141 @@ def test_a_plugin_of_a_third_party(install: Callable[[str, str], None]) -> None:
     install("qrag_last", GOOD)
     built = build_retriever("last:step=2")
     assert built.rank([QUERY], 2)[0].ids == ("c", "b")
-    assert (built.registration.distribution, built.registration.version) == ("qrag_last", "0.3")
+    assert str(built.fingerprint.origin) == "qrag_last 0.3"
+    assert built.fingerprint.origin.entry_point == "entry point qrag_last = qrag_last"
+    assert retrievers()["last"].hooks == ("qrag_register_retrievers",)
 
 
-@pytest.mark.parametrize(
-    ("code", "cause"),
-    [
-        ("import no_such_module_anywhere", "ModuleNotFoundError"),
-        (GOOD.replace("qrag_register_retrievers", "qrag_register_retriever"), "unknown hook"),
-        (GOOD.replace('register("last", Last)', "raise RuntimeError('boom')"), "boom"),
-        (GOOD.replace('"last"', '"My Last"'), "retriever name 'My Last'"),
-    ],
-)
+BROKEN = [
+    ("import no_such_module_anywhere", "ModuleNotFoundError: No module named"),
+    (GOOD.replace("qrag_register_retrievers", "qrag_register_retriever"), "unknown hook"),
+    (GOOD.replace("@hookimpl", ""), "it implements no hook: is @hookimpl missing?"),
+    (GOOD.replace('register("last", Last)', "raise RuntimeError('boom')"), "RuntimeError: boom"),
+    (GOOD.replace('"last"', '"My Last"'), "the name 'My Last'"),
+    (GOOD.replace('"last", Last', '"last", 5'), "'last' cannot be called: 5"),
+    (GOOD + '    register("last", Last)', "the name 'last' is registered twice"),
+]
+FACTS = r"'qrag_broken' \(entry point qrag_broken = qrag_broken\) from qrag_broken 0.3: .*"
+
+
+@pytest.mark.parametrize(("code", "cause"), BROKEN, ids=[cause for _, cause in BROKEN])
 def test_a_broken_plugin_is_left_out_with_a_warning(
     install: Callable[[str, str], None], code: str, cause: str
 ) -> None:
     install("qrag_broken", code)
-    with pytest.warns(RuntimeWarning, match=f"from qrag_broken 0.3 is left out: .*{cause}"):
+    with pytest.warns(RuntimeWarning, match=FACTS + re.escape(cause)) as warned:
         assert build_retriever("bm25").spec == "bm25"
-    with pytest.raises(RetrieverError, match="unknown retriever 'last'"):
+        assert build_retriever("first").spec == "first"
+    assert len(warned) == 1
+    # Asked for, it is an error with the same facts.
+    with pytest.raises(RetrieverError, match=f"unknown retriever 'last'(.|\n)*{FACTS}"):
         build_retriever("last")
 
 
-def test_one_name_twice_is_an_error(install: Callable[[str, str], None]) -> None:
-    install("qrag_rival", GOOD.replace('"last"', '"bm25"'))
+def test_strict_plugins_make_it_an_error(
+    install: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("qrag_broken", BROKEN[0][0])
+    monkeypatch.setenv("QRAG_STRICT_PLUGINS", "1")
+    with pytest.raises(PluginError, match=FACTS + "no_such_module_anywhere"):
+        build_retriever("bm25")
+
+
+@pytest.mark.parametrize("blocked", ["qrag_broken", "other, Qrag-Broken"])
+def test_a_blocked_plugin_is_not_loaded(
+    install: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch, blocked: str
+) -> None:
+    install("qrag_broken", "raise RuntimeError('imported')")
+    monkeypatch.setenv("QRAG_BLOCK_PLUGINS", blocked)
+    assert build_retriever("bm25").spec == "bm25"
+    with pytest.raises(RetrieverError, match=r"qrag_broken 0.3: blocked by QRAG_BLOCK_PLUGINS"):
+        build_retriever("last")
+
+
+def test_a_factory_that_fails_is_told_with_its_origin(install: Callable[[str, str], None]) -> None:
+    install("qrag_late", GOOD.replace("self.step = step", "import no_such_module_anywhere"))
+    assert "last" in retrievers()
     with pytest.raises(
         RetrieverError,
-        match=r"two plugins register the retriever 'bm25': qrag-tasks .* qrag_rival 0.3",
+        match=r"'last' from qrag_late 0.3 \(entry point .*cannot be built: ModuleNotFoundError",
+    ):
+        build_retriever("last")
+
+
+def test_one_name_twice_is_an_error_that_names_both(
+    install: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("qrag_rival", GOOD.replace('"last"', '"bm25"'))
+    with pytest.raises(
+        PluginError,
+        match=r"two plugins register the retriever 'bm25': 'bm25' from qrag-tasks .* 'qrag_rival' "
+        r".*qrag_rival 0.3. Uninstall one",
     ):
         build_retriever("first")
+    monkeypatch.setenv("QRAG_BLOCK_PLUGINS", "qrag_rival")
+    plugins.forget()
+    assert build_retriever("bm25").fingerprint.origin.distribution == "qrag-tasks"
+
+
+STYLE = """
+from qrag_tasks import hookimpl
+
+def shout(task, question, items):
+    return question.upper()
+
+@hookimpl
+def qrag_register_prompt_styles(register):
+    register("shout", shout)
+"""
+
+
+def test_a_prompt_style_of_a_third_party(install: Callable[[str, str], None]) -> None:
+    install("qrag_shout", STYLE)
+    found = prompt_style("shout")
+    assert found.style(LAMP_TASKS["lamp3u"], "quiet", []) == "QUIET"
+    assert str(found.origin) == "qrag_shout 0.3"
+    with pytest.raises(SettingsError, match=r"unknown prompt style 'shuot' .*Did you mean 'shout'"):
+        prompt_style("shuot")
+    assert prompt_style("lamp").origin.distribution == "qrag-tasks"
+
+
+def test_fingerprints_tell_apart_what_ranks_differently() -> None:
+    same = [build_retriever(spec).fingerprint for spec in ("bm25", "bm25:k1=1.5", "bm25:b=0.75")]
+    assert len({fingerprint.digest for fingerprint in same}) == 1
+    other = [build_retriever(spec).fingerprint for spec in ("bm25", "bm25:k1=1.6", "bm25-word")]
+    assert len({fingerprint.digest for fingerprint in other}) == 3
+    assert same[0].options == {"k1": 1.5, "b": 0.75, "epsilon": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("factory", "given", "read"),
+    [
+        (lambda model: None, "model=7", {"model": 7}),
+        (lambda model="": None, "model=7", {"model": "7"}),
+        (lambda size=1.0: None, "size=7", {"size": 7.0}),
+        (lambda deep=False: None, "deep=TRUE", {"deep": True}),
+        (lambda *, size=None: None, "size=0.5", {"size": 0.5}),
+        (lambda *, size=None: None, "", {"size": None}),
+    ],
+)
+def test_values_are_read_as_the_parameter_says(
+    factory: Callable[..., object], given: str, read: dict[str, object]
+) -> None:
+    assert read_options("x", given, factory) == read
+    assert [type(v) for v in read_options("x", given, factory).values()] == [
+        type(v) for v in read.values()
+    ]
+
+
+def test_annotations_say_what_a_value_is() -> None:
+    def factory(model: str, size: int | None = None, deep: bool = False) -> None: ...
+
+    assert read_options("x", "model=1,size=2,deep=true", factory) == {
+        "model": "1",
+        "size": 2,
+        "deep": True,
+    }
+    with pytest.raises(RetrieverError, match="'x' needs the option 'model': write x:model=VALUE"):
+        read_options("x", "size=2", factory)
+    with pytest.raises(RetrieverError, match="deep is 'yes', expected true or false"):
+        read_options("x", "model=m,deep=yes", factory)

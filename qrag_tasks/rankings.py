@@ -1,0 +1,242 @@
+"""The rankings of a data set by a retriever: taken from the store, or made and kept there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+
+from qrag_tasks.benchmark.data import DataSet, Sample
+from qrag_tasks.benchmark.tasks import LampTask
+from qrag_tasks.errors import RetrieverError
+from qrag_tasks.locations import cache_dir
+from qrag_tasks.plugins import build_retriever, core_origin
+from qrag_tasks.retrieval.base import Document, Query, Ranking
+from qrag_tasks.retrieval.named import NamedRetriever
+from qrag_tasks.retrieval.store import RankingStore, StoredChunk
+from qrag_tasks.retrieval.trec import run_lines
+
+
+def make_query(task: LampTask, sample: Sample, retriever: NamedRetriever) -> Query:
+    """Return what the retriever is given of a sample: the fields it needs, and no others.
+
+    :raises RetrieverError: when the data lack a field that it needs.
+    """
+    needs = retriever.needs
+    if not needs:
+        documents = tuple(Document(i["id"], task.document_text(i)) for i in sample.profile)
+        return Query(sample.id, task.query(sample.input), documents)
+    if "target" in needs and task.item_target is None:
+        raise RetrieverError(
+            f"retriever {retriever.spec!r} needs each document's own answer, and the profile "
+            f"items of {task.name} have none"
+        )
+    if "date" in needs:
+        for item in sample.profile:
+            if "date" not in item:
+                raise RetrieverError(
+                    f"retriever {retriever.spec!r} needs dates: {task.name}, sample "
+                    f"{sample.id!r}, profile item {item['id']!r} has no field 'date'. LaMP's "
+                    f"time-based splits have them, its user-based splits do not."
+                )
+    return Query(
+        sample.id,
+        task.query(sample.input),
+        tuple(
+            Document(
+                item["id"],
+                task.document_text(item),
+                date=item["date"] if "date" in needs else None,
+                target=item[str(task.item_target)] if "target" in needs else None,
+            )
+            for item in sample.profile
+        ),
+        gold=sample.target if "gold" in needs else None,
+    )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far :meth:`Rankings.fill` has come; in samples.
+
+    :ivar found: were there already, or were made by another process meanwhile.
+    """
+
+    total: int
+    found: int
+    ranked: int
+
+
+class Rankings:
+    """The rankings of one data set by one retriever.
+
+    Whole chunks of the data set are ranked and kept (:mod:`qrag_tasks.retrieval.store`), however
+    few of their samples are asked for.
+
+    :param root: where rankings are kept; ``rankings`` in the cache folder by default.
+    """
+
+    def __init__(self, data: DataSet, retriever: NamedRetriever, root: Path | None = None) -> None:
+        self.data = data
+        self.retriever = retriever
+        key = {
+            "task": data.task.name,
+            "data_sha256": data.fingerprint,
+            # The core makes the queries and the texts that are indexed.
+            "qrag_tasks": [core_origin().version, core_origin().source],
+            **retriever.fingerprint.as_dict(),
+        }
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        self.store = RankingStore(
+            root or cache_dir() / "rankings",
+            f"{data.task.name}-{retriever.spec}",
+            key,
+            digest,
+            [sample.id for sample in data.samples],
+        )
+        self._chunk = lru_cache(maxsize=4)(self._read_or_rank)
+
+    def of(self, indices: Sequence[int], k: int | None = None) -> list[Ranking]:
+        """Return the best ``k`` documents of the samples at ``indices``.
+
+        :raises RetrieverError: when the retriever breaks its contract, or lacks a field.
+        :raises StoreError: when rankings cannot be kept.
+        """
+        if k == 0:
+            return [Ranking() for _ in indices]
+        rankings: dict[int, Ranking] = {}
+        by_chunk: dict[int, list[int]] = {}
+        for index in indices:
+            by_chunk.setdefault(index // self.store.chunk_size, []).append(index)
+        for chunk, members in by_chunk.items():
+            stored, first = self._chunk(chunk), self.store.members(chunk).start
+            for index in members:
+                rankings[index] = stored.ranking(index - first, k)
+        return [rankings[index] for index in indices]
+
+    def look(self, index: int, k: int | None = None) -> Ranking:
+        """Return one sample's ranking; where it is not kept, it is made for the moment only."""
+        chunk = index // self.store.chunk_size
+        if stored := self.store.read(chunk):
+            return stored.ranking(index - self.store.members(chunk).start, k)
+        return self.retriever.rank(self._queries([index]), k)[0]
+
+    def fill(self, workers: int = 1) -> Iterator[Progress]:
+        """Rank whatever is not kept yet, telling how far it has come after every chunk.
+
+        Other processes may do the same at the same time: each chunk is ranked by one of them.
+
+        :param workers: processes that rank; with more than one each builds the retriever for
+            itself.
+        """
+        total, found, ranked = len(self.data.samples), 0, 0
+        yield Progress(total, found, ranked)
+        missing = []
+        for chunk in self.store.chunks:
+            if self.store.read(chunk) is None:
+                missing.append(chunk)
+            else:
+                found += len(self.store.members(chunk))
+        yield Progress(total, found, ranked)
+        fill = self._fill_here if workers == 1 else lambda chunks: self._fill_in(workers, chunks)
+        for chunk, made in fill(missing):
+            size = len(self.store.members(chunk))
+            found, ranked = (found, ranked + size) if made else (found + size, ranked)
+            yield Progress(total, found, ranked)
+        self.store.tidy()
+
+    def run_lines(self) -> Iterator[str]:
+        """Yield the lines of a TREC run file of all samples; see :mod:`.retrieval.trec`."""
+        for index, sample in enumerate(self.data.samples):
+            yield from run_lines([(sample.id, self.of([index])[0])], self.retriever.spec)
+
+    def _read_or_rank(self, chunk: int) -> StoredChunk:
+        stored = self.store.read(chunk)
+        if stored is None:
+            self._rank(chunk)
+            stored = self.store.read(chunk)
+            if all(self.store.has(other) for other in self.store.chunks):
+                self.store.tidy()
+        if stored is None:
+            raise RetrieverError(f"kept rankings {self.store.folder}: unreadable once written")
+        return stored
+
+    def _rank(self, chunk: int, wait: bool = True) -> bool | None:
+        """Rank a chunk and keep it; tells whether it was made here, ``None`` if it is held."""
+        with self.store.lock(chunk, wait) as held:
+            if not held:
+                return None
+            if self.store.read(chunk) is not None:
+                return False
+            self.store.write(chunk, self.retriever.rank(self._queries(self.store.members(chunk))))
+            return True
+
+    def _fill_here(self, missing: Sequence[int]) -> Iterator[tuple[int, bool]]:
+        later = []
+        for chunk in missing:
+            made = self._rank(chunk, wait=False)
+            if made is None:
+                later.append(chunk)  # another process is at it: take the next one meanwhile
+            else:
+                yield chunk, made
+        for chunk in later:
+            yield chunk, bool(self._rank(chunk))
+
+    def _fill_in(self, workers: int, missing: Sequence[int]) -> Iterator[tuple[int, bool]]:
+        """Fill with several processes; they rank, this one reads the data and keeps the rankings.
+
+        Spawned, not forked: a retriever may hold threads, a GPU or a JVM.
+        """
+        waiting, later = deque(missing), []
+        running: deque[tuple[int, Future[list[Ranking]], ExitStack]] = deque()
+        with (
+            ProcessPoolExecutor(
+                workers, get_context("spawn"), _build_in_worker, (self.retriever.spec,)
+            ) as pool,
+            ExitStack() as unfinished,
+        ):
+            while waiting or running:
+                # A few more than are at work, so that none waits; not all, to save memory.
+                while waiting and len(running) < 2 * workers:
+                    chunk = waiting.popleft()
+                    lock = ExitStack()
+                    if not lock.enter_context(self.store.lock(chunk, wait=False)):
+                        later.append(chunk)
+                        continue
+                    if self.store.has(chunk) and self.store.read(chunk) is not None:
+                        lock.close()
+                        yield chunk, False
+                        continue
+                    unfinished.push(lock)
+                    queries = self._queries(self.store.members(chunk))
+                    running.append((chunk, pool.submit(_rank_in_worker, queries), lock))
+                if running:
+                    chunk, future, lock = running.popleft()
+                    self.store.write(chunk, future.result())
+                    lock.close()
+                    yield chunk, True
+        for chunk in later:
+            yield chunk, bool(self._rank(chunk))
+
+    def _queries(self, indices: Sequence[int]) -> list[Query]:
+        samples = self.data.samples
+        return [make_query(self.data.task, samples[i], self.retriever) for i in indices]
+
+
+_in_worker: Callable[[Sequence[Query]], list[Ranking]]
+
+
+def _build_in_worker(spec: str) -> None:
+    global _in_worker
+    _in_worker = build_retriever(spec).rank
+
+
+def _rank_in_worker(queries: Sequence[Query]) -> list[Ranking]:
+    return _in_worker(queries)

@@ -1,0 +1,55 @@
+"""``oracle``: the documents whose answer is closest to the right one. An upper bound."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
+
+from qrag_tasks.hookspecs import RegisterRetriever, hookimpl
+from qrag_tasks.retrieval.base import Need, Query, ScoringRetriever
+
+if TYPE_CHECKING:
+    from rouge_score.rouge_scorer import RougeScorer
+
+
+class Oracle(ScoringRetriever):
+    """Ranks by the gold, which no retriever may know: what a perfect one could at best bring.
+
+    Ratings: the smaller the difference to the gold, the better. Texts: by ROUGE-L F1 against the
+    gold (rouge-score, no stemmer), the score of LaMP's text tasks. The text of the documents is
+    not looked at.
+    """
+
+    needs: ClassVar[tuple[Need, ...]] = ("target", "gold")
+
+    def score(self, query: Query) -> list[float]:
+        """Return the closeness of each document's target to the gold."""
+        gold = query.gold or ""
+        return [self._closeness(document.target or "", gold) for document in query.documents]
+
+    def _closeness(self, target: str, gold: str) -> float:
+        number, right = _number(target), _number(gold)
+        if number is not None and right is not None:
+            return -abs(number - right)
+        return float(self._rouge.score(gold, target)["rougeL"].fmeasure)
+
+    @cached_property
+    def _rouge(self) -> RougeScorer:
+        from rouge_score.rouge_scorer import RougeScorer
+
+        return RougeScorer(["rougeL"])
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+@hookimpl
+def qrag_register_retrievers(register: RegisterRetriever) -> None:
+    """Register ``oracle``."""
+    register("oracle", Oracle)

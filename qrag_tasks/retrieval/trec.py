@@ -1,0 +1,132 @@
+"""TREC run files, out and in: ``run:FILE`` is a retriever whose rankings were made elsewhere.
+
+One line a document, six fields: ``query Q0 document rank score tag``. ``query`` is the sample's
+id, ``document`` the id of the profile item.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from qrag_tasks.errors import RetrieverError, StoreError
+from qrag_tasks.hookspecs import RegisterRetriever, hookimpl
+from qrag_tasks.retrieval.base import Query, Ranking
+
+
+def run_lines(samples: Iterable[tuple[str, Ranking]], tag: str) -> Iterable[str]:
+    """Yield the lines of a run file; scores are written so that reading gives the same number.
+
+    :param samples: (sample id, its ranking).
+    :param tag: names the run; white space in it becomes ``_``.
+    :raises RetrieverError: for an id with white space in it, which the format cannot hold.
+    """
+    tag = "_".join(tag.split())
+    for sample, ranking in samples:
+        for rank, (document, score) in enumerate(
+            zip(ranking.ids, ranking.scores, strict=True), start=1
+        ):
+            for name in (sample, document):
+                if not name or name.split() != [name]:
+                    raise RetrieverError(
+                        f"a TREC run file cannot hold the id {name!r}: it is empty or has white "
+                        f"space in it"
+                    )
+            yield f"{sample} Q0 {document} {rank} {score!r} {tag}\n"
+
+
+def write_run(path: Path, lines: Iterable[str]) -> int:
+    """Write a run file, whole or not at all; returns the number of lines.
+
+    :raises StoreError: when it cannot be written.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    written = 0
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            for line in lines:
+                file.write(line)
+                written += 1
+        temporary.replace(path)
+    except OSError as error:
+        raise StoreError(f"run file {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return written
+
+
+class RunFile:
+    """Rankings out of a TREC run file, by score; equal scores by rank, then as they stand.
+
+    A query that the file does not have is an error, unless its profile is empty.
+
+    :param file: path to the file.
+    """
+
+    def __init__(self, file: str, /) -> None:
+        self.path = Path(file).expanduser()
+        try:
+            self._digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise RetrieverError(f"run file {self.path}: {error.strerror}") from error
+        self.identity = {"sha256": self._digest}
+
+    def rank(self, queries: Sequence[Query], k: int | None = None) -> list[Ranking]:
+        """Return what the file says of each query."""
+        return [self._rank(query).best(k) for query in queries]
+
+    def _rank(self, query: Query) -> Ranking:
+        if query.id in self._rankings:
+            return self._rankings[query.id]
+        if not query.documents:
+            return Ranking()
+        some = ", ".join(list(self._rankings)[:3])
+        raise RetrieverError(
+            f"run file {self.path} has no query {query.id!r} (it has {len(self._rankings)}: "
+            f"{some}, ...). Was it made for other data?"
+        )
+
+    @cached_property
+    def _rankings(self) -> dict[str, Ranking]:
+        lines: dict[str, list[tuple[float, float, str]]] = {}
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise RetrieverError(f"run file {self.path}: not UTF-8 text: {error}") from error
+        for number, line in enumerate(text.split("\n"), start=1):
+            if not line.strip():
+                continue
+            fields = line.split()
+            try:
+                query, _, document, rank, score, _ = fields
+                entry = (-float(score), float(rank), document)
+            except ValueError:
+                raise self._wrong(number, line) from None
+            if not math.isfinite(entry[0]):
+                raise self._wrong(number, line)
+            lines.setdefault(query, []).append(entry)
+        return {
+            query: Ranking(
+                tuple(document for _, _, document in entries), tuple(-s for s, _, _ in entries)
+            )
+            for query, entries in (
+                (query, sorted(found, key=lambda entry: entry[:2]))
+                for query, found in lines.items()
+            )
+        }
+
+    def _wrong(self, number: int, line: str) -> RetrieverError:
+        return RetrieverError(
+            f"run file {self.path}, line {number}: {line[:80]!r} is not 'query Q0 document rank "
+            f"score tag'"
+        )
+
+
+@hookimpl
+def qrag_register_retrievers(register: RegisterRetriever) -> None:
+    """Register ``run``."""
+    register("run", RunFile)
