@@ -9,6 +9,7 @@ or in five attempts, is the same to the byte as one that was filled at a stroke.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -86,18 +87,19 @@ class RankingStore:
         path = self._file(chunk)
         try:
             with path.open("rb") as file:
-                table = pq.ParquetFile(file, page_checksum_verification=True).read(
-                    use_threads=False
-                )
-            samples = table.column("sample").to_pylist()
-            if samples != [self.samples[i] for i in self.members(chunk)]:
+                table = pq.ParquetFile(file).read(use_threads=False)
+            if table.column("sample").to_pylist() != [
+                self.samples[i] for i in self.members(chunk)
+            ]:
                 raise pa.ArrowInvalid("it holds other samples")
+            if (table.schema.metadata or {}).get(b"sha256") != _digest(table):
+                raise pa.ArrowInvalid("its checksum does not match")
             return StoredChunk(table)
         except FileNotFoundError:
             return None
         except PermissionError as error:
             raise StoreError(f"kept rankings {path}: {error.strerror}") from error
-        except (pa.ArrowException, OSError, KeyError) as error:
+        except (pa.ArrowException, OSError, KeyError, ValueError, MemoryError) as error:
             warnings.warn(
                 f"kept rankings {path} are damaged and are made anew: {error}",
                 RuntimeWarning,
@@ -121,10 +123,9 @@ class RankingStore:
                 "scores": pa.array([list(r.scores) for r in rankings], pa.list_(pa.float64())),
             }
         )
+        table = table.replace_schema_metadata({b"sha256": _digest(table)})
         sink = pa.BufferOutputStream()
-        pq.write_table(
-            table, sink, compression="zstd", use_dictionary=False, write_page_checksum=True
-        )
+        pq.write_table(table, sink, compression="zstd", use_dictionary=False)
         with self._told_if_it_fails():
             self.folder.mkdir(parents=True, exist_ok=True)
             about = self.folder / "about.json"
@@ -195,6 +196,18 @@ class StoredChunk:
             end = min(end, start + k)
         ids = self._ids.slice(start, end - start).to_pylist()
         return Ranking(tuple(ids), tuple(self._scores[start:end].tolist()))
+
+
+def _digest(table: pa.Table) -> bytes:
+    """Return a checksum of what a table says, which its file may not be trusted to hold."""
+    import pyarrow.compute as pc
+
+    documents, scores = (table.column(name).combine_chunks() for name in ("documents", "scores"))
+    texts = [table.column("sample").to_pylist(), pc.binary_join(documents, "\n").to_pylist()]
+    digest = hashlib.sha256(json.dumps(texts).encode())
+    digest.update(documents.offsets.to_numpy().tobytes())
+    digest.update(scores.values.to_numpy().tobytes())
+    return digest.hexdigest().encode()
 
 
 def _replace(path: Path, content: Any, temporary_name: str) -> None:
