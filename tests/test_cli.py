@@ -96,3 +96,61 @@ def test_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert "data lamp3u, data lamp5u" in done.output
     assert "QRAG_AUTOLOAD=0" in done.output
     assert "LaMP_3/dev/dev_questions.json" in done.output
+
+
+def test_rank_fills_the_store_and_writes_a_run(
+    small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QRAG_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "out.trec"
+    first = run("rank", "lamp3u", "--data", small_data, "--out", out)
+    assert first.exit_code == 0, first.output
+    assert "lamp3u, bm25: 3 profiles, 3 ranked now, 0 ranked before" in first.output
+    assert f"{out}: 12 lines" in first.output
+    assert len(out.read_text().splitlines()) == 12
+    again = run("rank", "lamp3u_rag_k5", "--data", small_data)
+    assert "3 profiles, 0 ranked now, 3 ranked before" in again.output
+    read_back = run(
+        "rank", "lamp3u", "--data", small_data, "--retriever", f"run:{out}", "--out", tmp_path / "2"
+    )
+    assert read_back.exit_code == 0, read_back.output
+    strip_tag = [line.rpartition(" ")[0] for line in out.read_text().splitlines()]
+    assert [
+        line.rpartition(" ")[0] for line in (tmp_path / "2").read_text().splitlines()
+    ] == strip_tag
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lamp9u"], "unknown task 'lamp9u'"),
+        (["lamp3u", "--retriever", "bm52"], "unknown retriever 'bm52'"),
+        (["lamp3u", "--retriever", "recency"], "'recency' needs dates"),
+        (["lamp3u", "--workers", "0"], "0 is not in the range"),
+    ],
+)
+def test_rank_refuses(small_data: Path, arguments: list[str], message: str) -> None:
+    done = run("rank", *arguments, "--data", small_data)
+    assert done.exit_code != 0
+    assert message in done.output
+    assert "Traceback" not in done.output
+
+
+def test_plugins_are_listed() -> None:
+    done = run("plugins")
+    assert done.exit_code == 0
+    for text in ("bm25, bm25-word, bm25-char", "qrag_register_retrievers", "lamp (prompt)", "ok"):
+        assert text in done.output
+
+
+def test_plugins_check() -> None:
+    done = run("plugins", "check", "bm25")
+    assert done.exit_code == 0, done.output
+    assert "passed k_zero" in done.output
+    assert "0 failed" in done.output
+    constant = run("plugins", "check", "first")
+    assert constant.exit_code == 1
+    assert "FAILED differs_by_query" in constant.output
+    expected = run("plugins", "check", "first", "--expect-failure", "differs_by_query")
+    assert expected.exit_code == 0
+    assert run("plugins", "check", "bm52").exit_code == 1

@@ -12,6 +12,7 @@ from typing import Any
 from qrag_tasks.errors import DataError
 
 _BLOCK = 1 << 22
+_AFTER_VALUE = tuple(", ]\t\n\r")
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -90,8 +91,8 @@ class _Window:
                 if not (at_end or error.msg.startswith("Unterminated")) or not self._read_more():
                     raise self.invalid(error.msg, error.pos) from None
             else:
-                # A number at the very end may go on in the next block.
-                if end < len(self._held) or not self._read_more():
+                # Only what follows a number shows that it does not go on in the next block.
+                if self._held[end : end + 1] in _AFTER_VALUE or not self._read_more():
                     self.position = end
                     return value
 
@@ -104,8 +105,8 @@ class _Window:
         return _invalid(self._path, message, line, column)
 
     def _read_more(self) -> bool:
-        block = next(self._blocks, "")
-        if not block:
+        block = next(self._blocks, None)
+        if block is None:
             return False
         done = self._held[: self.position]
         self._lines += done.count("\n")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Oracle(ScoringRetriever):
     """Ranks by the gold, which no retriever may know: what a perfect one could at best bring.
 
-    Ratings: the smaller the difference to the gold, the better. Texts: by ROUGE-L F1 against the
+    Ratings: 1 / (1 + difference to the gold). Texts: ROUGE-L F1 against the
     gold (rouge-score, no stemmer), the score of LaMP's text tasks. The text of the documents is
     not looked at.
     """
@@ -31,7 +31,7 @@ class Oracle(ScoringRetriever):
     def _closeness(self, target: str, gold: str) -> float:
         number, right = _number(target), _number(gold)
         if number is not None and right is not None:
-            return -abs(number - right)
+            return 1 / (1 + abs(number - right))
         return float(self._rouge.score(gold, target)["rougeL"].fmeasure)
 
     @cached_property

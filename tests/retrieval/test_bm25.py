@@ -1,7 +1,8 @@
-"""``bm25`` is LaMP's own: equal to rank_bm25, to the last bit."""
+"""``bm25``, ``bm25-word``, ``bm25-char``: rank_bm25's over those tokens, to the last bit."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,20 @@ from rank_bm25 import BM25Okapi
 from qrag_tasks.benchmark import data
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.retrieval.base import Document, Query
-from qrag_tasks.retrieval.bm25 import BM25
+from qrag_tasks.retrieval.bm25 import BM25, CharacterBM25, WordBM25
 
 words = st.sampled_from(["a", "b", "c", "d", "A", "tea", "ünï", "茶", "{{x}}", "</s>"])
 texts = st.lists(words, max_size=12).map(" ".join)
 
 
-def reference(query: str, documents: list[str], **options: float) -> tuple[list[int], list[float]]:
+def reference(
+    query: str,
+    documents: list[str],
+    tokens: Callable[[str], Sequence[str]] = str.split,
+    **options: float,
+) -> tuple[list[int], list[float]]:
     """LaMP's ranking: scores of rank_bm25, sorted, equal scores the later document first."""
-    scores = BM25Okapi([text.split() for text in documents], **options).get_scores(query.split())
+    scores = BM25Okapi([tokens(text) for text in documents], **options).get_scores(tokens(query))
     order = sorted(range(len(documents)), key=lambda i: (-scores[i], -i))
     return order, [float(scores[i]) for i in order]
 
@@ -54,6 +60,26 @@ def test_equals_rank_bm25_with_options(
     (ranking,) = BM25(k1=k1, b=b).rank([query_of(query, documents)])
     assert list(ranking.scores) == scores
     assert [int(i) for i in ranking.ids] == order
+
+
+@given(texts, st.lists(texts.filter(str.strip), min_size=1, max_size=10))
+def test_characters_are_what_the_paper_gave_to_rank_bm25(query: str, documents: list[str]) -> None:
+    order, scores = reference(query, documents, str)  # a string is a sequence of characters
+    (ranking,) = CharacterBM25().rank([query_of(query, documents)])
+    assert list(ranking.scores) == scores
+    assert [int(i) for i in ranking.ids] == order
+
+
+def test_words_have_neither_case_nor_punctuation() -> None:
+    assert WordBM25().tokens("The kettle's LID, ümläut-茶 x_1!") == [
+        *("the", "kettle", "s", "lid", "ümläut", "茶", "x_1")
+    ]
+    query, documents = "Kettle?", ["a pot", "The KETTLE.", "another thing"]
+    (words,) = WordBM25().rank([query_of(query, documents)])
+    (plain,) = BM25().rank([query_of(query, documents)])
+    assert words.ids[0] == "1"
+    assert words.scores[0] > 0
+    assert set(plain.scores) == {0.0}
 
 
 @given(texts, st.lists(texts, max_size=20), st.integers(0, 25))
@@ -91,7 +117,16 @@ def test_ten_thousand_documents() -> None:
     assert ranking.ids[0] == "1234"
 
 
-@pytest.mark.parametrize("options", [{"k1": -1.0}, {"b": 1.5}, {"b": float("nan")}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"k1": -1.0},
+        {"k1": float("inf")},
+        {"b": 1.5},
+        {"b": float("nan")},
+        {"epsilon": float("inf")},
+    ],
+)
 def test_impossible_options(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="expected"):
         BM25(**options)

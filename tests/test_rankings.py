@@ -1,0 +1,208 @@
+"""The rankings of a data set: what a retriever is given, and that it is asked once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from lamp_files import papers, reviews, write_flat
+
+from qrag_tasks.benchmark import data
+from qrag_tasks.benchmark.data import DataSet
+from qrag_tasks.benchmark.tasks import LAMP_TASKS
+from qrag_tasks.errors import RetrieverError
+from qrag_tasks.plugins import build_retriever
+from qrag_tasks.rankings import Rankings, make_query
+from qrag_tasks.retrieval.base import Query, Ranking
+from qrag_tasks.retrieval.named import NamedRetriever, Origin, described
+from qrag_tasks.retrieval.store import CHUNK
+
+SIZE = 2 * CHUNK + 3
+
+
+class Counting:
+    """Ranks in the data's order and remembers what it was asked."""
+
+    needs: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self.asked: list[Query] = []
+
+    def rank(self, queries: Sequence[Query], k: int | None = None) -> list[Ranking]:
+        self.asked += queries
+        return [
+            Ranking(
+                tuple(d.id for d in q.documents[:k]),
+                tuple(-float(i) for i in range(len(q.documents[:k]))),
+            )
+            for q in queries
+        ]
+
+
+def named(retriever: object, **options: int) -> NamedRetriever:
+    return described("counting", "counting", Origin("qrag-counting", "1"), options, retriever)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> DataSet:
+    root = write_flat(tmp_path / "data", "lamp3u", *reviews(SIZE))
+    return data.load(LAMP_TASKS["lamp3u"], str(root))
+
+
+def test_a_profile_is_ranked_once_for_every_k_and_process(many: DataSet, tmp_path: Path) -> None:
+    retriever = Counting()
+    rankings = Rankings(many, named(retriever), tmp_path)
+    assert rankings.of([0, 1], 0) == [Ranking(), Ranking()]
+    assert not retriever.asked
+    three = rankings.of([CHUNK + 1, 0, CHUNK], 3)
+    assert [r.ids[0] for r in three] == [many.samples[i].profile[0]["id"] for i in (33, 0, 32)]
+    assert len(retriever.asked) == 2 * CHUNK
+    assert rankings.of([CHUNK + 1], 1) == [three[0].best(1)]
+    again = Rankings(many, named(Counting()), tmp_path)  # as another process would
+    assert again.of([CHUNK + 1, 0, CHUNK], 3) == three
+    assert not again.retriever.retriever.asked  # type: ignore[attr-defined]
+    assert len(retriever.asked) == 2 * CHUNK
+
+
+def test_other_options_or_data_share_nothing(many: DataSet, tmp_path: Path) -> None:
+    folders = {Rankings(many, named(Counting(), seed=i), tmp_path).store.folder for i in range(3)}
+    other = data.load(
+        LAMP_TASKS["lamp3u"], str(write_flat(tmp_path / "other", "lamp3u", *reviews(3)))
+    )
+    folders.add(Rankings(other, named(Counting()), tmp_path).store.folder)
+    assert len(folders) == 4
+
+
+def test_looking_keeps_nothing(many: DataSet, tmp_path: Path) -> None:
+    retriever = Counting()
+    rankings = Rankings(many, named(retriever), tmp_path / "store")
+    looked = rankings.look(5, 2)
+    assert len(retriever.asked) == 1
+    assert not (tmp_path / "store").exists()
+    assert rankings.of([5], 2) == [looked]
+    assert rankings.look(5, 2) == looked
+    assert len(retriever.asked) == 1 + CHUNK
+
+
+def test_filling_tells_how_far_it_is_and_goes_on(many: DataSet, tmp_path: Path) -> None:
+    Rankings(many, named(Counting()), tmp_path).of([CHUNK], 1)
+    told = list(Rankings(many, named(Counting()), tmp_path).fill())
+    assert [(p.found, p.ranked) for p in told] == [(0, 0), (32, 0), (32, 32), (32, 35)]
+    assert all(p.total == SIZE for p in told)
+    (first, last) = list(Rankings(many, named(Counting()), tmp_path).fill())
+    assert (first.found, last.found, last.ranked) == (0, SIZE, 0)
+
+
+def bytes_of(rankings: Rankings) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(rankings.store.folder.iterdir())}
+
+
+def test_workers_make_the_same_store(many: DataSet, tmp_path: Path) -> None:
+    alone = Rankings(many, build_retriever("bm25:k1=1.2"), tmp_path / "1")
+    shared = Rankings(many, build_retriever("bm25:k1=1.2"), tmp_path / "2")
+    shared.of([CHUNK])
+    assert list(alone.fill())[-1].ranked == SIZE
+    last = list(shared.fill(workers=2))[-1]
+    assert (last.found, last.ranked) == (CHUNK, SIZE - CHUNK)
+    assert bytes_of(alone) == bytes_of(shared)
+
+
+def test_an_error_in_a_worker_is_told(many: DataSet, tmp_path: Path) -> None:
+    run = tmp_path / "some.trec"
+    run.write_text("100 Q0 1000 1 0.5 x\n", encoding="utf-8")
+    rankings = Rankings(many, build_retriever(f"run:{run}"), tmp_path)
+    with pytest.raises(RetrieverError, match=r"some.trec has no query '101'"):
+        list(rankings.fill(workers=2))
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_two_at_once_share_the_work(many: DataSet, tmp_path: Path) -> None:
+    code = """
+    import sys
+    from pathlib import Path
+    from qrag_tasks.benchmark import data
+    from qrag_tasks.benchmark.tasks import LAMP_TASKS
+    from test_rankings import Counting, named
+    from qrag_tasks.rankings import Rankings
+    import time
+
+    class Slow(Counting):
+        def rank(self, queries, k=None):
+            time.sleep(0.2)
+            return super().rank(queries, k)
+
+    many = data.load(LAMP_TASKS["lamp3u"], sys.argv[1])
+    sys.stdin.readline()
+    print(list(Rankings(many, named(Slow()), Path(sys.argv[2])).fill())[-1].ranked)
+    """
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code), str(many.questions.parents[1]), tmp_path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        for _ in range(2)
+    ]
+    for process in both:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    ranked = [int(process.communicate(timeout=120)[0]) for process in both]
+    assert sum(ranked) == SIZE
+    undisturbed = Rankings(many, named(Counting()), tmp_path / "undisturbed")
+    assert list(undisturbed.fill())[-1].ranked == SIZE
+    assert bytes_of(Rankings(many, named(Counting()), tmp_path)) == bytes_of(undisturbed)
+
+
+# ---------------------------------------------------------------- what a retriever is given
+def test_a_retriever_sees_only_what_it_needs(tmp_path: Path) -> None:
+    questions, outputs = papers(1)
+    for item in questions[0]["profile"]:
+        item["date"] = "2020-02-03"
+    task = LAMP_TASKS["lamp5u"]
+    (sample,) = data.load(task, str(write_flat(tmp_path, "lamp5u", questions, outputs))).samples
+
+    def seen(*needs: str) -> tuple[str | None, str | None, str | None]:
+        retriever = Counting()
+        retriever.needs = needs
+        query = make_query(task, sample, named(retriever))
+        return query.documents[0].date, query.documents[0].target, query.gold
+
+    assert seen() == (None, None, None)
+    assert seen("date") == ("2020-02-03", None, None)
+    assert seen("target") == (None, "On bird 0", None)
+    assert seen("gold") == (None, None, "The songs of bird 0")
+
+
+def test_recency_without_dates_is_an_error_that_says_so(many: DataSet) -> None:
+    with pytest.raises(
+        RetrieverError,
+        match=r"'recency' needs dates: lamp3u, sample '100', profile item '1000' has no field "
+        r"'date'. LaMP's time-based splits have them",
+    ):
+        Rankings(many, build_retriever("recency")).of([0], 1)
+    assert Rankings(many, build_retriever("recency")).of([0], 0) == [Ranking()]
+
+
+def test_recency_ranks_the_newest_first(tmp_path: Path) -> None:
+    questions, outputs = reviews(1)
+    days = ["2019-12-31", "2020-02-03", "2018-01-01", "2020-02-03"]
+    for item, day in zip(questions[0]["profile"], days, strict=True):
+        item["date"] = day
+    root = write_flat(tmp_path, "lamp3u", questions, outputs)
+    dated = data.load(LAMP_TASKS["lamp3u"], str(root))
+    (ranking,) = Rankings(dated, build_retriever("recency"), tmp_path).of([0])
+    assert ranking.ids == ("1003", "1001", "1000", "1002")
+    questions[0]["profile"][2]["date"] = "yesterday"
+    write_flat(tmp_path, "lamp3u", questions, outputs)
+    broken = data.load(LAMP_TASKS["lamp3u"], str(root))
+    with pytest.raises(RetrieverError, match=r"sample '100'.* 'yesterday' is not YYYY-MM-DD"):
+        Rankings(broken, build_retriever("recency"), tmp_path).of([0])
