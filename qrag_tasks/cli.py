@@ -260,3 +260,7 @@ def _console(stderr: bool = False) -> Console:
     if not console.is_terminal:
         console = Console(highlight=False, stderr=stderr, width=200)
     return console
+
+
+if __name__ == "__main__":
+    main()

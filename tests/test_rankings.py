@@ -118,7 +118,7 @@ def test_an_error_in_a_worker_is_told(many: DataSet, tmp_path: Path) -> None:
     rankings = Rankings(many, build_retriever(f"run:{run}"), tmp_path)
     with pytest.raises(RetrieverError, match=r"some.trec has no query '101'"):
         list(rankings.fill(workers=2))
-    assert not list(tmp_path.rglob("*.parquet"))
+    assert not list(tmp_path.rglob("*.arrow"))
 
 
 def test_two_at_once_share_the_work(many: DataSet, tmp_path: Path) -> None:
