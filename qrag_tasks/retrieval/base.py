@@ -90,7 +90,8 @@ class Retriever(Protocol):
 
     **Concurrency.** One object is called by one thread at a time. Other processes may build and
     use the same retriever at the same moment, each for itself: what it keeps on disk must be safe
-    for that.
+    for that. It may be pickled to another process, and used in one that may start no processes
+    through :mod:`multiprocessing`; a copy leaves loaded models and open connections behind.
 
     **Failure.** Whatever :meth:`rank` raises becomes a
     :class:`~qrag_tasks.errors.RetrieverError` that names the plugin and the sample; the run ends

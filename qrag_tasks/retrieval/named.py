@@ -89,6 +89,7 @@ class NamedRetriever:
 
         :raises RetrieverError: when it is broken; the message names the plugin and the sample.
         """
+        queries = tuple(queries)  # no plugin can sort the caller's list under its feet
         try:
             answer = self.retriever.rank(queries, k)
         except QragError:
@@ -196,6 +197,12 @@ def described(
         isinstance(text, str) for pair in identity.items() for text in pair
     ):
         raise wrong(f"identity is {identity!r}, expected a mapping of text to text")
+    for key, value in options.items():
+        if not isinstance(value, Option):
+            raise wrong(
+                f"the default of the option {key!r} is {_kind(value)}, expected a number, a text, "
+                f"true or false, or None"
+            )
     fingerprint = Fingerprint(name, origin, dict(options), dict(identity))
     return NamedRetriever(spec, fingerprint, built, frozenset(needs))
 

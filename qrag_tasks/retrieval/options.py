@@ -68,7 +68,10 @@ def read_options(name: str, rest: str, factory: Callable[..., Any]) -> dict[str,
                 f"retriever {name!r} needs the option {key!r}: write {name}:{key}=VALUE"
             )
         else:
-            options[key] = parameter.default
+            default = parameter.default
+            # `size: float = 1`: written or left out, the value is the same.
+            whole = type(default) is int and _kind(parameter) == "float"
+            options[key] = float(default) if whole else default
     return options
 
 

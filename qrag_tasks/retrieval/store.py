@@ -95,7 +95,9 @@ class RankingStore:
             if _checksum(content) != path.stem.partition("-")[2]:
                 self._warn(path, "its checksum does not match")
                 continue
-            table = pa.ipc.open_file(content, options=pa.ipc.IpcReadOptions(use_threads=False)).read_all()
+            table = pa.ipc.open_file(
+                content, options=pa.ipc.IpcReadOptions(use_threads=False)
+            ).read_all()
             samples = [self.samples[i] for i in self.members(chunk)]
             if table.column("sample").to_pylist() != samples:
                 self._warn(path, "it holds other samples")

@@ -122,7 +122,7 @@ def test_the_example_retriever_works() -> None:
     names["qrag_register_retrievers"](found.setdefault)  # type: ignore[operator]
     built = found["longest"](minimum=2)
     query = Query("1", "", (Document("a", "x"), Document("b", "x y"), Document("c", "x y z")))
-    assert [ranking.ids for ranking in built.rank([query], 5)] == [("c", "b")]
+    assert [ranking.ids for ranking in built.rank([query], 5)] == [("c", "b", "a")]
 
 
 def test_links_lead_somewhere() -> None:

@@ -35,7 +35,9 @@ def test_a_misspelt_key_is_an_error(key: str, model_args: Any) -> None:
 
 
 def test_any_unknown_key_is_an_error_where_the_model_arguments_are_known() -> None:
-    with pytest.raises(SettingsError, match=r"'foo' \(known: data, retriever, prompt, context_tokens\)"):
+    with pytest.raises(
+        SettingsError, match=r"'foo' \(known: data, retriever, prompt, context_tokens\)"
+    ):
         Settings.from_metadata({**MODEL_ARGS, "foo": 1}, MODEL_ARGS)
     with pytest.raises(SettingsError, match="'foo'"):
         Settings.from_metadata({"foo": 1}, {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +131,19 @@ def test_plain_values_are_made_of_what_counts_as_them() -> None:
     )
     assert ranking == Ranking(("b", "a"), (2.0, 1.0))
     assert type(ranking.scores[0]) is float
+
+
+def test_a_list_sorted_in_place_confuses_no_queries() -> None:
+    class Sorting(ScoringRetriever):
+        def score(self, query: Query) -> list[float]:
+            return [1.0] * len(query.documents)
+
+        def rank(self, queries: Sequence[Query], k: int | None = None) -> list[Ranking]:
+            assert isinstance(queries, tuple)
+            return super().rank(queries, k)
+
+    queries = [Query(i, "", (Document(f"d{i}", ""),)) for i in "321"]
+    assert [r.ids for r in named(Sorting()).rank(queries)] == [("d3",), ("d2",), ("d1",)]
 
 
 class Picky(ScoringRetriever):
@@ -294,6 +307,12 @@ def test_a_factory_that_fails_is_told_with_its_origin(install: Callable[[str, st
         build_retriever("last")
 
 
+def test_an_option_that_no_fingerprint_can_hold(install: Callable[[str, str], None]) -> None:
+    install("qrag_odd", GOOD.replace("step=1", "step=object"))
+    with pytest.raises(RetrieverError, match="default of the option 'step' is a type, expected"):
+        build_retriever("last")
+
+
 def test_one_name_twice_is_an_error_that_names_both(
     install: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -367,6 +386,10 @@ def test_annotations_say_what_a_value_is() -> None:
         "size": 2,
         "deep": True,
     }
+
+    def whole(size: float = 1) -> None: ...
+
+    assert type(read_options("x", "", whole)["size"]) is float
     with pytest.raises(RetrieverError, match="'x' needs the option 'model': write x:model=VALUE"):
         read_options("x", "size=2", factory)
     with pytest.raises(RetrieverError, match="deep is 'yes', expected true or false"):

@@ -1,0 +1,29 @@
+"""The conformance kit: does a retriever keep the contract of :class:`~qrag_tasks.Retriever`?
+
+In a plugin's tests, one class a retriever; pytest then shows every check by its name::
+
+    from qrag_tasks.testing import RetrieverConformance
+
+    class TestLongest(RetrieverConformance):
+        spec = "longest:minimum=2"
+        expected_failures = {"differs_by_query": "it looks at lengths only"}
+
+Without pytest, :func:`run_checks` yields one :class:`Outcome` a check; ``qrag plugins check NAME``
+prints them. The kit is versioned (:data:`KIT_VERSION`), for a stricter check can fail a plugin
+that has not changed.
+"""
+
+from qrag_tasks.testing.check import KIT_VERSION, Check, Outcome
+from qrag_tasks.testing.checks import CHECKS
+from qrag_tasks.testing.conformance import RetrieverConformance
+from qrag_tasks.testing.running import run_check, run_checks
+
+__all__ = [
+    "CHECKS",
+    "KIT_VERSION",
+    "Check",
+    "Outcome",
+    "RetrieverConformance",
+    "run_check",
+    "run_checks",
+]

@@ -1,0 +1,58 @@
+"""docs/plugins.md and the tests cover every hook, every check, every state of a plugin."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from qrag_tasks import hookspecs
+from qrag_tasks.retrieval.base import NEEDS
+from qrag_tasks.testing import CHECKS
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+HOOKS = [
+    hook
+    for name, hook in vars(hookspecs).items()
+    if callable(hook) and hasattr(hook, f"{hookspecs.PROJECT}_spec")
+]
+
+
+def test_there_are_hooks() -> None:
+    assert [hook.__name__ for hook in HOOKS] == re.findall(r"(?m)^### `(\w+)\(", PAGE)
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook.__name__)
+def test_every_hook_has_a_heading_with_its_signature(hook: object) -> None:
+    assert callable(hook)
+    signature = str(inspect.signature(hook)).replace("'", "")
+    assert f"### `{hook.__name__}{signature}`\n" in PAGE
+    assert inspect.getdoc(hook)
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook.__name__)
+def test_every_hook_is_tested(hook: object) -> None:
+    """Some test implements it in a plugin of a third party and uses what it registered."""
+    tests = (ROOT / "tests" / "retrieval" / "test_plugins.py").read_text(encoding="utf-8")
+    assert f"@hookimpl\ndef {hook.__name__}(register):" in tests  # type: ignore[attr-defined]
+
+
+def test_every_check_has_its_row() -> None:
+    told = PAGE.partition("## The conformance kit")[2]
+    for check in CHECKS:
+        assert f"| `{check.name}` | {check.summary.replace('``', '`')} |\n" in told
+    assert len(re.findall(r"(?m)^\| `\w+` \|", told)) == len(CHECKS)
+
+
+def test_every_need_is_told() -> None:
+    (row,) = [line for line in PAGE.splitlines() if line.startswith("| `needs`")]
+    for need in NEEDS:
+        assert f"`{need}`" in row
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)[)#]", PAGE):
+        assert (ROOT / "docs" / target).exists(), target
