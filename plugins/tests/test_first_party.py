@@ -33,6 +33,7 @@ def test_lm_eval_uses_it(name: str, tmp_path: Path) -> None:
     metadata = json.dumps({"data": "mini", "retriever": spec})
     arguments = ["--tasks", "lamp_rag_k3", "--model", "dummy", "--limit", "8", "--log_samples"]
     arguments += ["--output_path", str(tmp_path / "out")]
+    arguments += ["--output_path", str(tmp_path / "out")]
     done = subprocess.run(
         [sys.executable, "-m", "lm_eval", *arguments, "--metadata", metadata],
         env={**os.environ, "QRAG_CACHE": str(tmp_path / "cache")},
