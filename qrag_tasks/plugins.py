@@ -275,12 +275,23 @@ def _build(spec: str, name: str, origin: Origin) -> NamedRetriever:
         ) from error
 
 
-def _unknown(kind: str, name: str, known: Mapping[str, object]) -> str:
-    message = f"unknown {kind} {name!r} (known: {', '.join(known)}).{did_you_mean(name, known)}"
+def _unknown(kind: str, name: str, known: Mapping[str, Plugin | NamedPromptStyle]) -> str:
+    message = f"unknown {kind} {name!r} (known: {_listed(known)}).{did_you_mean(name, known)}"
     lost = [str(plugin) for plugin in plugins() if plugin.state != "ok"]
     if lost:
         message += "\nNot loaded, so what they supply is not known:\n  " + "\n  ".join(lost)
     return message
+
+
+def _listed(known: Mapping[str, Plugin | NamedPromptStyle]) -> str:
+    """Return the names that are built in, then those of each other distribution."""
+    by_origin: dict[str, list[str]] = {}
+    for name, supplied in known.items():
+        origin = supplied.origin
+        by_origin.setdefault("" if origin == core_origin() else str(origin), []).append(name)
+    own = ", ".join(by_origin.pop("", []))
+    others = [f"{', '.join(names)} from {origin}" for origin, names in by_origin.items()]
+    return "; plugins: ".join(filter(None, (own, "; ".join(others))))
 
 
 def forget() -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
 
 from qrag_tasks.benchmark.data import DataSet, Sample
 from qrag_tasks.benchmark.tasks import LampTask
@@ -120,6 +123,11 @@ class Rankings:
             for index in members:
                 rankings[index] = stored.ranking(index - first, k)
         return [rankings[index] for index in indices]
+
+    def missing(self, indices: Sequence[int]) -> list[int]:
+        """Return the chunks of the samples at ``indices`` that have yet to be ranked."""
+        chunks = sorted({index // self.store.chunk_size for index in indices})
+        return [chunk for chunk in chunks if not self.store.has(chunk)]
 
     def look(self, index: int, k: int | None = None) -> Ranking:
         """Return one sample's ranking; where it is not kept, it is made for the moment only."""
@@ -236,6 +244,15 @@ _in_worker: Callable[[Sequence[Query]], list[Ranking]]
 def _build_in_worker(spec: str) -> None:
     global _in_worker
     _in_worker = build_retriever(spec).rank
+    # A pool's workers do not notice when their parent is killed, and would wait for ever.
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _rank_in_worker(queries: Sequence[Query]) -> list[Ranking]:

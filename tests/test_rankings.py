@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -206,3 +207,44 @@ def test_recency_ranks_the_newest_first(tmp_path: Path) -> None:
     broken = data.load(LAMP_TASKS["lamp3u"], str(root))
     with pytest.raises(RetrieverError, match=r"sample '100'.* 'yesterday' is not YYYY-MM-DD"):
         Rankings(broken, build_retriever("recency"), tmp_path).of([0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_workers_end_with_a_parent_that_is_killed(many: DataSet, tmp_path: Path) -> None:
+    code = """
+    import sys
+    from pathlib import Path
+    from qrag_tasks.benchmark import data
+    from qrag_tasks.benchmark.tasks import LAMP_TASKS
+    from qrag_tasks.plugins import build_retriever
+    from qrag_tasks.rankings import Rankings
+
+    if __name__ == "__main__":
+        many = data.load(LAMP_TASKS["lamp3u"], sys.argv[1])
+        for progress in Rankings(many, build_retriever("bm25"), Path(sys.argv[2])).fill(workers=2):
+            if progress.ranked:
+                print("working", flush=True)
+                sys.stdin.readline()
+    """
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(code), encoding="utf-8")
+    parent = subprocess.Popen(
+        [sys.executable, script, str(many.questions.parents[1]), tmp_path / "store"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "working\n"
+    children = [
+        int(child)
+        for task in Path(f"/proc/{parent.pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+    assert len(children) >= 2
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline, "a worker lives on"
+        time.sleep(0.05)

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from qrag_tasks import pipeline
+from qrag_tasks import pipeline, plugins
 from qrag_tasks.benchmark import data as lamp_data
 from qrag_tasks.benchmark.tasks import lamp_task
 from qrag_tasks.catalog import PAPER_TASKS, CatalogEntry, entry
@@ -93,8 +93,8 @@ _NEEDED_BY_HF = ("torch", "transformers", "accelerate", "bitsandbytes")
 
 
 def examine() -> list[Finding]:
-    """Look at everything the main job needs: packages, autoload, data, embedded model."""
-    return [*_packages(), *_autoload(), *_data(), _embedded_model()]
+    """Look at all that the main job needs: packages, autoload, plugins, data, embedded model."""
+    return [*_packages(), *_autoload(), *_plugins(), *_data(), _embedded_model()]
 
 
 def _packages() -> Iterator[Finding]:
@@ -130,6 +130,19 @@ def _autoload() -> Iterator[Finding]:
             yield Finding("missing", "autoload", f"this lm_eval has no {module}", by_hand)
             return
     yield Finding("ok", "autoload", f"on, in {Path(sys.prefix)}")
+
+
+def _plugins() -> Iterator[Finding]:
+    by_state = {
+        state: [p for p in plugins.plugins() if p.state == state]
+        for state in ("ok", "broken", "blocked")
+    }
+    names = ", ".join(name for plugin in by_state["ok"] for name in plugin.retrievers)
+    yield Finding("ok", "retrievers", names)
+    for plugin in (*by_state["broken"], *by_state["blocked"]):
+        yield Finding("note", f"plugin {plugin.name}", str(plugin), "qrag plugins tells more")
+    for conflict in plugins.conflicts():
+        yield Finding("missing", "plugins", conflict, "one of the two must go")
 
 
 def _data() -> Iterator[Finding]:

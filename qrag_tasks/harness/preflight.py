@@ -43,9 +43,9 @@ def prepare(config: Any) -> None:
 
 
 def check(config: Any, manager: Any, entries: Sequence[CatalogEntry]) -> None:
-    """Build our tasks as the run will, and check that every question fits its budget.
+    """Build our tasks as the run will, check that every question fits its budget, and rank.
 
-    Data, retriever and tokenizer stay loaded for the run itself.
+    Data, retriever, rankings and tokenizer stay there for the run itself.
 
     :param manager: lm_eval's ``TaskManager`` of the run.
     :raises QragError: for whatever is wrong; see :mod:`qrag_tasks.errors`.
@@ -63,14 +63,17 @@ def check(config: Any, manager: Any, entries: Sequence[CatalogEntry]) -> None:
         if config.apply_chat_template and text is not None:
             options = config.model_args.get("chat_template_args") or {}
             chat_template = chat_template_of(text.tokenizer, config.apply_chat_template, options)
+        limit = get_sample_size(task, config.limit)
+        samples = (config.samples or {}).get(entry.name)
         task.check_questions(
-            limit=get_sample_size(task, config.limit),
-            samples=(config.samples or {}).get(entry.name),
+            limit=limit,
+            samples=samples,
             system_instruction=config.system_instruction,
             apply_chat_template=chat_template is not None,
             fewshot_as_multiturn=bool(config.fewshot_as_multiturn),
             chat_template=chat_template,
         )
+        task.rank(limit=limit, samples=samples)
 
 
 def check_nothing_is_cut(model: Any, requests: Sequence[Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.utils import normalize_gen_kwargs
+from tqdm import tqdm
 
 from qrag_tasks import pipeline
 from qrag_tasks.benchmark import data, metrics
@@ -246,6 +247,18 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         if budget is not None:
             wanted = [self.data.samples[i] for i in self._wanted(limit, samples)]
             pipeline.check_questions(self.lamp_task, wanted, budget, self.prompt_style.style)
+
+    def rank(self, *, limit: int | None, samples: Sequence[int] | None) -> None:
+        """Rank what the run will ask for and is not kept yet, so that the run only reads it.
+
+        :raises RetrieverError: when the retriever breaks its contract, or lacks a field.
+        """
+        if self.k == 0:
+            return
+        missing = self.rankings.missing(self._wanted(limit, samples))
+        name = f"{self.lamp_task.name}: ranking by {self.retriever.spec}"
+        for chunk in tqdm(missing, desc=name, unit="chunk", disable=not missing):
+            self.rankings.of(self.rankings.store.members(chunk)[:1], 1)
 
     def model_text(self, chat_template: Callable[..., str] | None = None) -> ModelText | None:
         """Return how the run's model reads text, or ``None`` where that is not known."""

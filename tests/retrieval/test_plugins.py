@@ -249,6 +249,8 @@ def test_a_plugin_of_a_third_party(install: Callable[[str, str], None]) -> None:
     assert str(built.fingerprint.origin) == "qrag_last 0.3"
     assert built.fingerprint.origin.entry_point == "entry point qrag_last = qrag_last"
     assert retrievers()["last"].hooks == ("qrag_register_retrievers",)
+    with pytest.raises(RetrieverError, match=r"known: bm25, .*; plugins: last from qrag_last 0.3"):
+        build_retriever("lost")
 
 
 BROKEN = [
