@@ -1,0 +1,1 @@
+"""Dense retrievers for qrag-tasks: ``contriever``, ``dpr`` and ``dense``."""
