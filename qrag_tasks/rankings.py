@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Thread
 
 from qrag_tasks.benchmark.data import DataSet, Sample
-from qrag_tasks.benchmark.tasks import LampTask
+from qrag_tasks.benchmark.tasks import LampTask, lamp_task
 from qrag_tasks.errors import RetrieverError
 from qrag_tasks.locations import cache_dir
 from qrag_tasks.plugins import build_retriever, core_origin
@@ -206,7 +206,10 @@ class Rankings:
         running: deque[tuple[int, Future[list[Ranking]], ExitStack]] = deque()
         with (
             ProcessPoolExecutor(
-                workers, get_context("spawn"), _build_in_worker, (self.retriever.spec,)
+                workers,
+                get_context("spawn"),
+                _build_in_worker,
+                (self.data.task.name, self.retriever.spec),
             ) as pool,
             ExitStack() as unfinished,
         ):
@@ -223,8 +226,9 @@ class Rankings:
                         yield chunk, False
                         continue
                     unfinished.push(lock)
-                    queries = self._queries(self.store.members(chunk))
-                    running.append((chunk, pool.submit(_rank_in_worker, queries), lock))
+                    # Samples, not queries: half a million small objects take long to pickle.
+                    samples = [self.data.samples[i] for i in self.store.members(chunk)]
+                    running.append((chunk, pool.submit(_rank_in_worker, samples), lock))
                 if running:
                     chunk, future, lock = running.popleft()
                     self.store.write(chunk, future.result())
@@ -238,12 +242,12 @@ class Rankings:
         return [make_query(self.data.task, samples[i], self.retriever) for i in indices]
 
 
-_in_worker: Callable[[Sequence[Query]], list[Ranking]]
+_in_worker: tuple[LampTask, NamedRetriever]
 
 
-def _build_in_worker(spec: str) -> None:
+def _build_in_worker(task: str, spec: str) -> None:
     global _in_worker
-    _in_worker = build_retriever(spec).rank
+    _in_worker = lamp_task(task), build_retriever(spec)
     # A pool's workers do not notice when their parent is killed, and would wait for ever.
     Thread(target=_end_with_parent, daemon=True).start()
 
@@ -255,5 +259,6 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _rank_in_worker(queries: Sequence[Query]) -> list[Ranking]:
-    return _in_worker(queries)
+def _rank_in_worker(samples: Sequence[Sample]) -> list[Ranking]:
+    task, retriever = _in_worker
+    return retriever.rank([make_query(task, sample, retriever) for sample in samples])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -228,23 +229,25 @@ def test_workers_end_with_a_parent_that_is_killed(many: DataSet, tmp_path: Path)
     """
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(code), encoding="utf-8")
-    parent = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, script, str(many.questions.parents[1]), tmp_path / "store"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    assert parent.stdout is not None
-    assert parent.stdout.readline() == "working\n"
-    children = [
-        int(child)
-        for task in Path(f"/proc/{parent.pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
-    assert len(children) >= 2
-    parent.kill()
-    parent.communicate()
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "working\n"
+        children = [
+            int(child)
+            for task in Path(f"/proc/{parent.pid}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
+        assert len(children) >= 2
+        parent.kill()
     deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{child}").exists() for child in children):
-        assert time.monotonic() < deadline, "a worker lives on"
+    while left := [child for child in children if Path(f"/proc/{child}").exists()]:
+        if time.monotonic() > deadline:
+            for child in left:
+                os.kill(child, signal.SIGKILL)
+            pytest.fail("a worker lives on")
         time.sleep(0.05)
