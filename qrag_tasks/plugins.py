@@ -294,6 +294,11 @@ def _listed(known: Mapping[str, Plugin | NamedPromptStyle]) -> str:
     return "; plugins: ".join(filter(None, (own, "; ".join(others))))
 
 
+def release_retrievers() -> None:
+    """Keep no retriever built so far: its models are freed once nobody else holds it."""
+    _build.cache_clear()
+
+
 def forget() -> None:
     """Forget all plugins and retrievers: the next use reads the entry points anew."""
     for cached in (plugins, _sound, _build):

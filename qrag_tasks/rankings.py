@@ -8,6 +8,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -141,8 +142,9 @@ class Rankings:
 
         Other processes may do the same at the same time: each chunk is ranked by one of them.
 
-        :param workers: processes that rank; with more than one each builds the retriever for
-            itself.
+        :param workers: processes that rank. With more than one, each builds the retriever for
+            itself, and a script that calls this must be importable: its main part stands under
+            ``if __name__ == "__main__"``, as :mod:`multiprocessing` wants it.
         """
         total, found, ranked = len(self.data.samples), 0, 0
         yield Progress(total, found, ranked)
@@ -198,6 +200,16 @@ class Rankings:
             yield chunk, bool(self._rank(chunk))
 
     def _fill_in(self, workers: int, missing: Sequence[int]) -> Iterator[tuple[int, bool]]:
+        try:
+            yield from self._fill_in_pool(workers, missing)
+        except BrokenProcessPool as error:
+            raise RetrieverError(
+                f"retriever {self.retriever.spec!r}: a process that ranked was ended from outside, "
+                f"as the system does when memory runs out. What was ranked before is kept; go on "
+                f"with fewer workers."
+            ) from error
+
+    def _fill_in_pool(self, workers: int, missing: Sequence[int]) -> Iterator[tuple[int, bool]]:
         """Fill with several processes; they rank, this one reads the data and keeps the rankings.
 
         Spawned, not forked: a retriever may hold threads, a GPU or a JVM.

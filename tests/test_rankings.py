@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -208,6 +209,20 @@ def test_recency_ranks_the_newest_first(tmp_path: Path) -> None:
     broken = data.load(LAMP_TASKS["lamp3u"], str(root))
     with pytest.raises(RetrieverError, match=r"sample '100'.* 'yesterday' is not YYYY-MM-DD"):
         Rankings(broken, build_retriever("recency"), tmp_path).of([0])
+
+
+def test_a_worker_that_is_killed_is_told(tmp_path: Path) -> None:
+    root = write_flat(tmp_path / "data", "lamp3u", *reviews(20 * CHUNK))
+    more = data.load(LAMP_TASKS["lamp3u"], str(root))
+    filling = Rankings(more, build_retriever("bm25"), tmp_path).fill(workers=2)
+    assert next(p.ranked for p in filling if p.ranked) == CHUNK
+    for worker in multiprocessing.active_children():
+        worker.kill()
+    with pytest.raises(RetrieverError, match=r"'bm25': a process that ranked was ended from outs"):
+        list(filling)
+    again = list(Rankings(more, build_retriever("bm25"), tmp_path).fill())[-1]
+    assert again.found >= CHUNK
+    assert again.found + again.ranked == again.total == 20 * CHUNK
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

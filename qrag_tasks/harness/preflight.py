@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.task import LampRagTask, generation_limit
 from qrag_tasks.harness.tokens import chat_template_of
 from qrag_tasks.locations import mini_root
+from qrag_tasks.plugins import release_retrievers
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -45,35 +48,47 @@ def prepare(config: Any) -> None:
 def check(config: Any, manager: Any, entries: Sequence[CatalogEntry]) -> None:
     """Build our tasks as the run will, check that every question fits its budget, and rank.
 
-    Data, retriever, rankings and tokenizer stay there for the run itself.
+    Data, rankings and tokenizer stay there for the run itself.
 
     :param manager: lm_eval's ``TaskManager`` of the run.
     :raises QragError: for whatever is wrong; see :mod:`qrag_tasks.errors`.
     """
+    for entry in entries:
+        _check(config, manager.load([entry.name])["tasks"][entry.name])
+    _free_retrievers()
+
+
+def _check(config: Any, task: Any) -> None:
     from lm_eval.evaluator_utils import get_sample_size
 
-    for entry in entries:
-        task = manager.load([entry.name])["tasks"][entry.name]
-        if not isinstance(task, LampRagTask):
-            continue  # overridden by a task file of the user's
-        if config.gen_kwargs:
-            task.set_config("generation_kwargs", config.gen_kwargs, update=True)
-        text = task.model_text()
-        chat_template = None
-        if config.apply_chat_template and text is not None:
-            options = config.model_args.get("chat_template_args") or {}
-            chat_template = chat_template_of(text.tokenizer, config.apply_chat_template, options)
-        limit = get_sample_size(task, config.limit)
-        samples = (config.samples or {}).get(entry.name)
-        task.check_questions(
-            limit=limit,
-            samples=samples,
-            system_instruction=config.system_instruction,
-            apply_chat_template=chat_template is not None,
-            fewshot_as_multiturn=bool(config.fewshot_as_multiturn),
-            chat_template=chat_template,
-        )
-        task.rank(limit=limit, samples=samples)
+    if not isinstance(task, LampRagTask):
+        return  # overridden by a task file of the user's
+    if config.gen_kwargs:
+        task.set_config("generation_kwargs", config.gen_kwargs, update=True)
+    text = task.model_text()
+    chat_template = None
+    if config.apply_chat_template and text is not None:
+        options = config.model_args.get("chat_template_args") or {}
+        chat_template = chat_template_of(text.tokenizer, config.apply_chat_template, options)
+    limit = get_sample_size(task, config.limit)
+    samples = (config.samples or {}).get(task.config.task)
+    task.check_questions(
+        limit=limit,
+        samples=samples,
+        system_instruction=config.system_instruction,
+        apply_chat_template=chat_template is not None,
+        fewshot_as_multiturn=bool(config.fewshot_as_multiturn),
+        chat_template=chat_template,
+    )
+    task.rank(limit=limit, samples=samples)
+
+
+def _free_retrievers() -> None:
+    """Make room for the model: an encoder that has ranked everything is not needed any more."""
+    release_retrievers()
+    gc.collect()
+    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def check_nothing_is_cut(model: Any, requests: Sequence[Any]) -> None:

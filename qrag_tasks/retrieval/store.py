@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import warnings
@@ -27,6 +28,8 @@ from qrag_tasks.retrieval.base import Ranking
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+logger = logging.getLogger("lm_eval.qrag_tasks")
 
 CHUNK = 32
 """Samples a file: what one call of a retriever ranks, and the most that a kill can cost."""
@@ -147,12 +150,14 @@ class RankingStore:
         with self._told_if_it_fails():
             self._locks.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self._locks / f"{chunk:05}.lock")
+            held = True
             try:
-                lock.acquire(timeout=-1 if wait else 0)
+                lock.acquire(timeout=0)
             except Timeout:
-                held = False
-            else:
-                held = True
+                held = wait
+                if wait:
+                    logger.warning("waiting for another process that ranks for %s", self.folder)
+                    lock.acquire()
         try:
             yield held
         finally:
