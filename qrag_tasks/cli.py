@@ -82,7 +82,7 @@ def show(
         ("task", f"{shown.entry.name} ({shown.entry.task.summary})"),
         ("sample", f"{record.sample.id}, {index} of {shown.size}, from {shown.source}"),
         ("gold", record.sample.target),
-        ("retriever", retriever),
+        ("retriever", shown.retriever),
         (
             "documents",
             f"{record.requested} requested, {record.profile_size} in the profile, "

@@ -136,6 +136,11 @@ def test_rank_refuses(small_data: Path, arguments: list[str], message: str) -> N
     assert "Traceback" not in done.output
 
 
+def test_show_marks_an_upper_bound(small_data: Path) -> None:
+    done = run("show", "lamp3u_rag_k3", "--data", small_data, "--retriever", "oracle")
+    assert "oracle (an upper bound: it sees the gold)" in done.output
+
+
 def test_plugins_are_listed() -> None:
     done = run("plugins")
     assert done.exit_code == 0

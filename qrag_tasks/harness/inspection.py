@@ -28,12 +28,14 @@ from qrag_tasks.rankings import Rankings
 class ShownSample:
     """One sample with all that went into its prompt.
 
+    :ivar retriever: its spec, and whether it is an upper bound.
     :ivar texts: document id -> text that the retriever read.
     """
 
     entry: CatalogEntry
     size: int
     source: Path
+    retriever: str
     record: PromptRecord
     budget: TokenBudget | None
     texts: Mapping[str, str]
@@ -57,10 +59,19 @@ def show_sample(
         raise SettingsError(f"--index {index} is outside 0 to {len(dataset.samples) - 1}")
     budget = _budget(found, tokenizer, context_tokens)
     sample = dataset.samples[index]
-    ranking = Rankings(dataset, build_retriever(retriever)).look(index, found.k)
+    built = build_retriever(retriever)
+    ranking = Rankings(dataset, built).look(index, found.k)
     (record,) = pipeline.make_prompts(found.task, [sample], found.k, [ranking], budget)
     texts = {item["id"]: found.task.document_text(item) for item in sample.profile}
-    return ShownSample(found, len(dataset.samples), dataset.questions, record, budget, texts)
+    return ShownSample(
+        found,
+        len(dataset.samples),
+        dataset.questions,
+        built.spec + (" (an upper bound: it sees the gold)" if built.sees_gold else ""),
+        record,
+        budget,
+        texts,
+    )
 
 
 def _budget(
