@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from lamp_files import papers, reviews, write_flat
+from plugin_files import InstallPlugin, put_plugin
 
+from qrag_tasks import plugins
 from qrag_tasks.locations import mini_root
 
 # A slow machine is no failure.
@@ -53,6 +55,25 @@ def small_data(tmp_path: Path) -> Path:
     """A data root with a few reviews and papers."""
     write_flat(tmp_path / "data", "lamp3u", *reviews())
     return write_flat(tmp_path / "data", "lamp5u", *papers())
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InstallPlugin]:
+    """Install a plugin of a third party: its name, and the code of its one module."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    modules: list[str] = []
+
+    def put(name: str, code: str) -> None:
+        modules.append(name)
+        put_plugin(folder, name, code)
+        plugins.forget()
+
+    yield put
+    for name in modules:
+        sys.modules.pop(name, None)
+    plugins.forget()
 
 
 CHAT_TEMPLATE = (

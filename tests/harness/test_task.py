@@ -11,6 +11,7 @@ import pytest
 from lamp_files import REVIEW_INPUT, papers, reviews, write_flat
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
+from plugin_files import InstallPlugin
 
 from qrag_tasks.errors import BudgetError, DataError, RetrieverError, SettingsError
 from qrag_tasks.locations import task_yamls
@@ -67,7 +68,55 @@ def test_results_say_what_was_run(small_data: Path) -> None:
     assert told["retriever"] == "random:seed=3"
     assert told["retriever_from"].startswith("qrag-tasks ")
     assert told["data"].endswith("lamp3u/questions.json")
-    assert len(told["data_sha256"]) == 64
+    assert len(told["data_sha256"]) == len(told["retriever_sha256"]) == 64
+    assert told["retriever_options"] == {"seed": 3}
+    assert told["retriever_identity"] == {}
+    assert told["retriever_sees_gold"] is False
+    assert (told["prompt"], told["prompt_from"]) == ("lamp", told["retriever_from"])
+
+
+def test_an_upper_bound_is_marked(small_data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    results = evaluate({"data": str(small_data), "retriever": "oracle"})
+    assert results["configs"]["lamp3u_rag_k3"]["metadata"]["qrag"]["retriever_sees_gold"] is True
+    assert "its scores are an upper bound" in caplog.text
+
+
+PLUGIN = """
+from qrag_tasks import ScoringRetriever, hookimpl
+
+class Lowest(ScoringRetriever):
+    needs = ("target",)
+    def score(self, query):
+        assert query.gold is None
+        return [-float(d.target) for d in query.documents]
+
+def numbered(task, question, items):
+    lines = [f"{n}. {item['text']}" for n, item in enumerate(items, start=1)]
+    return "\\n".join([*lines, question])
+
+@hookimpl
+def qrag_register_retrievers(register):
+    register("lowest", Lowest)
+
+@hookimpl
+def qrag_register_prompt_styles(register):
+    register("numbered", numbered)
+"""
+
+
+def test_a_retriever_and_a_prompt_style_of_a_third_party(
+    small_data: Path, install: InstallPlugin
+) -> None:
+    install("qrag_third", PLUGIN)
+    results = evaluate(
+        {"data": str(small_data), "retriever": "lowest", "prompt": "numbered"}, tasks=TASKS[:1]
+    )
+    doc = results["samples"]["lamp3u_rag_k3"][0]["doc"]
+    assert doc["ranked"] == ["1000", "1001", "1002"]
+    assert doc["prompt"].startswith("1. Kettle 0, cup 0, boils.\n2. Kettle 0, cup 1")
+    assert doc["prompt"].endswith("boils fast and pours well.")
+    told = results["configs"]["lamp3u_rag_k3"]["metadata"]["qrag"]
+    assert told["retriever_from"] == told["prompt_from"] == "qrag_third 0.3"
 
 
 def test_limit_and_samples(small_data: Path) -> None:
@@ -134,6 +183,7 @@ def test_small_and_empty_profiles_are_counted(
     [
         ({"retriever": "bm52"}, RetrieverError, "unknown retriever 'bm52'"),
         ({"retreiver": "bm25"}, SettingsError, "unknown metadata key 'retreiver'"),
+        ({"prompt": "lapm"}, SettingsError, "unknown prompt style 'lapm' .*Did you mean 'lamp'"),
         ({"data": "/no/such/folder"}, DataError, "no such folder"),
         ({"context_tokens": 300}, SettingsError, "needs the model's tokenizer"),
     ],

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
-import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from plugin_files import InstallPlugin
 
 from qrag_tasks import plugins
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
@@ -201,31 +199,6 @@ def test_what_a_retriever_says_of_itself_is_checked(
     assert message in str(caught.value)
 
 
-@pytest.fixture
-def install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[str, str], None]]:
-    """Put a distribution with a ``qrag`` entry point on the path, as an installed wheel is."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    modules: list[str] = []
-
-    def put(name: str, code: str) -> None:
-        modules.append(name)
-        (tmp_path / f"{name}.py").write_text(textwrap.dedent(code), encoding="utf-8")
-        info = tmp_path / f"{name}-0.3.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.3\n", encoding="utf-8"
-        )
-        (info / "entry_points.txt").write_text(f"[qrag]\n{name} = {name}\n", encoding="utf-8")
-        plugins.forget()
-
-    yield put
-    for name in modules:
-        sys.modules.pop(name, None)
-    plugins.forget()
-
-
 GOOD = """
 from qrag_tasks import Ranking, hookimpl
 
@@ -242,7 +215,7 @@ def qrag_register_retrievers(register):
 """
 
 
-def test_a_plugin_of_a_third_party(install: Callable[[str, str], None]) -> None:
+def test_a_plugin_of_a_third_party(install: InstallPlugin) -> None:
     install("qrag_last", GOOD)
     built = build_retriever("last:step=2")
     assert built.rank([QUERY], 2)[0].ids == ("c", "b")
@@ -267,7 +240,7 @@ FACTS = r"'qrag_broken' \(entry point qrag_broken = qrag_broken\) from qrag_brok
 
 @pytest.mark.parametrize(("code", "cause"), BROKEN, ids=[cause for _, cause in BROKEN])
 def test_a_broken_plugin_is_left_out_with_a_warning(
-    install: Callable[[str, str], None], code: str, cause: str
+    install: InstallPlugin, code: str, cause: str
 ) -> None:
     install("qrag_broken", code)
     with pytest.warns(RuntimeWarning, match=FACTS + re.escape(cause)) as warned:
@@ -280,7 +253,7 @@ def test_a_broken_plugin_is_left_out_with_a_warning(
 
 
 def test_strict_plugins_make_it_an_error(
-    install: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+    install: InstallPlugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("qrag_broken", BROKEN[0][0])
     monkeypatch.setenv("QRAG_STRICT_PLUGINS", "1")
@@ -290,7 +263,7 @@ def test_strict_plugins_make_it_an_error(
 
 @pytest.mark.parametrize("blocked", ["qrag_broken", "other, Qrag-Broken"])
 def test_a_blocked_plugin_is_not_loaded(
-    install: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch, blocked: str
+    install: InstallPlugin, monkeypatch: pytest.MonkeyPatch, blocked: str
 ) -> None:
     install("qrag_broken", "raise RuntimeError('imported')")
     monkeypatch.setenv("QRAG_BLOCK_PLUGINS", blocked)
@@ -299,7 +272,7 @@ def test_a_blocked_plugin_is_not_loaded(
         build_retriever("last")
 
 
-def test_a_factory_that_fails_is_told_with_its_origin(install: Callable[[str, str], None]) -> None:
+def test_a_factory_that_fails_is_told_with_its_origin(install: InstallPlugin) -> None:
     install("qrag_late", GOOD.replace("self.step = step", "import no_such_module_anywhere"))
     assert "last" in retrievers()
     with pytest.raises(
@@ -309,14 +282,14 @@ def test_a_factory_that_fails_is_told_with_its_origin(install: Callable[[str, st
         build_retriever("last")
 
 
-def test_an_option_that_no_fingerprint_can_hold(install: Callable[[str, str], None]) -> None:
+def test_an_option_that_no_fingerprint_can_hold(install: InstallPlugin) -> None:
     install("qrag_odd", GOOD.replace("step=1", "step=object"))
     with pytest.raises(RetrieverError, match="default of the option 'step' is a type, expected"):
         build_retriever("last")
 
 
 def test_one_name_twice_is_an_error_that_names_both(
-    install: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+    install: InstallPlugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("qrag_rival", GOOD.replace('"last"', '"bm25"'))
     with pytest.raises(
@@ -342,7 +315,7 @@ def qrag_register_prompt_styles(register):
 """
 
 
-def test_a_prompt_style_of_a_third_party(install: Callable[[str, str], None]) -> None:
+def test_a_prompt_style_of_a_third_party(install: InstallPlugin) -> None:
     install("qrag_shout", STYLE)
     found = prompt_style("shout")
     assert found.style(LAMP_TASKS["lamp3u"], "quiet", []) == "QUIET"

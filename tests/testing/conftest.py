@@ -1,4 +1,4 @@
-"""Plugins written on the spot, and on the path as installed ones are."""
+"""Plugins with retrievers that are broken on purpose, on the path as installed ones are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from plugin_files import put_plugin
 
 from qrag_tasks import plugins
 
@@ -23,17 +24,6 @@ class Heavy(ScoringRetriever):
 def qrag_register_retrievers(register):
     register("heavy", Heavy)
 """
-
-
-def put_plugin(folder: Path, name: str, code: str) -> None:
-    """Write a distribution with an entry point in the group ``qrag``, as a wheel leaves it."""
-    (folder / f"{name}.py").write_text(code, encoding="utf-8")
-    info = folder / f"{name}-0.3.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.3\n", encoding="utf-8"
-    )
-    (info / "entry_points.txt").write_text(f"[qrag]\n{name} = {name}\n", encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
