@@ -20,8 +20,8 @@ import transformers
 from numpy.typing import NDArray
 from qrag_tasks.errors import RetrieverError
 
-from qrag_dense.embedding import EncoderSpec
 from qrag_dense.models import Model, read_config
+from qrag_dense.specs import EncoderSpec
 
 # These count positions from behind the padding index, so two of them are never used.
 _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer"}

@@ -17,8 +17,9 @@ from qrag_tasks.errors import RetrieverError, did_you_mean
 from qrag_tasks.retrieval.base import Query, Ranking
 
 from qrag_dense.cache import Vector
-from qrag_dense.embedding import BATCH_TOKENS, Embedder, EncoderSpec, Hardware
+from qrag_dense.embedding import Embedder
 from qrag_dense.models import find_model
+from qrag_dense.specs import BATCH_TOKENS, EncoderSpec, Hardware
 
 POOLINGS = ("auto", "mean", "cls", "pooler")
 SIMILARITIES = ("auto", "dot", "cosine")
