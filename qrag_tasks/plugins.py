@@ -111,7 +111,7 @@ def _load(point: EntryPoint, origin: Origin) -> Plugin:
             raise PluginError("it implements no hook: is @hookimpl missing?")
         manager.hook.qrag_register_retrievers(register=_into(retrievers, RetrieverError))
         manager.hook.qrag_register_prompt_styles(register=_into(styles, SettingsError))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # A plugin may fail in any way; that must not take down those who did not ask for it.
         cause = f"{type(error).__name__}: {error}"
         return replace(plugin, state="broken", hooks=hooks, retrievers=retrievers, cause=cause)

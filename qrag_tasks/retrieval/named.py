@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -63,7 +63,7 @@ class Fingerprint:
     @property
     def digest(self) -> str:
         """The sha256 of :meth:`as_dict`, in hexadecimal."""
-        text = json.dumps(self.as_dict(), sort_keys=True, ensure_ascii=False)
+        text = json.dumps(self.as_dict(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -92,16 +92,15 @@ class NamedRetriever:
         queries = tuple(queries)  # no plugin can sort the caller's list under its feet
         try:
             answer = self.retriever.rank(queries, k)
+            # In here, since a generator does its work only now.
+            rankings = list(answer) if isinstance(answer, Iterable) else None
         except QragError:
             raise
         except Exception as error:
             raise self._failed(queries, k, error) from error
-        try:
-            rankings = list(answer)
-        except TypeError:
-            raise self.broken(
-                queries[:1], f"rank returned {_kind(answer)}, expected a list of Ranking"
-            ) from None
+        if rankings is None:
+            fault = f"rank returned {_kind(answer)}, expected a list of Ranking"
+            raise self.broken(queries[:1], fault)
         if len(rankings) != len(queries):
             fault = f"returned {len(rankings)} rankings for {len(queries)} queries"
             raise self.broken(queries, fault)
@@ -133,7 +132,7 @@ class NamedRetriever:
         if len(culprits) > 1:
             for query in queries:
                 try:
-                    self.retriever.rank([query], k)
+                    list(self.retriever.rank([query], k))
                 except Exception as alone:
                     culprits, error = [query], alone
                     break

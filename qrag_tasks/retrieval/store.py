@@ -59,7 +59,6 @@ class RankingStore:
         self._about = json.dumps(
             {"format": _FORMAT, "chunk": CHUNK, "samples": len(self.samples), **key},
             indent=2,
-            ensure_ascii=False,
         )
 
     chunk_size = CHUNK

@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 from qrag_tasks import hookspecs
 from qrag_tasks.retrieval.base import NEEDS
-from qrag_tasks.testing import CHECKS
+from qrag_tasks.testing import CHECKS, RetrieverConformance
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -56,3 +57,14 @@ def test_every_need_is_told() -> None:
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#:]+)[)#]", PAGE):
         assert (ROOT / "docs" / target).exists(), target
+
+
+def test_the_examples_are_python_that_the_kit_takes() -> None:
+    blocks = re.findall(r"(?m)^```python\n(.*?)^```", PAGE, re.DOTALL)
+    names: dict[str, Any] = {"ClassVar": ClassVar}
+    for block in blocks:
+        exec(compile(block, "docs/plugins.md", "exec"), names)  # noqa: S102 - our own examples
+    classes = [value for value in names.values() if isinstance(value, type)]
+    kits = [c for c in classes if RetrieverConformance in c.__bases__]
+    assert [kit.spec for kit in kits] == ["jaccard:shortest=3", "newest"]
+    assert set(kits[1].expected_failures) <= {check.name for check in CHECKS}

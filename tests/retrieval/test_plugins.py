@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -161,6 +161,20 @@ def test_a_retriever_that_raises_names_the_sample_and_the_line() -> None:
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
+def test_a_generator_is_a_way_to_return_rankings() -> None:
+    class Lazy:
+        def rank(self, queries: Sequence[Query], k: int | None = None) -> Iterator[Ranking]:
+            for query in queries:
+                if query.id == "13":
+                    raise TypeError("thirteen")
+                yield Ranking()
+
+    assert named(Lazy()).rank([QUERY]) == [Ranking()]
+    queries = [Query(i, "", ()) for i in ("12", "13")]
+    with pytest.raises(RetrieverError, match=r"sample '13': TypeError: thirteen \(in rank"):
+        named(Lazy()).rank(queries)
+
+
 def test_scoring_one_query_is_enough() -> None:
     class Length(ScoringRetriever):
         def score(self, query: Query) -> list[int]:  # type: ignore[override]
@@ -228,6 +242,8 @@ def test_a_plugin_of_a_third_party(install: InstallPlugin) -> None:
 
 BROKEN = [
     ("import no_such_module_anywhere", "ModuleNotFoundError: No module named"),
+    ("import sys; sys.exit('no licence')", "SystemExit: no licence"),
+    (GOOD.replace("_retrievers(register)", "_retrievers(registry)"), "PluginValidationError"),
     (GOOD.replace("qrag_register_retrievers", "qrag_register_retriever"), "unknown hook"),
     (GOOD.replace("@hookimpl", ""), "it implements no hook: is @hookimpl missing?"),
     (GOOD.replace('register("last", Last)', "raise RuntimeError('boom')"), "RuntimeError: boom"),
