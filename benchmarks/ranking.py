@@ -1,4 +1,7 @@
-"""What ranking costs: ``python benchmarks/ranking.py [--data FOLDER]``. Needs ``rank-bm25``.
+"""What ranking costs: ``python benchmarks/ranking.py [--data FOLDER] [RETRIEVER...]``.
+
+With retrievers named: what each takes a user, the first time and once more. Without, ``bm25`` is
+examined; that needs ``rank-bm25``.
 
 Three questions, each answered within one run, because machines are noisy:
 
@@ -86,7 +89,7 @@ def with_bm25(dataset: DataSet) -> None:
         retriever.rank([make_query(dataset.task, sample, retriever)])
 
 
-def compare(name: str, dataset: DataSet, folder: Path) -> None:
+def compare(dataset: DataSet, folder: Path) -> None:
     users = len(dataset.samples)
     ours, theirs, stored = [], [], []
     rankings = Rankings(dataset, build_retriever("bm25"), folder)
@@ -99,12 +102,24 @@ def compare(name: str, dataset: DataSet, folder: Path) -> None:
     ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
     faster = statistics.median(a / b for a, b in zip(ours, stored, strict=True))
     size = statistics.mean(len(sample.profile) for sample in dataset.samples)
-    print(f"{name}: {users} users, {size:.0f} documents on average; ms a user, best of {ROUNDS}")
+    print(
+        f"{dataset.task.name}: {users} users of {size:.0f} documents; ms a user, best of {ROUNDS}"
+    )
     for what, times in (("rank_bm25", theirs), ("bm25", ours), ("from the store, k = 5", stored)):
         print(f"  {what:<22} {min(times) / users * 1e3:8.3f}")
     print(f"  {'ranked and stored':<22} {filling / users * 1e3:8.3f}")
     print(f"  bm25 / rank_bm25, median of the rounds: {ratio:.2f}")
     print(f"  ranking / reading the store:            {faster:.0f}\n")
+
+
+def time_retriever(dataset: DataSet, spec: str) -> None:
+    retriever = build_retriever(spec)
+    queries = [make_query(dataset.task, sample, retriever) for sample in dataset.samples]
+    passes = [seconds(partial(retriever.rank, queries)) / len(queries) * 1e3 for _ in range(2)]
+    print(
+        f"{dataset.task.name}, {len(queries)} users: {passes[0]:8.2f} ms a user, then "
+        f"{passes[1]:8.2f}  {spec}"
+    )
 
 
 def rank_command(root: Path, cache: Path, workers: int) -> tuple[float, float]:
@@ -155,16 +170,22 @@ def whole_benchmark(root: Path, cache: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", help="data root with lamp3u and lamp5u, to compare on")
+    parser.add_argument("retrievers", nargs="*", metavar="RETRIEVER")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if options.data:
-            for name in ("lamp3u", "lamp5u"):
-                compare(name, data.load(LAMP_TASKS[name], options.data), folder / "store")
+            sets = [data.load(LAMP_TASKS[name], options.data) for name in ("lamp3u", "lamp5u")]
         else:
             root = write_lamp3(folder / "some", 200, 190, 120)
-            made = data.load(LAMP_TASKS["lamp3u"], str(root))
-            compare("made up", made, folder / "store")
+            sets = [data.load(LAMP_TASKS["lamp3u"], str(root))]
+        for dataset in sets:
+            for spec in options.retrievers:
+                time_retriever(dataset, spec)
+            if not options.retrievers:
+                compare(dataset, folder / "store")
+        if options.retrievers:
+            return
         whole_benchmark(write_lamp3(folder / "whole", 2_500, 190, 120), folder / "cache")
 
 
