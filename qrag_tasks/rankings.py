@@ -118,7 +118,7 @@ class Rankings:
         rankings: dict[int, Ranking] = {}
         by_chunk: dict[int, list[int]] = {}
         for index in indices:
-            by_chunk.setdefault(index // self.store.chunk_size, []).append(index)
+            by_chunk.setdefault(self.store.chunk_of(index), []).append(index)
         for chunk, members in by_chunk.items():
             stored, first = self._chunk(chunk), self.store.members(chunk).start
             for index in members:
@@ -127,12 +127,11 @@ class Rankings:
 
     def missing(self, indices: Sequence[int]) -> list[int]:
         """Return the chunks of the samples at ``indices`` that have yet to be ranked."""
-        chunks = sorted({index // self.store.chunk_size for index in indices})
-        return [chunk for chunk in chunks if not self.store.has(chunk)]
+        return sorted({self.store.chunk_of(index) for index in indices} - self.store.written())
 
     def look(self, index: int, k: int | None = None) -> Ranking:
         """Return one sample's ranking; where it is not kept, it is made for the moment only."""
-        chunk = index // self.store.chunk_size
+        chunk = self.store.chunk_of(index)
         if stored := self.store.read(chunk):
             return stored.ranking(index - self.store.members(chunk).start, k)
         return self.retriever.rank(self._queries([index]), k)[0]
@@ -172,7 +171,7 @@ class Rankings:
         if stored is None:
             self._rank(chunk)
             stored = self.store.read(chunk)
-            if all(self.store.has(other) for other in self.store.chunks):
+            if len(self.store.written()) == len(self.store.chunks):
                 self.store.tidy()
         if stored is None:
             raise RetrieverError(f"kept rankings {self.store.folder}: unreadable once written")
@@ -233,7 +232,7 @@ class Rankings:
                     if not lock.enter_context(self.store.lock(chunk, wait=False)):
                         later.append(chunk)
                         continue
-                    if self.store.has(chunk) and self.store.read(chunk) is not None:
+                    if self.store.read(chunk) is not None:
                         lock.close()
                         yield chunk, False
                         continue

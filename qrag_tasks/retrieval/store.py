@@ -61,8 +61,6 @@ class RankingStore:
             indent=2,
         )
 
-    chunk_size = CHUNK
-
     @property
     def chunks(self) -> range:
         """The numbers of all chunks."""
@@ -72,9 +70,14 @@ class RankingStore:
         """Return the indices of the samples in ``chunk``."""
         return range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(self.samples)))
 
-    def has(self, chunk: int) -> bool:
-        """Tell whether ``chunk`` has been written."""
-        return bool(self._files(chunk))
+    @staticmethod
+    def chunk_of(index: int) -> int:
+        """Return the number of the chunk that the sample at ``index`` is in."""
+        return index // CHUNK
+
+    def written(self) -> set[int]:
+        """Return the numbers of the chunks that have a file; one look at the folder for all."""
+        return {int(path.name.partition("-")[0]) for path in self.folder.glob("[0-9]*.arrow")}
 
     def read(self, chunk: int) -> StoredChunk | None:
         """Return the rankings of ``chunk``, or ``None`` where they have yet to be made.

@@ -8,6 +8,7 @@ Sources: Contriever, arXiv 2112.09118; DPR, arXiv 2004.04906; Sentence-BERT, arX
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ class Side(NamedTuple):
     prompt: str = ""
 
 
-class _DenseRetriever:
+class _DenseRetriever(ABC):
     """Ranks by the similarity of vectors; how they are made is the subclasses' matter."""
 
     # The identity names the weights only. The options are part of a ranking's fingerprint as they
@@ -62,9 +63,9 @@ class _DenseRetriever:
             for query in queries
         ]
 
+    @abstractmethod
     def _sides(self) -> tuple[Side, Side, str]:
         """Return how queries and documents are embedded, and ``dot`` or ``cosine``."""
-        raise NotImplementedError
 
 
 class Contriever(_DenseRetriever):
