@@ -1,0 +1,6 @@
+"""The ``qrag`` command: look at the tasks, the plugins, a prompt; rank; check the set-up."""
+
+from qrag_tasks.cli import look, plugins, rank
+from qrag_tasks.cli.group import main
+
+__all__ = ["look", "main", "plugins", "rank"]

@@ -1,0 +1,5 @@
+"""``python -m qrag_tasks.cli``."""
+
+from qrag_tasks.cli import main
+
+main()

@@ -1,0 +1,121 @@
+"""``qrag tasks``, ``path``, ``show``, ``doctor``: what there is, before anything runs."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from qrag_tasks import catalog
+from qrag_tasks.cli.group import console, main
+from qrag_tasks.locations import task_yamls
+
+
+@main.command()
+def tasks() -> None:
+    """List the tasks and groups that lm_eval knows from us."""
+    table = Table("task", "LaMP", "documents", "what the model is asked", "scores")
+    for entry in catalog.CATALOG.values():
+        scores = ", ".join(metric.name for metric in entry.task.metrics)
+        table.add_row(entry.name, entry.task.folder, str(entry.k), entry.task.summary, scores)
+    for group, members in catalog.GROUPS.items():
+        table.add_row(group, "group", "", " + ".join(members), "")
+    table.add_row(catalog.TAG, "tag", "", "all of the tasks above", "")
+    console().print(table)
+
+
+@main.command()
+def path() -> None:
+    """Print the folder of task files, for lm_eval's --include_path."""
+    click.echo(task_yamls())
+
+
+@main.command()
+@click.argument("task", metavar="TASK")
+@click.option("--index", type=click.IntRange(min=0), default=0, help="Which sample, from 0.")
+@click.option("--data", help="Folder with LaMP's files, or `mini`. Default: as for lm_eval.")
+@click.option(
+    "--retriever", default="bm25", show_default=True, help="NAME or NAME:option=value,..."
+)
+@click.option("--tokenizer", help="Model whose tokens to count; needed for --context-tokens.")
+@click.option(
+    "--context-tokens", type=click.IntRange(min=1), help="Tokens for prompt and answer together."
+)
+def show(
+    task: str,
+    index: int,
+    data: str | None,
+    retriever: str,
+    tokenizer: str | None,
+    context_tokens: int | None,
+) -> None:
+    """Show one sample of TASK: its ranking and its finished prompt, before any chat template."""
+    from qrag_tasks.harness.inspection import show_sample
+
+    shown = show_sample(task, index, data, retriever, tokenizer, context_tokens)
+    record, budget = shown.record, shown.budget
+    out = console()
+    facts = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("task", f"{shown.entry.name} ({shown.entry.task.summary})"),
+        ("sample", f"{record.sample.id}, {index} of {shown.size}, from {shown.source}"),
+        ("gold", record.sample.target),
+        ("retriever", shown.retriever),
+        (
+            "documents",
+            f"{record.requested} requested, {record.profile_size} in the profile, "
+            f"{len(record.kept)} kept, {len(record.dropped)} dropped"
+            + (f" ({record.shortfall})" if record.shortfall else ""),
+        ),
+        (
+            "tokens",
+            f"{record.prompt_tokens} of {budget.prompt_tokens} "
+            f"({record.question_tokens} without documents)"
+            if budget
+            else "not counted (give --tokenizer)",
+        ),
+        ("prompt hash", record.prompt_hash),
+    ):
+        facts.add_row(Text(name, style="bold"), Text(value))
+    out.print(facts)
+
+    ranking = Table("rank", "document", "score", "", "text")
+    for rank, (document_id, score) in enumerate(
+        zip(record.ranking.ids, record.ranking.scores, strict=True), start=1
+    ):
+        state = "kept" if document_id in record.kept else "dropped"
+        text = Text(shown.texts[document_id][:200].replace("\n", " "))
+        text.truncate(60, overflow="ellipsis")
+        ranking.add_row(str(rank), Text(document_id), f"{score:.4f}", state, text)
+    if record.ranking.ids:
+        out.print(ranking)
+    out.rule("prompt")
+    # Plain: a text may hold what rich takes for markup, and must be shown to the letter.
+    click.echo(record.prompt)
+
+
+@main.command()
+def doctor() -> None:
+    """Tell whether the main job can run here; exit code 1 where it cannot."""
+    from qrag_tasks.harness.inspection import examine
+
+    out = console()
+    findings = examine()
+    table = Table("", "what", "state", "what to do")
+    marks = {
+        "ok": Text("ok", "green"),
+        "note": Text("note", "yellow"),
+        "missing": Text("MISSING", "bold red"),
+    }
+    for finding in findings:
+        table.add_row(
+            marks[finding.level], Text(finding.what), Text(finding.state), Text(finding.remedy)
+        )
+    out.print(table)
+    missing = [finding.what for finding in findings if finding.level == "missing"]
+    if missing:
+        out.print(Text(f"The main job cannot run: {', '.join(missing)}.", "bold red"))
+        sys.exit(1)
+    out.print("The main job can run: lm_eval --tasks lamp_rag_k5 --model hf ...")

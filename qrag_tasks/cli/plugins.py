@@ -1,0 +1,72 @@
+"""``qrag plugins`` and ``qrag plugins check``: what is installed, and does it keep its contract?"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from qrag_tasks.cli.group import console, main
+
+
+@main.group(invoke_without_command=True)
+@click.pass_context
+def plugins(context: click.Context) -> None:
+    """List the plugins that are installed, and what each supplies."""
+    from qrag_tasks import plugins as installed
+
+    if context.invoked_subcommand:
+        return
+    table = Table("plugin", "distribution", "version", "hooks", "supplies", "state")
+    for plugin in installed.plugins():
+        supplied = [*plugin.retrievers, *(f"{name} (prompt)" for name in plugin.prompt_styles)]
+        table.add_row(
+            Text(plugin.name),
+            Text(plugin.origin.distribution),
+            Text(plugin.origin.version),
+            ", ".join(plugin.hooks),
+            Text(", ".join(supplied)),
+            Text(f"{plugin.state}: {plugin.cause}" if plugin.cause else plugin.state),
+        )
+    out = console()
+    out.print(table)
+    conflicts = installed.conflicts()
+    for conflict in conflicts:
+        out.print(Text(conflict, "bold red"))
+    if conflicts:
+        sys.exit(1)
+
+
+@plugins.command()
+@click.argument("retriever", metavar="NAME")
+@click.option(
+    "--expect-failure",
+    "expected",
+    multiple=True,
+    metavar="CHECK",
+    help="A check that cannot hold for this retriever; may be given several times.",
+)
+def check(retriever: str, expected: tuple[str, ...]) -> None:
+    """Hold a retriever to its contract: NAME or NAME:option=value,...; exit code 1 if it fails."""
+    from qrag_tasks.testing import run_checks
+
+    out = console()
+    marks = {
+        "passed": Text("passed", "green"),
+        "expected": Text("expected", "yellow"),
+        "skipped": Text("skipped", "yellow"),
+        "failed": Text("FAILED", "bold red"),
+    }
+    states = []
+    for outcome in run_checks(retriever, dict.fromkeys(expected, "named in --expect-failure")):
+        states.append(outcome.state)
+        line = Text.assemble(marks[outcome.state], " ", outcome.check.name)
+        if outcome.state != "passed":
+            line.append(f": {outcome.message}")
+        out.print(line, soft_wrap=True)
+    failed = states.count("failed")
+    out.print(f"{retriever}: {len(states)} checks, {failed} failed")
+    if failed:
+        sys.exit(1)

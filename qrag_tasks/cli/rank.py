@@ -1,0 +1,63 @@
+"""``qrag rank``: rank every profile of a task once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from qrag_tasks import catalog
+from qrag_tasks.cli.group import console, main
+
+
+@main.command()
+@click.argument("task", metavar="TASK")
+@click.option("--data", help="Folder with LaMP's files, or `mini`. Default: as for lm_eval.")
+@click.option(
+    "--retriever", default="bm25", show_default=True, help="NAME or NAME:option=value,..."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that rank; each loads the retriever.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the rankings to this TREC run file.",
+)
+def rank(task: str, data: str | None, retriever: str, workers: int, out: Path | None) -> None:
+    """Rank every profile of TASK once and keep the rankings; lm_eval then reads them for any k.
+
+    TASK is a LaMP task such as lamp3u, or any task of `qrag tasks`. Stopped at any moment, the
+    same command goes on where it was; several may run at once and share the work.
+    """
+    from rich.progress import Progress
+
+    from qrag_tasks.benchmark import data as lamp_data
+    from qrag_tasks.benchmark.tasks import LAMP_TASKS, lamp_task
+    from qrag_tasks.plugins import build_retriever
+    from qrag_tasks.rankings import Rankings
+    from qrag_tasks.retrieval.trec import write_run
+
+    named = lamp_task(task) if task in LAMP_TASKS else catalog.entry(task).task
+    rankings = Rankings(lamp_data.load(named, data), build_retriever(retriever))
+    terminal = console(stderr=True)
+    with Progress(console=terminal, disable=not terminal.is_terminal) as bar:
+        line = bar.add_task(f"{named.name}, {rankings.retriever.spec}", total=None)
+        for progress in rankings.fill(workers):
+            bar.update(line, total=progress.total, completed=progress.found + progress.ranked)
+    console().print(
+        Text(
+            f"{named.name}, {rankings.retriever.spec}: {progress.total} profiles, "
+            f"{progress.ranked} ranked now, {progress.found} ranked before; kept in "
+            f"{rankings.store.folder}"
+        ),
+        soft_wrap=True,
+    )
+    if out is not None:
+        lines = write_run(out, rankings.run_lines())
+        click.echo(f"{out}: {lines} lines. Read it by --retriever run:{out}")
