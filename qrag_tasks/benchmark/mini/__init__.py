@@ -1,1 +1,1 @@
-"""The embedded sample data set `mini`: invented reviews and papers in LaMP's file format."""
+"""The embedded sample data `mini`: the seven tasks in LaMP's file format, every text invented."""

@@ -6,50 +6,56 @@ import argparse
 import itertools
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from qrag_tasks.benchmark.mini import papers, reviews
+from qrag_tasks.benchmark.mini.citations import Citations
+from qrag_tasks.benchmark.mini.films import Films
+from qrag_tasks.benchmark.mini.mails import Mails
+from qrag_tasks.benchmark.mini.news import News
+from qrag_tasks.benchmark.mini.papers import Papers
+from qrag_tasks.benchmark.mini.reviews import Reviews
+from qrag_tasks.benchmark.mini.tweets import Tweets
+from qrag_tasks.benchmark.mini.users import User, draw_changing, draw_steady
 
+# Of the two data sets with users enough for a score: texts of one user, the question's included.
 USERS = 40
-# Texts of one user: the last is asked about, the others are the profile.
 SIZES = range(7, 16)
 
-# Ids of questions and of profile items come from separate ranges: no id names two things.
+# Ids of users, questions and profile items come from separate ranges: no id names two things.
+FIRST_USER_ID = 10
 FIRST_QUESTION_ID = 100
 FIRST_ITEM_ID = 1000
 
 
-class Task(NamedTuple):
-    """How the texts of one task are drawn, and what is asked about them."""
+class DataSet(NamedTuple):
+    """Where the users of a data set are written to, and how they are drawn."""
 
-    folder: str
-    seed: int  # one a task, so that new wording in one leaves the other's files alone
-    draw_users: Callable[[int, Sequence[int], random.Random], list[list[dict[str, str]]]]
-    prompt: str
-    asked_field: str
-    gold_field: str
+    task: str
+    path: str  # LaMP's, below the data root
+    seed: int  # one a data set, so that new wording in one leaves the other's files alone
+    draw_users: Callable[[random.Random], list[User]]
+    time: bool = False  # whether questions name their user, as in the time-based split
 
 
-TASKS = (
-    Task(
-        folder="LaMP_3",
-        seed=3,
-        draw_users=reviews.draw_users,
-        prompt="What is the score of the following review on a scale of 1 to 5? just answer with "
-        "1, 2, 3, 4, or 5 without further explanation. review: ",
-        asked_field="text",
-        gold_field="score",
-    ),
-    Task(
-        folder="LaMP_5",
-        seed=5,
-        draw_users=papers.draw_users,
-        prompt="Generate a title for the following abstract of a paper: ",
-        asked_field="abstract",
-        gold_field="title",
-    ),
+DATA_SETS = (
+    DataSet("LaMP_1", "LaMP_1", 1, partial(draw_steady, Citations)),
+    DataSet("LaMP_2", "LaMP_2/new", 2, partial(draw_steady, Films)),
+    DataSet("LaMP_3", "LaMP_3", 3, partial(reviews.draw_users, USERS, SIZES)),
+    DataSet("LaMP_4", "LaMP_4", 4, partial(draw_steady, News)),
+    DataSet("LaMP_5", "LaMP_5", 5, partial(papers.draw_users, USERS, SIZES)),
+    DataSet("LaMP_6", "LaMP_6", 6, partial(draw_steady, Mails)),
+    DataSet("LaMP_7", "LaMP_7", 7, partial(draw_steady, Tweets)),
+    DataSet("LaMP_1", "time/LaMP_1", 11, partial(draw_changing, Citations), time=True),
+    DataSet("LaMP_2", "time/LaMP_2/new", 12, partial(draw_changing, Films), time=True),
+    DataSet("LaMP_3", "time/LaMP_3", 13, partial(draw_changing, Reviews), time=True),
+    DataSet("LaMP_4", "time/LaMP_4", 14, partial(draw_changing, News), time=True),
+    DataSet("LaMP_5", "time/LaMP_5", 15, partial(draw_changing, Papers), time=True),
+    DataSet("LaMP_6", "time/LaMP_6", 16, partial(draw_changing, Mails), time=True),
+    DataSet("LaMP_7", "time/LaMP_7", 17, partial(draw_changing, Tweets), time=True),
 )
 
 
@@ -61,21 +67,30 @@ def write_json(path: Path, content: object) -> None:
         file.write(text)
 
 
-def make(task: Task, out_dir: Path) -> None:
-    """Write the questions and the golds of the task below `out_dir`."""
+def make(data_set: DataSet, out_dir: Path) -> None:
+    """Write the questions and the golds of the data set below `out_dir`."""
+    item_ids = itertools.count(FIRST_ITEM_ID)
+    # First what each user is asked first: neighbors in the file are different people.
+    asked: list[tuple[int, int, dict[str, object], str]] = []
+    for user_id, user in enumerate(
+        data_set.draw_users(random.Random(data_set.seed)), start=FIRST_USER_ID
+    ):
+        profile = [{"id": str(next(item_ids)), **item} for item in user.profile]
+        for turn, question in enumerate(user.questions):
+            next(item_ids)  # the text asked about would have had this id
+            entry: dict[str, object] = {"input": question.prompt, "profile": profile}
+            if data_set.time:
+                entry = {"user_id": str(user_id), **entry}
+            asked.append((turn, user_id, entry, question.gold))
+    asked.sort(key=lambda each: each[:2])
     questions: list[dict[str, object]] = []
     golds: list[dict[str, str]] = []
-    item_ids = itertools.count(FIRST_ITEM_ID)
-    users = task.draw_users(USERS, SIZES, random.Random(task.seed))
-    for number, texts in enumerate(users, start=FIRST_QUESTION_ID):
-        *profile, held_out = [{"id": str(next(item_ids)), **text} for text in texts]
-        prompt = task.prompt + held_out[task.asked_field]
-        questions.append({"id": str(number), "input": prompt, "profile": profile})
-        golds.append({"id": str(number), "output": held_out[task.gold_field]})
-    write_json(out_dir / task.folder / "dev" / "dev_questions.json", questions)
-    write_json(
-        out_dir / task.folder / "dev" / "dev_outputs.json", {"task": task.folder, "golds": golds}
-    )
+    for number, (_, _, entry, gold) in enumerate(asked, start=FIRST_QUESTION_ID):
+        questions.append({"id": str(number), **entry})
+        golds.append({"id": str(number), "output": gold})
+    folder = out_dir / data_set.path / "dev"
+    write_json(folder / "dev_questions.json", questions)
+    write_json(folder / "dev_outputs.json", {"task": data_set.task, "golds": golds})
 
 
 def main() -> None:
@@ -83,8 +98,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out_dir", nargs="?", type=Path, default=Path(__file__).parent)
     out_dir = parser.parse_args().out_dir
-    for task in TASKS:
-        make(task, out_dir)
+    for data_set in DATA_SETS:
+        make(data_set, out_dir)
 
 
 if __name__ == "__main__":

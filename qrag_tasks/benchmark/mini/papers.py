@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import itertools
 import random
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from qrag_tasks.benchmark.mini import paper_wording as wording
-from qrag_tasks.benchmark.mini.paper_wording import FIELDS, TITLE_FRAMES, Field
+from qrag_tasks.benchmark.mini.paper_wording import FIELDS, NEIGHBORS, TITLE_FRAMES, Field
 from qrag_tasks.benchmark.mini.random_text import deal, draw_until, expand, upper_first
+from qrag_tasks.benchmark.mini.styles import title_case
+from qrag_tasks.benchmark.mini.users import Item, Question, User
 
+PROMPT = "Generate a title for the following abstract of a paper: "
 WORDS = range(40, 61)
 
 # How often a writer keeps to the own title frame.
 STYLE_CONSISTENCY = 0.9
-
-SMALL_WORDS = ("a", "an", "and", "for", "in", "of", "on", "the", "to", "with")
-
-
-def title_case(phrase: str) -> str:
-    """The phrase as it stands in a title; small words inside it stay small."""
-    parts = re.split(r"([ -])", phrase)
-    return "".join(
-        part if i and part in SMALL_WORDS else part[:1].upper() + part[1:]
-        for i, part in enumerate(parts)
-    )
 
 
 class Paper(NamedTuple):
@@ -82,44 +73,88 @@ def full_abstract(paper: Paper, rng: random.Random) -> str:
     return draw_until(lambda: draw_abstract(paper, rng), fits)
 
 
-def draw_users(users: int, sizes: Sequence[int], rng: random.Random) -> list[list[dict[str, str]]]:
-    """The papers of each user, with the sizes dealt evenly; no title stands twice."""
-    names = ["".join(parts) for parts in itertools.product(*wording.NAME_PARTS)]
-    rng.shuffle(names)
-    taken: set[str] = set()
+class Author(NamedTuple):
+    """A writer's title frame, and the names of the fields written about."""
 
-    def new_paper(field: Field, own_frame: str) -> Paper:
+    frame: str
+    fields: tuple[str, ...]
+
+
+class Papers:
+    """Papers of writers, no title of which stands twice. A habit is a writer."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.names = ["".join(parts) for parts in itertools.product(*wording.NAME_PARTS)]
+        rng.shuffle(self.names)
+        self.taken: set[str] = set()
+
+    def habits(self, count: int) -> list[Author]:
+        """Writers with two fields each, with frames and fields dealt evenly."""
+        frames = deal(TITLE_FRAMES, count, self.rng)
+        pairs = deal(NEIGHBORS, count, self.rng)
+        return [Author(frame, pair) for frame, pair in zip(frames, pairs, strict=True)]
+
+    def earlier(self, habit: Author) -> Author:
+        """The same fields under another frame."""
+        return habit._replace(frame=self.other_frame(habit.frame))
+
+    def item(self, habit: Author) -> Item:
+        """A paper from one of the writer's fields."""
+        return self.new_item(FIELDS[self.rng.choice(habit.fields)], habit.frame)
+
+    def question(self, habit: Author) -> Question:
+        """Which title the writer gives to a paper."""
+        return ask_title(self.item(habit))
+
+    def new_item(self, field: Field, own_frame: str) -> Item:
+        """Title and abstract of a paper by someone who owns this frame."""
+        paper = self.new_paper(field, own_frame)
+        return {"title": paper.title(), "abstract": full_abstract(paper, self.rng)}
+
+    def new_paper(self, field: Field, own_frame: str) -> Paper:
+        """A paper by someone who owns this frame; its title is new."""
         while True:
             frame = own_frame
-            if rng.random() >= STYLE_CONSISTENCY:
-                frame = rng.choice([other for other in TITLE_FRAMES if other != own_frame])
+            if self.rng.random() >= STYLE_CONSISTENCY:
+                frame = self.other_frame(own_frame)
             paper = Paper(
                 field,
                 frame,
                 {
-                    "m": rng.choice(field.methods),
-                    "o": rng.choice(field.objects),
-                    "s": rng.choice(field.settings),
-                    "d": rng.choice(field.sources),
-                    "q": rng.choice(wording.QUALITIES),
-                    "name": names[-1],
+                    "m": self.rng.choice(field.methods),
+                    "o": self.rng.choice(field.objects),
+                    "s": self.rng.choice(field.settings),
+                    "d": self.rng.choice(field.sources),
+                    "q": self.rng.choice(wording.QUALITIES),
+                    "name": self.names[-1],
                 },
             )
-            if paper.title() not in taken:
-                taken.add(paper.title())
+            if paper.title() not in self.taken:
+                self.taken.add(paper.title())
                 if "{name}" in frame:
-                    names.pop()
+                    self.names.pop()
                 return paper
 
-    drawn: list[list[dict[str, str]]] = []
+    def other_frame(self, frame: str) -> str:
+        """Any frame but this one."""
+        return self.rng.choice([other for other in TITLE_FRAMES if other != frame])
+
+
+def ask_title(paper: Item) -> Question:
+    """Which title belongs to the abstract of the paper."""
+    return Question(PROMPT + paper["abstract"], paper["title"])
+
+
+def draw_users(users: int, sizes: Sequence[int], rng: random.Random) -> list[User]:
+    """Users with one question each, and with the sizes of text and question dealt evenly."""
+    papers = Papers(rng)
+    drawn: list[User] = []
     frames = deal(TITLE_FRAMES, users, rng)
     dealt_sizes = deal(sizes, users, rng)
-    interests = deal(wording.NEIGHBORS, users, rng)
+    interests = deal(NEIGHBORS, users, rng)
     for frame, size, pair in zip(frames, dealt_sizes, interests, strict=True):
         fields = [FIELDS[name] for name in (pair if size > 9 else pair[:1])]
-        items: list[dict[str, str]] = []
-        for field in deal(fields, size, rng):
-            paper = new_paper(field, frame)
-            items.append({"title": paper.title(), "abstract": full_abstract(paper, rng)})
-        drawn.append(items)
+        *profile, asked = [papers.new_item(field, frame) for field in deal(fields, size, rng)]
+        drawn.append(User(profile, [ask_title(asked)]))
     return drawn

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Card = TypeVar("Card")
 
@@ -40,3 +40,18 @@ def deal(cards: Sequence[Card], count: int, rng: random.Random) -> list[Card]:
         rng.shuffle(deck)
         dealt += deck
     return dealt[:count]
+
+
+class Deck(Generic[Card]):
+    """Cards drawn one at a time in random order; none comes again before all have come."""
+
+    def __init__(self, cards: Sequence[Card], rng: random.Random) -> None:
+        self.cards = cards
+        self.rng = rng
+        self.left: list[Card] = []
+
+    def draw(self) -> Card:
+        """The next card."""
+        if not self.left:
+            self.left = deal(self.cards, len(self.cards), self.rng)
+        return self.left.pop()

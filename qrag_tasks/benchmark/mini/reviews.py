@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from qrag_tasks.benchmark.mini import review_wording as wording
 from qrag_tasks.benchmark.mini.random_text import deal, draw_until, expand, upper_first
 from qrag_tasks.benchmark.mini.review_wording import GOODS, Goods
+from qrag_tasks.benchmark.mini.users import Item, Question, User
 
+PROMPT = (
+    "What is the score of the following review on a scale of 1 to 5? just answer with "
+    "1, 2, 3, 4, or 5 without further explanation. review: "
+)
 WORDS = range(35, 66)
 
 # How satisfied a text sounds, and how often that is drawn.
@@ -17,6 +23,8 @@ LEVEL_WEIGHTS = {1: 3, 2: 5, 3: 6, 4: 6, 5: 4}
 # What a user adds to the satisfaction that the text shows: below zero harsh, above generous.
 SHIFTS = (-1.8, -0.9, 0.0, 0.9, 1.8)
 SHIFT_NOISE = 0.4
+# The shift that a user may have had before this one: far from it.
+EARLIER_SHIFTS = {-1.8: 0.9, -0.9: 1.8, 0.0: 1.8, 0.9: -1.8, 1.8: -0.9}
 
 # Which aspects a review of each level mentions, in order: "+" praise, "-" blame, "." a quibble.
 ASPECT_PLANS: dict[int, tuple[str, ...]] = {
@@ -102,28 +110,67 @@ def score_of(level: int, shift: float, rng: random.Random) -> str:
     return str(min(5, max(1, math.floor(level + shift + noise + 0.5))))
 
 
-def draw_users(users: int, sizes: Sequence[int], rng: random.Random) -> list[list[dict[str, str]]]:
-    """The scored reviews of each user, with the sizes dealt evenly; no text stands twice."""
-    levels = [level for level, weight in LEVEL_WEIGHTS.items() for _ in range(weight)]
-    seen: set[str] = set()
+class Buyer(NamedTuple):
+    """How a user scores, and the names of the goods that the user buys."""
 
-    def new_review(goods: Goods, product: tuple[str, str], level: int) -> str:
+    shift: float
+    goods: tuple[str, ...]
+
+
+class Reviews:
+    """Scored reviews, none of which stands twice. A habit is a buyer."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.levels = [level for level, weight in LEVEL_WEIGHTS.items() for _ in range(weight)]
+        self.seen: set[str] = set()
+
+    def habits(self, count: int) -> list[Buyer]:
+        """Buyers of two goods each, with the shifts dealt evenly."""
+        return [
+            Buyer(shift, tuple(deal(tuple(GOODS), 2, self.rng)))
+            for shift in deal(SHIFTS, count, self.rng)
+        ]
+
+    def earlier(self, habit: Buyer) -> Buyer:
+        """The same goods, scored more harshly or more generously."""
+        return habit._replace(shift=EARLIER_SHIFTS[habit.shift])
+
+    def item(self, habit: Buyer) -> Item:
+        """A review of something that the user buys."""
+        goods = GOODS[self.rng.choice(habit.goods)]
+        return self.new_item(goods, self.rng.choice(goods.products), habit.shift)
+
+    def question(self, habit: Buyer) -> Question:
+        """Which score the user gives with a review."""
+        return ask_score(self.item(habit))
+
+    def new_item(self, goods: Goods, product: tuple[str, str], shift: float) -> Item:
+        """A review of the product and its score."""
+        level = self.rng.choice(self.levels)
         text = draw_until(
-            lambda: draw_review(goods, product, level, rng),
-            lambda text: len(text.split()) in WORDS and text not in seen,
+            lambda: draw_review(goods, product, level, self.rng),
+            lambda text: len(text.split()) in WORDS and text not in self.seen,
         )
-        seen.add(text)
-        return text
+        self.seen.add(text)
+        return {"text": text, "score": score_of(level, shift, self.rng)}
 
-    drawn: list[list[dict[str, str]]] = []
+
+def ask_score(review: Item) -> Question:
+    """Which score belongs to the text of the review."""
+    return Question(PROMPT + review["text"], review["score"])
+
+
+def draw_users(users: int, sizes: Sequence[int], rng: random.Random) -> list[User]:
+    """Users with one question each, and with the sizes of text and question dealt evenly."""
+    reviews = Reviews(rng)
+    drawn: list[User] = []
     shifts = deal(SHIFTS, users, rng)
     for shift, size in zip(shifts, deal(sizes, users, rng), strict=True):
         names = deal(tuple(GOODS), 3 if size > 10 else 2, rng)
         things = [(GOODS[name], product) for name in names for product in GOODS[name].products]
-        items: list[dict[str, str]] = []
-        for goods, product in deal(things, size, rng):
-            level = rng.choice(levels)
-            text = new_review(goods, product, level)
-            items.append({"text": text, "score": score_of(level, shift, rng)})
-        drawn.append(items)
+        *profile, asked = [
+            reviews.new_item(goods, product, shift) for goods, product in deal(things, size, rng)
+        ]
+        drawn.append(User(profile, [ask_score(asked)]))
     return drawn
