@@ -33,6 +33,10 @@ class StoreError(QragError, OSError):
     """Rankings cannot be kept on disk, or what is there cannot be read."""
 
 
+class DownloadError(QragError, OSError):
+    """A file cannot be fetched, or is not the one that was asked for or recorded."""
+
+
 class BudgetError(QragError, ValueError):
     """A prompt cannot fit into the token budget, even without documents."""
 

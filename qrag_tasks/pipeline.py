@@ -3,60 +3,62 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from qrag_tasks.benchmark.data import Sample
-from qrag_tasks.benchmark.tasks import LampTask
+from qrag_tasks.benchmark.tasks import Item, LampTask
 from qrag_tasks.errors import BudgetError
+from qrag_tasks.filling import Fill, Filling, Question, TokenBudget, exact
+from qrag_tasks.markers import Markers
 from qrag_tasks.prompt_styles import PromptStyle, lamp
+from qrag_tasks.protocols import Order
 from qrag_tasks.retrieval.base import Ranking
-from qrag_tasks.retrieval.context import fit_documents
 
 
 @dataclass(frozen=True)
-class TokenBudget:
-    """How much room a prompt has, and how it is measured.
+class Layout:
+    """How the prompts of a run are made of documents and questions.
 
-    :ivar count: prompt -> tokens of what the model is given: chat template and special tokens
-        included.
-    :ivar context_tokens: tokens for prompt and answer together.
-    :ivar answer_tokens: tokens kept free for the answer.
+    :ivar markers: what is broken up in users' texts, so that none closes a turn.
     """
 
-    count: Callable[[str], int]
-    context_tokens: int
-    answer_tokens: int
-
-    @property
-    def prompt_tokens(self) -> int:
-        """The most tokens that a finished prompt may have."""
-        return self.context_tokens - self.answer_tokens
+    style: PromptStyle = lamp
+    order: Order = "best-first"
+    fill: Fill = field(default_factory=exact)
+    markers: Markers = field(default_factory=Markers)
 
 
 @dataclass(frozen=True)
 class PromptRecord:
     """A finished prompt and how it came about.
 
-    :ivar requested: how many documents were asked for (k).
+    :ivar requested: how many documents were asked for (k); ``None`` for as many as fit.
     :ivar profile_size: how many the user has.
     :ivar ranking: the best k, or all where the user has fewer.
-    :ivar kept: ids of the documents in the prompt, best first: the head of the ranking.
-    :ivar dropped: ids of ranked documents that did not fit the budget.
-    :ivar shortfall: why fewer than k documents are in the prompt; ``None`` where k are.
+    :ivar kept: ids of the documents in the prompt, best first, however they stand there.
+    :ivar dropped: ids of ranked documents that are not in the prompt.
+    :ivar oversized: ids of those of them that do not fit the budget even alone.
+    :ivar trimmed: ids of kept documents that were cut.
+    :ivar shortfall: why fewer than k documents are in the prompt; ``None`` where k are, and where
+        as many as fit were asked for.
+    :ivar markers_broken: how many chat markers in the user's texts were broken up.
     :ivar question_tokens: tokens of the prompt without documents; ``None`` without a budget.
     :ivar prompt_tokens: tokens of the finished prompt; ``None`` without a budget.
     :ivar prompt_hash: sha256 of the prompt, before any chat template.
     """
 
     sample: Sample
-    requested: int
+    requested: int | None
     profile_size: int
     ranking: Ranking
     kept: tuple[str, ...]
     dropped: tuple[str, ...]
+    oversized: tuple[str, ...]
+    trimmed: tuple[str, ...]
     shortfall: str | None
+    markers_broken: int
     question_tokens: int | None
     prompt_tokens: int | None
     prompt: str
@@ -66,20 +68,21 @@ class PromptRecord:
 def make_prompts(
     task: LampTask,
     samples: Sequence[Sample],
-    k: int,
+    k: int | None,
     rankings: Sequence[Ranking],
     budget: TokenBudget | None = None,
-    style: PromptStyle = lamp,
+    layout: Layout | None = None,
 ) -> list[PromptRecord]:
     """Fit and write the prompts of ``samples``, in their order.
 
-    :param k: how many documents to put into each prompt.
+    :param k: how many documents to put into each prompt; ``None`` for as many as fit.
     :param rankings: of each sample, at most the best k documents.
     :param budget: without one, all k documents are kept and nothing is counted.
     :raises BudgetError: when a question does not fit even without documents.
     """
+    layout = layout or Layout()
     return [
-        _record(task, sample, k, ranking, budget, style)
+        _record(task, sample, k, ranking, budget, layout)
         for sample, ranking in zip(samples, rankings, strict=True)
     ]
 
@@ -87,41 +90,40 @@ def make_prompts(
 def _record(
     task: LampTask,
     sample: Sample,
-    k: int,
+    k: int | None,
     ranking: Ranking,
     budget: TokenBudget | None,
-    style: PromptStyle,
+    layout: Layout,
 ) -> PromptRecord:
     by_id = {item["id"]: item for item in sample.profile}
-    ranked = [by_id[i] for i in ranking.ids]
+    ranked = [layout.markers.broken_in(by_id[i]) for i in ranking.ids]
+    question = _question(task, sample, layout)
 
-    def prompt_with(n: int) -> str:
-        return style(task, sample.input, ranked[:n])
-
-    fits = len(ranked)
+    filling = Filling(tuple(ranked))
     question_tokens = prompt_tokens = None
     if budget is not None:
-        count = budget.count
-
-        @cache
-        def tokens_with(n: int) -> int:
-            return count(prompt_with(n))
-
-        question_tokens = tokens_with(0)
+        question_tokens = budget.count(question.write(()))
         if question_tokens > budget.prompt_tokens:
             raise _impossible(task, sample, budget, question_tokens)
-        fits = fit_documents(len(ranked), tokens_with, budget.prompt_tokens)
-        prompt_tokens = tokens_with(fits)
+        filling = layout.fill(ranked, question, budget)
 
-    prompt = prompt_with(fits)
+    prompt = question.write(filling.items)
+    if budget is not None:
+        prompt_tokens = budget.count(prompt)
+    kept = tuple(item["id"] for item in filling.items)
+    dropped = tuple(i for i in ranking.ids if i not in set(kept))
+    shown = (sample.input, *(text for i in kept for text in _texts(by_id[i])))
     return PromptRecord(
         sample=sample,
         requested=k,
         profile_size=len(sample.profile),
         ranking=ranking,
-        kept=ranking.ids[:fits],
-        dropped=ranking.ids[fits:],
-        shortfall=_shortfall(k, len(sample.profile), len(ranked), fits),
+        kept=kept,
+        dropped=dropped,
+        oversized=filling.oversized,
+        trimmed=filling.trimmed,
+        shortfall=_shortfall(k, len(sample.profile), len(ranked), dropped, filling.oversized),
+        markers_broken=sum(len(layout.markers.found(text)) for text in shown),
         question_tokens=question_tokens,
         prompt_tokens=prompt_tokens,
         prompt=prompt,
@@ -129,26 +131,54 @@ def _record(
     )
 
 
-def _shortfall(k: int, profile: int, ranked: int, kept: int) -> str | None:
+def _question(task: LampTask, sample: Sample, layout: Layout) -> Question:
+    text = layout.markers.broken(sample.input)
+
+    def write(items: Sequence[Item]) -> str:
+        return layout.style(task, text, _in_order(items, layout.order, sample.id))
+
+    return Question(text, write, task.prompt)
+
+
+def _in_order(items: Sequence[Item], order: Order, seed: str) -> Sequence[Item]:
+    if order == "reversed":
+        return items[::-1]
+    if order == "shuffled":
+        # No cryptography here: a reproducible shuffle, the same in every arm.
+        return random.Random(f"order:{seed}").sample(items, len(items))  # noqa: S311
+    return items
+
+
+def _texts(item: Item) -> list[str]:
+    return [text for field, text in item.items() if field != "id"]
+
+
+def _shortfall(
+    k: int | None, profile: int, ranked: int, dropped: Sequence[str], oversized: Sequence[str]
+) -> str | None:
+    if k is None:
+        return f"the retriever ranked {ranked} of {profile}" if ranked < profile else None
     reasons = []
     if profile < k:
         reasons.append(f"the profile holds {profile} of {k}")
     if ranked < min(k, profile):
         reasons.append(f"the retriever ranked {ranked}")
-    if kept < ranked:
-        reasons.append(f"{ranked - kept} did not fit the token budget")
+    if oversized:
+        reasons.append(f"{len(oversized)} longer than the token budget alone")
+    if rest := len(dropped) - len(oversized):
+        reasons.append(f"{rest} did not fit the token budget")
     return "; ".join(reasons) or None
 
 
 def check_questions(
-    task: LampTask, samples: Sequence[Sample], budget: TokenBudget, style: PromptStyle = lamp
+    task: LampTask, samples: Sequence[Sample], budget: TokenBudget, layout: Layout
 ) -> None:
     """Check that every question fits the budget without documents.
 
     :raises BudgetError: naming the first one that does not.
     """
     for sample in samples:
-        tokens = budget.count(style(task, sample.input, ()))
+        tokens = budget.count(_question(task, sample, layout).write(()))
         if tokens > budget.prompt_tokens:
             raise _impossible(task, sample, budget, tokens)
 

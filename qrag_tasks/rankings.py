@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Thread
 
 from qrag_tasks.benchmark.data import DataSet, Sample
-from qrag_tasks.benchmark.tasks import LampTask, lamp_task
+from qrag_tasks.benchmark.tasks import Index, LampTask, lamp_task
 from qrag_tasks.errors import RetrieverError
 from qrag_tasks.locations import cache_dir
 from qrag_tasks.plugins import build_retriever, core_origin
@@ -92,6 +92,8 @@ class Rankings:
         self.retriever = retriever
         key = {
             "task": data.task.name,
+            # Left out where it is LaMP's own: rankings kept by earlier releases stay good.
+            **({} if data.task.index == "lamp" else {"index": data.task.index}),
             "data_sha256": data.fingerprint,
             # The core makes the queries and the texts that are indexed.
             "qrag_tasks": [core_origin().version, core_origin().source],
@@ -103,7 +105,7 @@ class Rankings:
             f"{data.task.name}-{retriever.spec}",
             key,
             digest,
-            [sample.id for sample in data.samples],
+            data.ids,
         )
         self._chunk = lru_cache(maxsize=4)(self._read_or_rank)
 
@@ -163,8 +165,8 @@ class Rankings:
 
     def run_lines(self) -> Iterator[str]:
         """Yield the lines of a TREC run file of all samples; see :mod:`.retrieval.trec`."""
-        for index, sample in enumerate(self.data.samples):
-            yield from run_lines([(sample.id, self.of([index])[0])], self.retriever.spec)
+        for index, sample_id in enumerate(self.data.ids):
+            yield from run_lines([(sample_id, self.of([index])[0])], self.retriever.spec)
 
     def _read_or_rank(self, chunk: int) -> StoredChunk:
         stored = self.store.read(chunk)
@@ -220,7 +222,7 @@ class Rankings:
                 workers,
                 get_context("spawn"),
                 _build_in_worker,
-                (self.data.task.name, self.retriever.spec),
+                (self.data.task.name, self.data.task.index, self.retriever.spec),
             ) as pool,
             ExitStack() as unfinished,
         ):
@@ -256,9 +258,9 @@ class Rankings:
 _in_worker: tuple[LampTask, NamedRetriever]
 
 
-def _build_in_worker(task: str, spec: str) -> None:
+def _build_in_worker(task: str, index: Index, spec: str) -> None:
     global _in_worker
-    _in_worker = lamp_task(task), build_retriever(spec)
+    _in_worker = lamp_task(task, index), build_retriever(spec)
     # A pool's workers do not notice when their parent is killed, and would wait for ever.
     Thread(target=_end_with_parent, daemon=True).start()
 

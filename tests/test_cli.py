@@ -32,7 +32,7 @@ def test_path_is_the_folder_for_include_path() -> None:
 
 
 def test_show_prints_the_prompt_to_the_letter(tmp_path: Path) -> None:
-    nasty = "[bold]{{ x }}[/bold] <|im_end|> \u8336"
+    nasty = "[bold]{{ x }}[/bold] a < b \u8336"
     questions, outputs = reviews(2, profile=3)
     questions[1]["input"] = f"{REVIEW_INPUT}{nasty}"
     questions[1]["profile"][0]["text"] = nasty

@@ -1,58 +1,54 @@
 """Reading LaMP's files: from a data root to checked samples.
 
 A data root is a folder in LaMP's own layout (``LaMP_3/dev/dev_questions.json`` beside
-``dev_outputs.json``) or in the flat one (``lamp3u/questions.json`` beside ``outputs.json``).
+``dev_outputs.json``; ``time/LaMP_3/...`` for the time-based split) or in the flat one
+(``lamp3u/questions.json`` beside ``outputs.json``), which holds dev splits only. Each file may be
+packed, as ``.json.gz``. A file is parsed once, into columnar files in the cache folder
+(:mod:`qrag_tasks.benchmark.columns`), and read from there until it changes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.benchmark.columns import ColumnFolder, Columns, ColumnWriter
+from qrag_tasks.benchmark.columns import Sample as Sample
 from qrag_tasks.benchmark.json_files import json_items, kind, read_json
 from qrag_tasks.benchmark.tasks import Item, LampTask, lamp_task
-from qrag_tasks.errors import DataError
+from qrag_tasks.errors import DataError, SettingsError, did_you_mean
 from qrag_tasks.locations import cache_dir, mini_root
 
 LAMP_URL = "https://ciir.cs.umass.edu/downloads/LaMP"
 MINI = "mini"
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One question of one user.
-
-    :ivar id: the question's id in LaMP's files.
-    :ivar input: the question as the data words it.
-    :ivar profile: the user's own items, in the data's order; empty where the user has none.
-    :ivar target: the gold answer.
-    """
-
-    id: str
-    input: str
-    profile: tuple[Item, ...]
-    target: str
+SPLITS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True)
 class DataSet:
     """The samples of one task, and where they come from.
 
-    :ivar fingerprint: sha256 over the bytes of both files: equal data, equal fingerprint.
+    :ivar outputs: the file of the golds; ``None`` where there is none, as for LaMP's test splits.
+    :ivar samples: each is built when it is asked for.
+    :ivar ids: theirs, in their order.
+    :ivar fingerprint: sha256 over the bytes of both files, unpacked: equal data, equal fingerprint.
     :ivar notes: what was repaired while reading, one sentence each.
     """
 
     task: LampTask
     questions: Path
-    outputs: Path
-    samples: tuple[Sample, ...]
+    outputs: Path | None
+    samples: Sequence[Sample]
+    ids: tuple[str, ...]
     fingerprint: str
     notes: tuple[str, ...] = ()
+    split: str = "dev"
 
 
 def data_root(data: str | None = None) -> Path:
@@ -67,81 +63,193 @@ def data_root(data: str | None = None) -> Path:
     return mini_root() if chosen == MINI else Path(chosen).expanduser()
 
 
-def find_files(task: LampTask, root: Path) -> tuple[Path, Path]:
+def find_files(task: LampTask, root: Path, split: str = "dev") -> tuple[Path, Path | None]:
     """Return the questions file and the outputs file of ``task`` under ``root``.
 
-    :raises DataError: when either is missing; the message says how to get the data.
+    A plain file goes before a packed one. The outputs file of a test split may be missing.
+
+    :raises DataError: when a file is missing; the message says how to get the data.
+    :raises SettingsError: when there is no such split.
     """
-    layouts = (
-        (
-            root / task.folder / "dev" / "dev_questions.json",
-            root / task.folder / "dev" / "dev_outputs.json",
-        ),
-        (root / task.name / "questions.json", root / task.name / "outputs.json"),
-    )
-    for questions, outputs in layouts:
-        if questions.is_file():
-            if outputs.is_file():
-                return questions, outputs
+    if split not in SPLITS:
+        raise SettingsError(
+            f"unknown split {split!r} (known: {', '.join(SPLITS)}).{did_you_mean(split, SPLITS)}"
+        )
+    layouts = list(_layouts(task, root, split))
+    for folder, prefix in layouts:
+        questions = _plain_or_packed(folder / f"{prefix}questions.json")
+        if questions is None:
+            continue
+        outputs = _plain_or_packed(folder / f"{prefix}outputs.json")
+        if outputs is None and split != "test":
             raise DataError(
-                f"{task.name}: {questions} has no {outputs.name} beside it: the golds are missing. "
-                f"Get {LAMP_URL}/{task.folder}/dev/dev_outputs.json"
+                f"{task.name}: {questions} has no {prefix}outputs.json beside it: the golds are "
+                f"missing.\n{_how_to_get(task, root, split)}"
             )
-    url = f"{LAMP_URL}/{task.folder}/dev"
-    raise DataError(
-        f"{task.name}: no data in {root}{'' if root.is_dir() else ' (no such folder)'}\n"
-        f"  looked for:  {layouts[0][0]}\n"
-        f"               {layouts[1][0]}\n"
-        f"  to get it:   download {url}/dev_questions.json\n"
-        f"               and      {url}/dev_outputs.json\n"
-        f"               into     {layouts[0][0].parent}\n"
-        f"               (LaMP's licence: CC BY-NC-SA 4.0)\n"
-        f'  elsewhere?   --metadata \'{{"data": "FOLDER"}}\' or QRAG_DATA=FOLDER\n'
-        f'  to try out:  --metadata \'{{"data": "mini"}}\', the embedded sample '
-        f"(its scores mean nothing)"
+        return questions, outputs
+    raise DataError(_nothing_found(task, root, split, layouts))
+
+
+def _layouts(task: LampTask, root: Path, split: str) -> Iterator[tuple[Path, str]]:
+    """Yield the folder of each layout, and what its files' names start with."""
+    yield root / task.path / split, f"{split}_"
+    if split == "dev":
+        yield root / task.name, ""
+
+
+def _plain_or_packed(path: Path) -> Path | None:
+    packed = path.with_name(f"{path.name}.gz")
+    return next((candidate for candidate in (path, packed) if candidate.is_file()), None)
+
+
+def _nothing_found(task: LampTask, root: Path, split: str, layouts: list[tuple[Path, str]]) -> str:
+    mini = root == mini_root()
+    state = " (the embedded sample)" if mini else "" if root.is_dir() else " (no such folder)"
+    of_split = "" if split == "dev" else f" of the {split} split"
+    looked = [str(folder / f"{prefix}questions.json") for folder, prefix in layouts]
+    lines = [
+        f"{task.name}: no data{of_split} in {root}{state}",
+        "  looked for:  " + "\n               ".join(looked),
+        "               plain or as .json.gz",
+    ]
+    official = layouts[0][0]
+    retired = official.parent.parent / split
+    if task.path.endswith("/new") and retired.is_dir():
+        lines.append(f"  not this:    {retired}, LaMP's retired task on news")
+    lines.append(_how_to_get(task, root, split))
+    lines.append('  elsewhere?   --metadata \'{"data": "FOLDER"}\' or QRAG_DATA=FOLDER')
+    if not mini:
+        lines.append(
+            '  to try out:  --metadata \'{"data": "mini"}\', the embedded sample '
+            "(its scores mean nothing)"
+        )
+    return "\n".join(lines)
+
+
+def _how_to_get(task: LampTask, root: Path, split: str) -> str:
+    if not task.public:
+        return _how_to_make(task, split)
+    command = ["qrag", "download", task.name]
+    if split != "dev":
+        command += ["--split", split]
+    # Nothing is downloaded into the embedded sample.
+    into = cache_dir() / "lamp" if root == mini_root() else root
+    if into != data_root():
+        command += ["--into", str(into)]
+    url = f"{LAMP_URL}/{task.path}/{split}/{split}"
+    outputs = "" if split == "test" else f"               and {url}_outputs.json\n"
+    return (
+        f"  to get it:   {shlex.join(command)}\n"
+        f"  by hand:     get {url}_questions.json\n{outputs}"
+        f"               into {into / task.path / split}\n"
+        f"               (LaMP's licence: CC BY-NC-SA 4.0)"
     )
 
 
-def load(task: LampTask, data: str | None = None) -> DataSet:
+def _how_to_make(task: LampTask, split: str) -> str:
+    outputs = "" if split == "test" else f" and {split}_outputs.json"
+    return (
+        f"  to get it:   LaMP-6's e-mails are those of the LDC's Avocado corpus (LDC2015T03), and\n"
+        f"               LaMP gives only ids. With the corpus, LaMP's own script\n"
+        f"               data/avocado/create_avocado_dataset.py (github.com/LaMP-Benchmark/LaMP)\n"
+        f"               makes {split}_questions.json{outputs}: they belong into\n"
+        f"               {task.path}/{split} of the data folder"
+    )
+
+
+def load(task: LampTask, data: str | None = None, split: str = "dev") -> DataSet:
     """Read and check the samples of ``task``.
 
-    Reading the same unchanged files again in one process costs nothing.
+    The first time, the files are parsed and converted, which takes seconds for the official ones;
+    later, and in other processes, what they were converted into is mapped into memory.
 
     :param data: a data root as :func:`data_root` takes it.
+    :param split: ``train``, ``dev`` or ``test``.
     :raises DataError: when a file is missing, cut, or breaks LaMP's format.
+    :raises SettingsError: when there is no such split.
+    :raises StoreError: when the cache folder cannot be written to.
     """
-    questions, outputs = find_files(task, data_root(data))
-    return _load(task.name, questions, outputs, _stamp(questions), _stamp(outputs))
+    questions, outputs = find_files(task, data_root(data), split)
+    files = (questions, outputs)
+    states = (_state(questions), None if outputs is None else _state(outputs))
+    folder = cache_dir() / "data"
+    columns = _columns(task.name, split, folder, files, states)
+    if columns.samples.damaged:
+        _columns.cache_clear()
+        columns = _columns(task.name, split, folder, files, states)
+    notes = [f"{questions}: {note}" for note in columns.notes]
+    if columns.more_notes:
+        notes.append(f"{questions}: {columns.more_notes} more such notes")
+    return DataSet(
+        task,
+        questions,
+        outputs,
+        columns.samples,
+        columns.samples.ids,
+        columns.fingerprint,
+        tuple(notes),
+        split,
+    )
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size
+State = tuple[str, int, int]
+"""Where a file really lies, its size in bytes, and when it was last changed, in ns."""
 
 
-@lru_cache(maxsize=8)
-def _load(name: str, questions: Path, outputs: Path, *_stamps: tuple[int, int]) -> DataSet:
+def _state(path: Path) -> State:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    return str(path.resolve()), status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=16)
+def _columns(
+    name: str,
+    split: str,
+    root: Path,
+    files: tuple[Path, Path | None],
+    states: tuple[State, State | None],
+) -> Columns:
     task = lamp_task(name)
+    source = {
+        what: state and dict(zip(("path", "size", "mtime_ns"), state, strict=True))
+        for what, state in zip(("questions", "outputs"), states, strict=True)
+    }
+    folder = ColumnFolder(root, f"{name}-{split}", Path(states[0][0]))
+    return folder.open(source, task.item_fields, partial(_convert, task, split, files, states))
+
+
+def _convert(
+    task: LampTask,
+    split: str,
+    files: tuple[Path, Path | None],
+    states: tuple[State, State | None],
+    writer: ColumnWriter,
+) -> str:
+    """Write the samples, one at a time, and return the fingerprint."""
+    questions, outputs = files
     digest = hashlib.sha256()
-    golds = _golds(task, outputs, read_json(outputs, digest))
-    notes: list[str] = []
-    samples: list[Sample] = []
+    golds = None if outputs is None else _golds(task, outputs, read_json(outputs, digest))
     seen: set[str] = set()
-    # One question at a time: whole, the official files take ten times the memory of their texts.
     for position, record in enumerate(json_items(questions, digest)):
-        sample = _sample(task, questions, position, record, golds, notes)
+        sample = _sample(task, split, questions, position, record, golds, writer)
         if sample.id in seen:
             raise DataError(f"{questions}: two questions have the id {sample.id!r}")
         seen.add(sample.id)
-        samples.append(sample)
-    if not samples:
+        writer.add(sample)
+    if not seen:
         raise DataError(f"{questions}: expected a JSON list of questions, got an empty list")
-    if strangers := [i for i in golds if i not in seen]:
+    if strangers := [i for i in golds or () if i not in seen]:
         raise DataError(
             f"{outputs}: {len(strangers)} golds have no question in {questions.name} "
             f"(first ids: {', '.join(strangers[:3])}). Are both files of the same split?"
         )
-    return DataSet(task, questions, outputs, tuple(samples), digest.hexdigest(), tuple(notes))
+    for path, state in zip(files, states, strict=True):
+        if path is not None and _state(path) != state:
+            raise DataError(f"{path}: changed while it was read. Run it again when it is complete.")
+    return digest.hexdigest()
 
 
 def _golds(task: LampTask, path: Path, body: Any) -> dict[str, str]:
@@ -170,22 +278,31 @@ def _golds(task: LampTask, path: Path, body: Any) -> dict[str, str]:
 
 def _sample(
     task: LampTask,
+    split: str,
     path: Path,
     position: int,
     record: Any,
-    golds: Mapping[str, str],
-    notes: list[str],
+    golds: Mapping[str, str] | None,
+    writer: ColumnWriter,
 ) -> Sample:
     if not isinstance(record, dict):
         raise DataError(f"{path}: question {position}: expected an object, got {kind(record)}")
     sample_id = _text(record, "id", f"{path}: question {position}")
     where = f"{path}: question {sample_id!r}"
     text = _text(record, "input", where)
+    if task.repair is not None and (repaired := task.repair(sample_id, text)) is not None:
+        writer.note(f"question {sample_id!r}: its input is known to be flawed; it is repaired here")
+        text = repaired
     try:
         task.query(text)
     except ValueError as error:
+        if not task.public and ":" not in text:
+            raise DataError(
+                f"{where}: its input is {text[:80]!r}, no e-mail: the file holds ids only.\n"
+                f"{_how_to_make(task, split)}"
+            ) from None
         raise DataError(f"{where}: not an input of {task.folder}: {error}") from None
-    if sample_id not in golds:
+    if golds is not None and sample_id not in golds:
         raise DataError(
             f"{where} has no gold in the outputs file beside it. Are both of the same split?"
         )
@@ -195,24 +312,29 @@ def _sample(
 
     profile: list[Item] = []
     ids: set[str] = set()
+    copies: dict[str, int] = {}
     for index, entry in enumerate(items):
         if not isinstance(entry, dict):
-            raise DataError(f"{where}: profile item {index}: expected an object")
+            raise DataError(f"{where}: profile item {index}: expected an object, got {kind(entry)}")
         item_id = _text(entry, "id", f"{where}: profile item {index}")
         item_where = f"{where}: profile item {item_id!r}"
         item = {field: _text(entry, field, item_where) for field in task.item_fields}
-        unique = item_id
-        for copy in range(2, len(items) + 2):
-            if unique not in ids:
-                break
-            unique = f"{item_id}#{copy}"
-        if unique != item_id:
-            notes.append(f"{item_where} stands twice; the later one is called {unique!r} here")
         if "date" in entry:
             item["date"] = _text(entry, "date", item_where)
+        unique = item_id
+        while unique in ids:
+            copies[item_id] = copies.get(item_id, 1) + 1
+            unique = f"{item_id}#{copies[item_id]}"
+        if unique != item_id:
+            writer.note(
+                f"question {sample_id!r}: profile item {item_id!r} stands twice; the later one is "
+                f"called {unique!r} here"
+            )
         ids.add(unique)
         profile.append({"id": unique, **item})
-    return Sample(sample_id, text, tuple(profile), golds[sample_id])
+    user = "" if record.get("user_id") is None else _text(record, "user_id", where)
+    target = None if golds is None else golds[sample_id]
+    return Sample(sample_id, text, tuple(profile), target, user)
 
 
 def _text(record: Mapping[str, Any], field: str, where: str) -> str:
@@ -221,8 +343,12 @@ def _text(record: Mapping[str, Any], field: str, where: str) -> str:
         raise DataError(f"{where}: field {field!r} is missing")
     value = record[field]
     if isinstance(value, str):
-        if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-            raise DataError(f"{where}: field {field!r} holds half a surrogate pair: no valid text")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise DataError(
+                f"{where}: field {field!r} holds half a surrogate pair: no valid text"
+            ) from None
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)

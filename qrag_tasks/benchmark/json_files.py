@@ -1,13 +1,15 @@
-"""Reading JSON files that may be large, cut, or no JSON at all."""
+"""Reading JSON files, plain or ``.gz``, that may be large, cut, or no JSON at all."""
 
 from __future__ import annotations
 
 import codecs
+import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from qrag_tasks.errors import DataError
 
@@ -19,7 +21,7 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 def read_json(path: Path, digest: Any) -> Any:
     """Return the value that the file holds.
 
-    :param digest: a :mod:`hashlib` object, fed with the file's bytes.
+    :param digest: a :mod:`hashlib` object, fed with the file's bytes, unpacked.
     :raises DataError: when the file cannot be read or is no JSON.
     """
     text = "".join(_text(path, digest))
@@ -27,12 +29,15 @@ def read_json(path: Path, digest: Any) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise _invalid(path, error.msg, error.lineno, error.colno) from None
+    except (RecursionError, ValueError) as error:
+        raise _invalid(path, _too_much(error), 1, 1) from None
 
 
 def json_items(path: Path, digest: Any) -> Iterator[Any]:
     """Yield the items of the one list that the file holds, reading a few megabytes at a time.
 
-    :param digest: a :mod:`hashlib` object, fed with the file's bytes; complete at the end only.
+    :param digest: a :mod:`hashlib` object, fed with the file's bytes, unpacked; complete at the
+        end only.
     :raises DataError: when the file cannot be read, is no JSON, or holds no list.
     """
     window = _Window(path, digest)
@@ -90,6 +95,8 @@ class _Window:
                 at_end = error.pos >= len(self._held) - len("-Infinity")
                 if not (at_end or error.msg.startswith("Unterminated")) or not self._read_more():
                     raise self.invalid(error.msg, error.pos) from None
+            except (RecursionError, ValueError) as error:
+                raise self.invalid(_too_much(error), self.position) from None
             else:
                 # Only what follows a number shows that it does not go on in the next block.
                 if self._held[end : end + 1] in _AFTER_VALUE or not self._read_more():
@@ -105,23 +112,34 @@ class _Window:
         return _invalid(self._path, message, line, column)
 
     def _read_more(self) -> bool:
-        block = next(self._blocks, None)
-        if block is None:
+        # At least as much again as is held: a value that spans many blocks is not parsed anew for
+        # every one of them.
+        kept = len(self._held) - self.position
+        blocks: list[str] = []
+        read = 0
+        while read < max(kept, 1) and (block := next(self._blocks, None)) is not None:
+            blocks.append(block)
+            read += len(block)
+        if not read:
             return False
         done = self._held[: self.position]
         self._lines += done.count("\n")
         newline = done.rfind("\n")
         self._columns = len(done) - newline - 1 if newline >= 0 else self._columns + len(done)
-        self._held = self._held[self.position :] + block
+        self._held = "".join((self._held[self.position :], *blocks))
         self.position = 0
         return True
 
 
+def _opened(path: Path) -> BinaryIO | gzip.GzipFile:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+
+
 def _text(path: Path, digest: Any) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")()
-    before = 0
+    before = pending = 0
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             while raw := file.read(_BLOCK):
                 digest.update(raw)
                 pending = len(decoder.getstate()[0])
@@ -132,12 +150,28 @@ def _text(path: Path, digest: Any) -> Iterator[str]:
     except UnicodeDecodeError as error:
         at = before - pending + error.start
         raise DataError(f"{path}: not UTF-8 text at byte {at}: not a LaMP file") from None
+    except EOFError:
+        raise DataError(
+            f"{path}: cut after {before:,} bytes of text: its gzip stream has no end. Get it again."
+        ) from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(
+            f"{path}: no gzip file, or a damaged one, after {before:,} bytes of text ({error}). "
+            f"Get it again; a file that is not packed must not be called .gz."
+        ) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
+def _too_much(error: Exception) -> str:
+    """Say what :mod:`json` refuses to read, though it may be JSON."""
+    if isinstance(error, RecursionError):
+        return "lists or objects inside each other without end"
+    return "a number of thousands of digits"
+
+
 def _invalid(path: Path, message: str, line: int, column: int) -> DataError:
-    with path.open("rb") as file:
+    with _opened(path) as file:
         start = file.read(40).decode("utf-8", "replace")
     return DataError(
         f"{path}: not valid JSON at line {line}, column {column} ({message}); "

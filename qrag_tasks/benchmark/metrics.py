@@ -1,8 +1,8 @@
 """Scores: the official LaMP evaluator's (names ending in ``_lamp``) and the cleaned ones.
 
-The official evaluator reads the raw answer; the cleaned scores first take the rating or the
-title out of it (:mod:`qrag_tasks.benchmark.answers`). Every function here scores one sample and
-returns plain floats; what is not averaged is aggregated by a function of this module.
+The official evaluator reads the raw answer; the cleaned scores first take the rating, tag or
+title out of it (:mod:`qrag_tasks.benchmark.answers`). Every function here scores one sample; what
+is not averaged is aggregated by a function of this module.
 
 Source of the official scores: LaMP (arXiv 2304.11406), its public evaluation code.
 """
@@ -10,18 +10,94 @@ Source of the official scores: LaMP (arXiv 2304.11406), its public evaluation co
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from qrag_tasks.benchmark.answers import clean_title, first_rating
+from qrag_tasks.benchmark.answers import first_rating, title
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
 
+Aggregation = Literal["mean", "root_mean", "macro_f1"]
+LabelPair = tuple[int, int, int]
+"""Which label was answered (-1 for none) and which is right, of how many: for ``macro_f1``."""
+Value: TypeAlias = "float | LabelPair"
+
 LOWEST_RATING, HIGHEST_RATING = 1.0, 5.0
+_RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One score of a task.
+
+    ``aggregation`` is ``"mean"``, ``"root_mean"`` for per-sample values that are squares, or
+    ``"macro_f1"`` for :data:`LabelPair`.
+    """
+
+    name: str
+    higher_is_better: bool
+    summary: str
+    aggregation: Aggregation = "mean"
+
+
+VALID_RATE = Metric("valid_rate", True, "share of answers that hold what was asked for")
+RUNAWAY_RATE = Metric("runaway_rate", False, "share of answers that hit their length limit")
+
+LABEL_METRICS = (
+    Metric("accuracy", True, "share of answers whose first label is the gold"),
+    Metric("f1", True, "macro F1 of the same, over all labels", "macro_f1"),
+    Metric("accuracy_lamp", True, "the official evaluator's accuracy, on the raw answer"),
+    Metric("f1_lamp", True, "the official evaluator's macro F1, on the raw answer", "macro_f1"),
+    VALID_RATE,
+    RUNAWAY_RATE,
+)
+RATING_METRICS = (
+    Metric("mae", False, "mean absolute error of the first standalone rating"),
+    Metric("rmse", False, "root mean squared error of the same", "root_mean"),
+    Metric("accuracy", True, "share of ratings that equal the gold"),
+    Metric("mae_lamp", False, "the official evaluator's MAE, on the raw answer"),
+    Metric("rmse_lamp", False, "the official evaluator's RMSE, on the raw answer", "root_mean"),
+    VALID_RATE,
+    RUNAWAY_RATE,
+)
+TEXT_METRICS = (
+    Metric("rouge1", True, "ROUGE-1 F1 of the cleaned answer"),
+    Metric("rougeL", True, "ROUGE-L F1 of the cleaned answer"),
+    Metric("rouge1_lamp", True, "the official evaluator's ROUGE-1, on the raw answer"),
+    Metric("rougeL_lamp", True, "the official evaluator's ROUGE-L, on the raw answer"),
+    VALID_RATE,
+    RUNAWAY_RATE,
+)
+
+
+def label_scores(
+    read: Callable[[str], str], labels: Sequence[str], answer: str, target: str
+) -> dict[str, Value]:
+    """Score one answer of a task with labels (LaMP-1, LaMP-2).
+
+    The official evaluator takes the stripped answer for the label, to the letter.
+
+    :param read: answer -> the label in it, or an empty text.
+    """
+    cleaned, official = read(answer), answer.strip()
+    gold = labels.index(target)
+    return {
+        "accuracy": float(cleaned == target),
+        "f1": _label_pair(cleaned, gold, labels),
+        "accuracy_lamp": float(official == target),
+        "f1_lamp": _label_pair(official, gold, labels),
+        "valid_rate": float(bool(cleaned)),
+    }
+
+
+def _label_pair(answer: str, gold: int, labels: Sequence[str]) -> LabelPair:
+    return (labels.index(answer) if answer in labels else -1, gold, len(labels))
 
 
 def penalty_rating(target: float) -> float:
@@ -47,7 +123,7 @@ def official_rating(answer: str, target: float) -> float:
     return value if math.isfinite(value) else penalty_rating(target)
 
 
-def rating_scores(answer: str, target: str) -> dict[str, float]:
+def rating_scores(answer: str, target: str) -> dict[str, Value]:
     """Score one answer of a rating task (LaMP-3); ``target`` is the gold rating, "1" to "5".
 
     ``rmse`` and ``rmse_lamp`` hold the squared error, for :func:`root_mean`.
@@ -66,18 +142,27 @@ def rating_scores(answer: str, target: str) -> dict[str, float]:
     }
 
 
-def title_scores(answer: str, target: str) -> dict[str, float]:
-    """Score one answer of a title task (LaMP-5) by ROUGE-1 and ROUGE-L F1, without stemming."""
-    title = clean_title(answer)
-    cleaned = _rouge().score(target.strip(), title)
-    official = _rouge().score(target.strip(), answer.strip())
+def text_scores(answer: str, target: str) -> dict[str, Value]:
+    """Score one answer of a text task (LaMP-4 to 7) by ROUGE-1 and ROUGE-L F1, not stemmed."""
+    cleaned = title(answer)
+    rouge1, rouge_l = rouge(cleaned, target)
+    rouge1_lamp, rouge_l_lamp = rouge(answer, target)
     return {
-        "rouge1": float(cleaned["rouge1"].fmeasure),
-        "rougeL": float(cleaned["rougeL"].fmeasure),
-        "rouge1_lamp": float(official["rouge1"].fmeasure),
-        "rougeL_lamp": float(official["rougeL"].fmeasure),
-        "valid_rate": float(bool(title)),
+        "rouge1": rouge1,
+        "rougeL": rouge_l,
+        "rouge1_lamp": rouge1_lamp,
+        "rougeL_lamp": rouge_l_lamp,
+        "valid_rate": float(bool(cleaned)),
     }
+
+
+def rouge(answer: str, target: str) -> tuple[float, float]:
+    """Return ROUGE-1 and ROUGE-L F1 of two texts, 0 to 1, as rouge-score counts without stemming.
+
+    Its words are runs of a-z and 0-9: a text without any scores 0, even against itself.
+    """
+    found = _rouge().score(target.strip(), answer.strip())
+    return float(found["rouge1"].fmeasure), float(found["rougeL"].fmeasure)
 
 
 @lru_cache(maxsize=1)
@@ -105,3 +190,51 @@ def root_mean_stderr(squares: Sequence[float]) -> float | str:
     if rmse == 0.0:
         return 0.0
     return float(np.std(squares, ddof=1) / math.sqrt(len(squares)) / (2.0 * rmse))
+
+
+def macro_f1(pairs: Sequence[LabelPair]) -> float:
+    """Return the mean of the F1 of every label, as the official evaluator has it.
+
+    ``F1 = 2 tp / (2 tp + fp + fn)``; 0 for a label that is neither answered nor right anywhere,
+    which still counts in the mean.
+    """
+    return float(_macro_f1(_confusion(pairs)))
+
+
+def macro_f1_stderr(pairs: Sequence[LabelPair]) -> float | str:
+    """Return the standard error of :func:`macro_f1` by the bootstrap: 1,000 resamples, seeded."""
+    if len(pairs) < 2:
+        return "N/A"
+    counts = _confusion(pairs)
+    draws = np.random.default_rng(0).multinomial(
+        len(pairs), counts.ravel() / len(pairs), size=_RESAMPLES
+    )
+    return float(np.std(_macro_f1(draws.reshape(-1, *counts.shape)), ddof=1))
+
+
+def _confusion(pairs: Sequence[LabelPair]) -> NDArray[np.int64]:
+    """Return how often each label (the last row: none) was answered for each right one."""
+    labels = pairs[0][2]
+    counts = np.zeros((labels + 1, labels), dtype=np.int64)
+    for answered, gold, _ in pairs:
+        counts[answered, gold] += 1
+    return counts
+
+
+def _macro_f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return macro F1 of confusion counts, shape ``(..., labels + 1, labels)``."""
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    both = counts[..., :-1, :].sum(axis=-1) + counts.sum(axis=-2)
+    f1 = np.divide(2 * right, both, out=np.zeros(both.shape), where=both > 0)
+    return np.asarray(f1.mean(axis=-1))
+
+
+AGGREGATIONS: dict[Aggregation, Callable[[Sequence[Any]], float]] = {
+    "root_mean": root_mean,
+    "macro_f1": macro_f1,
+}
+"""What lm_eval does not aggregate itself: name -> function of this module."""
+STANDARD_ERRORS: dict[Aggregation, Callable[[Sequence[Any]], float | str]] = {
+    "root_mean": root_mean_stderr,
+    "macro_f1": macro_f1_stderr,
+}

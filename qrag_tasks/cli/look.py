@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from typing import Any
 
 import click
 from rich.table import Table
@@ -10,6 +12,7 @@ from rich.text import Text
 
 from qrag_tasks import catalog
 from qrag_tasks.cli.group import console, main
+from qrag_tasks.errors import SettingsError
 from qrag_tasks.locations import task_yamls
 
 
@@ -19,10 +22,10 @@ def tasks() -> None:
     table = Table("task", "LaMP", "documents", "what the model is asked", "scores")
     for entry in catalog.CATALOG.values():
         scores = ", ".join(metric.name for metric in entry.task.metrics)
-        table.add_row(entry.name, entry.task.folder, str(entry.k), entry.task.summary, scores)
+        table.add_row(entry.name, entry.task.folder, entry.asks_for, entry.task.summary, scores)
     for group, members in catalog.GROUPS.items():
         table.add_row(group, "group", "", " + ".join(members), "")
-    table.add_row(catalog.TAG, "tag", "", "all of the tasks above", "")
+    table.add_row(catalog.TAG, "tag", "", "all tasks whose data are public", "")
     console().print(table)
 
 
@@ -35,37 +38,36 @@ def path() -> None:
 @main.command()
 @click.argument("task", metavar="TASK")
 @click.option("--index", type=click.IntRange(min=0), default=0, help="Which sample, from 0.")
+@click.option("--metadata", "given", help="Any choices, one JSON object, as for lm_eval.")
 @click.option("--data", help="Folder with LaMP's files, or `mini`. Default: as for lm_eval.")
-@click.option(
-    "--retriever", default="bm25", show_default=True, help="NAME or NAME:option=value,..."
-)
+@click.option("--retriever", help="NAME or NAME:option=value,...  [default: bm25]")
 @click.option("--tokenizer", help="Model whose tokens to count; needed for --context-tokens.")
 @click.option(
     "--context-tokens", type=click.IntRange(min=1), help="Tokens for prompt and answer together."
 )
-def show(
-    task: str,
-    index: int,
-    data: str | None,
-    retriever: str,
-    tokenizer: str | None,
-    context_tokens: int | None,
-) -> None:
+def show(task: str, index: int, given: str | None, tokenizer: str | None, **choices: Any) -> None:
     """Show one sample of TASK: its ranking and its finished prompt, before any chat template."""
     from qrag_tasks.harness.inspection import show_sample
 
-    shown = show_sample(task, index, data, retriever, tokenizer, context_tokens)
+    try:
+        metadata = json.loads(given or "{}")
+    except ValueError as error:
+        raise SettingsError(f"--metadata {given!r} is no JSON: {error}") from None
+    if not isinstance(metadata, dict):
+        raise SettingsError(f"--metadata {given!r} is no JSON object")
+    metadata |= {name: value for name, value in choices.items() if value is not None}
+    shown = show_sample(task, index, metadata, tokenizer)
     record, budget = shown.record, shown.budget
     out = console()
     facts = Table.grid(padding=(0, 2))
     for name, value in (
         ("task", f"{shown.entry.name} ({shown.entry.task.summary})"),
         ("sample", f"{record.sample.id}, {index} of {shown.size}, from {shown.source}"),
-        ("gold", record.sample.target),
+        ("gold", record.sample.target or "not published"),
         ("retriever", shown.retriever),
         (
             "documents",
-            f"{record.requested} requested, {record.profile_size} in the profile, "
+            f"{shown.entry.asks_for} requested, {record.profile_size} in the profile, "
             f"{len(record.kept)} kept, {len(record.dropped)} dropped"
             + (f" ({record.shortfall})" if record.shortfall else ""),
         ),

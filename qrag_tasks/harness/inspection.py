@@ -10,18 +10,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from qrag_tasks import pipeline, plugins
 from qrag_tasks.benchmark import data as lamp_data
 from qrag_tasks.benchmark.tasks import lamp_task
 from qrag_tasks.catalog import PAPER_TASKS, CatalogEntry, entry
 from qrag_tasks.errors import DataError, SettingsError
+from qrag_tasks.filling import TokenBudget
 from qrag_tasks.harness import autoload, embedded
+from qrag_tasks.harness.settings import Settings
+from qrag_tasks.harness.setup import Setup
 from qrag_tasks.locations import cache_dir, task_yamls
-from qrag_tasks.pipeline import PromptRecord, TokenBudget
-from qrag_tasks.plugins import build_retriever
-from qrag_tasks.rankings import Rankings
+from qrag_tasks.pipeline import PromptRecord
 
 
 @dataclass(frozen=True)
@@ -42,51 +43,45 @@ class ShownSample:
 
 
 def show_sample(
-    task_name: str,
-    index: int,
-    data: str | None,
-    retriever: str,
-    tokenizer: str | None,
-    context_tokens: int | None,
+    task_name: str, index: int, metadata: Mapping[str, Any], tokenizer: str | None
 ) -> ShownSample:
     """Make the prompt of one sample as lm_eval would get it, before any chat template.
 
+    :param metadata: the choices, as for lm_eval's ``--metadata``.
+    :param tokenizer: of the model, to count and fit with; without one, all k documents are kept.
     :raises QragError: for an unknown task, retriever or index, missing data, or no room.
     """
     found = entry(task_name)
-    dataset = lamp_data.load(found.task, data)
-    if index >= len(dataset.samples):
-        raise SettingsError(f"--index {index} is outside 0 to {len(dataset.samples) - 1}")
-    budget = _budget(found, tokenizer, context_tokens)
-    sample = dataset.samples[index]
-    built = build_retriever(retriever)
-    ranking = Rankings(dataset, built).look(index, found.k)
-    (record,) = pipeline.make_prompts(found.task, [sample], found.k, [ranking], budget)
-    texts = {item["id"]: found.task.document_text(item) for item in sample.profile}
+    setup = Setup.of(found.task.name, found.k, Settings.from_metadata(metadata, ()))
+    samples = setup.data.samples
+    if index >= len(samples):
+        raise SettingsError(f"--index {index} is outside 0 to {len(samples) - 1}")
+    text = None
+    if tokenizer is None and (setup.window or setup.settings.context_tokens):
+        limit = found.name if setup.window else "--context-tokens"
+        raise SettingsError(f"{limit} needs --tokenizer, to count with")
+    if tokenizer is not None:
+        from qrag_tasks.harness.tokens import model_text
+
+        text = model_text({"pretrained": tokenizer})
+    answer_tokens = setup.settings.protocol.answer_tokens or found.task.answer_tokens
+    budget = setup.budget(text, answer_tokens, finish=lambda prompt: prompt)
+    sample = samples[index]
+    ranking = setup.rankings.look(index, setup.documents)
+    (record,) = pipeline.make_prompts(
+        setup.task, [sample], setup.documents, [ranking], budget, setup.layout(text)
+    )
+    texts = {item["id"]: setup.task.document_text(item) for item in sample.profile}
+    upper_bound = " (an upper bound: it sees the gold)" if setup.retriever.sees_gold else ""
     return ShownSample(
         found,
-        len(dataset.samples),
-        dataset.questions,
-        built.spec + (" (an upper bound: it sees the gold)" if built.sees_gold else ""),
+        len(samples),
+        setup.data.questions,
+        setup.retriever.spec + upper_bound,
         record,
         budget,
         texts,
     )
-
-
-def _budget(
-    found: CatalogEntry, tokenizer: str | None, context_tokens: int | None
-) -> TokenBudget | None:
-    if tokenizer is None:
-        if context_tokens is not None:
-            raise SettingsError("--context-tokens needs --tokenizer, to count with")
-        return None
-    from qrag_tasks.harness.tokens import model_text
-
-    text = model_text({"pretrained": tokenizer})
-    if text is None:
-        return None
-    return TokenBudget(text.count, context_tokens or text.window, found.task.answer_tokens)
 
 
 @dataclass(frozen=True)
@@ -161,14 +156,14 @@ def _data() -> Iterator[Finding]:
         try:
             questions, _ = lamp_data.find_files(lamp_task(name), lamp_data.data_root())
         except DataError as error:
-            url = f"{lamp_data.LAMP_URL}/{lamp_task(name).folder}/dev"
             first = str(error).splitlines()[0]
             yield Finding(
                 "missing",
                 f"data {name}",
                 first.partition(": ")[2],
-                f"get {url}/dev_questions.json and dev_outputs.json, or set QRAG_DATA to a "
-                f"folder that has them, or QRAG_DATA=mini to try things out",
+                f"qrag download {name}; or set QRAG_DATA to a folder that has "
+                f"{lamp_task(name).path}/dev/dev_questions.json and dev_outputs.json, or "
+                f"QRAG_DATA=mini to try things out",
             )
         else:
             yield Finding("ok", f"data {name}", str(questions))

@@ -75,9 +75,9 @@ def repair_hflm(module: ModuleType) -> None:
     """``HFLM``: load in 4 and 8 bits under transformers 5, and refuse to cut our prompts."""
     model = module.HFLM
     create = model._create_model
-    generate = model.generate_until
     _expect(create, "pretrained", "dtype", "quantization_config")
-    _expect(generate, "requests")
+    for name in ("generate_until", "loglikelihood"):
+        _expect(getattr(model, name), "requests")
 
     @functools.wraps(create)
     def create_model(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -99,15 +99,19 @@ def repair_hflm(module: ModuleType) -> None:
         create(self, *args, **{**kwargs, "dtype": dtype, "quantization_config": config})
         precision.check_quantized(self.model, config)
 
-    @functools.wraps(generate)
-    def generate_until(self: Any, requests: Any, *args: Any, **kwargs: Any) -> Any:
-        from qrag_tasks.harness import preflight
+    def cutting_nothing(answer: Any) -> Any:
+        @functools.wraps(answer)
+        def checked(self: Any, requests: Any, *args: Any, **kwargs: Any) -> Any:
+            from qrag_tasks.harness import preflight
 
-        preflight.check_nothing_is_cut(self, requests)
-        return generate(self, requests, *args, **kwargs)
+            preflight.check_nothing_is_cut(self, requests)
+            return answer(self, requests, *args, **kwargs)
+
+        return checked
 
     model._create_model = create_model
-    model.generate_until = generate_until
+    model.generate_until = cutting_nothing(model.generate_until)
+    model.loglikelihood = cutting_nothing(model.loglikelihood)
 
 
 def _expect(function: Any, *parameters: str) -> None:

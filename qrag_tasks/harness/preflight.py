@@ -99,15 +99,18 @@ def check_nothing_is_cut(model: Any, requests: Sequence[Any]) -> None:
     fitted for, such as one that was built in Python and named no path.
 
     :param model: lm_eval's ``HFLM``.
+    :param requests: for answers, or for the likelihood of given ones.
     :raises BudgetError: naming the first prompt that would be cut.
     """
     for request in requests:
         doc = request.doc
         if not (isinstance(doc, dict) and "prompt_hash" in doc):
             continue
-        prompt, settings = request.args[:2]
-        limit = generation_limit(settings)
-        tokens = len(model.tok_encode(prompt))
+        prompt, asked = request.args[:2]
+        # Of an answer whose likelihood is asked for, the last token is not fed.
+        limit = 1 if isinstance(asked, str) else generation_limit(asked)
+        prompt += asked if isinstance(asked, str) else ""
+        tokens = len(model.tok_encode(prompt)) - isinstance(asked, str)
         # An encoder-decoder's answer takes no room beside its prompt.
         if tokens + (limit if model.backend == "causal" else 0) > model.max_length:
             raise BudgetError(

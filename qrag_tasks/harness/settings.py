@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from qrag_tasks.errors import SettingsError, did_you_mean
-from qrag_tasks.prompt_styles import DEFAULT_PROMPT_STYLE
+from qrag_tasks.protocols import (
+    CHOICES,
+    DEFAULT_PROTOCOL,
+    PROTOCOLS,
+    Answer,
+    Oversized,
+    Protocol,
+    protocol,
+)
 
 KNOWN: Mapping[str, str] = {
     "data": "folder with LaMP's files, or `mini`, the embedded sample",
+    "split": "which questions: `dev`, `train`, or `test`, whose golds are not published",
+    "protocol": "whose choices: `qrag`, `lamp` or `yazan2024`; each can then be made otherwise",
     "retriever": "who ranks the profile: a name, or `name:option=value,...`",
     "prompt": "prompt style: how documents and question become one prompt",
-    "context_tokens": "tokens for prompt and answer together; the model's window by default",
+    "filter": "what is left out: `none`, or what the `paper` left out",
+    "index": "text of a document that is searched: `lamp`, or `paper`, the long field alone",
+    "order": "documents in the prompt: `best-first`, `reversed` or `shuffled`",
+    "fill": "whole documents while they fit, `exact` or as the `paper` counts; or all, `trimmed`",
+    "oversized": "documents longer than the budget alone: `skip` or `trim`",
+    "context_tokens": "tokens for prompt and answer together",
+    "answer": "`generate` it, or measure the `likelihood` of every possible one",
 }
 """Metadata key -> what it is for."""
 
-DEFAULT_RETRIEVER = "bm25"
-
 # Put there by lm_eval itself, or by our task files.
 _NOT_OURS = {"version", "config", "config_source", "_metadata"}
+_OF_PROTOCOL = ("retriever", "prompt", "filter", "index", "order", "fill")
 
 
 @dataclass(frozen=True)
@@ -28,13 +43,16 @@ class Settings:
     """What a run was asked to do.
 
     :ivar data: a data root, ``"mini"``, or ``None`` for the default root.
+    :ivar protocol: with every choice that was made otherwise put in.
     :ivar context_tokens: ``None`` for the model's own window.
     """
 
     data: str | None = None
-    retriever: str = DEFAULT_RETRIEVER
-    prompt: str = DEFAULT_PROMPT_STYLE
+    split: str = "dev"
+    protocol: Protocol = PROTOCOLS[DEFAULT_PROTOCOL]
+    oversized: Oversized = "skip"
     context_tokens: int | None = None
+    answer: Answer = "generate"
 
     @classmethod
     def from_metadata(
@@ -62,11 +80,20 @@ class Settings:
                 raise SettingsError(
                     f"unknown metadata key {key!r} (known: {', '.join(KNOWN)}).{hint}"
                 )
+        named = protocol(_text(metadata, "protocol") or DEFAULT_PROTOCOL)
+        chosen = {key: value for key in _OF_PROTOCOL if (value := _text(metadata, key))}
+        context_tokens = _positive(metadata, "context_tokens")
+        if context_tokens is None and chosen.get("fill") == "trimmed":
+            raise SettingsError("fill 'trimmed' needs context_tokens: how long a prompt may be")
+        if context_tokens is None and named.fill == "trimmed":
+            chosen.setdefault("fill", "exact")
         return cls(
             data=_text(metadata, "data"),
-            retriever=_text(metadata, "retriever") or DEFAULT_RETRIEVER,
-            prompt=_text(metadata, "prompt") or DEFAULT_PROMPT_STYLE,
-            context_tokens=_positive(metadata, "context_tokens"),
+            split=_text(metadata, "split") or "dev",
+            protocol=replace(named, **cast("dict[str, Any]", chosen)),
+            oversized=cast("Oversized", _text(metadata, "oversized") or "skip"),
+            context_tokens=context_tokens,
+            answer=cast("Answer", _text(metadata, "answer") or "generate"),
         )
 
 
@@ -76,6 +103,12 @@ def _text(metadata: Mapping[str, Any], key: str) -> str | None:
         return None
     if not isinstance(value, str) or not value.strip():
         raise SettingsError(f"metadata key {key!r}: {value!r} is not a text ({KNOWN[key]})")
+    if key in CHOICES and value not in CHOICES[key]:
+        known = CHOICES[key]
+        raise SettingsError(
+            f"metadata key {key!r}: unknown value {value!r} (known: {', '.join(known)})."
+            + did_you_mean(value, known)
+        )
     return value
 
 

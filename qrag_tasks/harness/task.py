@@ -5,68 +5,37 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
+from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.utils import normalize_gen_kwargs
 from tqdm import tqdm
 
 from qrag_tasks import pipeline
-from qrag_tasks.benchmark import data, metrics
-from qrag_tasks.benchmark.tasks import RUNAWAY_RATE, lamp_task
+from qrag_tasks.benchmark import likelihood, paper_scores
+from qrag_tasks.benchmark.likelihood import Continuations
+from qrag_tasks.benchmark.metrics import (
+    AGGREGATIONS,
+    RATING_METRICS,
+    RUNAWAY_RATE,
+    STANDARD_ERRORS,
+    VALID_RATE,
+    Metric,
+)
 from qrag_tasks.errors import SettingsError
+from qrag_tasks.filling import TokenBudget
+from qrag_tasks.harness.docs import Doc, PromptDocs, as_doc, report
 from qrag_tasks.harness.settings import Settings
+from qrag_tasks.harness.setup import Setup
 from qrag_tasks.harness.tokens import ModelText, model_text
-from qrag_tasks.pipeline import PromptRecord, TokenBudget
-from qrag_tasks.plugins import build_retriever, prompt_style
-from qrag_tasks.rankings import Rankings
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
-
-Doc = dict[str, Any]
 
 
 def generation_limit(generation_kwargs: Mapping[str, Any]) -> int:
     """Return the most tokens that an answer may have, under whichever name it was given."""
     return int(normalize_gen_kwargs(dict(generation_kwargs))["max_gen_toks"])
-
-
-class PromptDocs(Sequence[Doc]):
-    """The docs of a task: one a sample, its prompt made when it is first needed.
-
-    :meth:`make` makes many at once, which is what a retriever wants; a doc that is asked for
-    before that has its prompt made alone and without a budget.
-    """
-
-    features: Mapping[str, None]
-
-    def __init__(
-        self, samples: int, make: Callable[[Sequence[int], TokenBudget | None], list[Doc]]
-    ):
-        self._samples = samples
-        self._make = make
-        self._docs: dict[int, Doc] = {}
-        self.features = dict.fromkeys(self[0])
-
-    def make(self, indices: Sequence[int], budget: TokenBudget | None) -> list[Doc]:
-        """Make the docs at ``indices`` anew, replacing those made before."""
-        docs = self._make(indices, budget)
-        self._docs = dict(zip(indices, docs, strict=True))
-        return docs
-
-    def __len__(self) -> int:
-        return self._samples
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self._samples))]
-        if not -self._samples <= index < self._samples:
-            raise IndexError(index)
-        index %= self._samples
-        if index not in self._docs:
-            self._docs[index] = self._make([index], None)[0]
-        return self._docs[index]
 
 
 class LampRagTask(ConfigurableTask):  # type: ignore[misc]
@@ -77,99 +46,82 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self._text: ModelText | None = None
         config = dict(config)
         config.pop("class", None)
         # Tells lm_eval that the metrics are our own and not to be looked up in its registry.
         config["process_results"] = "qrag_tasks.harness.task.LampRagTask.process_results"
+        self._text: ModelText | None = None
+        fixed = config.get("dataset_kwargs") or {}
+        if set(fixed) != {"task", "k"}:
+            raise SettingsError(
+                f"{config.get('task')}: dataset_kwargs must hold 'task' and 'k', got "
+                f"{sorted(fixed)}"
+            )
+        settings = Settings.from_metadata(config.get("metadata") or {})
+        self.setup = Setup.of(fixed["task"], fixed["k"], settings)
+        self._metrics = self._chosen_metrics()
+        config["metric_list"] = [
+            {
+                "metric": metric.name,
+                "aggregation": AGGREGATIONS.get(metric.aggregation, metric.aggregation),
+                "higher_is_better": metric.higher_is_better,
+            }
+            for metric in self._metrics
+        ]
+        if settings.answer == "likelihood":
+            config["output_type"] = "loglikelihood"
+        if answer_tokens := settings.protocol.answer_tokens:
+            limits = {"max_gen_toks": answer_tokens}
+            config["generation_kwargs"] = {**config["generation_kwargs"], **limits}
         super().__init__(config=config)
-        for name, aggregation in list(self._aggregation_list.items()):
-            if aggregation is metrics.root_mean:
+        for metric in self._metrics:
+            if standard_error := STANDARD_ERRORS.get(metric.aggregation):
                 # lm_eval knows no standard error for an aggregation of ours; a metric of this
                 # name lands where its own would stand.
-                self._aggregation_list[f"{name}_stderr"] = metrics.root_mean_stderr
-                self._higher_is_better[f"{name}_stderr"] = False
+                self._aggregation_list[f"{metric.name}_stderr"] = standard_error
+                self._higher_is_better[f"{metric.name}_stderr"] = False
+
+    def _chosen_metrics(self) -> Sequence[Metric]:
+        task, settings = self.setup.task, self.setup.settings
+        if settings.answer == "likelihood":
+            ratings = task.metrics is RATING_METRICS
+            return likelihood.RATING_METRICS if ratings else likelihood.LABEL_METRICS
+        if settings.protocol.scores_as_published:
+            return (*task.metrics, *paper_scores.METRICS[task.folder])
+        return task.metrics
 
     # ------------------------------------------------------------------ data
     def download(self, dataset_kwargs: Any = None, **_: Any) -> None:
-        """Read the data and build the retriever; nothing is downloaded."""
-        fixed = self.config.dataset_kwargs or {}
-        if set(fixed) != {"task", "k"}:
-            raise SettingsError(
-                f"{self.config.task}: dataset_kwargs must hold 'task' and 'k', got {sorted(fixed)}"
-            )
-        metadata = self.config.metadata or {}
-        settings = Settings.from_metadata(metadata)
-        self.lamp_task = lamp_task(fixed["task"])
-        self.k = int(fixed["k"])
-        self.settings = settings
-        self.data = data.load(self.lamp_task, settings.data)
-        self.retriever = build_retriever(settings.retriever)
-        self.rankings = Rankings(self.data, self.retriever)
-        self.prompt_style = prompt_style(settings.prompt)
-        if self.retriever.sees_gold:
+        """Say what the data are; they were read already, and nothing is downloaded."""
+        setup = self.setup
+        if setup.retriever.sees_gold:
             logger.warning(
                 "%s: retriever %r ranks by the right answer: its scores are an upper bound",
                 self.config.task,
-                self.retriever.spec,
+                setup.retriever.spec,
             )
-        for note in self.data.notes[:3]:
+        for note in setup.data.notes[:3]:
             logger.warning("%s", note)
-        if more := self.data.notes[3:]:
+        if more := setup.data.notes[3:]:
             logger.warning("%s: %d more such notes", self.config.task, len(more))
-        docs = PromptDocs(len(self.data.samples), self._make_docs)
+        docs = PromptDocs(len(setup.data.samples), self._make_docs)
         self.dataset = {self.config.test_split: docs}
-        self.config.metadata = {
-            **metadata,
-            "qrag": {
-                "version": version("qrag-tasks"),
-                "data": str(self.data.questions),
-                "data_sha256": self.data.fingerprint,
-                "retriever": self.retriever.spec,
-                "retriever_from": str(self.retriever.fingerprint.origin),
-                "retriever_options": dict(self.retriever.fingerprint.options),
-                "retriever_identity": dict(self.retriever.fingerprint.identity),
-                "retriever_sha256": self.retriever.fingerprint.digest,
-                "retriever_sees_gold": self.retriever.sees_gold,
-                "prompt": self.prompt_style.name,
-                "prompt_from": str(self.prompt_style.origin),
-            },
-        }
+        self.config.metadata = {**(self.config.metadata or {}), "qrag": setup.provenance()}
 
     def fewshot_docs(self) -> None:
         """No few-shot examples: the profile is what the prompt shows."""
 
     def _make_docs(self, indices: Sequence[int], budget: TokenBudget | None) -> list[Doc]:
-        samples = [self.data.samples[i] for i in indices]
+        setup = self.setup
         records = pipeline.make_prompts(
-            self.lamp_task,
-            samples,
-            self.k,
-            self.rankings.of(indices, self.k),
+            setup.task,
+            [setup.data.samples[i] for i in indices],
+            setup.documents,
+            setup.rankings.of(indices, setup.documents),
             budget,
-            self.prompt_style.style,
+            setup.layout(self._text),
         )
-        return [self._doc(record, budget) for record in records]
-
-    def _doc(self, record: PromptRecord, budget: TokenBudget | None) -> Doc:
-        return {
-            "id": record.sample.id,
-            "target": record.sample.target,
-            "retriever": self.retriever.spec,
-            "requested": record.requested,
-            "profile_size": record.profile_size,
-            "ranked": list(record.ranking.ids),
-            "scores": list(record.ranking.scores),
-            "kept": list(record.kept),
-            "dropped": list(record.dropped),
-            "shortfall": record.shortfall,
-            "question_tokens": record.question_tokens,
-            "prompt_tokens": record.prompt_tokens,
-            "context_tokens": budget.context_tokens if budget else None,
-            "answer_tokens": budget.answer_tokens if budget else None,
-            "prompt": record.prompt,
-            "prompt_hash": record.prompt_hash,
-        }
+        return [as_doc(record, setup.retriever.spec, budget) for record in records]
 
     def doc_iterator(
         self,
@@ -189,7 +141,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             yield position, self.eval_docs[wanted[position]]
 
     def _wanted(self, limit: int | None, samples: Sequence[int] | None) -> Sequence[int]:
-        size = len(self.data.samples)
+        size = len(self.setup.data.samples)
         if samples:
             outside = [i for i in samples if not 0 <= i < size]
             if outside:
@@ -205,8 +157,8 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         return str(doc["prompt"])
 
     def doc_to_target(self, doc: Doc, doc_to_target: Any = None) -> str:
-        """Return the gold answer as text."""
-        return str(doc["target"])
+        """Return the gold answer as text; empty where it is not known."""
+        return str(doc["target"] or "")
 
     def build_all_requests(
         self,
@@ -230,7 +182,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             )
         budget = self._budget(options)
         docs = self.eval_docs.make(self._wanted(limit, samples)[rank::world_size], budget)
-        self._report(docs, budget)
+        report(self.task_name, self.setup.documents, self.setup.retriever.spec, docs, budget)
         super().build_all_requests(
             limit=limit, samples=samples, rank=rank, world_size=world_size, **options
         )
@@ -245,20 +197,22 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         """
         budget = self._budget(options)
         if budget is not None:
-            wanted = [self.data.samples[i] for i in self._wanted(limit, samples)]
-            pipeline.check_questions(self.lamp_task, wanted, budget, self.prompt_style.style)
+            wanted = [self.setup.data.samples[i] for i in self._wanted(limit, samples)]
+            layout = self.setup.layout(self._text)
+            pipeline.check_questions(self.setup.task, wanted, budget, layout)
 
     def rank(self, *, limit: int | None, samples: Sequence[int] | None) -> None:
         """Rank what the run will ask for and is not kept yet, so that the run only reads it.
 
         :raises RetrieverError: when the retriever breaks its contract, or lacks a field.
         """
-        if self.k == 0:
+        if self.setup.documents == 0:
             return
-        missing = self.rankings.missing(self._wanted(limit, samples))
-        name = f"{self.lamp_task.name}: ranking by {self.retriever.spec}"
+        rankings = self.setup.rankings
+        missing = rankings.missing(self._wanted(limit, samples))
+        name = f"{self.setup.task.name}: ranking by {self.setup.retriever.spec}"
         for chunk in tqdm(missing, desc=name, unit="chunk", disable=not missing):
-            self.rankings.of(self.rankings.store.members(chunk)[:1], 1)
+            rankings.of(rankings.store.members(chunk)[:1], 1)
 
     def model_text(self, chat_template: Callable[..., str] | None = None) -> ModelText | None:
         """Return how the run's model reads text, or ``None`` where that is not known."""
@@ -268,19 +222,6 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         """Return the room of a prompt, or ``None`` where the model's tokenizer is not known."""
         chat_template = options.get("chat_template")
         text = self._text = self.model_text(chat_template)
-        asked = self.settings.context_tokens
-        if text is None:
-            if asked is not None:
-                raise SettingsError(
-                    "context_tokens needs the model's tokenizer, and nothing names it: give "
-                    "tokenizer=... in --model_args or --metadata"
-                )
-            return None
-        if asked is not None and asked > text.window:
-            raise SettingsError(
-                f"context_tokens is {asked}, but the model's window is {text.window} tokens: "
-                f"prompts would be cut. Ask for {text.window} or less."
-            )
         finish = partial(
             self.fewshot_context,
             num_fewshot=0,
@@ -289,48 +230,86 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             fewshot_as_multiturn=options.get("fewshot_as_multiturn", False),
             chat_template=chat_template,
         )
-        return TokenBudget(
-            count=lambda prompt: text.count(finish({"prompt": prompt, "target": ""})),
-            context_tokens=asked or text.window,
-            answer_tokens=generation_limit(self.config.generation_kwargs),
+        return self.setup.budget(
+            text,
+            generation_limit(self.config.generation_kwargs),
+            lambda prompt: finish({"prompt": prompt, "target": ""}),
         )
 
-    def _report(self, docs: Sequence[Doc], budget: TokenBudget | None) -> None:
-        """Log what went into the prompts: nothing is left out silently."""
-        kept = sum(len(doc["kept"]) for doc in docs)
-        small = sum(doc["profile_size"] < self.k for doc in docs)
-        empty = sum(doc["profile_size"] == 0 for doc in docs)
-        cut = sum(bool(doc["dropped"]) for doc in docs)
-        parts = [f"{len(docs)} prompts, {kept} documents by {self.retriever.spec}"]
-        if small:
-            parts.append(f"{small} profiles hold fewer than {self.k}")
-        if empty:
-            parts.append(f"{empty} profiles are empty (asked without documents)")
-        if budget is None:
-            parts.append(
-                "nothing counted or fitted: no tokenizer= or pretrained= names the model's"
+    # ------------------------------------------------------------------ answers
+    def construct_requests(self, doc: Doc, ctx: str, **options: Any) -> Any:
+        """Ask for an answer, or for the likelihood of every possible one."""
+        if self.OUTPUT_TYPE != "loglikelihood":
+            return super().construct_requests(doc, ctx, **options)
+        templated = options.pop("apply_chat_template", False)
+        options.pop("chat_template", None)
+        found = self._continuations(bool(templated))
+        return [
+            Instance(
+                request_type="loglikelihood",
+                doc=doc,
+                arguments=(ctx + found.shared, text),
+                idx=index,
+                **options,
             )
-        else:
-            lengths = [doc["prompt_tokens"] for doc in docs]
-            parts.append(
-                f"{min(lengths, default=0)} to {max(lengths, default=0)} tokens of "
-                f"{budget.prompt_tokens}"
-            )
-            parts.append(f"{cut} prompts lost documents to the budget")
-        level = logging.WARNING if cut or budget is None else logging.INFO
-        logger.log(level, "%s: %s", self.task_name, "; ".join(parts))
+            for index, text in enumerate(found.each)
+        ]
+
+    def _continuations(self, templated: bool) -> Continuations:
+        """Return what stands behind the prompt for every answer: one token each, where it can."""
+        before = "" if templated else str(self.config.target_delimiter)
+        answers = [f"{before}{answer}" for answer in self.setup.task.targets or ()]
+        found = likelihood.without_shared_parts(answers)
+        if self._text is None:
+            return found
+        # Any text that ends as the prompt does: a line break behind a template, else a word.
+        pieces = self._text.first_pieces(found.shared or ("\n" if templated else "a"), found.each)
+        return Continuations(found.shared, pieces) if pieces else found
+
+    def apply_filters(self) -> list[Instance] | None:
+        """Take the first answer; with likelihoods, put each answer's share beside it."""
+        filtered: list[Instance] | None = super().apply_filters()
+        if self.OUTPUT_TYPE != "loglikelihood":
+            return filtered
+        by_doc: dict[Any, list[Instance]] = {}
+        for instance in self._instances:
+            by_doc.setdefault(instance.doc_id, []).append(instance)
+        for instances in by_doc.values():
+            instances.sort(key=lambda instance: int(instance.idx))
+            for key in instances[0].filtered_resps:
+                logprobs = [float(each.filtered_resps[key][0]) for each in instances]
+                shares = likelihood.distribution(logprobs)
+                for each, answer, logprob, share in zip(
+                    instances, self.setup.task.targets or (), logprobs, shares, strict=True
+                ):
+                    each.filtered_resps[key] = {"answer": answer, "logprob": logprob, "p": share}
+        return filtered
 
     # ------------------------------------------------------------------ scores
-    def process_results(self, doc: Doc, results: Sequence[str]) -> dict[str, Any]:
+    def process_results(self, doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
         """Score one answer."""
         if "bypass" in self._aggregation_list:  # --predict_only
             return dict(super().process_results(doc, results))
-        answer = results[0]
-        scores = self.lamp_task.score(answer, doc["target"])
-        if self._text is not None:
-            limit = generation_limit(self.config.generation_kwargs)
-            scores[RUNAWAY_RATE.name] = float(self._text.count_answer(answer) >= limit)
+        scores: dict[str, Any]
+        if self.OUTPUT_TYPE == "loglikelihood":
+            answers = [found["answer"] for found in results]
+            logprobs = [found["logprob"] for found in results]
+            scores = {**likelihood.scores(answers, logprobs, doc["target"])}
+        else:
+            scores = self._scores(results[0], doc["target"])
         for name in list(scores):
             if f"{name}_stderr" in self._aggregation_list:
                 scores[f"{name}_stderr"] = scores[name]
         return {name: value for name, value in scores.items() if name in self._aggregation_list}
+
+    def _scores(self, answer: str, target: str | None) -> dict[str, Any]:
+        task = self.setup.task
+        scores: dict[str, Any] = {VALID_RATE.name: float(bool(task.read_answer(answer)))}
+        if target is not None:
+            scores |= task.score(answer, target)
+            if self.setup.settings.protocol.scores_as_published:
+                scores |= paper_scores.SCORES[task.folder](answer, target)
+        if self._text is not None:
+            limit = generation_limit(self.config.generation_kwargs)
+            scores[RUNAWAY_RATE.name] = float(self._text.count_answer(answer) >= limit)
+        return scores

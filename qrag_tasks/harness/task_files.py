@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from qrag_tasks.benchmark.metrics import AGGREGATIONS
 from qrag_tasks.benchmark.tasks import LAMP_TASKS, LampTask
 from qrag_tasks.catalog import CATALOG, GROUPS, TAG
 from qrag_tasks.locations import task_yamls
@@ -18,10 +19,9 @@ _HEADER = (
 )
 
 _TEMPLATE = """\
-# LaMP, {folder}: {summary}.
+# LaMP, {folder}, {split} split: {summary}.
 class: !function qrag_tasks.harness.task.LampRagTask
-tag: {tag}
-output_type: generate_until
+{tag}output_type: generate_until
 test_split: dev
 num_fewshot: 0
 generation_kwargs:
@@ -56,7 +56,7 @@ task:
 
 _AGGREGATIONS = {
     "mean": "mean",
-    "root_mean": "!function qrag_tasks.benchmark.metrics.root_mean",
+    **{name: f"!function {f.__module__}.{f.__name__}" for name, f in AGGREGATIONS.items()},
 }
 
 
@@ -66,8 +66,10 @@ def render() -> dict[str, str]:
         f"{task.name}/{_template_name(task)}": _HEADER
         + _TEMPLATE.format(
             folder=task.folder,
+            split="time-based" if task.time else "user-based",
             summary=task.summary,
-            tag=TAG,
+            # A tag with a task that nearly nobody has the data for could not be run.
+            tag=f"tag: {TAG}\n" if task.public else "",
             answer_tokens=task.answer_tokens,
             metrics="".join(
                 _METRIC.format(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from lm_eval.models.utils import has_bos_prefix, resolve_max_length
@@ -13,6 +14,8 @@ from qrag_tasks.errors import ModelError, SettingsError
 
 # The arguments that lm_eval's models pass on to the tokenizer.
 _TOKENIZER_ARGUMENTS = ("revision", "subfolder", "trust_remote_code", "gguf_file")
+# What a chat template writes around turns, where it is no token of its own: [INST], <<SYS>>.
+_TEMPLATE_MARKER = re.compile(r"\[/?[A-Z_]{2,}\]|<</?\w+>>|</?\|?\w+\|?>")
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,14 @@ class ModelText:
 
     :ivar window: tokens that prompt and answer may have together.
     :ivar add_bos_token: lm_eval's model argument of that name.
+    :ivar answer_apart: whether the answer takes no room of the prompt's, as with an
+        encoder-decoder.
     """
 
     tokenizer: Any
     window: int
     add_bos_token: bool | None = None
+    answer_apart: bool = False
 
     def count(self, text: str) -> int:
         """Return the tokens of ``text`` as lm_eval's HFLM encodes a generation request."""
@@ -39,6 +45,65 @@ class ModelText:
     def count_answer(self, text: str) -> int:
         """Return the tokens of a generated text, encoded again."""
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    @cached_property
+    def markers(self) -> frozenset[str]:
+        """What closes or opens a turn for this model: special tokens, and its template's marks."""
+        tokenizer = self.tokenizer
+        template = getattr(tokenizer, "chat_template", None) or ""
+        template = " ".join(template.values()) if isinstance(template, Mapping) else str(template)
+        added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+        return frozenset(
+            {
+                *getattr(tokenizer, "all_special_tokens", ()),
+                *(str(t) for t in added if getattr(t, "special", False) or str(t) in template),
+                *_TEMPLATE_MARKER.findall(template),
+            }
+        )
+
+    def first_pieces(self, before: str, texts: Sequence[str]) -> tuple[str, ...] | None:
+        """Return the part of each text that is its first token, where it stands behind ``before``.
+
+        ``None`` where that cannot be told, or two texts begin with the same token.
+        """
+        pieces = []
+        for text in texts:
+            whole = before + text
+            try:
+                found = self.tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
+            except NotImplementedError:  # a tokenizer written in Python
+                return None
+            end = next((end for _, end in found["offset_mapping"] if end > len(before)), 0)
+            piece = whole[len(before) : end]
+            alone = len(self.tokenizer(before, add_special_tokens=False)["input_ids"])
+            if len(self.tokenizer(before + piece, add_special_tokens=False)["input_ids"]) != (
+                alone + 1
+            ):
+                return None
+            pieces.append(piece)
+        return tuple(pieces) if len(set(pieces)) == len(pieces) else None
+
+
+@dataclass(frozen=True)
+class PlainTokens:
+    """A tokenizer as LaMP's code calls it; see :class:`~qrag_tasks.benchmark.prompts.Tokens`."""
+
+    tokenizer: Any
+
+    def count(self, text: str) -> int:
+        """Return the tokens of ``text``, with the special tokens that the tokenizer adds."""
+        return len(self.tokenizer(text)["input_ids"])
+
+    def cut(self, text: str, limit: int) -> tuple[str, int]:
+        """Return what the first ``limit`` tokens of ``text`` say, and how many there were."""
+        found = self.tokenizer(text)["input_ids"]
+        length = min(len(found), limit)
+        if length < len(found):
+            room = limit - self.tokenizer.num_special_tokens_to_add()
+            if room < 0:
+                raise ValueError(f"{limit} tokens leave no room for the special ones")
+            found = self.tokenizer(text, add_special_tokens=False)["input_ids"][:room]
+        return str(self.tokenizer.decode(found, skip_special_tokens=True)), length
 
 
 def model_text(
@@ -56,16 +121,23 @@ def model_text(
     if source is None:
         model: Any = getattr(chat_template, "__self__", None)
         if hasattr(model, "tokenizer") and hasattr(model, "max_length"):
-            return ModelText(model.tokenizer, model.max_length)
+            apart = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
+            return ModelText(model.tokenizer, model.max_length, answer_apart=bool(apart))
         return None
     window = arguments.get("max_length") or arguments.get("max_model_len")
     options = tuple(
         (name, arguments[name]) for name in _TOKENIZER_ARGUMENTS if arguments.get(name) is not None
     )
     tokenizer = _tokenizer(source, options)
-    if window is None:
-        window = resolve_max_length(_config(arguments.get("pretrained"), options), tokenizer)
-    return ModelText(tokenizer, int(window), arguments.get("add_bos_token"))
+    config = None
+    if window is None or arguments.get("pretrained"):
+        config = _config(arguments.get("pretrained"), options)
+    return ModelText(
+        tokenizer,
+        int(resolve_max_length(config, tokenizer) if window is None else window),
+        arguments.get("add_bos_token"),
+        answer_apart=bool(getattr(config, "is_encoder_decoder", False)),
+    )
 
 
 def chat_template_of(

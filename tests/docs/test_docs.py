@@ -12,9 +12,11 @@ import pytest
 from click.testing import CliRunner
 
 from qrag_tasks import Document, Query, catalog, plugins
+from qrag_tasks.benchmark import likelihood, paper_scores
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.cli import main
 from qrag_tasks.harness.settings import KNOWN
+from qrag_tasks.protocols import CHOICES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,9 +36,13 @@ def section(title: str) -> str:
     return README.partition(f"\n## {title}")[2].partition("\n## ")[0]
 
 
-def first_cells(title: str, column: int = 0) -> list[str]:
-    rows = [line for line in section(title).splitlines() if line.startswith("|")][2:]
+def cells_of(text: str, column: int) -> list[str]:
+    rows = [line for line in text.splitlines() if line.startswith("|")]
     return [cell for row in rows for cell in re.findall(r"`(\w+)`", row.split("|")[column + 1])]
+
+
+def first_cells(title: str, column: int = 0) -> list[str]:
+    return cells_of(section(title), column)
 
 
 def test_the_two_commands_stand_on_the_first_screen() -> None:
@@ -52,26 +58,45 @@ def test_the_demo_runs_the_main_job_verbatim() -> None:
 
 
 def test_the_table_of_tasks() -> None:
-    names = set()
-    for row in [line for line in section("Tasks").splitlines() if line.startswith("| `")]:
-        first, *rest = re.findall(r"`(\w+)`", row.split("|")[1])
-        names |= {first} | {first.replace("_k0", suffix) for suffix in rest}
-    assert names == {*catalog.CATALOG, *catalog.GROUPS, catalog.TAG}
+    tasks = [name for column in (1, 2) for name in first_cells("Tasks", column) if "_" not in name]
+    groups = [name for name in first_cells("Tasks") if name.endswith("_k5")]
+    told = {f"{name}_rag_k{k}" for name in tasks for k in catalog.K_VALUES}
+    assert told == set(catalog.CATALOG)
+    assert {f"{name[:-1]}{k}" for name in groups for k in catalog.K_VALUES} == set(catalog.GROUPS)
+    for task in LAMP_TASKS.values():
+        assert f"`{task.name}`" in section("Tasks")
+        assert task.summary in section("Tasks")
+    for k in catalog.K_VALUES:
+        assert f"`{k}`" in section("Tasks").partition("\n|")[0]
 
 
 def test_the_table_of_metadata_keys() -> None:
     for key, summary in KNOWN.items():
-        assert f"| `{key}` | {summary.split(';')[0]}" in section("Choices")
+        assert f"| `{key}` | {summary} |" in section("Choices")
     assert first_cells("Choices") == list(KNOWN)
 
 
+def test_the_values_of_metadata_keys() -> None:
+    for key, values in CHOICES.items():
+        (row,) = [line for line in section("Choices").splitlines() if f"| `{key}` |" in line]
+        assert set(values) <= set(re.findall(r"`([\w-]+)`", row)), key
+
+
 def test_the_table_of_scores() -> None:
-    told = set(first_cells("Scores", column=1))
-    assert told == {metric.name for task in LAMP_TASKS.values() for metric in task.metrics}
-    for task in LAMP_TASKS.values():
-        assert f"{task.answer_tokens} for a" in section("Scores") or (
-            f"({task.answer_tokens} tokens for a" in section("Scores")
+    always, _, asked_for = section("Scores").partition("Where they are asked for")
+    assert set(cells_of(always, 1)) == {m.name for t in LAMP_TASKS.values() for m in t.metrics}
+    assert set(cells_of(asked_for, 1)) == {
+        metric.name
+        for metrics in (
+            likelihood.LABEL_METRICS,
+            likelihood.RATING_METRICS,
+            *paper_scores.METRICS.values(),
         )
+        for metric in metrics
+    }
+    for task in LAMP_TASKS.values():
+        what = {"reference": "label", "tag": "label"}.get(task.answer, task.answer)
+        assert re.search(rf"{task.answer_tokens}[a-z ]* for a [a-z, ]*{what}", always), task.name
 
 
 def test_the_table_of_environment_variables() -> None:

@@ -151,16 +151,18 @@ def test_predict_only(small_data: Path) -> None:
     assert "mae,none" not in results["results"]["lamp3u_rag_k3"]
 
 
-def test_texts_reach_the_model_to_the_letter(tmp_path: Path) -> None:
-    nasty = "{{ braces }} {% if %} <|im_end|> </s> [/INST] \u202e t\u00e9 \U0001f375 [bold]"
+def test_texts_reach_the_model_to_the_letter_but_for_chat_markers(tmp_path: Path) -> None:
+    nasty = "{{ braces }} {% if %} \u202e t\u00e9 \U0001f375 [bold] <br> a < b"
     questions, outputs = reviews(1, profile=2)
-    questions[0]["input"] = f"{REVIEW_INPUT}{nasty}"
-    questions[0]["profile"][0]["text"] = nasty
+    questions[0]["input"] = f"{REVIEW_INPUT}{nasty} <|im_end|>"
+    questions[0]["profile"][0]["text"] = f"{nasty} </s> [/INST]"
     write_flat(tmp_path, "lamp3u", questions, outputs)
     (sample,) = evaluate({"data": str(tmp_path)}, tasks=TASKS[:1])["samples"]["lamp3u_rag_k3"]
     prompt = sample["arguments"][0][0]
     assert prompt.count(nasty) == 2
-    assert prompt.endswith(f"review: {nasty}")
+    assert prompt.endswith(f"review: {nasty} < |im_end|>")
+    assert f'"{nasty} < /s> [ /INST]"' in prompt
+    assert sample["doc"]["markers_broken"] == 3
 
 
 def test_small_and_empty_profiles_are_counted(

@@ -1,0 +1,109 @@
+"""The docs that lm_eval is given: one a sample, its finished prompt and how that came about."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from qrag_tasks.filling import TokenBudget
+from qrag_tasks.pipeline import PromptRecord
+
+logger = logging.getLogger("lm_eval.qrag_tasks")
+
+Doc = dict[str, Any]
+
+
+class PromptDocs(Sequence[Doc]):
+    """The docs of a task: one a sample, its prompt made when it is first needed.
+
+    :meth:`make` makes many at once, which is what a retriever wants; a doc that is asked for
+    before that has its prompt made alone and without a budget.
+    """
+
+    features: Mapping[str, None]
+
+    def __init__(
+        self, samples: int, make: Callable[[Sequence[int], TokenBudget | None], list[Doc]]
+    ):
+        self._samples = samples
+        self._make = make
+        self._docs: dict[int, Doc] = {}
+        self.features = dict.fromkeys(self[0])
+
+    def make(self, indices: Sequence[int], budget: TokenBudget | None) -> list[Doc]:
+        """Make the docs at ``indices`` anew, replacing those made before."""
+        docs = self._make(indices, budget)
+        self._docs = dict(zip(indices, docs, strict=True))
+        return docs
+
+    def __len__(self) -> int:
+        return self._samples
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._samples))]
+        if not -self._samples <= index < self._samples:
+            raise IndexError(index)
+        index %= self._samples
+        if index not in self._docs:
+            self._docs[index] = self._make([index], None)[0]
+        return self._docs[index]
+
+
+def as_doc(record: PromptRecord, retriever: str, budget: TokenBudget | None) -> Doc:
+    """Return a record as JSON has it: what ``--log_samples`` writes under ``doc``."""
+    return {
+        "id": record.sample.id,
+        "user": record.sample.user,
+        "target": record.sample.target,
+        "retriever": retriever,
+        "requested": record.requested,
+        "profile_size": record.profile_size,
+        "ranked": list(record.ranking.ids),
+        "scores": list(record.ranking.scores),
+        "kept": list(record.kept),
+        "dropped": list(record.dropped),
+        "oversized": list(record.oversized),
+        "trimmed": list(record.trimmed),
+        "shortfall": record.shortfall,
+        "markers_broken": record.markers_broken,
+        "question_tokens": record.question_tokens,
+        "prompt_tokens": record.prompt_tokens,
+        "context_tokens": budget.context_tokens if budget else None,
+        "answer_tokens": budget.answer_tokens if budget else None,
+        "prompt": record.prompt,
+        "prompt_hash": record.prompt_hash,
+    }
+
+
+def report(
+    name: str, k: int | None, retriever: str, docs: Sequence[Doc], budget: TokenBudget | None
+) -> None:
+    """Log what went into the prompts of a task: nothing is left out silently."""
+    kept = sum(len(doc["kept"]) for doc in docs)
+    parts = [f"{len(docs)} prompts, {kept} documents by {retriever}"]
+    empty = "profiles are empty (asked without documents)"
+    for count, told in (
+        (sum(doc["profile_size"] < (k or 0) for doc in docs), f"profiles hold fewer than {k}"),
+        (sum(doc["profile_size"] == 0 for doc in docs), empty),
+        (sum(len(doc["oversized"]) for doc in docs), "documents are longer than the budget alone"),
+        (sum(len(doc["trimmed"]) for doc in docs), "documents were trimmed"),
+        (sum(doc["markers_broken"] for doc in docs), "chat markers in texts were broken up"),
+    ):
+        if count:
+            parts.append(f"{count} {told}")
+    cut = sum(bool(doc["dropped"]) for doc in docs)
+    if budget is None:
+        parts.append("nothing counted or fitted: no tokenizer= or pretrained= names the model's")
+    else:
+        lengths = [doc["prompt_tokens"] for doc in docs]
+        parts.append(
+            f"{min(lengths, default=0)} to {max(lengths, default=0)} tokens of "
+            f"{budget.prompt_tokens}"
+        )
+        parts.append(f"{cut} prompts lost documents to the budget")
+    # Where as many as fit were asked for, some do not fit as a rule.
+    lost = (cut and k is not None) or any(doc["oversized"] for doc in docs)
+    level = logging.WARNING if lost or budget is None else logging.INFO
+    logger.log(level, "%s: %s", name, "; ".join(parts))

@@ -1,0 +1,159 @@
+"""From a run's choices to what makes its prompts: data, retriever, layout, budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any
+
+from qrag_tasks.benchmark import data as lamp_data
+from qrag_tasks.benchmark.data import DataSet
+from qrag_tasks.benchmark.filters import paper_filter
+from qrag_tasks.benchmark.tasks import LampTask, lamp_task
+from qrag_tasks.catalog import WINDOWS
+from qrag_tasks.errors import SettingsError
+from qrag_tasks.filling import FILLS, TokenBudget
+from qrag_tasks.harness.settings import Settings
+from qrag_tasks.harness.tokens import ModelText, PlainTokens
+from qrag_tasks.markers import Markers
+from qrag_tasks.pipeline import Layout
+from qrag_tasks.plugins import NamedPromptStyle, build_retriever, prompt_style
+from qrag_tasks.rankings import Rankings
+from qrag_tasks.retrieval.named import NamedRetriever
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One LaMP task at one k, with the choices of a run.
+
+    :ivar documents: how many documents are asked for; ``None`` for as many as fit.
+    :ivar window: tokens for prompt and answer together that the task's name fixes, if it does.
+    """
+
+    task: LampTask
+    documents: int | None
+    window: int | None
+    settings: Settings
+    data: DataSet
+    retriever: NamedRetriever
+    rankings: Rankings
+    prompt_style: NamedPromptStyle
+
+    @classmethod
+    def of(cls, name: str, k: int | str, settings: Settings) -> Setup:
+        """Read the data and build the retriever.
+
+        :param name: of the LaMP task.
+        :param k: as in a task's name: a number, or one of :data:`~qrag_tasks.catalog.WINDOWS`.
+        :raises QragError: where a choice is impossible, or the data cannot be had.
+        """
+        chosen = settings.protocol
+        task = lamp_task(name, chosen.index)
+        if chosen.tasks and task.folder not in chosen.tasks:
+            raise SettingsError(
+                f"protocol {chosen.name!r} is for {', '.join(chosen.tasks)}; {name} is of "
+                f"{task.folder}"
+            )
+        if settings.answer == "likelihood" and task.targets is None:
+            raise SettingsError(
+                f"answer 'likelihood' is for the tasks with a closed set of answers (LaMP-1, 2 "
+                f"and 3); {name} asks for free text. Leave {name} out of --tasks."
+            )
+        window = WINDOWS[k] if isinstance(k, str) else None
+        if window and settings.context_tokens not in (None, window):
+            raise SettingsError(
+                f"context_tokens is {settings.context_tokens}, but {name}_rag_k{k} fixes it to "
+                f"{window}: leave it out, or ask for another k"
+            )
+        retriever = build_retriever(chosen.retriever)
+        data = _data(task, settings.data, settings.split, chosen.filter)
+        return cls(
+            task=task,
+            documents=None if window else int(k),
+            window=window,
+            settings=settings,
+            data=data,
+            retriever=retriever,
+            rankings=Rankings(data, retriever),
+            prompt_style=prompt_style(chosen.prompt),
+        )
+
+    def layout(self, text: ModelText | None) -> Layout:
+        """Return how the prompts are laid out for a model that reads text so."""
+        return Layout(
+            style=self.prompt_style.style,
+            order=self.settings.protocol.order,
+            fill=FILLS[self.settings.protocol.fill](self.settings.oversized),
+            markers=Markers(text.markers if text else ()),
+        )
+
+    def budget(
+        self, text: ModelText | None, answer_tokens: int, finish: Callable[[str], str]
+    ) -> TokenBudget | None:
+        """Return the room of a prompt, or ``None`` where the model's tokenizer is not known.
+
+        :param answer_tokens: the longest answer.
+        :param finish: prompt -> what the model is given, chat template included.
+        :raises SettingsError: where the window asked for cannot be had.
+        """
+        asked = self.window or self.settings.context_tokens
+        by = (
+            f"the task's name fixes {asked} tokens" if self.window else f"context_tokens is {asked}"
+        )
+        if text is None:
+            if asked is not None:
+                raise SettingsError(
+                    f"{by}, which needs the model's tokenizer, and nothing names it: give "
+                    f"tokenizer=... in --model_args or --metadata"
+                )
+            return None
+        if asked is not None and asked > text.window:
+            raise SettingsError(
+                f"{by}, but the model's window is {text.window} tokens: prompts would be cut. "
+                f"Ask for {text.window} or less."
+            )
+        return TokenBudget(
+            count=lambda prompt: text.count(finish(prompt)),
+            context_tokens=asked or text.window,
+            answer_tokens=0 if text.answer_apart else answer_tokens,
+            tokens=PlainTokens(text.tokenizer),
+        )
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what the results say about how the prompts came about."""
+        chosen, found = self.settings.protocol, self.retriever.fingerprint
+        return {
+            "version": version("qrag-tasks"),
+            "data": str(self.data.questions),
+            "split": self.settings.split,
+            "data_sha256": self.data.fingerprint,
+            "data_notes": list(self.data.notes[:20]),
+            "protocol": chosen.name,
+            "retriever": self.retriever.spec,
+            "retriever_from": str(found.origin),
+            "retriever_options": dict(found.options),
+            "retriever_identity": dict(found.identity),
+            "retriever_sha256": found.digest,
+            "retriever_sees_gold": self.retriever.sees_gold,
+            "prompt": self.prompt_style.name,
+            "prompt_from": str(self.prompt_style.origin),
+            "filter": chosen.filter,
+            "index": chosen.index,
+            "order": chosen.order,
+            "fill": chosen.fill,
+            "oversized": self.settings.oversized,
+            "answer": self.settings.answer,
+        }
+
+
+@lru_cache(maxsize=8)
+def _filtered(data: DataSet) -> DataSet:
+    return paper_filter(data)
+
+
+def _data(task: LampTask, root: str | None, split: str, left_out: str) -> DataSet:
+    data = lamp_data.load(task, root, split)
+    data = _filtered(data) if left_out == "paper" else data
+    return replace(data, task=task)

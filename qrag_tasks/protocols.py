@@ -1,0 +1,97 @@
+"""Protocols: the choices that a published evaluation made, together and one by one.
+
+A run names one (``--metadata '{"protocol": "yazan2024"}'``), and may then make any single choice
+otherwise. docs/protocols.md tells what each of them changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from qrag_tasks.benchmark.tasks import Index
+from qrag_tasks.errors import SettingsError, did_you_mean
+
+Filter = Literal["none", "paper"]
+Order = Literal["best-first", "reversed", "shuffled"]
+Fill = Literal["exact", "paper", "trimmed"]
+Oversized = Literal["skip", "trim"]
+Answer = Literal["generate", "likelihood"]
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "filter": get_args(Filter),
+    "index": get_args(Index),
+    "order": get_args(Order),
+    "fill": get_args(Fill),
+    "oversized": get_args(Oversized),
+    "answer": get_args(Answer),
+}
+"""Metadata key -> the values that it may have."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What an evaluation chose.
+
+    :ivar retriever: who ranks the profile.
+    :ivar prompt: the prompt style.
+    :ivar filter: which questions and profile items are left out: ``none``, or those that
+        arXiv 2406.10251 left out (:mod:`qrag_tasks.benchmark.filters`).
+    :ivar index: which text of a profile item a retriever reads: LaMP's, or ``paper``, the long
+        field alone.
+    :ivar order: how the kept documents stand in the prompt.
+    :ivar fill: how many documents go in: ``exact``, whole ones as long as the finished prompt
+        fits; ``paper``, whole ones counted twice (:mod:`qrag_tasks.filling`); ``trimmed``, all k,
+        each cut to its share, as LaMP's code does.
+    :ivar tasks: LaMP's names of the tasks it is for; empty for all.
+    :ivar answer_tokens: the longest answer, in tokens; ``None`` for the task's own.
+    :ivar scores_as_published: whether the scores are also computed as the publication did.
+    """
+
+    name: str
+    retriever: str = "bm25"
+    prompt: str = "lamp"
+    filter: Filter = "none"
+    index: Index = "lamp"
+    order: Order = "best-first"
+    fill: Fill = "exact"
+    tasks: tuple[str, ...] = ()
+    answer_tokens: int | None = None
+    scores_as_published: bool = False
+
+
+DEFAULT_PROTOCOL = "qrag"
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(DEFAULT_PROTOCOL),
+        Protocol("lamp", fill="trimmed"),
+        Protocol(
+            "yazan2024",
+            retriever="bm25-char",
+            prompt="yazan2024",
+            filter="paper",
+            index="paper",
+            fill="paper",
+            tasks=("LaMP_3", "LaMP_5"),
+            answer_tokens=64,
+            scores_as_published=True,
+        ),
+    )
+}
+
+
+def protocol(name: str) -> Protocol:
+    """Return the protocol called ``name``.
+
+    :raises SettingsError: when there is none.
+    """
+    try:
+        return PROTOCOLS[name]
+    except KeyError:
+        raise SettingsError(
+            f"unknown protocol {name!r} (known: {', '.join(PROTOCOLS)})."
+            + did_you_mean(name, PROTOCOLS)
+        ) from None
