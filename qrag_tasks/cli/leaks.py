@@ -1,0 +1,98 @@
+"""``qrag leaks``: which answers do the data give away?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from qrag_tasks import catalog
+from qrag_tasks.cli.group import console, main
+
+if TYPE_CHECKING:
+    from qrag_tasks.benchmark.leaks import Leaks
+
+
+@main.command()
+@click.argument("task", metavar="TASK")
+@click.option("--data", help="Folder with LaMP's files, or `mini`. Default: as for lm_eval.")
+@click.option(
+    "--split", type=click.Choice(["dev", "train", "test"]), default="dev", show_default=True
+)
+@click.option(
+    "--json",
+    "file",
+    metavar="FILE",
+    type=click.File("w", encoding="utf-8", atomic=True),
+    help="Also write the findings to this file.",
+)
+def leaks(task: str, data: str | None, split: str, file: IO[str] | None) -> None:
+    """Report what the users' own profiles give away of the answers to TASK.
+
+    Each line is a profile item. `answer`: the gold is its own answer (its title, say). `text`: the
+    gold, of three words or more, stands in its texts (LaMP-1: the right reference's title).
+    `question`: the question's own text is the item's (LaMP-1: the citing paper's title); for
+    LaMP-2 and 3, whose golds are labels, `answer` is told of such items only. Case and white space
+    are passed over. TASK is a LaMP task such as lamp5u, or any task of `qrag tasks`.
+    """
+    from qrag_tasks.benchmark import data as lamp_data
+    from qrag_tasks.benchmark.leaks import find_leaks
+    from qrag_tasks.benchmark.tasks import LAMP_TASKS, lamp_task
+
+    named = lamp_task(task) if task in LAMP_TASKS else catalog.entry(task).task
+    found = find_leaks(lamp_data.load(named, data, split))
+    if file is not None:
+        file.write(json.dumps([asdict(leak) for leak in found.leaks], indent=2) + "\n")
+    out = console()
+    table = Table("sample", "index", "leaks", "item", "excerpt")
+    for leak in found.leaks:
+        table.add_row(
+            Text(leak.sample),
+            str(leak.index),
+            ", ".join(leak.kinds),
+            Text(leak.item),
+            Text(leak.excerpt),
+        )
+    if found.leaks:
+        out.print(table)
+    for line in _closing_lines(found):
+        out.print(Text(line), soft_wrap=True)
+
+
+def _closing_lines(found: Leaks) -> Iterator[str]:
+    """Yield what was found, counted in questions."""
+    from qrag_tasks.benchmark.leaks import FEWEST_WORDS
+
+    task, total = found.data.task, len(found.data.samples)
+    what = f"{task.name}, {found.data.split}"
+    if found.golds:
+        yield (
+            f"{what}: {_share(found.count('answer', 'text'), found.golds)} golds stand in the "
+            f"user's own profile: {found.count('answer'):,} as an item's answer, "
+            f"{found.count('text'):,} in an item's texts"
+        )
+    closing = (
+        f"{what}: {_share(found.count('question'), total)} questions are an item of the user's "
+        f"own profile"
+    )
+    if task.targets is not None and task.item_target is not None:
+        closing += f", {found.count('answer'):,} with the gold as its answer"
+    yield closing
+    if found.data.outputs is None:
+        yield f"{what}: the golds are not published and were not looked for"
+    if found.short:
+        yield (
+            f"{what}: not looked for in texts, as they have fewer than {FEWEST_WORDS} words: "
+            f"{found.short:,} of {found.golds:,} golds"
+        )
+    if found.unread:
+        yield f"{what}: passed over, as they are worded otherwise: {found.unread:,} questions"
+
+
+def _share(count: int, total: int) -> str:
+    return f"{count:,} of {total:,} ({count / total:.2%})"

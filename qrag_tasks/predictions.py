@@ -1,0 +1,181 @@
+"""LaMP's own answer files, made from lm_eval's sample logs.
+
+They have the form of LaMP's outputs files, ``{"task": "LaMP_3", "golds": [{"id": ..., "output":
+...}]}``; the official evaluator and the leaderboard take them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qrag_tasks.benchmark.tasks import LampTask
+from qrag_tasks.catalog import CATALOG
+from qrag_tasks.errors import DataError, StoreError
+from qrag_tasks.sample_logs import LoggedSample, SampleLog, find_logs
+
+# What is logged of an answer whose likelihood was measured; see harness.task.apply_filters.
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The answers of one run to the questions of one task.
+
+    :ivar answers: question id -> answer, in the data's order.
+    :ivar total: how many questions the run's data had; ``None`` where no results file says so.
+    :ivar model: who answered, with its arguments; empty where no results file says so.
+    :ivar warnings: what the official evaluator may refuse, and what was left out; a sentence each.
+    """
+
+    log: SampleLog
+    task: LampTask
+    answers: Mapping[str, str]
+    total: int | None
+    model: str
+    warnings: tuple[str, ...]
+
+    @property
+    def file_name(self) -> str:
+        """The name of its file: that of the log, so that no run takes the place of another."""
+        return f"predictions_{self.log.task}_{self.log.time}.json"
+
+    def write(self, path: Path) -> None:
+        """Write LaMP's file, whole or not at all; its folder is made.
+
+        :raises StoreError: when it cannot be written.
+        """
+        golds = [{"id": name, "output": answer} for name, answer in self.answers.items()]
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # In ASCII: the official evaluator reads files in the system's own encoding.
+            temporary.write_text(
+                json.dumps({"task": self.task.folder, "golds": golds}), encoding="ascii"
+            )
+            temporary.replace(path)
+        except OSError as error:
+            raise StoreError(f"predictions {path}: {error.strerror}") from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def lamp_logs(places: Iterable[Path]) -> tuple[list[SampleLog], list[SampleLog]]:
+    """Return the logs of our tasks at ``places``, each once, and the others in the folders.
+
+    :param places: logs, or folders as lm_eval's ``--output_path`` names them.
+    :raises DataError: where there is no log of ours.
+    """
+    ours: dict[Path, SampleLog] = {}
+    others: dict[Path, SampleLog] = {}
+    for place in places:
+        found = find_logs(place)
+        for log in found:
+            (ours if log.task in CATALOG else others)[log.path.resolve()] = log
+        if not any(log.task in CATALOG for log in found):
+            tasks = ", ".join(dict.fromkeys(log.task for log in found))
+            raise DataError(
+                f"{place}: answers to {tasks}, no task of LaMP by us. `qrag tasks` lists ours."
+            )
+    return list(ours.values()), list(others.values())
+
+
+def read_predictions(log: SampleLog, cleaned: bool = False) -> Predictions:
+    """Read the answers of a log of one of our tasks.
+
+    Where a run measured likelihoods, the answer is the likeliest one. Where lm_eval logged a
+    sample once for each of several filters, the first one counts.
+
+    :param cleaned: the answers as the cleaned scores read them, empty where none is found, and
+        not the model's texts as they are.
+    :raises DataError: when the log is damaged, or answers one question in two ways.
+    """
+    task = CATALOG[log.task].task
+    # Of a sample only this is held: its place, its line and its answer.
+    first: dict[str, tuple[int, int, str]] = {}
+    chosen, repeated = None, 0
+    other_filters: dict[str, None] = {}
+    for sample in log:
+        chosen = chosen or sample.filter
+        if sample.filter != chosen:
+            other_filters[sample.filter] = None
+            continue
+        answer = _answer(sample, f"{log.path}, line {sample.line}")
+        _, line, its_answer = first.setdefault(sample.id, (sample.doc_id, sample.line, answer))
+        if line == sample.line:
+            continue
+        if its_answer != answer:
+            raise DataError(
+                f"{log.path}: question {sample.id!r} is answered twice: {its_answer!r:.60} on line "
+                f"{line}, {answer!r:.60} on line {sample.line}. Are two runs in one file?"
+            )
+        repeated += 1
+    answers = {
+        name: task.read_answer(answer) if cleaned else answer
+        for name, (_, _, answer) in sorted(first.items(), key=lambda found: found[1])
+    }
+    results = log.results() or {}
+    total = _at(results, "n-samples", log.task, "original")
+    warnings = list(_about_the_set(len(answers), total, _at(results, "configs", log.task)))
+    if other_filters:
+        names = ", ".join(other_filters)
+        warnings.append(f"answers by the filter {chosen} only, not by {names}")
+    if repeated:
+        warnings.append(f"{repeated} lines repeat a question and its answer; they are left out")
+    if empty := sum(not answer.strip() for answer in answers.values()):
+        why = f": they hold no {task.answer}" if cleaned else ""
+        warnings.append(f"{empty} of {len(answers)} answers are empty{why}")
+    model = _model(_at(results, "config") or {})
+    return Predictions(log, task, answers, total, model, tuple(warnings))
+
+
+def _answer(sample: LoggedSample, where: str) -> str:
+    if len(sample.answers) == 1:
+        return sample.answers[0]
+    try:
+        measured = [json.loads(answer) for answer in sample.answers]
+        shares = {str(found["answer"]): float(found["p"]) for found in measured}
+    except (ValueError, TypeError, KeyError):
+        raise DataError(
+            f"{where}: {len(sample.answers)} answers to one question, and no likelihoods: "
+            f"{sample.answers[0]!r:.60}, ..."
+        ) from None
+    if any(map(math.isnan, shares.values())):
+        raise DataError(
+            f"{where}: the likelihoods are nan, so no answer is the likeliest. The model's output "
+            f"is broken, in this precision at least."
+        )
+    return max(shares, key=shares.__getitem__)
+
+
+def _about_the_set(count: int, total: int | None, config: Any) -> Iterable[str]:
+    refused = "the official evaluator refuses a set that is not complete"
+    if total is None:
+        yield "no results file beside the log: whether all questions are answered is not known"
+    elif count < total:
+        yield f"{count} of {total} questions are answered (--limit?); {refused}"
+    if (left_out := _at(config, "metadata", "qrag", "filter")) not in (None, "none"):
+        yield f"the run left questions out (filter {left_out!r}); {refused}"
+    if _at(config, "metadata", "qrag", "retriever_sees_gold"):
+        yield "the retriever ranked by the right answers: an upper bound, nothing to submit"
+
+
+def _model(config: Mapping[str, Any]) -> str:
+    """Return the model of a run, told from other precisions of it by its arguments."""
+    arguments = config.get("model_args") or {}
+    if isinstance(arguments, dict):
+        arguments = ",".join(f"{name}={value}" for name, value in arguments.items())
+    return f"{config.get('model', '')} {arguments}".strip()
+
+
+def _at(body: Any, *keys: str) -> Any:
+    """Return what stands under the keys, one inside the other, or ``None``."""
+    for key in keys:
+        body = body.get(key) if isinstance(body, dict) else None
+    return body
