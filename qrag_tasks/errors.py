@@ -30,7 +30,7 @@ class PluginError(QragError, RuntimeError):
 
 
 class StoreError(QragError, OSError):
-    """Rankings cannot be kept on disk, or what is there cannot be read."""
+    """What is kept in the cache folder cannot be written, or cannot be read."""
 
 
 class DownloadError(QragError, OSError):

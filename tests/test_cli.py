@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,20 @@ def test_rank_fills_the_store_and_writes_a_run(
     assert [
         line.rpartition(" ")[0] for line in (tmp_path / "2").read_text().splitlines()
     ] == strip_tag
+
+
+def test_rank_ranks_for_the_choices_of_a_run(
+    small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QRAG_CACHE", str(tmp_path / "cache"))
+    choices = json.dumps({"protocol": "yazan2024", "data": str(small_data)})
+    done = run("rank", "lamp5u", "--metadata", choices)
+    assert done.exit_code == 0, done.output
+    assert "lamp5u, bm25-char: 3 profiles, 3 ranked now" in done.output
+    again = run("rank", "lamp5u", "--retriever", "bm25-char", "--data", small_data)
+    assert "3 ranked now" in again.output
+    assert "--metadata '{' is no JSON" in run("rank", "lamp5u", "--metadata", "{").output
+    assert "is no JSON object" in run("rank", "lamp5u", "--metadata", "[]").output
 
 
 @pytest.mark.parametrize(

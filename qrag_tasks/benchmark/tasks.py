@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Literal
 
 from qrag_tasks.benchmark import answers, metrics, prompts, queries
@@ -206,6 +206,7 @@ LAMP_TASKS: Mapping[str, LampTask] = {
 }
 
 
+@cache
 def lamp_task(name: str, index: Index = "lamp") -> LampTask:
     """Return the row called ``name``, with the texts to be indexed that ``index`` names.
 

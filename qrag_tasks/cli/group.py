@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import click
 from rich.console import Console
 
-from qrag_tasks.errors import QragError
+from qrag_tasks.errors import QragError, SettingsError
+
+METADATA_HELP = "Any choices, as one JSON object, as for lm_eval."
 
 
 class _Group(click.Group):
@@ -34,3 +38,18 @@ def console(stderr: bool = False) -> Console:
     if not found.is_terminal:
         found = Console(highlight=False, stderr=stderr, width=200)
     return found
+
+
+def read_metadata(given: str | None, choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the choices of a command: those of ``--metadata``, and options of their own.
+
+    :param choices: metadata key -> what its option says, ``None`` where it was not given.
+    :raises SettingsError: when ``--metadata`` is no JSON object.
+    """
+    try:
+        metadata = json.loads(given or "{}")
+    except ValueError as error:
+        raise SettingsError(f"--metadata {given!r} is no JSON: {error}") from None
+    if not isinstance(metadata, dict):
+        raise SettingsError(f"--metadata {given!r} is no JSON object")
+    return metadata | {key: value for key, value in choices.items() if value is not None}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -11,8 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qrag_tasks import catalog
-from qrag_tasks.cli.group import console, main
-from qrag_tasks.errors import SettingsError
+from qrag_tasks.cli.group import METADATA_HELP, console, main, read_metadata
 from qrag_tasks.locations import task_yamls
 
 
@@ -38,7 +36,7 @@ def path() -> None:
 @main.command()
 @click.argument("task", metavar="TASK")
 @click.option("--index", type=click.IntRange(min=0), default=0, help="Which sample, from 0.")
-@click.option("--metadata", "given", help="Any choices, one JSON object, as for lm_eval.")
+@click.option("--metadata", "given", help=METADATA_HELP)
 @click.option("--data", help="Folder with LaMP's files, or `mini`. Default: as for lm_eval.")
 @click.option("--retriever", help="NAME or NAME:option=value,...  [default: bm25]")
 @click.option("--tokenizer", help="Model whose tokens to count; needed for --context-tokens.")
@@ -49,14 +47,7 @@ def show(task: str, index: int, given: str | None, tokenizer: str | None, **choi
     """Show one sample of TASK: its ranking and its finished prompt, before any chat template."""
     from qrag_tasks.harness.inspection import show_sample
 
-    try:
-        metadata = json.loads(given or "{}")
-    except ValueError as error:
-        raise SettingsError(f"--metadata {given!r} is no JSON: {error}") from None
-    if not isinstance(metadata, dict):
-        raise SettingsError(f"--metadata {given!r} is no JSON object")
-    metadata |= {name: value for name, value in choices.items() if value is not None}
-    shown = show_sample(task, index, metadata, tokenizer)
+    shown = show_sample(task, index, read_metadata(given, choices), tokenizer)
     record, budget = shown.record, shown.budget
     out = console()
     facts = Table.grid(padding=(0, 2))

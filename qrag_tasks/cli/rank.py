@@ -8,15 +8,14 @@ import click
 from rich.text import Text
 
 from qrag_tasks import catalog
-from qrag_tasks.cli.group import console, main
+from qrag_tasks.cli.group import METADATA_HELP, console, main, read_metadata
 
 
 @main.command()
 @click.argument("task", metavar="TASK")
+@click.option("--metadata", "given", help=METADATA_HELP)
 @click.option("--data", help="Folder with LaMP's files, or `mini`. Default: as for lm_eval.")
-@click.option(
-    "--retriever", default="bm25", show_default=True, help="NAME or NAME:option=value,..."
-)
+@click.option("--retriever", help="NAME or NAME:option=value,...  [default: bm25]")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -29,7 +28,13 @@ from qrag_tasks.cli.group import console, main
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write the rankings to this TREC run file.",
 )
-def rank(task: str, data: str | None, retriever: str, workers: int, out: Path | None) -> None:
+def rank(
+    task: str,
+    given: str | None,
+    workers: int,
+    out: Path | None,
+    **choices: str | None,
+) -> None:
     """Rank every profile of TASK once and keep the rankings; lm_eval then reads them for any k.
 
     TASK is a LaMP task such as lamp3u, or any task of `qrag tasks`. Stopped at any moment, the
@@ -37,14 +42,18 @@ def rank(task: str, data: str | None, retriever: str, workers: int, out: Path | 
     """
     from rich.progress import Progress
 
-    from qrag_tasks.benchmark import data as lamp_data
     from qrag_tasks.benchmark.tasks import LAMP_TASKS, lamp_task
+    from qrag_tasks.harness.settings import Settings
+    from qrag_tasks.harness.setup import chosen_data
     from qrag_tasks.plugins import build_retriever
     from qrag_tasks.rankings import Rankings
     from qrag_tasks.retrieval.trec import write_run
 
-    named = lamp_task(task) if task in LAMP_TASKS else catalog.entry(task).task
-    rankings = Rankings(lamp_data.load(named, data), build_retriever(retriever))
+    settings = Settings.from_metadata(read_metadata(given, choices), ())
+    name = task if task in LAMP_TASKS else catalog.entry(task).task.name
+    named = lamp_task(name, settings.protocol.index)
+    data = chosen_data(named, settings)
+    rankings = Rankings(data, build_retriever(settings.protocol.retriever))
     terminal = console(stderr=True)
     with Progress(console=terminal, disable=not terminal.is_terminal) as bar:
         line = bar.add_task(f"{named.name}, {rankings.retriever.spec}", total=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,16 @@ from qrag_tasks.pipeline import PromptRecord
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
 Doc = dict[str, Any]
+
+
+class AnswerShare(dict[str, Any]):
+    """One answer of a closed set: ``answer``, ``logprob`` in nats, ``p``, its share among all.
+
+    lm_eval writes it into a sample log as text; this makes the text JSON.
+    """
+
+    def __str__(self) -> str:
+        return json.dumps(self)
 
 
 class PromptDocs(Sequence[Doc]):

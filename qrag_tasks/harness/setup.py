@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qrag_tasks.benchmark import data as lamp_data
 from qrag_tasks.benchmark.data import DataSet
@@ -16,12 +16,14 @@ from qrag_tasks.catalog import WINDOWS
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.filling import FILLS, TokenBudget
 from qrag_tasks.harness.settings import Settings
-from qrag_tasks.harness.tokens import ModelText, PlainTokens
 from qrag_tasks.markers import Markers
 from qrag_tasks.pipeline import Layout
 from qrag_tasks.plugins import NamedPromptStyle, build_retriever, prompt_style
 from qrag_tasks.rankings import Rankings
 from qrag_tasks.retrieval.named import NamedRetriever
+
+if TYPE_CHECKING:
+    from qrag_tasks.harness.tokens import ModelText
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Setup:
                 f"{window}: leave it out, or ask for another k"
             )
         retriever = build_retriever(chosen.retriever)
-        data = _data(task, settings.data, settings.split, chosen.filter)
+        data = chosen_data(task, settings)
         return cls(
             task=task,
             documents=None if window else int(k),
@@ -114,6 +116,8 @@ class Setup:
                 f"{by}, but the model's window is {text.window} tokens: prompts would be cut. "
                 f"Ask for {text.window} or less."
             )
+        from qrag_tasks.harness.tokens import PlainTokens
+
         return TokenBudget(
             count=lambda prompt: text.count(finish(prompt)),
             context_tokens=asked or text.window,
@@ -153,7 +157,11 @@ def _filtered(data: DataSet) -> DataSet:
     return paper_filter(data)
 
 
-def _data(task: LampTask, root: str | None, split: str, left_out: str) -> DataSet:
-    data = lamp_data.load(task, root, split)
-    data = _filtered(data) if left_out == "paper" else data
-    return replace(data, task=task)
+def chosen_data(task: LampTask, settings: Settings) -> DataSet:
+    """Read the data set that the choices name, without what they leave out.
+
+    :param task: the row, with the texts to be indexed that the choices name.
+    :raises DataError: when it cannot be had.
+    """
+    data = lamp_data.load(task, settings.data, settings.split)
+    return _filtered(data) if settings.protocol.filter == "paper" else data

@@ -25,7 +25,7 @@ from qrag_tasks.benchmark.metrics import (
 )
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.filling import TokenBudget
-from qrag_tasks.harness.docs import Doc, PromptDocs, as_doc, report
+from qrag_tasks.harness.docs import AnswerShare, Doc, PromptDocs, as_doc, report
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.setup import Setup
 from qrag_tasks.harness.tokens import ModelText, model_text
@@ -282,7 +282,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
                 for each, answer, logprob, share in zip(
                     instances, self.setup.task.targets or (), logprobs, shares, strict=True
                 ):
-                    each.filtered_resps[key] = {"answer": answer, "logprob": logprob, "p": share}
+                    each.filtered_resps[key] = AnswerShare(answer=answer, logprob=logprob, p=share)
         return filtered
 
     # ------------------------------------------------------------------ scores

@@ -12,6 +12,7 @@ import pytest
 from lamp_files import REVIEW_INPUT, reviews, write_flat
 from lm_eval_logs import results_of, samples_of
 
+from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.errors import BudgetError
 from qrag_tasks.harness import embedded
 from qrag_tasks.locations import task_yamls
@@ -44,6 +45,25 @@ def test_the_embedded_default(lm_eval_command: Command, tmp_path: Path) -> None:
         for sample in samples_of(tmp_path, task):
             assert len(sample["doc"]["kept"]) == 5
     assert "SmolLM2" in results_of(tmp_path)["config"]["model_args"]["pretrained"]
+
+
+def test_every_task_of_every_split_runs_on_mini(lm_eval_command: Command, tmp_path: Path) -> None:
+    if embedded.weights_file() is None:
+        pytest.skip("the demo extra is not installed")
+    done = lm_eval_command(
+        *("--tasks", "lamp[1-7][ut]_rag_k1", "--model", "hf", "--model_args", "dtype=bfloat16"),
+        *("--apply_chat_template", "--limit", 1, "--log_samples", "--output_path", tmp_path),
+        QRAG_DATA="mini",
+    )
+    assert done.returncode == 0, done.stderr
+    results = results_of(tmp_path)["results"]
+    for task in LAMP_TASKS.values():
+        name = f"{task.name}_rag_k1"
+        (sample,) = samples_of(tmp_path, name)
+        assert len(sample["doc"]["kept"]) == 1
+        assert isinstance(sample["resps"][0][0], str)
+        for metric in task.metrics:
+            assert f"{metric.name},none" in results[name]
 
 
 @pytest.fixture(scope="module")
