@@ -30,7 +30,10 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the user's own settings."""
-    for name in ("QRAG_DATA", "QRAG_AUTOLOAD", "QRAG_BLOCK_PLUGINS", "QRAG_STRICT_PLUGINS"):
+    for name in (
+        *("QRAG_DATA", "QRAG_LAMP_URL", "QRAG_AUTOLOAD"),
+        *("QRAG_BLOCK_PLUGINS", "QRAG_STRICT_PLUGINS"),
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
