@@ -31,7 +31,9 @@ class Markers:
     """
 
     def __init__(self, own: Collection[str] = ()) -> None:
-        longest_first = sorted({text for text in own if len(text) > 2}, key=len, reverse=True)
+        # Runs of spaces are tokens of some models, and close nothing.
+        texts = {text.strip() for text in own}
+        longest_first = sorted((text for text in texts if len(text) > 2), key=len, reverse=True)
         self._pattern = re.compile("|".join([*map(re.escape, longest_first), *_KNOWN]))
 
     def found(self, text: str) -> list[str]:

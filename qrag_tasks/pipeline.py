@@ -107,12 +107,12 @@ def _record(
             raise _impossible(task, sample, budget, question_tokens)
         filling = layout.fill(ranked, question, budget)
 
+    kept = tuple(item["id"] for item in filling.items)
+    dropped = tuple(i for i in ranking.ids if i not in set(kept))
+    with_markers = layout.style(task, sample.input, [by_id[i] for i in kept])
     prompt = question.write(filling.items)
     if budget is not None:
         prompt_tokens = budget.count(prompt)
-    kept = tuple(item["id"] for item in filling.items)
-    dropped = tuple(i for i in ranking.ids if i not in set(kept))
-    shown = (sample.input, *(text for i in kept for text in _texts(by_id[i])))
     return PromptRecord(
         sample=sample,
         requested=k,
@@ -123,7 +123,7 @@ def _record(
         oversized=filling.oversized,
         trimmed=filling.trimmed,
         shortfall=_shortfall(k, len(sample.profile), len(ranked), dropped, filling.oversized),
-        markers_broken=sum(len(layout.markers.found(text)) for text in shown),
+        markers_broken=len(layout.markers.found(with_markers)),
         question_tokens=question_tokens,
         prompt_tokens=prompt_tokens,
         prompt=prompt,
@@ -147,10 +147,6 @@ def _in_order(items: Sequence[Item], order: Order, seed: str) -> Sequence[Item]:
         # No cryptography here: a reproducible shuffle, the same in every arm.
         return random.Random(f"order:{seed}").sample(items, len(items))  # noqa: S311
     return items
-
-
-def _texts(item: Item) -> list[str]:
-    return [text for field, text in item.items() if field != "id"]
 
 
 def _shortfall(

@@ -37,6 +37,11 @@ def make_query(task: LampTask, sample: Sample, retriever: NamedRetriever) -> Que
     if not needs:
         documents = tuple(Document(i["id"], task.document_text(i)) for i in sample.profile)
         return Query(sample.id, task.query(sample.input), documents)
+    if "gold" in needs and sample.target is None:
+        raise RetrieverError(
+            f"retriever {retriever.spec!r} ranks by the right answer, and that of {task.name}, "
+            f"sample {sample.id!r}, is not published"
+        )
     if "target" in needs and task.item_target is None:
         raise RetrieverError(
             f"retriever {retriever.spec!r} needs each document's own answer, and the profile "

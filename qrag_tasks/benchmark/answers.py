@@ -10,65 +10,93 @@ import re
 
 from qrag_tasks.benchmark.queries import MOVIE_TAGS
 
+_THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
+_TURN_MARK = re.compile(r"<\|[^|<>\s]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]")
+
 # A digit 1-5 that is no part of a word, a longer number, a decimal, a percentage, a ratio, a time
-# or a negative number. "4/5", "4.", "4.0" and "**4**" hold the rating 4; "4.5", "47", "4th",
-# "-4", "4:1" hold none.
+# or a negative number, and neither the 5 of "out of 5" nor a share of another number. "4/5", "4.",
+# "4.0" and "**4**" hold the rating 4; "4.5/5", "47", "4th", "-4", "4:1", "4/10" hold none.
 _RATING = re.compile(
-    r"(?<![A-Za-z0-9_\-\u2212])(?<!\d[,:])(?<![^.]\.)(?<!\A\.)"
+    r"(?<![A-Za-z0-9_\-\u2212/])(?<!/ )(?<!\d[,:])(?<![^.]\.)(?<!\A\.)(?<![Oo]ut of )"
     r"([1-5])(?:\.0+)?"
     r"(?![A-Za-z0-9_%]|[.,:]\d)"
+    r"(?!\s*(?:/|out of)\s*(?!5(?!\d))\d)"
 )
-# The scale itself, which some models repeat first: "On a scale of 1 to 5, ...".
-_SCALE = re.compile(
-    r"\b(?:scale|range)\s+(?:of|from)\s+(?:1|one)\s*(?:to|through|[-\u2013\u2014])\s*(?:5|five)\b"
-    r"|\b1\s*(?:to|through|[-\u2013\u2014])\s*5(?:[\s-]+(?:scale|range|rating scale))\b",
+# The scale itself and the list of its numbers, which some models repeat first.
+_TO = r"\s*(?:to|through|[-\u2013\u2014])\s*"
+_NOT_A_RATING = re.compile(
+    rf"\b(?:1|one)(?:\s*\([^()]*\))?{_TO}(?:5|five)\b(?:\s*\([^()]*\))?"
+    r"|\b1,\s*2,\s*3,\s*4,?\s*(?:or|and)\s*5\b",
     re.I,
 )
 
+_BOTH = re.compile(r"\[([12])\]\s*(?:,|/|&|and|or|nor)\s*\[(?!\1)[12]\]", re.I)
 _REFERENCE = re.compile(r"\[([12])\]")
 _BARE_REFERENCE = re.compile(r"(?<![A-Za-z0-9_.,\-])([12])(?![A-Za-z0-9_%]|[.,:]\d)")
 
-_TAG_WORDS = {tag: re.sub(r"[\s-]+", " ", tag) for tag in MOVIE_TAGS}
-# The longest first: "dark comedy" is not "comedy".
+_JOINED = r"[\s\-\u2010\u2011_]+"
+_TAG_OF = {re.sub(r"\W", "", tag): tag for tag in MOVIE_TAGS}
+# The longest first: "dark comedy" is not "comedy". "scifi" is written as one word, too.
 _TAG = re.compile(
     r"(?<!\w)("
     + "|".join(
-        words.replace(" ", r"[\s\-\u2010\u2011_]+")
-        for words in sorted(_TAG_WORDS.values(), key=len, reverse=True)
+        re.sub(r"[ -]", lambda _: _JOINED, tag) for tag in sorted(MOVIE_TAGS, key=len, reverse=True)
     )
-    + r")(?!\w)",
+    + r"|scifi)(?!\w)",
     re.I,
 )
+_ALL_TAGS = re.compile(re.escape(", ".join(MOVIE_TAGS)), re.I)
 
 _NAMED = r"(?:title|headline|subject(?:\s+line)?|tweet|paraphrase)"
+_MADE = (
+    r"(?:possible|suitable|paper|article|e-?mail|suggested|generated|proposed|good|better|potential"
+    r"|concise|rewritten|rephrased|paraphrased|final)"
+)
+_FOR_IT = r"(?:\s+(?:for|of)\s+(?:the|this|your)\s+(?:\w+\s+)?\w+)?"
 _LABEL = re.compile(
-    r"[*_#\s]*(?:(?:possible|suitable|paper|article|e-?mail|suggested|generated|proposed"
-    rf"|rewritten|rephrased|paraphrased|final)\s+)?(?:{_NAMED}|answer|output)"
-    r"[*_\s]*[:\uff1a][*_]*\s*",
+    rf"[*_#\s]*(?:{_MADE}\s+)?(?:{_NAMED}(?:\s+suggestion)?(?:\s+\d)?{_FOR_IT}|(?<=\s)version"
+    r"|answer|output|response)[*_\s]*[:\uff1a][*_\s]*",
     re.I,
 )
-_YES = r"(?:sure|certainly|of course|absolutely|okay|ok|great)(?:\s+thing)?"
-_COURTESY = re.compile(r"(?:sure|certainly|of course)(?:\s+thing)?\s*!\s*", re.I)
-_COURTESY_LINE = re.compile(rf"{_YES}[!.,:]*", re.I)
+_YES = r"(?:sure|certainly|of\s+course|absolutely|okay|ok|great)(?:\s+thing)?"
+_SORRY = r"(?:i['\u2019]d\s+be\s+happy\s+to\s+\w+(?:\s+\w+){0,3}[!.]\s*)?"
+_BEFORE = rf"(?:{_YES}[!.,]*\W*\s+)?{_SORRY}(?:based\s+on\s+[^,:\n]{{1,60}},\s*)?"
+_COURTESY_LINE = re.compile(rf"{_YES}[!.,:]+", re.I)
+# A first line that only leads to a line with a label.
+_LEAD = re.compile(
+    rf"{_YES}(?:\s+question)?[!,.]|thank|i['\u2019]d\s|(?:abstract|article|e-?mail|review|original\s+\w+)\s*[:\uff1a]",
+    re.I,
+)
+_NAMED_LABEL = re.compile(rf"[*_#\s]*(?:{_MADE}\s+)?{_NAMED}[*_\s]*[:\uff1a]", re.I)
 # "Sure, here is a possible title for the abstract:", up to the colon.
 _ANNOUNCEMENT = re.compile(
-    rf"(?:{_YES}[!.,]*\s+)?"
-    r"(?:(?:here(?:\s+is|['\u2019]s|\s+are)|the\s+following\s+is|i\s+(?:would\s+)?suggest)"
-    rf"[^:\n\"\u201c]{{0,80}}?\b(?:{_NAMED}|version|rewrite|suggestion|option|answer|response)\b"
-    r"|(?:a|an|one|the|my)\s+(?:possible|suitable|good|better|potential|suggested|proposed"
-    rf"|generated|concise|paraphrased|rewritten|rephrased)\s+{_NAMED}\b)"
+    _BEFORE
+    + r"(?:(?:here(?:\s+is|['\u2019]s|\s+are)|the\s+following\s+is|i\s+(?:would\s+)?suggest)"
+    rf"\s+(?:(?:an?|one|some|the|my|your|following|{_MADE}|\w+(?=\s+(?:titles|options)))\s+)*"
+    rf"(?:{_NAMED}s?|one|version|rewrite|suggestion|option|answer|response)\b"
+    r"|here\s+you\s+(?:go|are)"
+    rf"|(?:a|an|one|the|my)\s+(?:{_MADE}\s+)*{_NAMED}\b[^:\n\"\u201c]{{0,60}}\b(?:is|be|as)(?=\s*[:\uff1a])"
+    rf"|(?:a|an|one|the|my)\s+{_MADE}\s+{_NAMED}\b)"
     r"[^:\n\"\u201c]{0,80}[:\uff1a][*_]*\s*",
     re.I,
 )
 # 'A suitable title for this paper would be "..."', 'I suggest the title "..."'
 _QUOTING = re.compile(
-    rf"(?:(?:a|an|one|the|my)\b[^\"\u201c\n]{{0,60}}?\b{_NAMED}\b[^\"\u201c\n]{{0,80}}?"
-    rf"\b(?:is|be|as)\b|i\b[^\"\u201c\n]{{0,60}}?\b{_NAMED}\b)"
+    _BEFORE + rf"(?:(?:a|an|one|the|my)\b[^\"\u201c\n]{{0,60}}?\b{_NAMED}\b[^\"\u201c\n]{{0,80}}?"
+    rf"\b(?:is|be|as)\b|i\s+(?:would|['\u2019]d|suggest|propose|recommend)\b[^\"\u201c\n]{{0,60}}?\b{_NAMED}\b"
+    r"[^\"\u201c\n]{0,20})"
     r"\s*[:\uff1a]?[*_\s]*(?:\"([^\"]+)\"|\u201c([^\u201d]+)\u201d)",
     re.I,
 )
+_FIRST_OF_LIST = re.compile(r"(?:1[.)]|[-*\u2022]|#{1,6})\s+")
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb", "`": "`"}
-_PROMPT_ECHO = re.compile(r"\s+(?:is (?:a|the) title for|are written by a person)\b")
+# What follows the closing quote where only the quoted text is the answer.
+_AFTER_QUOTE = re.compile(
+    r"[\s.,;*_]*\Z"
+    r"|\s+is (?:a|the) title for\b|\s+are written by a person\b|\s+, and \""
+    rf"|\s+(?:is|would be|could be|can be|might be)\s+an?\s[^\"]*\b{_NAMED}\b|\s+This\s+{_NAMED}\b",
+    re.I,
+)
 
 
 def first_rating(answer: str) -> int | None:
@@ -76,7 +104,7 @@ def first_rating(answer: str) -> int | None:
 
     The scale itself ("on a scale of 1 to 5") is no rating.
     """
-    match = _RATING.search(_SCALE.sub(" ", answer))
+    match = _RATING.search(_NOT_A_RATING.sub(" ", _without_thoughts(answer)))
     return int(match.group(1)) if match else None
 
 
@@ -87,7 +115,11 @@ def rating(answer: str) -> str:
 
 
 def citation(answer: str) -> str:
-    """Return the first ``[1]`` or ``[2]``, else the first bare 1 or 2 in brackets; or nothing."""
+    """Return the first ``[1]`` or ``[2]``, else the first bare 1 or 2 in brackets; or nothing.
+
+    Both together ("[1] or [2]") are no answer.
+    """
+    answer = _BOTH.sub(" ", _without_thoughts(answer))
     match = _REFERENCE.search(answer) or _BARE_REFERENCE.search(answer)
     return f"[{match.group(1)}]" if match else ""
 
@@ -95,13 +127,11 @@ def citation(answer: str) -> str:
 def movie_tag(answer: str) -> str:
     """Return the first of the 15 tags of LaMP-2 that stands in ``answer`` as words of its own.
 
-    Case, and whether its words are joined by spaces or hyphens, do not matter.
+    Case, and whether its words are joined by spaces or hyphens, do not matter; the list of all
+    tags does not count.
     """
-    match = _TAG.search(answer)
-    if match is None:
-        return ""
-    words = re.sub(r"[\s\-\u2010\u2011_]+", " ", match.group(1).lower())
-    return next(tag for tag, its_words in _TAG_WORDS.items() if its_words == words)
+    match = _TAG.search(_ALL_TAGS.sub(" ", _without_thoughts(answer)))
+    return _TAG_OF.get(re.sub(r"[\W_]", "", match.group(1).lower()), "") if match else ""
 
 
 def title(answer: str) -> str:
@@ -111,29 +141,65 @@ def title(answer: str) -> str:
     announces it in that line, label, emphasis and quotes. Where the model goes on in the pattern
     of the prompt (``"T" is a title for "..."``), it is ``T``. Empty where nothing is left.
     """
-    lines = [line.strip() for line in answer.splitlines() if line.strip()]
+    turn = next((part for part in _TURN_MARK.split(_without_thoughts(answer)) if part.strip()), "")
+    lines = [line.strip() for line in turn.splitlines() if line.strip()]
     while len(lines) > 1 and _only_announces(lines[0]):
         lines = lines[1:]
     if not lines:
         return ""
+    if _LEAD.match(lines[0]):
+        lines = [line for line in lines[1:] if _NAMED_LABEL.match(line)] or lines
     line = lines[0]
-    for opening in (_COURTESY, _ANNOUNCEMENT, _LABEL):
-        if match := opening.match(line):
-            line = line[match.end() :]
+    if match := _FIRST_OF_LIST.match(line):
+        line = line[match.end() :]
+    for opening in (_ANNOUNCEMENT, _LABEL):
+        line = _without(opening, line)
     if match := _QUOTING.match(line):
         line = match.group(1) or match.group(2)
+    line = _without(_LABEL, _unwrap(line.strip()))
     return _unwrap(line.strip())
 
 
+def _without_thoughts(answer: str) -> str:
+    return _THOUGHTS.sub("", answer)
+
+
+def _without(opening: re.Pattern[str], line: str) -> str:
+    match = opening.match(line)
+    if match is None:
+        return line
+    rest = line[match.end() :]
+    if re.match(r"answer|output|response", match[0], re.I) and len(rest.split()) < 2:
+        return line  # "Answer: 42"
+    for mark in ("**", "__"):
+        # An emphasis that the label opened.
+        if match[0].count(mark) % 2:
+            rest = rest.removesuffix(mark)
+    return rest
+
+
 def _only_announces(line: str) -> bool:
-    bare = line.rstrip("*_ ")
-    return bare.endswith((":", "\uff1a")) or _COURTESY_LINE.fullmatch(bare) is not None
+    bare = line.strip("*_ ")
+    return (
+        bare.endswith((":", "\uff1a"))
+        or not bare.strip("`~=-")
+        or _COURTESY_LINE.fullmatch(bare) is not None
+        or re.fullmatch(rf"#*\s*{_NAMED}", bare, re.I) is not None
+    )
 
 
 def _unwrap(text: str) -> str:
+    while (inner := _inner(text)) != text:
+        text = inner
+    return text
+
+
+def _inner(text: str) -> str:
     for mark in ("**", "__", "*", "_"):
         if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark):
-            return _unwrap(text[len(mark) : -len(mark)].strip())
+            inner = text[len(mark) : -len(mark)]
+            if mark not in inner.strip(mark[0]):
+                return inner.strip()
     closing = _QUOTES.get(text[:1])
     if closing is None:
         return text
@@ -141,7 +207,4 @@ def _unwrap(text: str) -> str:
     if end == -1:
         # An opening quote that the length limit left open.
         return text[1:].strip() if text[0] in '"\u201c\u00ab' else text
-    rest = text[end + 1 :]
-    if not rest.strip(" .,;") or _PROMPT_ECHO.match(rest):
-        return _unwrap(text[1:end].strip())
-    return text
+    return text[1:end].strip() if _AFTER_QUOTE.match(text, end + 1) else text

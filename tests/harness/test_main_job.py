@@ -13,6 +13,7 @@ from lamp_files import REVIEW_INPUT, reviews, write_flat
 from lm_eval_logs import results_of, samples_of
 
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
+from qrag_tasks.catalog import CATALOG, GROUPS, TAG
 from qrag_tasks.errors import BudgetError
 from qrag_tasks.harness import embedded
 from qrag_tasks.locations import task_yamls
@@ -131,6 +132,16 @@ def test_without_autoload(lm_eval_command: Command, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "lamp5u_rag_k1" in done.stdout
+
+
+def test_lm_eval_finds_every_task_and_group_valid(
+    lm_eval_command: Command, tmp_path: Path
+) -> None:
+    names = ",".join([*CATALOG, *GROUPS, TAG])
+    # Valid without any data.
+    done = lm_eval_command("validate", "--tasks", names, QRAG_CACHE=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "All tasks found and valid" in done.stdout
 
 
 def failing(done: subprocess.CompletedProcess[str]) -> str:
