@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -183,6 +184,16 @@ def test_a_retriever_sees_only_what_it_needs(tmp_path: Path) -> None:
     assert seen("date") == ("2020-02-03", None, None)
     assert seen("target") == (None, "On bird 0", None)
     assert seen("gold") == (None, None, "The songs of bird 0")
+
+
+def test_the_right_answer_that_is_not_published_cannot_be_ranked_by(tmp_path: Path) -> None:
+    questions, _ = papers(1)
+    folder = tmp_path / "LaMP_5" / "test"
+    folder.mkdir(parents=True)
+    (folder / "test_questions.json").write_text(json.dumps(questions), encoding="utf-8")
+    unknown = data.load(LAMP_TASKS["lamp5u"], str(tmp_path), "test")
+    with pytest.raises(RetrieverError, match="lamp5u, sample '200', is not published"):
+        Rankings(unknown, build_retriever("oracle"), tmp_path).of([0])
 
 
 def test_recency_without_dates_is_an_error_that_says_so(many: DataSet) -> None:

@@ -73,6 +73,16 @@ def distribution(logprobs: Sequence[float]) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
+def _nll(logprobs: Sequence[float], gold: int) -> float:
+    """Return the negative log-likelihood of one answer among all; 744.4 for an impossible one."""
+    highest = max(logprobs)
+    if highest == -math.inf:
+        return math.log(len(logprobs))
+    log_sum = highest + math.log(math.fsum(math.exp(p - highest) for p in logprobs))
+    # One answer that a model rules out must not make the mean of all samples infinite.
+    return min(log_sum - logprobs[gold], -math.log(5e-324))
+
+
 def scores(
     answers: Sequence[str], logprobs: Sequence[float], target: str | None
 ) -> dict[str, Value]:
@@ -88,8 +98,7 @@ def scores(
     if target is not None:
         gold = answers.index(target)
         found["accuracy"] = float(likeliest == gold)
-        # A probability that underflowed is not zero.
-        found["nll"] = -math.log(max(share[gold], 5e-324))
+        found["nll"] = _nll(logprobs, gold)
         found["f1"] = (likeliest, gold, len(answers))
     if all(answer.isdecimal() for answer in answers):
         expected = math.fsum(p * float(a) for p, a in zip(share, answers, strict=True))

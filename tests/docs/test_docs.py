@@ -17,7 +17,7 @@ from qrag_tasks.benchmark import likelihood, paper_scores
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.cli import main
 from qrag_tasks.harness.settings import KNOWN
-from qrag_tasks.protocols import CHOICES
+from qrag_tasks.protocols import CHOICES, PROTOCOLS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -157,6 +157,18 @@ def test_the_example_retriever_works() -> None:
     built = found["longest"](minimum=2)
     query = Query("1", "", (Document("a", "x"), Document("b", "x y"), Document("c", "x y z")))
     assert [ranking.ids for ranking in built.rank([query], 5)] == [("c", "b", "a")]
+
+
+def test_the_table_of_protocols() -> None:
+    text = (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8")
+    head, *rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("|")][:9]
+    names = [re.findall(r"`([\w]+)`", cell)[0] for cell in head[1:]]
+    assert names == list(PROTOCOLS)
+    told = {re.findall(r"`(\w+)`", row[0])[0]: row[1:] for row in rows if "`" in row[0]}
+    assert set(told) == {"retriever", "prompt", "filter", "index", "order", "fill"}
+    for key, cells in told.items():
+        for name, cell in zip(names, cells, strict=True):
+            assert re.findall(r"`([\w-]+)`", cell)[0] == getattr(PROTOCOLS[name], key), (key, name)
 
 
 def test_links_lead_somewhere() -> None:
