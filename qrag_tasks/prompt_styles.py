@@ -52,8 +52,7 @@ def yazan2024(task: LampTask, question: str, items: Sequence[Item]) -> str:
     lead, instruction, text, answer = _YAZAN2024[task.folder]
     long_field = task.prompt.long_field
     examples = "".join(
-        f"{text}:\n{item[long_field]}\n{answer}:\n{item[str(task.item_target)]}\n"
-        for item in items
+        f"{text}:\n{item[long_field]}\n{answer}:\n{item[str(task.item_target)]}\n" for item in items
     )
     shown = f"{lead}\n<EXAMPLES>\n{examples}</EXAMPLES>\n" if items else ""
     return f"{shown}{instruction}\n{text}:\n{task.query(question)}\n{answer}:"

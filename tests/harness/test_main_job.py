@@ -134,9 +134,7 @@ def test_without_autoload(lm_eval_command: Command, tmp_path: Path) -> None:
     assert "lamp5u_rag_k1" in done.stdout
 
 
-def test_lm_eval_finds_every_task_and_group_valid(
-    lm_eval_command: Command, tmp_path: Path
-) -> None:
+def test_lm_eval_finds_every_task_and_group_valid(lm_eval_command: Command, tmp_path: Path) -> None:
     names = ",".join([*CATALOG, *GROUPS, TAG])
     # Valid without any data.
     done = lm_eval_command("validate", "--tasks", names, QRAG_CACHE=str(tmp_path))
