@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 
 from qrag_tasks.benchmark.data import Sample
 from qrag_tasks.benchmark.tasks import Item, LampTask
@@ -102,13 +103,16 @@ def _record(
     filling = Filling(tuple(ranked))
     question_tokens = prompt_tokens = None
     if budget is not None:
+        # The question alone and the finished prompt are each measured in several places.
+        budget = replace(budget, count=cache(budget.count))
         question_tokens = budget.count(question.write(()))
         if question_tokens > budget.prompt_tokens:
             raise _impossible(task, sample, budget, question_tokens)
         filling = layout.fill(ranked, question, budget)
 
     kept = tuple(item["id"] for item in filling.items)
-    dropped = tuple(i for i in ranking.ids if i not in set(kept))
+    shown = frozenset(kept)
+    dropped = tuple(i for i in ranking.ids if i not in shown)
     with_markers = layout.style(task, sample.input, [by_id[i] for i in kept])
     prompt = question.write(filling.items)
     if budget is not None:
