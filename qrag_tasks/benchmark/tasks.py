@@ -71,6 +71,14 @@ class LampTask:
 CITATIONS = ("[1]", "[2]")
 RATINGS = ("1", "2", "3", "4", "5")
 
+_text_task = partial(
+    LampTask,
+    targets=None,
+    read_answer=answers.title,
+    score=metrics.text_scores,
+    metrics=metrics.TEXT_METRICS,
+)
+
 _USER_SPLIT = (
     LampTask(
         name="lamp1u",
@@ -125,7 +133,7 @@ _USER_SPLIT = (
         score=metrics.rating_scores,
         metrics=metrics.RATING_METRICS,
     ),
-    LampTask(
+    _text_task(
         name="lamp4u",
         folder="LaMP_4",
         path="LaMP_4",
@@ -136,13 +144,9 @@ _USER_SPLIT = (
         document_text=lambda item: f"{item['title']} {item['text']}",
         prompt=prompts.HEADLINE,
         answer="headline",
-        targets=None,
         answer_tokens=32,
-        read_answer=answers.title,
-        score=metrics.text_scores,
-        metrics=metrics.TEXT_METRICS,
     ),
-    LampTask(
+    _text_task(
         name="lamp5u",
         folder="LaMP_5",
         path="LaMP_5",
@@ -153,13 +157,9 @@ _USER_SPLIT = (
         document_text=lambda item: f"{item['title']} {item['abstract']}",
         prompt=prompts.PAPER_TITLE,
         answer="title",
-        targets=None,
         answer_tokens=32,
-        read_answer=answers.title,
-        score=metrics.text_scores,
-        metrics=metrics.TEXT_METRICS,
     ),
-    LampTask(
+    _text_task(
         name="lamp6u",
         folder="LaMP_6",
         path="LaMP_6",
@@ -170,14 +170,10 @@ _USER_SPLIT = (
         document_text=lambda item: item["text"],
         prompt=prompts.HEADLINE,
         answer="subject",
-        targets=None,
         answer_tokens=32,
-        read_answer=answers.title,
-        score=metrics.text_scores,
-        metrics=metrics.TEXT_METRICS,
         public=False,
     ),
-    LampTask(
+    _text_task(
         name="lamp7u",
         folder="LaMP_7",
         path="LaMP_7",
@@ -188,11 +184,7 @@ _USER_SPLIT = (
         document_text=lambda item: item["text"],
         prompt=prompts.TWEET,
         answer="tweet",
-        targets=None,
         answer_tokens=64,
-        read_answer=answers.title,
-        score=metrics.text_scores,
-        metrics=metrics.TEXT_METRICS,
     ),
 )
 
