@@ -18,7 +18,8 @@ class PromptStyle(Protocol):
 
     The same arguments give the same prompt in every process, and a document more makes it longer:
     the documents that fit are found by measuring finished prompts. The texts come from users;
-    whatever they hold (braces, quotes, chat markers) goes in to the letter.
+    whatever they hold (braces, quotes) goes in to the letter. Chat markers in them were broken up
+    already (:mod:`qrag_tasks.markers`).
     """
 
     def __call__(self, task: LampTask, question: str, items: Sequence[Item]) -> str:
