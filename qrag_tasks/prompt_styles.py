@@ -27,7 +27,8 @@ class PromptStyle(Protocol):
 
         :param task: the task's row: what kind of question it is, and its item fields.
         :param question: the sample's ``input``, as the data words it.
-        :param items: the kept profile items, whole, best first; none for k = 0. Not to be changed.
+        :param items: the kept profile items in the order in which they are to stand, best first
+            where a run asks for no other; none for k = 0. Not to be changed.
         """
         ...
 
