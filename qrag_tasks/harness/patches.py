@@ -76,7 +76,7 @@ def repair_hflm(module: ModuleType) -> None:
     model = module.HFLM
     create = model._create_model
     _expect(create, "pretrained", "dtype", "quantization_config")
-    for name in ("generate_until", "loglikelihood"):
+    for name in ("generate_until", "loglikelihood", "_loglikelihood_tokens"):
         _expect(getattr(model, name), "requests")
 
     @functools.wraps(create)
@@ -99,19 +99,27 @@ def repair_hflm(module: ModuleType) -> None:
         create(self, *args, **{**kwargs, "dtype": dtype, "quantization_config": config})
         precision.check_quantized(self.model, config)
 
-    def cutting_nothing(answer: Any) -> Any:
-        @functools.wraps(answer)
-        def checked(self: Any, requests: Any, *args: Any, **kwargs: Any) -> Any:
-            from qrag_tasks.harness import preflight
+    generate, measure = model.generate_until, model.loglikelihood
 
-            preflight.check_nothing_is_cut(self, requests)
-            return answer(self, requests, *args, **kwargs)
+    @functools.wraps(generate)
+    def generate_until(self: Any, requests: Any, *args: Any, **kwargs: Any) -> Any:
+        from qrag_tasks.harness import preflight
 
-        return checked
+        preflight.check_nothing_is_cut(self, requests)
+        return generate(self, requests, *args, **kwargs)
+
+    @functools.wraps(measure)
+    def loglikelihood(self: Any, requests: Any, *args: Any, **kwargs: Any) -> Any:
+        from qrag_tasks.harness import likelihoods, preflight
+
+        preflight.check_nothing_is_cut(self, requests)
+        return likelihoods.measure(
+            self, requests, lambda others: measure(self, others, *args, **kwargs)
+        )
 
     model._create_model = create_model
-    model.generate_until = cutting_nothing(model.generate_until)
-    model.loglikelihood = cutting_nothing(model.loglikelihood)
+    model.generate_until = generate_until
+    model.loglikelihood = loglikelihood
 
 
 def _expect(function: Any, *parameters: str) -> None:

@@ -244,18 +244,26 @@ def test_likelihood_is_the_model_s_own_in_one_pass_a_sample(
         return forward(self, inps, *args, **kwargs)
 
     monkeypatch.setattr(HFLM, "_model_call", counted)
-    model = HFLM(pretrained=str(tiny_model), dtype="float32", batch_size=1, device="cpu")
+    model = HFLM(pretrained=str(tiny_model), dtype="bfloat16", batch_size=1, device="cpu")
+    # As most templates end: with a line break, which belongs to the prompt and not to the answer.
+    model.tokenizer.chat_template = model.tokenizer.chat_template.replace(
+        "<|assistant|>", "<|assistant|>\n"
+    )
     metadata = {"data": "mini", "answer": "likelihood", "pretrained": str(tiny_model)}
     results = evaluate(metadata, task, model=model, limit=3, apply_chat_template=True)
     assert calls == [1, 1, 1]
     for sample in results["samples"][task]:
         (context, _), *_ = sample["arguments"]
+        assert context.rstrip("[").endswith("<|assistant|>\n")
         tokens = model.tok_encode(context)
         with torch.no_grad():
-            logits = model.model(torch.tensor([tokens])).logits[0, -1]
+            logits = model.model(torch.tensor([tokens])).logits[0, -1].float()
         ids = [model.tok_encode(text)[0] for _, text in sample["arguments"]]
-        expected = torch.softmax(logits[ids], 0).tolist()
-        assert [found["p"] for found in sample["filtered_resps"]] == pytest.approx(expected, 1e-3)
+        expected = torch.log_softmax(logits, 0)[ids]
+        found = sample["filtered_resps"]
+        assert [f["logprob"] for f in found] == pytest.approx(expected.tolist(), abs=1e-4)
+        shares = torch.softmax(expected, 0).tolist()
+        assert [f["p"] for f in found] == pytest.approx(shares, abs=1e-4)
 
 
 def test_answers_that_begin_with_one_token_are_measured_whole(tiny_model: Path) -> None:
