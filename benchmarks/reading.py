@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def load(root: Path) -> dict[str, float]:
         from qrag_tasks.benchmark import data
         from qrag_tasks.benchmark.tasks import LAMP_TASKS
 
-        assert data.load(LAMP_TASKS["lamp3u"], str(root)).ids  # noqa: S101
+        data.load(LAMP_TASKS["lamp3u"], str(root))
 
     return {"seconds": seconds(read)}
 
@@ -112,7 +113,7 @@ def samples(root: Path) -> dict[str, float]:
     for name in ("in order", "at random"):
         opened = deepcopy(loaded)  # opens the files again, of which nothing is checked yet
         for time_of in ("first", "second"):
-            took = seconds(lambda: [opened[i] for i in order])  # noqa: B023
+            took = seconds(partial(list, map(opened.__getitem__, order)))
             figures[f"{name}, {time_of} time"] = took / len(order)
         random.Random(0).shuffle(order)
     return figures

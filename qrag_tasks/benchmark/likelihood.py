@@ -30,6 +30,15 @@ RATING_METRICS = (
 )
 
 
+def metrics_of(answers: Sequence[str]) -> tuple[Metric, ...]:
+    """Return the metrics that :func:`scores` gives for a closed set of answers."""
+    return RATING_METRICS if _are_ratings(answers) else LABEL_METRICS
+
+
+def _are_ratings(answers: Sequence[str]) -> bool:
+    return all(answer.isdecimal() for answer in answers)
+
+
 @dataclass(frozen=True)
 class Continuations:
     """What the likelihood of every answer is read off.
@@ -100,7 +109,7 @@ def scores(
         found["accuracy"] = float(likeliest == gold)
         found["nll"] = _nll(logprobs, gold)
         found["f1"] = (likeliest, gold, len(answers))
-    if all(answer.isdecimal() for answer in answers):
+    if _are_ratings(answers):
         expected = math.fsum(p * float(a) for p, a in zip(share, answers, strict=True))
         found["expected_rating"] = expected
         if target is not None:

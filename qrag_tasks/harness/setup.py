@@ -63,7 +63,12 @@ class Setup:
                 f"answer 'likelihood' is for the tasks with a closed set of answers (LaMP-1, 2 "
                 f"and 3); {name} asks for free text. Leave {name} out of --tasks."
             )
-        window = WINDOWS[k] if isinstance(k, str) else None
+        window = WINDOWS.get(str(k))
+        if window is None and not str(k).isdecimal():
+            raise SettingsError(
+                f"{name}: k is {k!r}, expected a number of documents, or one of "
+                f"{', '.join(WINDOWS)}"
+            )
         if window and settings.context_tokens not in (None, window):
             raise SettingsError(
                 f"context_tokens is {settings.context_tokens}, but {name}_rag_k{k} fixes it to "

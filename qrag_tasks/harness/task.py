@@ -17,7 +17,6 @@ from qrag_tasks.benchmark import likelihood, paper_scores
 from qrag_tasks.benchmark.likelihood import Continuations
 from qrag_tasks.benchmark.metrics import (
     AGGREGATIONS,
-    RATING_METRICS,
     RUNAWAY_RATE,
     STANDARD_ERRORS,
     VALID_RATE,
@@ -51,6 +50,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         # Tells lm_eval that the metrics are our own and not to be looked up in its registry.
         config["process_results"] = "qrag_tasks.harness.task.LampRagTask.process_results"
         self._text: ModelText | None = None
+        self._asked: Continuations | None = None
         fixed = config.get("dataset_kwargs") or {}
         if set(fixed) != {"task", "k"}:
             raise SettingsError(
@@ -84,8 +84,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
     def _chosen_metrics(self) -> Sequence[Metric]:
         task, settings = self.setup.task, self.setup.settings
         if settings.answer == "likelihood":
-            ratings = task.metrics is RATING_METRICS
-            return likelihood.RATING_METRICS if ratings else likelihood.LABEL_METRICS
+            return likelihood.metrics_of(task.targets or ())
         if settings.protocol.scores_as_published:
             return (*task.metrics, *paper_scores.METRICS[task.folder])
         return task.metrics
@@ -181,6 +180,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
                 "%s: --cache_requests is not used, prompts are made anew", self.task_name
             )
         budget = self._budget(options)
+        self._asked = None
         docs = self.eval_docs.make(self._wanted(limit, samples)[rank::world_size], budget)
         report(self.task_name, self.setup.documents, self.setup.retriever.spec, docs, budget)
         super().build_all_requests(
@@ -241,9 +241,10 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         """Ask for an answer, or for the likelihood of every possible one."""
         if self.OUTPUT_TYPE != "loglikelihood":
             return super().construct_requests(doc, ctx, **options)
-        templated = options.pop("apply_chat_template", False)
+        templated = bool(options.pop("apply_chat_template", False))
         options.pop("chat_template", None)
-        found = self._continuations(bool(templated))
+        # The same for every doc of a run, and some dozen calls of the tokenizer.
+        found = self._asked = self._asked or self._continuations(templated)
         return [
             Instance(
                 request_type="loglikelihood",

@@ -214,6 +214,12 @@ def test_users_may_write_task_files_of_their_own(small_data: Path) -> None:
     assert len(task.eval_docs[0]["kept"]) == 2
 
 
+def test_a_task_file_with_a_k_that_is_none(small_data: Path) -> None:
+    manager = own_task_file(small_data.parent, "{task: lamp3u, k: max16k}")
+    with pytest.raises(SettingsError, match=r"k is 'max16k', expected a number .* max4k, max8k"):
+        manager.load(["mine"])
+
+
 @pytest.mark.parametrize("wrong", ["{k: 1}", "{task: lamp3u, k: 1, data: x}"])
 def test_a_task_file_must_fix_task_and_k(small_data: Path, wrong: str) -> None:
     manager = own_task_file(small_data.parent, wrong)
