@@ -3,7 +3,7 @@
 lm_eval 0.4.13 has no entry point for tasks. So the wheel carries ``autoload.pth``, one line that
 Python runs at every start. It imports nothing; it puts a stand-in in front of the import system
 that waits for ``import lm_eval`` and then calls :func:`install`. The finder installed here waits
-for the three modules below and lets :mod:`qrag_tasks.harness.patches` adapt each, once. In a
+for the modules below and lets :mod:`qrag_tasks.harness.patches` adapt each, once. In a
 process that never imports lm_eval nothing happens. ``QRAG_AUTOLOAD=0`` turns it off.
 
 What it costs: benchmarks/startup.py. It can be deleted on the day lm_eval has entry points (its
@@ -19,6 +19,8 @@ from types import ModuleType
 PATCHES = {
     "lm_eval.config.evaluate_config": "check_before_the_model_loads",
     "lm_eval.tasks.manager": "add_task_folder",
+    "lm_eval.models": "register_model",
+    "lm_eval.utils": "add_cost_table",
     "lm_eval.models.huggingface": "repair_hflm",
 }
 """Module of lm_eval -> the function of :mod:`qrag_tasks.harness.patches` that adapts it."""

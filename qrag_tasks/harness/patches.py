@@ -16,6 +16,8 @@ from qrag_tasks import catalog
 from qrag_tasks.errors import ModelError, QragError
 from qrag_tasks.locations import task_yamls
 
+_MODEL = "qrag_tasks.harness.model:QragLM"
+
 
 def add_task_folder(module: ModuleType) -> None:
     """``TaskManager``: index our task files beside lm_eval's own."""
@@ -69,6 +71,60 @@ def check_before_the_model_loads(module: ModuleType) -> None:
         return manager
 
     config.process_tasks = process_tasks
+    _leave_batches_to_qrag(config)
+
+
+def add_cost_table(module: ModuleType) -> None:
+    """``lm_eval.utils.make_table``: put what the run cost behind the last table of scores."""
+    original = module.make_table
+    _expect(original, "result_dict", "column")
+
+    @functools.wraps(original)
+    def make_table(result_dict: Any, column: str = "results", *args: Any, **kwargs: Any) -> Any:
+        table = original(result_dict, column, *args, **kwargs)
+        found = (result_dict.get("config") or {}).get("qrag")
+        last = "groups" if "groups" in result_dict else "results"
+        if not found or column != last:
+            return table
+        from qrag_tasks.harness.cost import cost_table
+
+        costs = cost_table(found["cost"], found["arm"]["weights"], found["precision"])
+        return f"{table}\n{costs}"
+
+    module.make_table = make_table
+
+
+def _leave_batches_to_qrag(config: Any) -> None:
+    """``EvaluatorConfig.from_cli``: give ``--model qrag`` no batch size that nobody asked for.
+
+    lm_eval's command has one sequence a batch where the user names no number.
+    """
+    original = config.from_cli.__func__
+    _expect(original, "namespace")
+
+    @functools.wraps(original)
+    def from_cli(cls: Any, namespace: Any) -> Any:
+        found = original(cls, namespace)
+        file = getattr(namespace, "config", None)
+        asked = hasattr(namespace, "batch_size") or (
+            file and "batch_size" in cls.load_yaml_config(file)
+        )
+        if found.model == "qrag":
+            _print_our_errors_plainly()
+            if not asked:
+                found.batch_size = "auto"
+        return found
+
+    config.from_cli = classmethod(from_cli)
+
+
+def register_model(module: ModuleType) -> None:
+    """``lm_eval.models``: make ``--model qrag`` known beside lm_eval's own."""
+    from lm_eval.api.registry import model_registry
+
+    module.MODEL_MAPPING["qrag"] = _MODEL
+    if "qrag" not in model_registry:
+        model_registry.register("qrag", target=_MODEL)
 
 
 def repair_hflm(module: ModuleType) -> None:
@@ -81,10 +137,12 @@ def repair_hflm(module: ModuleType) -> None:
 
     @functools.wraps(create)
     def create_model(self: Any, *args: Any, **kwargs: Any) -> None:
-        from qrag_tasks.harness import precision
+        from qrag_tasks.harness.arms import loading
 
-        arguments = precision.take_bitsandbytes_arguments(kwargs)
-        if not arguments or kwargs.get("autogptq") or kwargs.get("gptqmodel"):
+        arguments = loading.take_bitsandbytes_arguments(kwargs)
+        if kwargs.get("autogptq"):
+            loading.refuse_autogptq()
+        if not arguments or kwargs.get("gptqmodel"):
             create(self, *args, **kwargs)
             return
         if (existing := kwargs.get("quantization_config")) is not None:
@@ -92,12 +150,10 @@ def repair_hflm(module: ModuleType) -> None:
                 f"{kwargs.get('pretrained')} is quantized already "
                 f"({getattr(existing, 'quant_method', existing)}): drop load_in_4bit/load_in_8bit"
             )
-        dtype = precision.computing_dtype(
-            module.get_dtype(kwargs.get("dtype", "auto")), self.config, self.device
-        )
-        config = precision.bitsandbytes_config(arguments, dtype)
+        dtype = loading.computing_dtype(kwargs.get("dtype", "auto"), self.config, self.device)
+        config = loading.bitsandbytes_config(arguments, dtype)
         create(self, *args, **{**kwargs, "dtype": dtype, "quantization_config": config})
-        precision.check_quantized(self.model, config)
+        loading.check_quantized(self.model, config)
 
     generate, measure = model.generate_until, model.loglikelihood
 

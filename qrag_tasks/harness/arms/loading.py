@@ -1,0 +1,234 @@
+"""How the weights of an arm are loaded, and in which dtype it computes."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from qrag_tasks.errors import ModelError, SettingsError
+from qrag_tasks.harness.arms.precisions import Precision
+
+logger = logging.getLogger("lm_eval.qrag_tasks")
+
+_PREFIXES = ("bnb_4bit_", "llm_int8_")
+_SWITCHES = ("load_in_4bit", "load_in_8bit")
+# HFLM's own ways to quantize -> ours, which are verified.
+_REPLACED = {
+    "load_in_4bit": "precision=int4-nf4",
+    "load_in_8bit": "precision=int8",
+    "gptqmodel": "precision=int4-gptq or int4-awq",
+    "autogptq": "precision=int4-gptq",
+}
+
+
+def refuse_other_arguments(pretrained: Any, arguments: Mapping[str, Any]) -> None:
+    """Refuse the model arguments of HFLM that a named precision replaces.
+
+    :raises SettingsError: naming what to give instead.
+    """
+    if not isinstance(pretrained, str):
+        raise SettingsError(
+            f"pretrained is a {type(pretrained).__name__}: --model qrag loads and verifies the "
+            f"model itself, so give a folder or a name; HFLM (--model hf) takes loaded models"
+        )
+    for name, value in arguments.items():
+        if name in _REPLACED and value:
+            raise SettingsError(f"{name}={value}: with --model qrag, give {_REPLACED[name]}")
+        if name.startswith(_PREFIXES):
+            raise SettingsError(
+                f"{name}={value}: a named precision fixes it; --model hf takes it, with "
+                f"load_in_4bit=True or load_in_8bit=True"
+            )
+        if name == "truncation" and value:
+            raise SettingsError(
+                f"{name}={value}: a cut prompt is not the prompt that other arms get; leave it out"
+            )
+
+
+def refuse_autogptq() -> None:
+    """Explain what has replaced AutoGPTQ, which cannot be imported beside transformers 5.
+
+    :raises ModelError: always.
+    """
+    raise ModelError(
+        "autogptq=True: AutoGPTQ is no longer maintained and does not run beside transformers 5. "
+        "Its checkpoints are read by GPT-QModel: pip install 'qrag-tasks[gptq]' "
+        "--no-build-isolation, then --model qrag --model_args pretrained=...,precision=int4-gptq "
+        "(or --model hf, which needs no argument for it)."
+    )
+
+
+def check_installed(precision: Precision) -> None:
+    """Check that what a precision needs can be imported.
+
+    :raises ModelError: naming the extra that brings it.
+    """
+    missing = [name for name in precision.needs if importlib.util.find_spec(name) is None]
+    if missing:
+        # GPT-QModel's build looks for the torch that is installed.
+        isolation = " --no-build-isolation" if "gptqmodel" in precision.needs else ""
+        raise ModelError(
+            f"precision={precision.name} needs {' and '.join(missing)}: "
+            f"pip install 'qrag-tasks[{precision.extra}]'{isolation}"
+        )
+
+
+def take_bitsandbytes_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Remove the bitsandbytes arguments from ``arguments`` and return them.
+
+    Empty where neither ``load_in_4bit`` nor ``load_in_8bit`` is on.
+    """
+    taken = {
+        key: arguments.pop(key)
+        for key in list(arguments)
+        if key in _SWITCHES or key.startswith(_PREFIXES)
+    }
+    return taken if any(taken.get(switch) for switch in _SWITCHES) else {}
+
+
+def computing_dtype(
+    asked: Any, config: Any, device: Any, precision: Precision | None = None
+) -> Any:
+    """Return the ``torch.dtype`` that a model computes in: the same for all its quantized arms.
+
+    The precision's own, where its weights have one. Else what was asked for; where that is
+    ``"auto"``, the checkpoint's own. But a float16 checkpoint on a CPU computes in bfloat16, with
+    a warning: CPUs multiply bfloat16 matrices some ten times faster than float16 ones
+    (benchmarks/cpu_dtypes.py). ``dtype=float16`` insists.
+
+    :param asked: a ``torch.dtype``, its name, or ``"auto"``.
+    :param config: the model's configuration.
+    :param device: where the model will be.
+    :raises SettingsError: when the precision is a dtype itself and another was asked for.
+    """
+    import torch
+    from lm_eval.models.utils_hf import get_dtype
+
+    try:
+        wanted = get_dtype(asked)
+    except AttributeError:
+        raise SettingsError(
+            f"dtype={asked}: torch has no such dtype; give float16, bfloat16, float32 or auto"
+        ) from None
+    if precision is not None and precision.dtype is not None:
+        own = getattr(torch, precision.dtype)
+        if wanted not in ("auto", own):
+            raise SettingsError(
+                f"precision={precision.name} is {precision.dtype}, but dtype={asked} was given, "
+                f"too: leave dtype out"
+            )
+        return own
+    if wanted != "auto":
+        return wanted
+    own = getattr(config, "dtype", None) or torch.float32
+    if own == torch.float16 and torch.device(device).type == "cpu":
+        logger.warning(
+            "on a CPU this float16 checkpoint computes in bfloat16, as float16 is slow there; "
+            "give the same dtype=bfloat16 to the arm you compare it with, or dtype=float16 to both"
+        )
+        return torch.bfloat16
+    return own
+
+
+def quantization_config(precision: Precision, given: Any, dtype: Any) -> Any:
+    """Return the quantization configuration that ``from_pretrained`` is to have.
+
+    :param given: the checkpoint's own, or ``None``: that of a checkpoint which is quantized
+        already is kept.
+    :param dtype: in which the arm computes.
+    """
+    if precision.method == "bitsandbytes":
+        _say_once_what_int8_casts()
+        if given is None:
+            wanted: dict[str, Any] = {f"load_in_{precision.bits}bit": True}
+            if precision.quant_type:
+                wanted["bnb_4bit_quant_type"] = precision.quant_type
+            return bitsandbytes_config(wanted, dtype)
+        if precision.bits == 4:
+            # Saved with the dtype of another run.
+            given.bnb_4bit_compute_dtype = dtype
+    return given
+
+
+def _say_once_what_int8_casts() -> None:
+    """Keep bitsandbytes from saying with every layer that LLM.int8() casts its input to float16."""
+
+    class Once(logging.Filter):
+        said = False
+
+        def filter(self, record: logging.LogRecord) -> bool:
+            if not str(record.msg).startswith("MatMul8bitLt: inputs will be cast"):
+                return True
+            first, self.said = not self.said, True
+            return first
+
+    emitter = logging.getLogger("bitsandbytes.autograd._functions")
+    if not any(type(found).__name__ == Once.__name__ for found in emitter.filters):
+        emitter.addFilter(Once())
+
+
+def bitsandbytes_config(arguments: dict[str, Any], dtype: Any) -> Any:
+    """Return the ``BitsAndBytesConfig`` of ``arguments``.
+
+    transformers 5 takes no ``load_in_4bit`` any more; and bitsandbytes' own default for 4 bits
+    is FP4, where NF4 is what the field means by 4-bit bitsandbytes (QLoRA, arXiv 2305.14314): we
+    set NF4 unless ``bnb_4bit_quant_type`` says otherwise.
+
+    :param dtype: the model's ``torch.dtype``: the dtype of computation, unless
+        ``bnb_4bit_compute_dtype`` is given, so that the arms of a model compute alike.
+    :raises ModelError: when bitsandbytes is missing or refuses an argument.
+    """
+    try:
+        # transformers would only notice while it loads the weights.
+        import bitsandbytes  # noqa: F401
+        from transformers import BitsAndBytesConfig
+    except ImportError as error:
+        raise ModelError(
+            f"load_in_4bit and load_in_8bit need bitsandbytes ({error}): "
+            f"pip install 'qrag-tasks[hf]'"
+        ) from error
+    options = dict(arguments)
+    if options.get("load_in_4bit"):
+        options.setdefault("bnb_4bit_quant_type", "nf4")
+        options.setdefault("bnb_4bit_compute_dtype", dtype)
+    try:
+        return BitsAndBytesConfig(**options)
+    except (TypeError, ValueError, AttributeError) as error:
+        written = ", ".join(f"{key}={value}" for key, value in arguments.items())
+        raise ModelError(f"bitsandbytes arguments ({written}) were refused: {error}") from error
+
+
+def check_quantized(model: Any, config: Any) -> None:
+    """Check that a model loaded with ``config`` holds such layers, and log what it holds.
+
+    :param config: a ``BitsAndBytesConfig``.
+    :raises ModelError: when no linear layer is quantized.
+    """
+    import torch
+    from bitsandbytes.nn import Linear4bit, Linear8bitLt
+
+    bits, kind = (4, Linear4bit) if config.load_in_4bit else (8, Linear8bitLt)
+    quantized, full = [], []
+    for name, module in model.named_modules():
+        if isinstance(module, kind):
+            quantized.append(module)
+        elif isinstance(module, torch.nn.Linear):
+            full.append(name)
+    if not quantized:
+        raise ModelError(
+            f"load_in_{bits}bit=True was asked for, but none of the model's {len(full)} linear "
+            f"layers is in {bits} bits after loading. This arm would not be what it claims."
+        )
+    detail = ""
+    if bits == 4:
+        kinds = sorted({layer.weight.quant_type for layer in quantized})
+        detail = f" {'/'.join(kinds).upper()}, computing in {config.bnb_4bit_compute_dtype}"
+    logger.info(
+        "%d linear layers in %d bits%s; kept in full: %s",
+        len(quantized),
+        bits,
+        detail,
+        ", ".join(full) or "none",
+    )
