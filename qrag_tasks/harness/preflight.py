@@ -20,7 +20,7 @@ from qrag_tasks.plugins import release_retrievers
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
-HF_MODELS = ("hf", "hf-auto", "huggingface")
+HF_MODELS = ("hf", "hf-auto", "huggingface", "qrag")
 
 
 def prepare(config: Any) -> None:
@@ -103,8 +103,7 @@ def check_nothing_is_cut(model: Any, requests: Sequence[Any]) -> None:
     :raises BudgetError: naming the first prompt that would be cut.
     """
     for request in requests:
-        doc = request.doc
-        if not (isinstance(doc, dict) and "prompt_hash" in doc):
+        if not _is_ours(request):
             continue
         prompt, asked = request.args[:2]
         # Of an answer whose likelihood is asked for, the last token is not fed.
@@ -112,10 +111,37 @@ def check_nothing_is_cut(model: Any, requests: Sequence[Any]) -> None:
         prompt += asked if isinstance(asked, str) else ""
         tokens = len(model.tok_encode(prompt)) - isinstance(asked, str)
         # An encoder-decoder's answer takes no room beside its prompt.
-        if tokens + (limit if model.backend == "causal" else 0) > model.max_length:
-            raise BudgetError(
-                f"{request.task_name}, sample {doc['id']}: the prompt is {tokens} tokens and the "
-                f"answer may be {limit}, but the model's window is {model.max_length}: it would "
-                f"be cut. Set context_tokens to {model.max_length} or less in --metadata"
-                + ("." if doc.get("prompt_tokens") else ", and name the model's tokenizer there.")
-            )
+        check_not_cut(request, tokens, limit if model.backend == "causal" else 0, model.max_length)
+
+
+def check_not_cut(request: Any, tokens: int, answer: int, window: int) -> None:
+    """Check that a prompt and its longest answer fit the model's window.
+
+    :param tokens: of the prompt.
+    :param answer: tokens that the answer may have.
+    :raises BudgetError: when the prompt would be cut.
+    """
+    if tokens + answer <= window:
+        return
+    remedy = "Leave the task out, or take a model with a longer window."
+    if _is_ours(request):
+        remedy = f"Set context_tokens to {window} or less in --metadata" + (
+            "." if request.doc.get("prompt_tokens") else ", and name the model's tokenizer there."
+        )
+    raise BudgetError(
+        f"{name_of(request)}: the prompt is {tokens} tokens and the answer may be {answer}, but "
+        f"the model's window is {window}: it would be cut. {remedy}"
+    )
+
+
+def name_of(request: Any) -> str:
+    """Return which task and sample a request is of."""
+    if _is_ours(request):
+        return f"{request.task_name}, sample {request.doc['id']}"
+    doc = getattr(request, "doc_id", None)
+    return f"{getattr(request, 'task_name', None) or 'a request'}, doc {doc}"
+
+
+def _is_ours(request: Any) -> bool:
+    doc = getattr(request, "doc", None)
+    return isinstance(doc, dict) and "prompt_hash" in doc

@@ -33,14 +33,18 @@ class ModelText:
     add_bos_token: bool | None = None
     answer_apart: bool = False
 
-    def count(self, text: str) -> int:
+    def encode(self, text: str) -> list[int]:
         """Return the tokens of ``text`` as lm_eval's HFLM encodes a generation request."""
         options: dict[str, bool] = {}
         if has_bos_prefix(text, getattr(self.tokenizer, "bos_token", None)):
             options = {"add_special_tokens": False}
         elif self.add_bos_token is not None:
             options = {"add_special_tokens": self.add_bos_token}
-        return len(self.tokenizer(text, **options)["input_ids"])
+        return list(self.tokenizer(text, **options)["input_ids"])
+
+    def count(self, text: str) -> int:
+        """Return how many tokens a generation request has."""
+        return len(self.encode(text))
 
     def count_answer(self, text: str) -> int:
         """Return the tokens of a generated text, encoded again."""

@@ -1,0 +1,191 @@
+"""Batches by tokens: prompts of like length together, as many as fit the memory that is free."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qrag_tasks.errors import SettingsError
+
+TOKENS_PER_BATCH = {"cuda": 65536, "cpu": 8192}
+"""Device -> the most tokens of a batch, padding and answers included, where memory allows.
+
+Larger batches no longer raise the throughput, and arms of a model that all reach the same limit
+are batched alike, whatever memory their weights leave free."""
+
+_SHARE_OF_FREE = {"cuda": 0.8, "cpu": 0.5}
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes that a batch takes beside the weights.
+
+    :ivar token: for each token of prompt and answer: its cached keys and values, and what its
+        pass through the widest layer takes.
+    :ivar pair: for each pair of tokens of a sequence: the attention mask.
+    :ivar logit_row: for each position whose logits are kept.
+    """
+
+    token: float
+    pair: float
+    logit_row: float
+
+    @classmethod
+    def of(cls, config: Any, item_size: int) -> Footprint:
+        """Estimate from a transformers configuration.
+
+        :param item_size: bytes of a number in the dtype of computation.
+        """
+        text = config.get_text_config() if hasattr(config, "get_text_config") else config
+        hidden = int(getattr(text, "hidden_size", 0) or 4096)
+        layers = int(getattr(text, "num_hidden_layers", 0) or 32)
+        heads = int(getattr(text, "num_attention_heads", 0) or 32)
+        key_value_heads = int(getattr(text, "num_key_value_heads", 0) or heads)
+        head_size = int(getattr(text, "head_dim", 0) or hidden // heads)
+        inner = int(getattr(text, "intermediate_size", 0) or 4 * hidden)
+        kept = 2 * layers * key_value_heads * head_size
+        # A growing cache is copied a layer at a time; the widest layer holds gate, up and product.
+        passing = 2 * key_value_heads * head_size + 6 * hidden + 3 * inner
+        vocabulary = int(getattr(text, "vocab_size", 0) or 32000)
+        # Logits as they come, in 32 bits, and once more while they are normalized.
+        return cls((kept + passing) * item_size, item_size + 1.0, vocabulary * (item_size + 8.0))
+
+    def bytes(self, rows: int, width: int, kept: int = 1) -> float:
+        """Return the bytes of a batch.
+
+        :param rows: sequences.
+        :param width: tokens of the longest, answer included.
+        :param kept: positions of each sequence whose logits are kept.
+        """
+        return rows * (width * self.token + width * width * self.pair + kept * self.logit_row)
+
+
+def free_bytes(device: Any) -> float:
+    """Return the bytes that a batch may take on a ``torch.device``, with a margin left.
+
+    On a CUDA device what torch has reserved and does not use counts as free.
+    """
+    import torch
+
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return _SHARE_OF_FREE["cuda"] * (free + unused)
+    import psutil
+
+    return _SHARE_OF_FREE["cpu"] * float(psutil.virtual_memory().available)
+
+
+@dataclass
+class BatchLimit:
+    """How large a batch may be. It falls when memory runs out, and stays there for the run.
+
+    :ivar rows: sequences; ``None`` for any number.
+    :ivar tokens: rows times width; ``None`` for any number.
+    """
+
+    rows: int | None = None
+    tokens: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        batch_size: int | str,
+        max_batch_size: int | None,
+        max_batch_tokens: int | None,
+        device: Any,
+    ) -> BatchLimit:
+        """Read the model arguments that say how large a batch may be.
+
+        :param batch_size: sequences, obeyed as it is; or ``"auto"``.
+        :param device: a ``torch.device``.
+        :raises SettingsError: for what is no positive whole number.
+        """
+        auto = batch_size == "auto"
+        given = {"max_batch_size": max_batch_size, "max_batch_tokens": max_batch_tokens}
+        for name, value in {**given, "batch_size": None if auto else batch_size}.items():
+            if value is not None and not (str(value).isdecimal() and int(value) > 0):
+                or_auto = ", or auto for as many as fit" if name == "batch_size" else ""
+                raise SettingsError(f"{name}={value}: give a whole number above 0{or_auto}")
+        if not auto:
+            return cls(rows=int(batch_size))
+        kind = "cpu" if device.type == "cpu" else "cuda"
+        return cls(
+            rows=int(max_batch_size) if max_batch_size else None,
+            tokens=int(max_batch_tokens or TOKENS_PER_BATCH[kind]),
+        )
+
+    def holds(self, rows: int, width: int) -> bool:
+        """Tell whether a batch is small enough."""
+        return (self.rows is None or rows <= self.rows) and (
+            self.tokens is None or rows * width <= self.tokens
+        )
+
+    def halve(self, rows: int, width: int) -> None:
+        """Note that a batch was too large."""
+        smaller = max(1, rows // 2)
+        if self.tokens is not None:
+            self.tokens = min(self.tokens, max(width, rows * width // 2))
+        else:
+            self.rows = min(self.rows or smaller, smaller)
+
+
+def in_batches(
+    widths: Sequence[int],
+    fits: Callable[[int, int], bool],
+    run: Callable[[Sequence[int]], None],
+    too_large: Callable[[int, int], None],
+) -> None:
+    """Run everything, longest first, in batches that fit; make smaller ones when memory runs out.
+
+    Longest first, so that memory runs out at the start or not at all. Nothing is lost: what was in
+    a batch that failed is asked again, what was run before stays.
+
+    :param widths: tokens of each sequence, answer included.
+    :param fits: (rows, width of the longest) -> whether such a batch may be made. A sequence that
+        does not fit alone is run alone.
+    :param run: runs the sequences at these indices.
+    :param too_large: is told (rows, width) of a batch of several that ran out of memory; from then
+        on ``fits`` must refuse it.
+    :raises Exception: what ``run`` raised, where a single sequence ran out of memory, or for any
+        other cause.
+    """
+    waiting = deque(sorted(range(len(widths)), key=lambda index: (-widths[index], index)))
+    while waiting:
+        batch = [waiting.popleft()]
+        width = widths[batch[0]]
+        while waiting and fits(len(batch) + 1, width):
+            batch.append(waiting.popleft())
+        if not _ran(run, batch):
+            too_large(len(batch), width)
+            waiting.extendleft(reversed(batch))
+
+
+def _ran(run: Callable[[Sequence[int]], None], batch: Sequence[int]) -> bool:
+    try:
+        run(batch)
+    except Exception as error:
+        if len(batch) == 1 or not out_of_memory(error):
+            raise
+    else:
+        return True
+    # Not in the except clause: there, the error's traceback still holds the batch's tensors.
+    from accelerate.utils.memory import clear_device_cache
+
+    clear_device_cache(garbage_collection=True)
+    return False
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that the memory of a device, or of the machine, ran out."""
+    import torch
+    from accelerate.utils.memory import should_reduce_batch_size
+
+    return (
+        isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        or should_reduce_batch_size(error)
+        # What cuBLAS says when it finds no room for its workspace.
+        or (isinstance(error, RuntimeError) and "CUBLAS_STATUS_ALLOC_FAILED" in str(error))
+    )
