@@ -1,0 +1,188 @@
+"""Measures what a run costs, where the model runs."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from qrag_tasks.harness.cost import Cost
+from qrag_tasks.harness.energy import Joules, energy_counter
+
+
+class Batch:
+    """One batch that is being metered."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._never: Any = None
+        self.first: float | None = None
+        self.answers: Sequence[int] = ()
+
+    def first_token(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        """Mark the end of prefill at the first call; a ``StoppingCriteria`` that never stops.
+
+        :param input_ids: tensor of shape (sequences, tokens).
+        :returns: bool tensor of shape (sequences,), all false; the same one at each call.
+        """
+        if self._never is None:
+            import torch
+
+            self.first = self._now()
+            self._never = torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
+        return self._never
+
+    def generated(self, tokens: Sequence[int]) -> None:
+        """Note the tokens of each sequence's answer."""
+        self.answers = tokens
+
+
+class Meter:
+    """Measures what one model costs.
+
+    On a CUDA device each batch waits for the device three times, so that its queued work is
+    counted where it belongs: at its start, its first token and its end. No other step waits.
+
+    :param device: the model's ``torch.device``; without an index, the current one whenever it
+        is read. Assign it anew where the model went elsewhere.
+    :param clock: in seconds.
+    :param joules: energy counter; by default the device's own.
+    """
+
+    def __init__(
+        self,
+        device: Any,
+        clock: Callable[[], float] = time.perf_counter,
+        joules: Joules | None = None,
+    ) -> None:
+        self.device = device
+        self._clock = clock
+        self._joules = joules
+        self._energies: list[float | None] = []
+        self._totals: dict[str, Any] = {}
+        if device.type == "cuda":
+            import torch
+
+            # Before CUDA is in use there is no peak, and resetting it would put it in use.
+            if torch.cuda.is_initialized():
+                torch.cuda.reset_peak_memory_stats(device)
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Meter the loading of the model."""
+        start = self._clock()
+        try:
+            yield
+        finally:
+            self._add(load_seconds=self._clock() - start)
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Meter one call of the model's, all its batches; not one within another."""
+        if self._joules is None:
+            self._joules = energy_counter(self.device)
+        before, start = self._joules(), self._clock()
+        try:
+            yield
+        finally:
+            self._add(run_seconds=self._clock() - start)
+            after = self._joules()
+            self._energies.append(None if before is None or after is None else after - before)
+
+    @contextmanager
+    def batch(
+        self, prompt_tokens: Sequence[int], padded: int, kind: Literal["generate", "likelihood"]
+    ) -> Iterator[Batch]:
+        """Meter one batch. Where it raises, its time is lost and its tokens do not count.
+
+        :param prompt_tokens: of each sequence, without padding.
+        :param padded: tokens of the whole batch with padding.
+        :param kind: a ``likelihood`` batch is all prefill, and so is one to ``generate`` whose
+            :meth:`Batch.first_token` is never called.
+        """
+        start = self._now()
+        batch = Batch(self._now)
+        try:
+            yield batch
+            end = self._now()
+        except BaseException:
+            self._add(lost_seconds=self._clock() - start)
+            raise
+        first = end if kind == "likelihood" or batch.first is None else batch.first
+        self._add(
+            prefill_seconds=first - start,
+            decode_seconds=end - first,
+            batches=1,
+            prompt_tokens=sum(prompt_tokens),
+            padded_tokens=padded,
+            generated_tokens=sum(batch.answers),
+            decode_tokens=sum(max(0, tokens - 1) for tokens in batch.answers),
+        )
+        largest = self._totals.get("largest_batch", 0)
+        self._totals["largest_batch"] = max(largest, len(prompt_tokens))
+
+    def out_of_memory(self, rows: int) -> None:
+        """Note that a batch of so many sequences was too large."""
+        self._add(out_of_memory=1)
+        self._totals["too_large_batch"] = min(self._totals.get("too_large_batch", rows), rows)
+
+    def cost(self) -> Cost:
+        """Return the cost so far, of this one rank."""
+        import torch
+
+        measured = dict(self._totals)
+        if self.device.type == "cuda":
+            measured["device"] = torch.cuda.get_device_name(self.device)
+            measured["peak_device_bytes"] = torch.cuda.max_memory_allocated(self.device)
+            measured["peak_device_reserved_bytes"] = torch.cuda.max_memory_reserved(self.device)
+        elif self.device.type == "cpu":
+            measured["device"] = _cpu_name()
+            measured["threads"] = torch.get_num_threads()
+        else:
+            measured["device"] = self.device.type
+        known = [joules for joules in self._energies if joules is not None]
+        if known and len(known) == len(self._energies):
+            measured["energy_joules"] = sum(known)
+        return Cost(peak_rss_bytes=_peak_rss_bytes(), **measured)
+
+    def _add(self, **amounts: float) -> None:
+        for name, amount in amounts.items():
+            self._totals[name] = self._totals.get(name, 0) + amount
+
+    def _now(self) -> float:
+        """Return the time once the device has done all that was asked of it."""
+        if self.device.type == "cuda":
+            import torch
+
+            torch.cuda.synchronize(self.device)
+        return self._clock()
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine() or "CPU"
+
+
+def _peak_rss_bytes() -> int | None:
+    try:
+        # Not getrusage, where this is to be had: there, a process starts with its parent's peak.
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
