@@ -1,0 +1,111 @@
+"""The weight files of a checkpoint: where they are, and what their headers say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qrag_tasks.errors import ModelError
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+_OTHER_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack")
+
+
+@dataclass(frozen=True)
+class TensorFacts:
+    """What a header says about one tensor.
+
+    :ivar dtype: as safetensors names it: ``F16``, ``BF16``, ``F32``, ``I32``, ``U8``, ...
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def tensor_files(folder: Path) -> dict[str, Path] | None:
+    """Return which file each tensor of a folder is in; ``None`` where it has no safetensors.
+
+    :raises ModelError: when a file is missing or damaged.
+    """
+    if (folder / SINGLE).is_file():
+        return dict.fromkeys(_header(folder / SINGLE), folder / SINGLE)
+    if (folder / INDEX).is_file():
+        return {name: folder / file for name, file in _index(folder / INDEX).items()}
+    return None
+
+
+def read_headers(folder: Path) -> dict[str, TensorFacts] | None:
+    """Return the tensors of a folder; ``None`` where it has no safetensors.
+
+    The weights themselves are not read.
+
+    :raises ModelError: when a file is missing or damaged.
+    """
+    files = tensor_files(folder)
+    if files is None:
+        return None
+    found: dict[str, TensorFacts] = {}
+    for path in dict.fromkeys(files.values()):
+        if not path.is_file():
+            raise ModelError(f"{folder}: {INDEX} names {path.name}, which is not there")
+        found |= _header(path)
+    if lacking := [name for name in files if name not in found]:
+        raise ModelError(
+            f"{folder}: {INDEX} names {lacking[0]}, which is in none of the files "
+            f"({len(lacking)} of {len(files)} tensors are not)"
+        )
+    return found
+
+
+def read_tensor(path: Path, name: str) -> Any:
+    """Return one tensor of a safetensors file, as a ``torch.Tensor`` on the CPU."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        return file.get_tensor(name)
+
+
+def has_weights(folder: Path) -> bool:
+    """Tell whether a folder holds weights of any format."""
+    return any(path.suffix in _OTHER_WEIGHTS for path in folder.iterdir())
+
+
+def read_json(path: Path) -> Mapping[str, Any]:
+    """Return the JSON object of a file.
+
+    :raises ModelError: when it holds none.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: holds no JSON object, but a {type(content).__name__}")
+    return content
+
+
+def _index(path: Path) -> Mapping[str, str]:
+    found = read_json(path).get("weight_map")
+    if not isinstance(found, dict):
+        raise ModelError(f"{path}: has no weight_map, which says where each tensor is")
+    return found
+
+
+def _header(path: Path) -> dict[str, TensorFacts]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            return {
+                name: TensorFacts(part.get_dtype(), tuple(part.get_shape()))
+                for name, part in slices.items()
+            }
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"{path}: is no whole safetensors file ({error}); copy or download it again"
+        ) from error

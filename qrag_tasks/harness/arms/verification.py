@@ -1,0 +1,186 @@
+"""Whether a loaded model is the arm that it claims to be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qrag_tasks.errors import ModelError
+from qrag_tasks.harness.arms.layers import (
+    Layer,
+    WeightBytes,
+    dtype_name,
+    embedding_names,
+    linear_layers,
+    weights,
+)
+from qrag_tasks.harness.arms.precisions import Precision
+from qrag_tasks.harness.arms.stored_layers import is_norm, matches
+
+
+@dataclass(frozen=True)
+class LayerKind:
+    """What linear layers have in common; see :class:`~qrag_tasks.harness.arms.layers.Layer`."""
+
+    kernel: str
+    method: str
+    bits: int | None
+    quant_type: str | None
+    group_size: int | None
+    dtype: str | None
+
+    @classmethod
+    def of(cls, layer: Layer) -> LayerKind:
+        """Return the kind of ``layer``."""
+        return cls(
+            layer.kernel,
+            layer.method,
+            layer.bits,
+            layer.quant_type,
+            layer.group_size,
+            layer.dtype,
+        )
+
+    def __str__(self) -> str:
+        parts = [self.kernel, self.quant_type, f"{self.bits} bits" if self.bits else None]
+        parts += [f"groups of {self.group_size}" if self.group_size else None]
+        parts += [f"computing in {self.dtype}" if self.dtype else None]
+        return ", ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class VerifiedArm:
+    """A model that is what its precision says.
+
+    :ivar layers: kinds of linear layers -> how many there are.
+    :ivar unquantized: of a quantized arm, the names of what is not: embeddings, head, and what
+        its checkpoint declares.
+    """
+
+    precision: str
+    layers: tuple[tuple[LayerKind, int], ...]
+    unquantized: tuple[str, ...]
+    weights: WeightBytes
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "precision": self.precision,
+            "layers": [{**vars(kind), "count": count} for kind, count in self.layers],
+            "unquantized": list(self.unquantized),
+            "weights": self.weights.as_dict(),
+        }
+
+    def summary(self) -> str:
+        """Return one line for the log."""
+        kinds = "; ".join(f"{count} x {kind}" for kind, count in self.layers)
+        kept = f"; not quantized: {_few(self.unquantized)}" if self.unquantized else ""
+        size = f"{self.weights.total / 1e6:,.1f} MB, {self.weights.parameters:,} parameters"
+        return f"linear layers: {kinds}{kept}; weights: {size}"
+
+
+def verify(
+    model: Any,
+    precision: Precision,
+    *,
+    group_size: int | None = None,
+    declared: Collection[str] = (),
+) -> VerifiedArm:
+    """Check every linear layer of a loaded model.
+
+    :param group_size: that all quantized layers must have; ``None`` for any.
+    :param declared: patterns of the modules that the checkpoint itself says are not quantized
+        (:attr:`~qrag_tasks.harness.arms.claims.Checkpoint.declared_unquantized`). What a run
+        leaves out on loading is not among them, and an error.
+    :raises ModelError: when the model is not what the precision says, with the layers that are
+        not.
+    """
+    layers = linear_layers(model)
+    if precision.quantized:
+        _check_quantized(layers, precision, group_size, declared)
+        kept = [layer.name for layer in layers if not layer.quantized]
+        unquantized = (*embedding_names(model), *kept)
+    else:
+        _check_plain(model, layers, precision)
+        unquantized = ()
+    counts = Counter(LayerKind.of(layer) for layer in layers)
+    return VerifiedArm(precision.name, tuple(counts.items()), unquantized, weights(model))
+
+
+def _check_quantized(
+    layers: Sequence[Layer],
+    precision: Precision,
+    group_size: int | None,
+    declared: Collection[str],
+) -> None:
+    def right(layer: Layer) -> bool:
+        return (
+            layer.method == precision.method
+            and layer.bits == precision.bits
+            and layer.quant_type == precision.quant_type
+            and (group_size is None or (layer.group_size == _group(group_size, layer)))
+        )
+
+    block = [layer for layer in layers if layer.role == "block"]
+    wrong = [
+        layer
+        for layer in block
+        if not right(layer) and (layer.quantized or not matches(layer.name, declared))
+    ]
+    # Outside of blocks a layer may be left as it is, but not be of another kind.
+    wrong += [
+        layer for layer in layers if layer.role != "block" and layer.quantized and not right(layer)
+    ]
+    if not wrong and any(right(layer) for layer in block):
+        return
+    wrong = wrong or block
+    groups = f" in groups of {group_size}" if group_size is not None else ""
+    raise ModelError(
+        f"precision={precision.name}{groups} was asked for, but {len(wrong)} of {len(block)} "
+        f"linear layers in the model's blocks are not that: {_few(list(map(str, wrong)))}. This "
+        f"arm would not be what it claims."
+    )
+
+
+def _group(asked: int, layer: Layer) -> int:
+    return layer.in_features if asked == -1 else asked
+
+
+def _check_plain(model: Any, layers: Sequence[Layer], precision: Precision) -> None:
+    if quantized := [layer for layer in layers if layer.quantized]:
+        raise ModelError(
+            f"precision={precision.name} was asked for, but {len(quantized)} of {len(layers)} "
+            f"linear layers are quantized: {_few(list(map(str, quantized)))}. Take the checkpoint "
+            f"that this one was made from."
+        )
+    other, total = [], 0
+    for name, parameter in model.named_parameters():
+        if not parameter.is_floating_point():
+            continue
+        total += 1
+        dtype = dtype_name(parameter.dtype)
+        if dtype != precision.dtype and not (dtype == "float32" and _keeps_float32(model, name)):
+            other.append(f"{name} ({dtype})")
+    if other:
+        raise ModelError(
+            f"precision={precision.name} was asked for, but {len(other)} of {total} weights are of "
+            f"another dtype: {_few(other)}. This arm would not be what it claims."
+        )
+
+
+def _keeps_float32(model: Any, name: str) -> bool:
+    """Tell whether a weight is one that the architecture itself keeps in float32."""
+    parts = name.split(".")
+    kept = {
+        part
+        for attribute in ("_keep_in_fp32_modules", "_keep_in_fp32_modules_strict")
+        for part in getattr(model, attribute, None) or ()
+    }
+    return any(map(is_norm, parts)) or not kept.isdisjoint(parts)
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
