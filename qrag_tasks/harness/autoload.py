@@ -21,6 +21,7 @@ PATCHES = {
     "lm_eval.tasks.manager": "add_task_folder",
     "lm_eval.models": "register_model",
     "lm_eval.utils": "add_cost_table",
+    "lm_eval.api.model": "keep_answers_apart",
     "lm_eval.models.huggingface": "repair_hflm",
 }
 """Module of lm_eval -> the function of :mod:`qrag_tasks.harness.patches` that adapts it."""

@@ -74,6 +74,14 @@ def check_before_the_model_loads(module: ModuleType) -> None:
     _leave_batches_to_qrag(config)
 
 
+def keep_answers_apart(module: ModuleType) -> None:
+    """``lm_eval.api.model``: never serve one arm the answers of another from ``--use_cache``."""
+    from qrag_tasks.harness import answer_cache
+
+    answer_cache.remember_creation_arguments(module)
+    answer_cache.keep_answers_apart(module)
+
+
 def add_cost_table(module: ModuleType) -> None:
     """``lm_eval.utils.make_table``: put what the run cost behind the last table of scores."""
     original = module.make_table
@@ -91,7 +99,7 @@ def add_cost_table(module: ModuleType) -> None:
         costs = cost_table(found["cost"], found["arm"]["weights"], found["precision"])
         return f"{table}\n{costs}"
 
-    module.make_table = make_table
+    module.make_table = make_table  # type: ignore[attr-defined]
 
 
 def _leave_batches_to_qrag(config: Any) -> None:

@@ -1,0 +1,225 @@
+"""What makes an arm's answers what they are, as one digest.
+
+Two arms with the same digest give the same answers to the same requests, wherever their files lie
+and whatever they are called. The weights are part of it as they lie in memory, bit by bit: reading
+them takes one thread of a CPU about 0.5 s a gigabyte, and an H100 less than 0.01 s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qrag_tasks.harness.arms.contents import (
+    QUANTIZERS,
+    UNKNOWN,
+    ByObject,
+    canonical,
+    digest_of,
+    plain,
+    quantizers,
+    token,
+    weights_digest,
+)
+
+_BATCHES = frozenset(
+    {
+        *("batch_size", "max_batch_size", "max_batch_tokens", "device"),
+        *("batch_size_per_gpu", "batch_schedule", "batch_sizes"),
+    }
+)
+_NAMES = frozenset(
+    {
+        *("pretrained", "revision", "subfolder", "tokenizer", "peft", "delta", "name_or_path"),
+        *("_name_or_path", "base_model_name_or_path", "_commit_hash", "transformers_version"),
+    }
+)
+_SETTINGS = (
+    *("backend", "max_length", "max_gen_toks", "add_bos_token", "custom_prefix_token_id"),
+    *("think_end_token", "chat_template_args", "truncation", "softmax_dtype"),
+    "mixed_precision_dtype",
+)
+_CREATED_WITH = ByObject()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What an arm's answers depend on, beside the request.
+
+    :ivar parts: name -> JSON value; large parts as digests.
+    :ivar digest: sha256 of ``parts``, as hex.
+    :ivar known: whether the same arm has the same digest in another process. Where not, no other
+        object has it.
+    """
+
+    parts: Mapping[str, Any]
+    digest: str
+    known: bool
+
+    @classmethod
+    def of(cls, parts: Mapping[str, Any]) -> Identity:
+        """Return the identity that has these parts, whatever Python objects they are."""
+        found = plain(parts)
+        text = canonical(found)
+        return cls(found, hashlib.sha256(text.encode()).hexdigest(), UNKNOWN not in text)
+
+
+def arm_identity(lm: Any) -> Identity:
+    """Return what tells the answers of ``lm`` from those of other arms.
+
+    Of an ``HFLM``: weights, configuration, kernels, dtypes, kind of device, tokenizer, settings of
+    generation, versions of the packages that compute. Neither paths nor names, nor how requests
+    are batched. Other models are known by their class and by the arguments that lm_eval created
+    them with; objects that were built by hand are not known at all. A class may tell for itself:
+    the mapping that its method ``arm_identity_parts()`` returns is taken in place of arguments,
+    and beside what is known of an ``HFLM``.
+
+    :param lm: lm_eval's ``LM``.
+    """
+    parts: dict[str, Any] = {"class": f"{type(lm).__module__}.{type(lm).__qualname__}"}
+    own = getattr(lm, "arm_identity_parts", None)
+    if own is not None:
+        parts["own"] = own()
+    created_with = _CREATED_WITH.get(lm)
+    if is_hflm(lm):
+        parts |= _hflm_parts(lm)
+        if not parts["class"].startswith(("lm_eval.models.huggingface.", "qrag_tasks.")):
+            parts["subclass"] = _of_subclass(lm, created_with or {})
+    elif own is None:
+        parts["arguments"] = token(lm) if created_with is None else _arguments(created_with)
+    return Identity.of(parts)
+
+
+def is_hflm(lm: Any) -> bool:
+    """Tell whether ``lm`` is lm_eval's ``HFLM``, or of a class derived from it."""
+    module = sys.modules.get("lm_eval.models.huggingface")
+    return module is not None and isinstance(lm, module.HFLM)
+
+
+def remember_creation(lm: Any, arguments: Mapping[str, Any]) -> None:
+    """Remember what lm_eval created ``lm`` with: :func:`arm_identity` knows it by that."""
+    _CREATED_WITH.put(lm, dict(arguments))
+
+
+# ---------------------------------------------------------------------- any LM
+def _arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _argument(name, given[name]) for name in given if name not in _BATCHES}
+
+
+def _argument(name: str, value: Any) -> Any:
+    """Return an argument for the record: no secret, and of files and folders what is there now."""
+    if name in ("token", "header", "headers") or name.endswith(("_key", "password", "secret")):
+        return digest_of(plain(value))
+    if isinstance(value, (str, Path)) and (files := _files(Path(value))):
+        return [str(value), files]
+    return value
+
+
+def _files(path: Path) -> list[list[Any]]:
+    """Return name, bytes and time of the file there, or of those in the folder there, if any."""
+    try:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        stats = [(file.name, file.stat()) for file in files if file.is_file()]
+    except OSError:  # not to be read, or no path at all
+        return []
+    return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+
+
+# ---------------------------------------------------------------------- HFLM
+def _hflm_parts(lm: Any) -> dict[str, Any]:
+    model = lm.model
+    # GPT-QModel's own loader wraps the module.
+    module = model if callable(getattr(model, "named_modules", None)) else model.model
+    config = _without_names(plain(model.config))
+    adapters = getattr(model, "peft_config", None)
+    packages = [
+        "torch",
+        "transformers",
+        *quantizers(module.modules()),
+        *(["peft"] * bool(adapters)),
+    ]
+    return {
+        "weights": weights_digest(module),
+        "quantization": config.pop("quantization_config", None),
+        "config": config,
+        "kernels": {f"{type(at).__module__}.{type(at).__qualname__}" for at in module.modules()},
+        "hooks": [token(hook) for hook in _foreign_hooks(module)],
+        "adapters": adapters and [_without_names(plain(adapters)), _adapters_in_use(module)],
+        "dtype": getattr(model, "dtype", None),
+        "device": getattr(lm.device, "type", lm.device),
+        "attention": getattr(model.config, "_attn_implementation", None),
+        "generation": _without_names(plain(getattr(model, "generation_config", None))),
+        "tokenizer": _tokenizer(lm.tokenizer),
+        "chat_template": getattr(lm.tokenizer, "chat_template", None),
+        "settings": {name: getattr(lm, name, None) for name in _SETTINGS},
+        "decoding": lm.decoding.as_dict() if hasattr(lm, "decoding") else None,
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def _of_subclass(lm: Any, created_with: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a class derived from ``HFLM`` by others was told, or keeps."""
+    given = {
+        name: value
+        for name, value in vars(lm).items()
+        if not name.startswith("_") and isinstance(value, (str, int, float))
+    }
+    return {
+        name: value
+        for name, value in _arguments({**given, **created_with}).items()
+        if name not in _NAMES
+    }
+
+
+def _without_names(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_names(item) for key, item in value.items() if key not in _NAMES}
+    return value
+
+
+def _adapters_in_use(module: Any) -> list[list[Any]]:
+    """Return what PEFT's layers do with their adapters, which no weight tells."""
+    states = ("active_adapters", "merged_adapters", "disable_adapters", "scaling")
+    return [
+        [name, *(getattr(layer, state, None) for state in states)]
+        for name, layer in module.named_modules()
+        if hasattr(layer, "merged_adapters")
+    ]
+
+
+def _foreign_hooks(module: Any) -> Iterator[Any]:
+    """Find what alters a layer's results and shows nothing of how."""
+    known = ("torch", "transformers", "accelerate", "peft", "optimum", *QUANTIZERS)
+    for layer in module.modules():
+        for hook in (*layer._forward_pre_hooks.values(), *layer._forward_hooks.values()):
+            defined = getattr(hook, "__module__", None) or type(hook).__module__
+            if defined.partition(".")[0] not in known:
+                yield hook
+
+
+def _tokenizer(tokenizer: Any) -> dict[str, Any]:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        content = json.loads(backend.to_str())
+        for left_behind_by_the_last_call in ("padding", "truncation"):
+            content.pop(left_behind_by_the_last_call, None)
+    else:
+        pieces = getattr(tokenizer, "sp_model", None)
+        content = {
+            "vocabulary": tokenizer.get_vocab(),
+            "merges": {str(pair): n for pair, n in getattr(tokenizer, "bpe_ranks", {}).items()},
+            "pieces": pieces and plain(pieces.serialized_model_proto()),
+        }
+    flags = ("padding_side", "truncation_side", "add_bos_token", "add_eos_token")
+    return {
+        "class": type(tokenizer).__qualname__,
+        "content": digest_of(content),
+        "special": {name: str(value) for name, value in tokenizer.special_tokens_map.items()},
+        "flags": {name: getattr(tokenizer, name, None) for name in flags},
+    }
