@@ -72,7 +72,7 @@ def free_bytes(device: Any) -> float:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return _SHARE_OF_FREE["cuda"] * (free + unused)
+        return _SHARE_OF_FREE["cuda"] * float(free + unused)
     import psutil
 
     return _SHARE_OF_FREE["cpu"] * float(psutil.virtual_memory().available)

@@ -12,6 +12,7 @@ from qrag_tasks.benchmark.data import MINI, data_root
 from qrag_tasks.catalog import CatalogEntry
 from qrag_tasks.errors import BudgetError
 from qrag_tasks.harness import embedded
+from qrag_tasks.harness.arms import loading
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.task import LampRagTask, generation_limit
 from qrag_tasks.harness.tokens import chat_template_of
@@ -28,7 +29,8 @@ def prepare(config: Any) -> None:
 
     :param config: lm_eval's ``EvaluatorConfig``; its ``model_args`` and ``metadata`` may gain
         ``pretrained``, so that lm_eval's own results say which model was used.
-    :raises QragError: when a choice is unknown, or the embedded model is not installed.
+    :raises QragError: when a choice is unknown, the embedded model is not installed, or an arm
+        of ``--model qrag`` cannot be had.
     """
     settings = Settings.from_metadata(config.metadata, config.model_args)
     if data_root(settings.data) == mini_root():
@@ -43,6 +45,13 @@ def prepare(config: Any) -> None:
         )
         config.model_args["pretrained"] = folder
         config.metadata["pretrained"] = folder
+    if config.model == "qrag":
+        loading.asked_arm(
+            config.model_args["pretrained"],
+            {name: value for name, value in config.model_args.items() if name != "pretrained"},
+        )
+    elif config.model in HF_MODELS and config.model_args.get("autogptq"):
+        loading.refuse_autogptq()
 
 
 def check(config: Any, manager: Any, entries: Sequence[CatalogEntry]) -> None:

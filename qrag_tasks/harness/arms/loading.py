@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from qrag_tasks.errors import ModelError, SettingsError
+from qrag_tasks.harness.arms.checkpoints import check_checkpoint, own_precision, read_checkpoint
+from qrag_tasks.harness.arms.claims import Checkpoint
 from qrag_tasks.harness.arms.precisions import Precision
+from qrag_tasks.harness.arms.precisions import precision as precision_named
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -21,6 +25,35 @@ _REPLACED = {
     "gptqmodel": "precision=int4-gptq or int4-awq",
     "autogptq": "precision=int4-gptq",
 }
+
+
+def asked_arm(pretrained: Any, arguments: Mapping[str, Any]) -> tuple[Checkpoint, Precision]:
+    """Check what was asked of ``--model qrag``, without loading any weights.
+
+    :param arguments: the other model arguments.
+    :returns: the checkpoint, and the precision it is to be loaded in.
+    :raises SettingsError: for an argument that cannot be.
+    :raises ModelError: when the checkpoint cannot become that arm.
+    """
+    refuse_other_arguments(pretrained, arguments)
+    checkpoint = read_checkpoint(
+        pretrained,
+        revision=arguments.get("revision") or "main",
+        subfolder=arguments.get("subfolder") or "",
+    )
+    name = arguments.get("precision")
+    precision = precision_named(name) if name else own_precision(checkpoint)
+    check_installed(precision)
+    check_checkpoint(checkpoint, precision, _group_size(arguments.get("group_size")))
+    return checkpoint, precision
+
+
+def _group_size(given: Any) -> int | None:
+    if given is None or (isinstance(given, int) and (given > 0 or given == -1)):
+        return given
+    raise SettingsError(
+        f"group_size={given}: give the number of weights that share a scale, or -1 for a whole row"
+    )
 
 
 def refuse_other_arguments(pretrained: Any, arguments: Mapping[str, Any]) -> None:
@@ -65,6 +98,9 @@ def check_installed(precision: Precision) -> None:
 
     :raises ModelError: naming the extra that brings it.
     """
+    if "gptqmodel" in precision.needs:
+        # It counts the cores at import, and raises where it finds too few for its default.
+        os.environ.setdefault("GPTQMODEL_CPU_WORKERS", str(min(2, os.cpu_count() or 1)))
     missing = [name for name in precision.needs if importlib.util.find_spec(name) is None]
     if missing:
         # GPT-QModel's build looks for the torch that is installed.

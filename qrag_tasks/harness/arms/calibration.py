@@ -1,0 +1,313 @@
+"""The texts that GPTQ and AWQ fit 4-bit weights to: prompts like those of a run, never its own.
+
+They come from a train split. The embedded sample has none, so ``mini`` draws other users with the
+generator that drew the sample's: no text of theirs is one of the sample's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qrag_tasks import pipeline
+from qrag_tasks.benchmark import data as lamp_data
+from qrag_tasks.benchmark.data import DataSet, Sample
+from qrag_tasks.benchmark.mini import papers, reviews
+from qrag_tasks.benchmark.mini.users import User
+from qrag_tasks.benchmark.tasks import LAMP_TASKS, LampTask, lamp_task
+from qrag_tasks.errors import BudgetError, SettingsError, did_you_mean
+from qrag_tasks.harness.settings import Settings
+from qrag_tasks.harness.setup import Setup
+from qrag_tasks.harness.tokens import ModelText, chat_template_of
+from qrag_tasks.locations import mini_root
+from qrag_tasks.plugins import build_retriever, prompt_style
+from qrag_tasks.rankings import Rankings
+
+MINI = "mini"
+DOCUMENTS = 5
+"""How many documents a prompt holds, ranked by BM25."""
+SHORTEST = 10
+"""Tokens of a text; GPT-QModel leaves out shorter ones."""
+FEWEST_TOKENS = 256
+"""Tokens of all texts together."""
+
+_MINI_USERS = 128
+_MINI_SIZES = range(7, 16)
+_MINI_DRAWS: Mapping[str, Callable[[random.Random], list[User]]] = {
+    "lamp3u": partial(reviews.draw_users, _MINI_USERS, _MINI_SIZES),
+    "lamp5u": partial(papers.draw_users, _MINI_USERS, _MINI_SIZES),
+}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Texts to calibrate with.
+
+    :ivar rows: their tokens, one row a text.
+    :ivar ids: of the texts: ``task:sample id``, or the position in a file, from 0.
+    :ivar origin: where they come from, as JSON has it.
+    :ivar notes: what the user should know, one sentence each.
+    """
+
+    rows: tuple[tuple[int, ...], ...]
+    ids: tuple[str, ...]
+    texts_sha256: str
+    origin: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all texts together."""
+        return sum(map(len, self.rows))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a quantized checkpoint says about its calibration."""
+        return {
+            **self.origin,
+            "samples": len(self.rows),
+            "tokens": self.tokens,
+            "texts_sha256": self.texts_sha256,
+            "sample_ids": list(self.ids),
+            "notes": list(self.notes),
+        }
+
+    def even_rows(self, longest: int) -> tuple[tuple[int, ...], ...]:
+        """Return the same tokens joined and cut anew, into the fewest rows of one length.
+
+        Fewer tokens than there are rows are left over, and left out.
+
+        :param longest: tokens a row may have.
+        """
+        joined = [token for row in self.rows for token in row]
+        count = -(-len(joined) // longest)
+        length = len(joined) // count
+        return tuple(tuple(joined[i * length : (i + 1) * length]) for i in range(count))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to calibrate with.
+
+    :ivar source: ``mini``, names of LaMP tasks joined by commas, or a file of texts.
+    :ivar samples: the most texts.
+    :ivar max_tokens: the most tokens a text.
+    :ivar data: root of the LaMP tasks' train splits; ``None`` for the default one.
+    """
+
+    source: str = MINI
+    samples: int = 128
+    max_tokens: int = 2048
+    data: str | None = None
+
+    def read(self, text: ModelText, seed: int = 0) -> Calibration:
+        """Read and choose the texts.
+
+        :param text: how the model that is calibrated reads them.
+        :param seed: chooses among them.
+        :raises QragError: when they cannot be had, or are too few.
+        """
+        names = self.source.split(",")
+        if self.source == MINI:
+            found = self._prompts(
+                text, seed, [_mini_setup(name, self._settings) for name in _MINI_DRAWS]
+            )
+        elif all(name in LAMP_TASKS for name in names):
+            settings = replace(self._settings, data=self.data)
+            found = self._prompts(
+                text, seed, [Setup.of(name, DOCUMENTS, settings) for name in dict.fromkeys(names)]
+            )
+        else:
+            found = self._texts_of_file(text, seed)
+        if found.tokens < FEWEST_TOKENS:
+            raise SettingsError(
+                f"--calibration {self.source}: {found.tokens} tokens in {len(found.rows)} texts of "
+                f"{SHORTEST} or more are too few to calibrate with: give at least "
+                f"{FEWEST_TOKENS}, better some 100,000"
+            )
+        return found
+
+    @property
+    def _settings(self) -> Settings:
+        return Settings(split="train")
+
+    def _prompts(self, text: ModelText, seed: int, setups: Sequence[Setup]) -> Calibration:
+        finish = _finish(text)
+        rows, ids, texts, notes = [], [], [], []
+        for position, setup in enumerate(setups):
+            share = self.samples // len(setups) + (position < self.samples % len(setups))
+            found = 0
+            for sample_id, prompt in self._prompts_of(setup, text, seed, finish, share):
+                rows.append(tuple(text.encode(prompt)))
+                ids.append(f"{setup.task.name}:{sample_id}")
+                texts.append(prompt)
+                found += 1
+            if found < share:
+                notes.append(
+                    f"{share} calibration prompts of {setup.task.name} were asked for, and "
+                    f"{found} of {len(setup.data.samples)} in its train split fit "
+                    f"{self.max_tokens} tokens: all {found} are used"
+                )
+        origin = {
+            "source": self.source,
+            "split": "train",
+            "prompts": {"documents": DOCUMENTS, "retriever": setups[0].retriever.spec}
+            | {"prompt": setups[0].prompt_style.name, "chat_template": finish is not _as_it_is},
+            "data": [
+                {"task": setup.task.name, "path": str(setup.data.questions)}
+                | {"sha256": setup.data.fingerprint}
+                for setup in setups
+            ],
+        }
+        return Calibration(tuple(rows), tuple(ids), _sha256(texts), origin, tuple(notes))
+
+    def _prompts_of(
+        self, setup: Setup, text: ModelText, seed: int, finish: Callable[[str], str], share: int
+    ) -> Iterator[tuple[str, str]]:
+        """Yield id and finished prompt of as many samples as fit, in the seed's order."""
+        answer_tokens = setup.task.answer_tokens
+        room = min(self.max_tokens + answer_tokens, text.window)
+        setup = replace(setup, settings=replace(setup.settings, context_tokens=room))
+        budget = setup.budget(text, answer_tokens, finish)
+        layout = setup.layout(text)
+        size = len(setup.data.samples)
+        # No cryptography here: a reproducible choice.
+        shuffled = random.Random(f"calibration:{seed}").sample(range(size), size)  # noqa: S311
+        for index in shuffled:
+            if share == 0:
+                return
+            sample = setup.data.samples[index]
+            ranking = setup.rankings.look(index, setup.documents)
+            try:
+                (record,) = pipeline.make_prompts(
+                    setup.task, [sample], setup.documents, [ranking], budget, layout
+                )
+            except BudgetError:
+                continue
+            share -= 1
+            yield sample.id, finish(record.prompt)
+
+    def _texts_of_file(self, text: ModelText, seed: int) -> Calibration:
+        path = Path(self.source).expanduser()
+        given = f"--calibration {self.source}"
+        if not path.is_file():
+            raise SettingsError(
+                f"{given}: neither {MINI!r}, nor a LaMP task ({', '.join(LAMP_TASKS)}), nor a file "
+                f"of texts.{did_you_mean(self.source, (MINI, *LAMP_TASKS))}"
+            )
+        try:
+            content = path.read_bytes().decode("utf-8-sig")
+        except OSError as error:
+            raise SettingsError(f"{given}: cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise SettingsError(f"{given}: not in UTF-8: {error}") from None
+        texts = [part.strip() for part in re.split(r"\r?\n[^\S\n]*\r?\n", content) if part.strip()]
+        if not texts:
+            raise SettingsError(
+                f"{given}: holds no text; give texts in UTF-8 with an empty line between them"
+            )
+        longest = min(self.max_tokens, text.window)
+        encoded = {i: tuple(text.encode(part)[:longest]) for i, part in enumerate(texts)}
+        usable = [i for i, row in encoded.items() if len(row) >= SHORTEST]
+        count = min(self.samples, len(usable))
+        chosen = random.Random(f"calibration:{seed}").sample(usable, count)  # noqa: S311
+        notes = []
+        if len(usable) < len(texts):
+            notes.append(
+                f"{path}: {len(texts) - len(usable)} of {len(texts)} texts have fewer than "
+                f"{SHORTEST} tokens and are left out"
+            )
+        if count < self.samples:
+            notes.append(
+                f"{self.samples} calibration texts were asked for, and {path} holds {count}: all "
+                f"are used"
+            )
+        return Calibration(
+            tuple(encoded[i] for i in chosen),
+            tuple(map(str, chosen)),
+            _sha256([texts[i] for i in chosen]),
+            {
+                "source": self.source,
+                "split": None,
+                "data": [{"path": str(path.absolute()), "sha256": _sha256([content])}],
+            },
+            tuple(notes),
+        )
+
+
+def _finish(text: ModelText) -> Callable[[str], str]:
+    """Return how a prompt is given to the model: in its chat template, where it has one."""
+    if not getattr(text.tokenizer, "chat_template", None):
+        return _as_it_is
+    apply = chat_template_of(text.tokenizer, True, {})
+    return lambda prompt: apply([{"role": "user", "content": prompt}])
+
+
+def _as_it_is(prompt: str) -> str:
+    return prompt
+
+
+def _sha256(texts: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()
+
+
+def _mini_setup(name: str, settings: Settings) -> Setup:
+    task = lamp_task(name)
+    data = _mini_train(task)
+    retriever = build_retriever(settings.protocol.retriever)
+    return Setup(
+        task=task,
+        documents=DOCUMENTS,
+        window=None,
+        settings=settings,
+        data=data,
+        retriever=retriever,
+        rankings=Rankings(data, retriever),
+        prompt_style=prompt_style(settings.protocol.prompt),
+    )
+
+
+def _mini_train(task: LampTask) -> DataSet:
+    """Draw users like those of the embedded sample; none has a text that stands there."""
+    known = {
+        text
+        for sample in lamp_data.load(task, MINI).samples
+        for text in _texts(task, sample.input, sample.profile, sample.target)
+    }
+    seed = f"calibration:{task.name}"
+    users = _MINI_DRAWS[task.name](random.Random(seed))  # noqa: S311
+    samples = []
+    for number, user in enumerate(users):
+        (question,) = user.questions
+        profile = tuple({"id": f"{number}-{i}", **item} for i, item in enumerate(user.profile))
+        if known.isdisjoint(_texts(task, question.prompt, profile, question.gold)):
+            samples.append(Sample(str(number), question.prompt, profile, question.gold))
+    content = [[sample.id, sample.input, sample.profile, sample.target] for sample in samples]
+    return DataSet(
+        task,
+        mini_root(),
+        None,
+        samples,
+        tuple(sample.id for sample in samples),
+        hashlib.sha256(json.dumps(content).encode()).hexdigest(),
+        split="train",
+    )
+
+
+def _texts(
+    task: LampTask, question: str, profile: Sequence[Mapping[str, str]], gold: str | None
+) -> Iterator[str]:
+    """Yield all texts of a sample, but for labels: those many samples share."""
+    yield question
+    if task.targets is None and gold is not None:
+        yield gold
+    for item in profile:
+        for field in task.item_fields:
+            if field != task.item_target or task.targets is None:
+                yield item[field]

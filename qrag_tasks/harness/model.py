@@ -1,0 +1,339 @@
+"""``--model qrag``: lm_eval's ``HFLM`` with precision arms, batches by tokens, and cost."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from lm_eval.api.registry import register_model
+from lm_eval.models.huggingface import HFLM
+from tqdm import tqdm
+
+from qrag_tasks.errors import ModelError
+from qrag_tasks.harness import batches, generation, likelihoods, preflight
+from qrag_tasks.harness.arms import decoding, loading
+from qrag_tasks.harness.arms.identity import arm_identity
+from qrag_tasks.harness.arms.smoke import smoke_check
+from qrag_tasks.harness.arms.verification import verify
+from qrag_tasks.harness.cost import Cost
+from qrag_tasks.harness.meter import Meter
+from qrag_tasks.harness.tokens import ModelText
+
+logger = logging.getLogger("lm_eval.qrag_tasks")
+
+
+@register_model("qrag")
+class QragLM(HFLM):  # type: ignore[misc]
+    """A decoder-only model in one precision.
+
+    Beside HFLM's own arguments:
+
+    :param pretrained: folder or hub name of a checkpoint.
+    :param precision: one of :data:`~qrag_tasks.harness.arms.precisions.PRECISIONS`; the
+        checkpoint's own where none is given.
+    :param group_size: weights that share a scale: where it is given it is checked, not chosen.
+    :param dtype: in which a quantized arm computes; ``"auto"`` for the checkpoint's own.
+    :param batch_size: sequences a batch; ``"auto"`` for as many as fit.
+    :param max_batch_size: with ``batch_size="auto"``: the most sequences a batch.
+    :param max_batch_tokens: with ``batch_size="auto"``: the most tokens a batch, answers and
+        padding included; default :data:`~qrag_tasks.harness.batches.TOKENS_PER_BATCH`.
+    :raises ModelError: when the arm cannot be had, or is not what it claims.
+    :raises SettingsError: for an impossible argument.
+    """
+
+    def __init__(
+        self,
+        pretrained: str,
+        precision: str | None = None,
+        group_size: int | None = None,
+        dtype: str | torch.dtype = "auto",
+        device: str | None = None,
+        batch_size: int | str = "auto",
+        max_batch_size: int | None = None,
+        max_batch_tokens: int | None = None,
+        revision: str = "main",
+        subfolder: str = "",
+        **arguments: Any,
+    ) -> None:
+        checkpoint, row = loading.asked_arm(
+            pretrained,
+            {
+                **arguments,
+                "precision": precision,
+                "group_size": group_size,
+                "revision": revision,
+                "subfolder": subfolder,
+            },
+        )
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.precision = row
+        self._asked_dtype = dtype
+        self._limit = batches.BatchLimit.of(
+            batch_size, max_batch_size, max_batch_tokens, torch.device(device)
+        )
+        self._meter = Meter(torch.device(device))
+        self._costs: list[Cost] = []
+        with self._meter.loading():
+            super().__init__(
+                pretrained,
+                device=device,
+                dtype=dtype,
+                batch_size=self._limit.rows or 1,
+                revision=revision,
+                subfolder=subfolder,
+                **arguments,
+            )
+        if self.backend != "causal":
+            raise ModelError(
+                f"pretrained={pretrained} is an encoder-decoder: --model qrag runs decoder-only "
+                f"models, --model hf runs it"
+            )
+        # A rank's own, where accelerate chose it.
+        self._meter.device = self.device
+        self._join_other_ranks()
+        self.arm = verify(
+            self.model, row, group_size=group_size, declared=checkpoint.declared_unquantized
+        )
+        self.decoding = decoding.decide(
+            self.tokenizer, self.model.config, getattr(self.model, "generation_config", None)
+        )
+        # transformers fills what a request leaves open from here.
+        self.model.generation_config = self.decoding.settings({}, self.max_gen_toks)
+        # Before any pass through the model: bitsandbytes packs its weights anew at the first.
+        self.identity = arm_identity(self)
+        self.smoke = smoke_check(self.model, checkpoint.folder) if row.quantized else None
+        self._footprint = batches.Footprint.of(self.config, self._computing.itemsize)
+        self._text = ModelText(self.tokenizer, self.max_length, self.add_bos_token)
+        logger.info("%s: %s", row.name, self.arm.summary())
+
+    def _create_model(self, *args: Any, **kwargs: Any) -> None:
+        """Load the weights as the precision wants them."""
+        self._computing = loading.computing_dtype(
+            self._asked_dtype, self.config, self.device, self.precision
+        )
+        given = kwargs.pop("quantization_config", None)
+        config = loading.quantization_config(self.precision, given, self._computing)
+        arguments = {**kwargs, "dtype": self._computing, "quantization_config": config}
+        super()._create_model(*args, **arguments)
+
+    def _join_other_ranks(self) -> None:
+        """Take part in a data-parallel run on any device: HFLM knows them on GPUs only."""
+        accelerator = getattr(self, "accelerator", None)
+        if accelerator is not None and accelerator.num_processes > 1:
+            self._rank = accelerator.process_index
+            self._world_size = accelerator.num_processes
+
+    # ------------------------------------------------------------------ answers
+    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
+        """Answer every request, in batches of like length.
+
+        :raises BudgetError: when a prompt would be cut.
+        :raises ModelError: when memory runs out on a single prompt.
+        """
+        prompts = [self._text.encode(request.args[0]) for request in requests]
+        groups = generation.groups_of(requests, self.max_gen_toks)
+        for group in groups:
+            for i in group.indices:
+                preflight.check_not_cut(
+                    requests[i], len(prompts[i]), group.max_new_tokens, self.max_length
+                )
+        answers: list[str] = [""] * len(requests)
+        bar = self._bar("generate_until", len(requests), disable_tqdm)
+        with self._meter.answering():
+            for group in groups:
+                self._generate_group(group, requests, prompts, answers, bar)
+        bar.close()
+        self._gather_costs()
+        return answers
+
+    def _generate_group(
+        self,
+        group: generation.Group,
+        requests: Sequence[Any],
+        prompts: Sequence[Sequence[int]],
+        answers: list[str],
+        bar: Any,
+    ) -> None:
+        def run(batch: Sequence[int]) -> None:
+            members = [group.indices[i] for i in batch]
+            found = self._generate(group, [prompts[i] for i in members])
+            for i, answer in zip(members, found, strict=True):
+                answers[i] = answer
+                self.cache_hook.add_partial("generate_until", requests[i].args, answer)
+            bar.update(len(batch))
+
+        widths = [len(prompts[i]) + group.max_new_tokens for i in group.indices]
+        self._in_batches(widths, [1] * len(widths), [requests[i] for i in group.indices], run)
+
+    def _generate(self, group: generation.Group, prompts: Sequence[Sequence[int]]) -> list[str]:
+        """Run one batch."""
+        lengths = [len(prompt) for prompt in prompts]
+        padded = len(prompts) * max(lengths)
+        with self._meter.batch(prompt_tokens=lengths, padded=padded, kind="generate") as measured:
+            ids, mask = likelihoods.left_padded(prompts, self.decoding.pad_token, self.device)
+            with self._autocast():
+                out = self.model.generate(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    generation_config=self.decoding.settings(group.settings, group.max_new_tokens),
+                    stopping_criteria=group.criteria(
+                        self.tokenizer, ids.shape, measured.first_token
+                    ),
+                )
+            new = out[:, ids.shape[1] :].tolist()
+            ends = self.decoding.end_tokens
+            new = [generation.up_to_end(tokens, ends) for tokens in new]
+            measured.generated([len(tokens) for tokens in new])
+        return [generation.read_answer(tokens, group.stops, self) for tokens in new]
+
+    # ------------------------------------------------------------------ likelihoods
+    def loglikelihood(
+        self, requests: Sequence[Any], disable_tqdm: bool = False
+    ) -> list[tuple[float, bool]]:
+        """Measure the likelihood of every request's continuation.
+
+        :raises ModelError: when memory runs out on a single one.
+        """
+        preflight.check_nothing_is_cut(self, requests)
+        with self._meter.answering():
+            found = likelihoods.measure(
+                self, requests, lambda others: super(QragLM, self).loglikelihood(others)
+            )
+        self._gather_costs()
+        return found
+
+    def _loglikelihood_tokens(
+        self,
+        requests: Sequence[tuple[Any, list[int], list[int]]],
+        disable_tqdm: bool = False,
+        override_bs: int | None = None,
+    ) -> list[tuple[float, bool]]:
+        """Measure continuations; those of one context share its pass through the model."""
+        by_input: dict[tuple[int, ...], list[int]] = {}
+        for index, (_, context, continuation) in enumerate(requests):
+            by_input.setdefault((*context, *continuation[:-1]), []).append(index)
+        inputs = list(by_input)
+        found: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
+        bar = self._bar("loglikelihood", len(requests), disable_tqdm)
+
+        def run(batch: Sequence[int]) -> None:
+            rows = [inputs[i] for i in batch]
+            lengths = [len(row) for row in rows]
+            padded = len(rows) * max(lengths)
+            with self._meter.batch(prompt_tokens=lengths, padded=padded, kind="likelihood"):
+                logprobs = self._last_log_probabilities(rows, max(kept[i] for i in batch))
+                for row, i in enumerate(batch):
+                    for index in by_input[inputs[i]]:
+                        key, _, continuation = requests[index]
+                        found[index] = likelihoods.of_continuation(logprobs[row], continuation)
+                        if key is not None:
+                            self.cache_hook.add_partial("loglikelihood", key, found[index])
+                        bar.update()
+
+        kept = [max(len(requests[index][2]) for index in by_input[row]) for row in inputs]
+        firsts = [requests[by_input[row][0]][0] for row in inputs]
+        self._in_batches([len(row) for row in inputs], kept, firsts, run)
+        bar.close()
+        return found
+
+    def _last_log_probabilities(self, rows: Sequence[Sequence[int]], kept: int) -> Any:
+        with torch.inference_mode(), self._autocast():
+            return likelihoods.last_log_probabilities(
+                self.model, rows, kept, self.decoding.pad_token, self.softmax_dtype or torch.float32
+            )
+
+    # ------------------------------------------------------------------ batches
+    def _in_batches(
+        self,
+        widths: Sequence[int],
+        kept: Sequence[int],
+        asked: Sequence[Any],
+        run: Callable[[Sequence[int]], None],
+    ) -> None:
+        """Run sequences in batches that fit.
+
+        :param widths: tokens of each, the answer included.
+        :param kept: positions of each whose logits are kept.
+        :param asked: what each is for, to name it in an error.
+        """
+
+        def fits(rows: int, width: int) -> bool:
+            # A batch size that was asked for is obeyed, whatever the estimate says.
+            return self._limit.holds(rows, width) and (
+                self._limit.tokens is None or self._footprint.bytes(rows, width, most_kept) <= room
+            )
+
+        def too_large(rows: int, width: int) -> None:
+            self._limit.halve(rows, width)
+            self._meter.out_of_memory(rows)
+            logger.warning(
+                "out of memory with %d sequences of up to %d tokens: going on in smaller batches, "
+                "nothing is lost",
+                rows,
+                width,
+            )
+
+        def run_or_name(batch: Sequence[int]) -> None:
+            try:
+                run(batch)
+            except Exception as error:
+                if len(batch) > 1 or not batches.out_of_memory(error):
+                    raise
+                raise ModelError(
+                    f"{preflight.name_of(asked[batch[0]])}: {widths[batch[0]]} tokens, the answer "
+                    f"included, do not fit the memory of {self.device}, even alone. Set "
+                    f"context_tokens lower in --metadata, or take a device with more memory."
+                ) from error
+
+        room = batches.free_bytes(self.device)
+        most_kept = max(kept, default=1)
+        batches.in_batches(widths, fits, run_or_name, too_large)
+
+    def batching(self) -> str:
+        """Say how sequences are batched now."""
+        limit = self._limit
+        parts = [f"{limit.tokens} tokens a batch"] if limit.tokens else []
+        parts += [f"{limit.rows} sequences a batch"] if limit.rows else []
+        return ", ".join(parts)
+
+    def batch_otherwise(self, batch_size: int | str) -> None:
+        """Batch from now on by another ``batch_size``."""
+        self._limit = batches.BatchLimit.of(batch_size, None, None, self.device)
+
+    def _autocast(self) -> Any:
+        return torch.autocast(
+            device_type=self.device.type,
+            dtype=self.mixed_precision_dtype,
+            enabled=self.mixed_precision_dtype is not None,
+        )
+
+    def _bar(self, what: str, total: int, disabled: bool) -> Any:
+        off = disabled or self.rank != 0
+        return tqdm(total=total, disable=off, desc=f"Running {what} requests")
+
+    # ------------------------------------------------------------------ what the results say
+    def _gather_costs(self) -> None:
+        """Bring the costs of all ranks to the first: every rank calls this as often."""
+        self._costs = self.gather_object(self._meter.cost()) or []
+
+    @property
+    def cost(self) -> Cost:
+        """What the run has cost so far, over all ranks."""
+        return Cost.together(self._costs or [self._meter.cost()])
+
+    def get_model_info(self) -> dict[str, Any]:
+        """Return what lm_eval puts into the results beside the model's arguments."""
+        return {
+            **super().get_model_info(),
+            "qrag": {
+                "precision": self.precision.name,
+                "arm": self.arm.as_dict(),
+                "identity": self.identity.digest,
+                "identity_parts": dict(self.identity.parts),
+                "decoding": {**self.decoding.as_dict(), "set_aside": dict(self.decoding.set_aside)},
+                "smoke_check": self.smoke.as_dict() if self.smoke else None,
+                "cost": self.cost.as_dict(),
+            },
+        }

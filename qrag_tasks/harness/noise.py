@@ -1,0 +1,171 @@
+"""The noise floor of an arm: how much its answers depend on nothing but the batches.
+
+Sums in 16 bits depend on the order in which a kernel adds, and kernels choose that order by the
+shape of the batch. So the same arm, run twice on the same prompts in other batches, answers some
+of them otherwise. A difference between two arms means something only where it is larger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from qrag_tasks.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class TaskNoise:
+    """Two runs of one arm over one task.
+
+    :ivar equal: share of samples with the same answer, to the letter; with likelihoods, with the
+        same likeliest answer.
+    :ivar scores: metric -> its value in the first run and in the second.
+    :ivar changed: metric -> number of samples that score otherwise.
+    :ivar logprob: with likelihoods: the largest difference between two of one answer, in nats.
+    """
+
+    task: str
+    samples: int
+    equal: float
+    scores: Mapping[str, tuple[float, float]]
+    changed: Mapping[str, int]
+    logprob: float | None = None
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What ``qrag noise`` measured.
+
+    :ivar identity: digest of the arm.
+    :ivar batching: how the two runs were batched.
+    """
+
+    precision: str
+    identity: str
+    batching: tuple[str, str]
+    tasks: Sequence[TaskNoise]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+def measure_noise(
+    tasks: Sequence[str],
+    model_args: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    *,
+    batch_size: int = 1,
+    limit: int | None = None,
+    apply_chat_template: bool = False,
+) -> Noise:
+    """Run one arm twice over the same prompts, first in batches by tokens, then in other batches.
+
+    :param tasks: names of tasks or groups of ours.
+    :param model_args: of ``--model qrag``.
+    :param metadata: as for lm_eval's ``--metadata``.
+    :param batch_size: sequences a batch in the second run.
+    :param limit: samples of each task.
+    :raises QragError: when a task, the arm or the data cannot be had.
+    """
+    from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    from qrag_tasks.catalog import requested
+    from qrag_tasks.harness import embedded
+    from qrag_tasks.harness.model import QragLM
+    from qrag_tasks.harness.settings import Settings
+    from qrag_tasks.locations import task_yamls
+
+    entries = requested(tasks)
+    if not entries:
+        raise SettingsError(
+            f"{', '.join(tasks)}: no such task; name tasks or groups that `qrag tasks` lists"
+        )
+    arguments = dict(model_args)
+    if "batch_size" in arguments:
+        raise SettingsError("batch_size: the two runs differ in it; give the second's own option")
+    arguments.setdefault("pretrained", str(embedded.model_folder()))
+    Settings.from_metadata(metadata, ())
+    manager = TaskManager(
+        include_path=str(task_yamls()),
+        include_defaults=False,
+        metadata={**arguments, **metadata},
+    )
+    model = QragLM(**arguments)
+
+    def run() -> dict[str, list[dict[str, Any]]]:
+        results = simple_evaluate(
+            model=model,
+            tasks=[entry.name for entry in entries],
+            task_manager=manager,
+            limit=limit,
+            apply_chat_template=apply_chat_template,
+            bootstrap_iters=0,
+        )
+        scores.append(results["results"])
+        return dict(results["samples"])
+
+    scores: list[dict[str, dict[str, Any]]] = []
+    first = run()
+    by_tokens = model.batching()
+    model.batch_otherwise(batch_size)
+    second = run()
+    return Noise(
+        model.precision.name,
+        model.identity.digest,
+        (by_tokens, model.batching()),
+        [
+            compare(task, first[task], second[task], scores[0][task], scores[1][task])
+            for task in first
+        ],
+    )
+
+
+def compare(
+    task: str,
+    first: Sequence[Mapping[str, Any]],
+    second: Sequence[Mapping[str, Any]],
+    scores: Mapping[str, Any],
+    other_scores: Mapping[str, Any],
+) -> TaskNoise:
+    """Compare the logged samples of two runs over the same prompts.
+
+    :param scores: of the first run, as lm_eval reports them: ``"mae,none"`` -> value.
+    """
+    pairs = list(zip(_by_doc(first), _by_doc(second), strict=True))
+    for one, other in pairs:
+        if one["prompt_hash"] != other["prompt_hash"]:
+            raise AssertionError(f"{task}: doc {one['doc_id']} had two prompts")
+    metrics = {key.partition(",")[0]: key for key in scores if not _is_error(key)}
+    metrics = {name: key for name, key in metrics.items() if isinstance(scores[key], float)}
+    differences = [abs(a - b) for one, other in pairs for a, b in _logprobs(one, other)]
+    return TaskNoise(
+        task,
+        len(pairs),
+        sum(_answer(one) == _answer(other) for one, other in pairs) / max(len(pairs), 1),
+        {name: (scores[key], other_scores[key]) for name, key in metrics.items()},
+        {name: sum(one.get(name) != other.get(name) for one, other in pairs) for name in metrics},
+        max(differences, default=None) if differences else None,
+    )
+
+
+def _is_error(key: str) -> bool:
+    return key.partition(",")[0].endswith("_stderr") or "," not in key
+
+
+def _by_doc(samples: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return sorted(samples, key=lambda sample: int(sample["doc_id"]))
+
+
+def _answer(sample: Mapping[str, Any]) -> Any:
+    found = sample["filtered_resps"]
+    if isinstance(found[0], Mapping):
+        return max(found, key=lambda share: share["logprob"])["answer"]
+    return found[0]
+
+
+def _logprobs(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[float, float]]:
+    pairs = zip(one["filtered_resps"], other["filtered_resps"], strict=True)
+    return [(a["logprob"], b["logprob"]) for a, b in pairs if isinstance(a, Mapping)]

@@ -1,0 +1,276 @@
+"""``--model qrag``: HFLM's answers, whatever the batches and however often memory runs out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="the hf extra is not installed")
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+from transformers import AutoModelForCausalLM, GenerationConfig
+
+from qrag_tasks.errors import BudgetError, ModelError, SettingsError
+from qrag_tasks.harness.model import QragLM
+
+SENTENCE = "a review of the kettle that I bought for my small kitchen and then gave away"
+WORDS = SENTENCE.split()
+TEXTS = [" ".join(WORDS[: 1 + i % len(WORDS)] * (1 + i % 5)) for i in range(12)]
+GREEDY = {"until": [], "do_sample": False, "max_gen_toks": 6}
+
+
+def asking(kind: str, *arguments: Any, name: str = "a_task") -> list[Instance]:
+    return [
+        Instance(request_type=kind, doc={}, arguments=args, idx=0, metadata=(name, i, 1))
+        for i, args in enumerate(arguments)
+    ]
+
+
+def questions(**settings: Any) -> list[Instance]:
+    return asking("generate_until", *[(text, {**GREEDY, **settings}) for text in TEXTS])
+
+
+def load(model: Path, precision: str | None = "fp32", **arguments: Any) -> QragLM:
+    return QragLM(str(model), precision=precision, device="cpu", **arguments)
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_model: Path) -> Any:
+    return HFLM(pretrained=str(tiny_model), dtype="float32", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def qrag(tiny_model: Path) -> QragLM:
+    return load(tiny_model)
+
+
+# ---------------------------------------------------------------------- answers
+def test_it_answers_as_hflm_does(plain: Any, qrag: QragLM) -> None:
+    assert qrag.generate_until(questions()) == plain.generate_until(questions())
+    stops = questions(until=["e"], max_gen_toks=12)
+    assert qrag.generate_until(stops) == plain.generate_until(stops)
+
+
+@pytest.mark.parametrize(
+    "batches", [{"batch_size": 1}, {"batch_size": "5"}, {"max_batch_tokens": 100}]
+)
+def test_the_answers_do_not_depend_on_the_batches(
+    tiny_model: Path, qrag: QragLM, batches: dict[str, Any]
+) -> None:
+    other = load(tiny_model, **batches)
+    assert other.generate_until(questions()) == qrag.generate_until(questions())
+    rows = {"5": 5, 1: 1}.get(batches.get("batch_size", 0))
+    assert rows is None or other.cost.largest_batch == rows
+    if "max_batch_tokens" in batches:
+        assert 1 < other.cost.largest_batch < len(TEXTS)
+
+
+def test_requests_with_different_arguments_are_answered_apart(qrag: QragLM) -> None:
+    mixed = asking(
+        "generate_until",
+        *[(text, {**GREEDY, "max_gen_toks": 2 + 4 * (i % 2)}) for i, text in enumerate(TEXTS)],
+    )
+    long = qrag.generate_until(questions())
+    short = qrag.generate_until(questions(max_gen_toks=2))
+    assert qrag.generate_until(mixed) == [(long if i % 2 else short)[i] for i in range(len(TEXTS))]
+
+
+def limited(model: QragLM, monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
+    """Let the model's device run out of memory at more than ``most`` prompt tokens a batch."""
+    sizes: list[int] = []
+    generate, forward = model.model.generate, model.model.forward
+
+    def checked(call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            size = kwargs["input_ids"].numel()
+            if size > most:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            sizes.append(size)
+            return call(*args, **kwargs)
+
+        return run
+
+    monkeypatch.setattr(model.model, "generate", checked(generate))
+    limited_forward = checked(forward)
+    limited_forward.__wrapped__ = forward  # type: ignore[attr-defined]
+    monkeypatch.setattr(model.model, "forward", limited_forward)
+    return sizes
+
+
+@pytest.mark.parametrize("batches", [{}, {"batch_size": 12}])
+def test_out_of_memory_in_the_middle_of_a_run(
+    tiny_model: Path,
+    qrag: QragLM,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    batches: dict[str, Any],
+) -> None:
+    model = load(tiny_model, **batches)
+    limited(model, monkeypatch, most=150)
+    assert model.generate_until(questions()) == qrag.generate_until(questions())
+    cost = model.cost
+    assert cost.out_of_memory > 0
+    assert cost.prompt_tokens == sum(len(qrag.tok_encode(text)) for text in TEXTS)
+    assert "going on in smaller batches, nothing is lost" in caplog.text
+    # The next call begins with what was learned.
+    before = model.cost.out_of_memory
+    model.generate_until(questions())
+    assert model.cost.out_of_memory == before
+
+
+def test_out_of_memory_with_one_prompt_names_it(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(tiny_model)
+    limited(model, monkeypatch, most=40)
+    with pytest.raises(ModelError, match=r"a_task, doc \d+: \d+ tokens.*even alone"):
+        model.generate_until(questions())
+
+
+def test_a_prompt_that_would_be_cut_is_an_error(tiny_model: Path, qrag: QragLM) -> None:
+    long = asking("generate_until", ("kettle " * 1200, GREEDY), name="other")
+    with pytest.raises(BudgetError, match=r"other, doc 0: the prompt is \d+ tokens.*cut"):
+        qrag.generate_until(long)
+
+
+def test_settings_of_the_checkpoint_do_not_change_the_answers(
+    tiny_model: Path, qrag: QragLM, tmp_path: Path
+) -> None:
+    folder = tmp_path / "penalized"
+    shutil.copytree(tiny_model, folder)
+    GenerationConfig(repetition_penalty=5.0, do_sample=True, min_new_tokens=6).save_pretrained(
+        folder
+    )
+    other = load(folder)
+    assert other.generate_until(questions()) == qrag.generate_until(questions())
+    assert other.identity == qrag.identity
+
+
+# ---------------------------------------------------------------------- likelihoods
+def continuations() -> list[Instance]:
+    pairs = [(text, f" {word}") for text in TEXTS[:6] for word in ("kettle", "the", "a small one")]
+    return asking("loglikelihood", *pairs, ("", "kettle"), ("the kettle", " of a small one"))
+
+
+def test_it_measures_as_hflm_does(plain: Any, qrag: QragLM) -> None:
+    expected = plain.loglikelihood(continuations())
+    found = qrag.loglikelihood(continuations())
+    for (value, greedy), (other, other_greedy) in zip(found, expected, strict=True):
+        assert value == pytest.approx(other, abs=1e-4)
+        assert greedy == other_greedy
+    rolling = asking("loglikelihood_rolling", *[(text,) for text in TEXTS[:4]])
+    assert qrag.loglikelihood_rolling(rolling) == pytest.approx(
+        plain.loglikelihood_rolling(rolling), abs=1e-4
+    )
+
+
+def test_continuations_of_one_context_share_a_pass(tiny_model: Path) -> None:
+    model = load(tiny_model)
+    pairs = [("a review of", f" {word}") for word in ("the", "a", "my", "it")]
+    single = [pair for pair in pairs if len(model.tok_encode(pair[1])) == 1]
+    assert len(single) > 1
+    model.loglikelihood(asking("loglikelihood", *single))
+    assert model.cost.largest_batch == 1
+
+
+def test_continuations_of_unlike_length_that_share_a_pass(qrag: QragLM) -> None:
+    # The tokens that are read are the same; what is measured of them is not.
+    pairs = [("a review", " of the kettle that I"), ("a review of the kettle that", " the")]
+    together = qrag.loglikelihood(asking("loglikelihood", *pairs))
+    alone = [qrag.loglikelihood(asking("loglikelihood", pair))[0] for pair in pairs]
+    assert [value for value, _ in together] == pytest.approx([value for value, _ in alone])
+
+
+def test_out_of_memory_while_measuring(
+    tiny_model: Path, qrag: QragLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(tiny_model)
+    expected = [value for value, _ in qrag.loglikelihood(continuations())]
+    limited(model, monkeypatch, most=60)
+    found = [value for value, _ in model.loglikelihood(continuations())]
+    assert found == pytest.approx(expected, abs=1e-4)
+    assert model.cost.out_of_memory > 0
+
+
+# ---------------------------------------------------------------------- arms
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [
+        ("fp32", torch.float32),
+        ("fp16", torch.float16),
+        ("bf16", torch.bfloat16),
+        ("int8", torch.bfloat16),
+        ("int4-nf4", torch.bfloat16),
+        ("int4-fp4", torch.bfloat16),
+        (None, torch.bfloat16),
+    ],
+)
+def test_precisions(tiny_model: Path, precision: str | None, dtype: Any) -> None:
+    model = load(tiny_model, precision)
+    assert model.precision.name == (precision or "bf16")
+    assert model.model.dtype == dtype
+    answers = model.generate_until(questions()[:3])
+    assert all(isinstance(answer, str) for answer in answers)
+    told = model.get_model_info()["qrag"]
+    assert told["precision"] == model.precision.name
+    assert told["cost"]["generated_tokens"] > 0
+    assert (told["smoke_check"] is not None) == model.precision.quantized
+
+
+def test_a_dtype_beside_a_precision_that_has_its_own(tiny_model: Path) -> None:
+    assert load(tiny_model, "int4-nf4", dtype="float32").model.dtype == torch.float32
+    with pytest.raises(SettingsError, match="fp16 is float16, but dtype=float32 was given"):
+        load(tiny_model, "fp16", dtype="float32")
+    with pytest.raises(SettingsError, match="dtype=float17: torch has no such dtype"):
+        load(tiny_model, "int4-nf4", dtype="float17")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"load_in_4bit": True}, "load_in_4bit=True: with --model qrag, give precision=int4-nf4"),
+        ({"autogptq": True}, "autogptq=True: with --model qrag, give precision=int4-gptq"),
+        ({"bnb_4bit_quant_type": "fp4"}, "bnb_4bit_quant_type=fp4: a named precision fixes it"),
+        ({"truncation": True}, "truncation=True: a cut prompt"),
+        ({"precision": "int4"}, "unknown precision 'int4'"),
+    ],
+)
+def test_arguments_that_a_precision_replaces(
+    tiny_model: Path, arguments: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(SettingsError, match=told):
+        load(tiny_model, **{"precision": "bf16", **arguments})
+
+
+def test_a_loaded_model_is_refused(tiny_model: Path) -> None:
+    loaded = AutoModelForCausalLM.from_pretrained(tiny_model)
+    with pytest.raises(SettingsError, match="pretrained is a LlamaForCausalLM"):
+        QragLM(loaded)
+
+
+def test_an_encoder_decoder_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer, T5Config, T5ForConditionalGeneration
+
+    config = T5Config(
+        vocab_size=1024,
+        d_model=16,
+        d_kv=8,
+        d_ff=16,
+        num_layers=1,
+        num_heads=2,
+        decoder_start_token_id=0,
+    )
+    T5ForConditionalGeneration(config).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="is an encoder-decoder"):
+        load(tmp_path, "fp32")
+
+
+def test_autogptq_is_explained_to_users_of_hflm(tiny_model: Path) -> None:
+    with pytest.raises(ModelError, match="GPT-QModel"):
+        HFLM(pretrained=str(tiny_model), device="cpu", autogptq=True)
