@@ -21,6 +21,7 @@ from typing import Any
 from qrag_tasks.errors import StoreError
 from qrag_tasks.harness.arms.contents import canonical
 from qrag_tasks.harness.arms.identity import Identity, arm_identity, is_hflm, remember_creation
+from qrag_tasks.harness.requests import is_ours
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -113,7 +114,7 @@ def keep_answers_apart(module: ModuleType) -> None:
             return found
 
         def answer(requests: Sequence[Any]) -> Any:
-            if not (is_hflm(self.lm) or any(map(_is_ours, requests))):
+            if not (is_hflm(self.lm) or any(map(is_ours, requests))):
                 return found(requests)
             with self.dbdict.of_arm(self.lm):
                 return found(requests)
@@ -128,11 +129,6 @@ def _expect(function: Any, *parameters: str) -> None:
     missing = set(parameters) - set(inspect.signature(function).parameters)
     if missing:
         raise TypeError(f"{function.__qualname__} has no parameter {sorted(missing)[0]!r}")
-
-
-def _is_ours(request: Any) -> bool:
-    doc = getattr(request, "doc", None)
-    return isinstance(doc, dict) and "prompt_hash" in doc
 
 
 class _Answers:

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from qrag_tasks.harness.requests import is_ours
+
 Measured = list[tuple[float, bool]]
 
 
@@ -25,7 +27,7 @@ def measure(
     """
     import torch
 
-    ours = [index for index, request in enumerate(requests) if _is_ours(request)]
+    ours = [index for index, request in enumerate(requests) if is_ours(request)]
     if not ours or model.backend != "causal":
         return otherwise(requests)
     asked = []
@@ -43,10 +45,6 @@ def measure(
         rest = otherwise([requests[index] for index in others])
         measured |= dict(zip(others, rest, strict=True))
     return [measured[index] for index in range(len(requests))]
-
-
-def _is_ours(request: Any) -> bool:
-    return isinstance(request.doc, dict) and "prompt_hash" in request.doc
 
 
 def left_padded(prompts: Sequence[Sequence[int]], pad: int, device: Any) -> tuple[Any, Any]:

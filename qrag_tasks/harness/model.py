@@ -19,6 +19,7 @@ from qrag_tasks.harness.arms.smoke import smoke_check
 from qrag_tasks.harness.arms.verification import verify
 from qrag_tasks.harness.cost import Cost
 from qrag_tasks.harness.meter import Meter
+from qrag_tasks.harness.requests import name_of
 from qrag_tasks.harness.tokens import ModelText
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
@@ -34,6 +35,7 @@ class QragLM(HFLM):  # type: ignore[misc]
     :param precision: one of :data:`~qrag_tasks.harness.arms.precisions.PRECISIONS`; the
         checkpoint's own where none is given.
     :param group_size: weights that share a scale: where it is given it is checked, not chosen.
+    :param kernel: of GPT-QModel, for ``int4-gptq`` and ``int4-awq``; its own choice by default.
     :param dtype: in which a quantized arm computes; ``"auto"`` for the checkpoint's own.
     :param batch_size: sequences a batch; ``"auto"`` for as many as fit.
     :param max_batch_size: with ``batch_size="auto"``: the most sequences a batch.
@@ -48,6 +50,7 @@ class QragLM(HFLM):  # type: ignore[misc]
         pretrained: str,
         precision: str | None = None,
         group_size: int | None = None,
+        kernel: str | None = None,
         dtype: str | torch.dtype = "auto",
         device: str | None = None,
         batch_size: int | str = "auto",
@@ -70,6 +73,7 @@ class QragLM(HFLM):  # type: ignore[misc]
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.precision = row
         self._asked_dtype = dtype
+        self._asked_kernel = kernel
         self._limit = batches.BatchLimit.of(
             batch_size, max_batch_size, max_batch_tokens, torch.device(device)
         )
@@ -114,7 +118,9 @@ class QragLM(HFLM):  # type: ignore[misc]
             self._asked_dtype, self.config, self.device, self.precision
         )
         given = kwargs.pop("quantization_config", None)
-        config = loading.quantization_config(self.precision, given, self._computing)
+        config = loading.quantization_config(
+            self.precision, given, self._computing, self._asked_kernel
+        )
         arguments = {**kwargs, "dtype": self._computing, "quantization_config": config}
         super()._create_model(*args, **arguments)
 
@@ -282,7 +288,7 @@ class QragLM(HFLM):  # type: ignore[misc]
                 if len(batch) > 1 or not batches.out_of_memory(error):
                     raise
                 raise ModelError(
-                    f"{preflight.name_of(asked[batch[0]])}: {widths[batch[0]]} tokens, the answer "
+                    f"{name_of(asked[batch[0]])}: {widths[batch[0]]} tokens, the answer "
                     f"included, do not fit the memory of {self.device}, even alone. Set "
                     f"context_tokens lower in --metadata, or take a device with more memory."
                 ) from error

@@ -13,6 +13,7 @@ from qrag_tasks.catalog import CatalogEntry
 from qrag_tasks.errors import BudgetError
 from qrag_tasks.harness import embedded
 from qrag_tasks.harness.arms import loading
+from qrag_tasks.harness.requests import is_ours, name_of
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.task import LampRagTask, generation_limit
 from qrag_tasks.harness.tokens import chat_template_of
@@ -112,7 +113,7 @@ def check_nothing_is_cut(model: Any, requests: Sequence[Any]) -> None:
     :raises BudgetError: naming the first prompt that would be cut.
     """
     for request in requests:
-        if not _is_ours(request):
+        if not is_ours(request):
             continue
         prompt, asked = request.args[:2]
         # Of an answer whose likelihood is asked for, the last token is not fed.
@@ -133,7 +134,7 @@ def check_not_cut(request: Any, tokens: int, answer: int, window: int) -> None:
     if tokens + answer <= window:
         return
     remedy = "Leave the task out, or take a model with a longer window."
-    if _is_ours(request):
+    if is_ours(request):
         remedy = f"Set context_tokens to {window} or less in --metadata" + (
             "." if request.doc.get("prompt_tokens") else ", and name the model's tokenizer there."
         )
@@ -141,16 +142,3 @@ def check_not_cut(request: Any, tokens: int, answer: int, window: int) -> None:
         f"{name_of(request)}: the prompt is {tokens} tokens and the answer may be {answer}, but "
         f"the model's window is {window}: it would be cut. {remedy}"
     )
-
-
-def name_of(request: Any) -> str:
-    """Return which task and sample a request is of."""
-    if _is_ours(request):
-        return f"{request.task_name}, sample {request.doc['id']}"
-    doc = getattr(request, "doc_id", None)
-    return f"{getattr(request, 'task_name', None) or 'a request'}, doc {doc}"
-
-
-def _is_ours(request: Any) -> bool:
-    doc = getattr(request, "doc", None)
-    return isinstance(doc, dict) and "prompt_hash" in doc

@@ -16,6 +16,8 @@ from qrag_tasks import Document, Query, catalog, plugins
 from qrag_tasks.benchmark import likelihood, paper_scores
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.cli import main
+from qrag_tasks.harness import embedded
+from qrag_tasks.harness.arms.precisions import PRECISIONS
 from qrag_tasks.harness.settings import KNOWN
 from qrag_tasks.protocols import CHOICES, PROTOCOLS
 
@@ -171,7 +173,32 @@ def test_the_table_of_protocols() -> None:
             assert re.findall(r"`([\w-]+)`", cell)[0] == getattr(PROTOCOLS[name], key), (key, name)
 
 
+PRECISION_DOCS = (ROOT / "docs" / "precisions.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_precisions() -> None:
+    rows = [line for line in PRECISION_DOCS.splitlines() if line.startswith("| `")]
+    told = {row.split("|")[1].strip(" `"): row.split("|")[2:-1] for row in rows}
+    for name, precision in PRECISIONS.items():
+        made = {"none": "", "bitsandbytes": "on loading"}.get(precision.method, "beforehand")
+        expected = [str(precision.bits), made, precision.summary]
+        assert [cell.strip() for cell in told[name]] == expected
+        assert f"`{name}`" in section("Precision arms")
+
+
+def test_the_noise_floor_of_the_embedded_model() -> None:
+    if embedded.weights_file() is None:
+        pytest.skip("the demo extra is not installed")
+    (command,) = commands(PRECISION_DOCS, "qrag")
+    done = CliRunner().invoke(main, command[1:])
+    assert done.exit_code == 0, done.output
+    assert "lamp5u_rag_k1" in done.output
+
+
 def test_links_lead_somewhere() -> None:
     for text in (README, CONTRIBUTING):
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (ROOT / target).exists(), target
+    for path in (ROOT / "docs").glob("*.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), (path.name, target)

@@ -97,7 +97,7 @@ def evaluate(
 ) -> list[Any]:
     """Run our tasks on the mini data with one cache, and return the answers."""
     known = {"data": "mini", **(metadata or {})}
-    if model == "hf":
+    if model in ("hf", "qrag"):
         known |= {"context_tokens": 600, **arguments["model_args"]}
     manager = TaskManager(include_path=str(task_yamls()), include_defaults=False, metadata=known)
     found = simple_evaluate(
@@ -292,12 +292,25 @@ def test_a_file_that_is_no_cache_is_named(file: Path) -> None:
 
 # ---------------------------------------------------------------------- HFLM
 @pytest.mark.parametrize("likely", [False, True])
+@pytest.mark.parametrize(
+    ("model", "full_arm", "quantized_arm"),
+    [
+        ("hf", {}, {"load_in_4bit": True}),
+        ("qrag", {"precision": "bf16"}, {"precision": "int4-nf4"}),
+    ],
+)
 def test_real_arms_share_a_file(
-    tiny_model: Path, file: Path, caplog: pytest.LogCaptureFixture, likely: bool
+    tiny_model: Path,
+    file: Path,
+    caplog: pytest.LogCaptureFixture,
+    model: str,
+    full_arm: dict[str, Any],
+    quantized_arm: dict[str, Any],
+    likely: bool,
 ) -> None:
-    def run(**arguments: Any) -> list[Any]:
+    def run(arguments: dict[str, Any]) -> list[Any]:
         return evaluate(
-            "hf",
+            model,
             file,
             BOTH[:1] if likely else BOTH,
             {"answer": "likelihood"} if likely else {},
@@ -305,11 +318,11 @@ def test_real_arms_share_a_file(
         )
 
     every = "10" if likely else "4"
-    full, quantized = run(), run(load_in_4bit=True)
+    full, quantized = run(full_arm), run(quantized_arm)
     assert full != quantized
     assert remaining(caplog) == [every, every]
-    assert run() == full
-    assert run(load_in_4bit=True) == quantized
+    assert run(full_arm) == full
+    assert run(quantized_arm) == quantized
     assert remaining(caplog) == ["0", "0"]
 
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from qrag_tasks.errors import ModelError, SettingsError
+from qrag_tasks.errors import ModelError, SettingsError, did_you_mean
 from qrag_tasks.harness.arms.checkpoints import check_checkpoint, own_precision, read_checkpoint
 from qrag_tasks.harness.arms.claims import Checkpoint
 from qrag_tasks.harness.arms.precisions import Precision
@@ -99,8 +99,8 @@ def check_installed(precision: Precision) -> None:
     :raises ModelError: naming the extra that brings it.
     """
     if "gptqmodel" in precision.needs:
-        # It counts the cores at import, and raises where it finds too few for its default.
-        os.environ.setdefault("GPTQMODEL_CPU_WORKERS", str(min(2, os.cpu_count() or 1)))
+        # With one worker it fails at import, and one is its default on two cores.
+        os.environ.setdefault("GPTQMODEL_CPU_WORKERS", str(max(2, (os.cpu_count() or 1) // 2)))
     missing = [name for name in precision.needs if importlib.util.find_spec(name) is None]
     if missing:
         # GPT-QModel's build looks for the torch that is installed.
@@ -168,13 +168,19 @@ def computing_dtype(
     return own
 
 
-def quantization_config(precision: Precision, given: Any, dtype: Any) -> Any:
+def quantization_config(
+    precision: Precision, given: Any, dtype: Any, kernel: str | None = None
+) -> Any:
     """Return the quantization configuration that ``from_pretrained`` is to have.
 
     :param given: the checkpoint's own, or ``None``: that of a checkpoint which is quantized
         already is kept.
     :param dtype: in which the arm computes.
+    :param kernel: GPT-QModel's name of the kernel that is to compute; its own choice by default.
+    :raises SettingsError: for a kernel that there is not.
     """
+    if kernel is not None:
+        given.backend = _kernel(kernel, precision)
     if precision.method == "bitsandbytes":
         _say_once_what_int8_casts()
         if given is None:
@@ -186,6 +192,31 @@ def quantization_config(precision: Precision, given: Any, dtype: Any) -> Any:
             # Saved with the dtype of another run.
             given.bnb_4bit_compute_dtype = dtype
     return given
+
+
+def _kernel(name: str, precision: Precision) -> Any:
+    """Return a kernel's name as the configuration of the precision's method wants it."""
+    kernels: Any
+    if precision.method == "awq":
+        from transformers.utils.quantization_config import AwqBackend
+
+        kernels = AwqBackend
+    elif precision.method == "gptq":
+        import gptqmodel
+
+        kernels = gptqmodel.BACKEND
+    else:
+        raise SettingsError(
+            f"kernel={name}: only int4-gptq and int4-awq have kernels to choose from, not "
+            f"{precision.name}"
+        )
+    known = [str(kernel.value) for kernel in kernels]
+    if name not in known:
+        raise SettingsError(
+            f"kernel={name}: unknown for {precision.name} (known: {', '.join(known)})."
+            + did_you_mean(name, known)
+        )
+    return kernels(name) if precision.method == "awq" else name
 
 
 def _say_once_what_int8_casts() -> None:
