@@ -151,7 +151,6 @@ class QragLM(HFLM):  # type: ignore[misc]
             for group in groups:
                 self._generate_group(group, requests, prompts, answers, bar)
         bar.close()
-        self._gather_costs()
         return answers
 
     def _generate_group(
@@ -204,11 +203,9 @@ class QragLM(HFLM):  # type: ignore[misc]
         """
         preflight.check_nothing_is_cut(self, requests)
         with self._meter.answering():
-            found = likelihoods.measure(
+            return likelihoods.measure(
                 self, requests, lambda others: super(QragLM, self).loglikelihood(others)
             )
-        self._gather_costs()
-        return found
 
     def _loglikelihood_tokens(
         self,
@@ -320,8 +317,13 @@ class QragLM(HFLM):  # type: ignore[misc]
         return tqdm(total=total, disable=off, desc=f"Running {what} requests")
 
     # ------------------------------------------------------------------ what the results say
-    def _gather_costs(self) -> None:
-        """Bring the costs of all ranks to the first: every rank calls this as often."""
+    def barrier(self) -> None:
+        """Wait for the other ranks, and bring their costs to the first.
+
+        lm_eval calls this on every rank alike; the methods that answer it calls only on those
+        whose answers are not all kept by ``--use_cache``.
+        """
+        super().barrier()
         self._costs = self.gather_object(self._meter.cost()) or []
 
     @property

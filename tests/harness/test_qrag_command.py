@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,7 +23,7 @@ def options(model: Path, precision: str, out: Path, *more: object) -> list[objec
     return [
         *("--model", "qrag", "--model_args", f"pretrained={model},precision={precision}"),
         *("--tasks", "lamp_rag_k3", "--metadata", MINI, "--limit", 4),
-        *("--log_samples", "--output_path", out, *more),
+        *("--log_samples", *more, "--output_path", out),
     ]
 
 
@@ -89,37 +90,42 @@ def test_an_unquantized_checkpoint_for_gptq(
         assert "qrag quantize" in told
 
 
+def launched(processes: int, out: Path, *arguments: object) -> dict[str, Any]:
+    """Run ``lm_eval`` in several processes, as ``accelerate launch`` does with several GPUs."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *("--nproc_per_node", str(processes)),
+            *("-m", "lm_eval", *map(str, arguments), "--output_path", str(out)),
+        ],
+        env={**os.environ, "ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return results_of(out)
+
+
 def test_two_processes_share_the_work(tiny_model: Path, tmp_path: Path) -> None:
-    alone, together = tmp_path / "alone", tmp_path / "together"
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu"]
-    for processes, out in ((1, alone), (2, together)):
-        done = subprocess.run(
-            [
-                *launch,
-                "--num_processes",
-                str(processes),
-                "--num_machines",
-                "1",
-                "--mixed_precision",
-                "no",
-                "--dynamo_backend",
-                "no",
-                *("-m", "lm_eval", *map(str, options(tiny_model, "fp32", out))),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-    one, two = results_of(alone), results_of(together)
-    assert one["results"] == two["results"]
-    assert one["config"]["qrag"]["identity"] == two["config"]["qrag"]["identity"]
-    tokens = [found["config"]["qrag"]["cost"]["prompt_tokens"] for found in (one, two)]
-    assert tokens[0] == tokens[1]
+    run = options(tiny_model, "fp32", tmp_path)[:-2]
+    cached = (*run, "--use_cache", tmp_path / "answers")
+    alone = launched(1, tmp_path / "alone", *run)
+    together = launched(2, tmp_path / "together", *cached)
+    # One process has all its answers, the other none.
+    (tmp_path / "answers_rank1.db").unlink()
+    again = launched(2, tmp_path / "again", *cached)
+    costs = [found["config"]["qrag"]["cost"] for found in (alone, together, again)]
+    assert [cost["ranks"] for cost in costs] == [1, 2, 2]
+    assert costs[0]["prompt_tokens"] == costs[1]["prompt_tokens"] > costs[2]["prompt_tokens"] > 0
+    for other in (together, again):
+        assert other["results"] == alone["results"]
+        assert other["config"]["qrag"]["identity"] == alone["config"]["qrag"]["identity"]
     for name in ("3u", "5u"):
         answers = [
-            [s["resps"] for s in sorted(task(out, name), key=lambda s: s["doc_id"])]
-            for out in (alone, together)
+            {s["doc_id"]: s["resps"] for s in task(tmp_path / run, name)}
+            for run in ("alone", "together", "again")
         ]
-        assert answers[0] == answers[1]
+        assert len(answers[0]) == 4
+        assert answers[0] == answers[1] == answers[2]

@@ -14,9 +14,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from qrag_tasks.errors import SettingsError, did_you_mean
+
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
 _PROBE = "zyx"
+# Settings of a generation config that change what is told of the tokens, not the tokens.
+_REPORTS = ("transformers_version", "_", "use_cache", "output_", "return_dict")
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,17 @@ class Decoding:
         """Return the ``transformers.GenerationConfig`` of a request.
 
         :param asked: lm_eval's generation arguments but for stop strings and length.
+        :raises SettingsError: for an argument that transformers does not know.
         """
         from transformers import GenerationConfig
 
+        known = GenerationConfig().to_dict()
+        for name in asked:
+            if name not in known:
+                raise SettingsError(
+                    f"generation argument {name}={asked[name]}: transformers knows no such one."
+                    + did_you_mean(name, known)
+                )
         given = {"do_sample": False, **asked}
         if not given["do_sample"]:
             # lm_eval's way to say greedy; transformers warns of a temperature that has no effect.
@@ -122,10 +134,8 @@ def _set_aside(generation_config: Any) -> dict[str, Any]:
     if generation_config is None:
         return {}
     given = generation_config.to_diff_dict()
-    tokens = {"eos_token_id", "bos_token_id", "pad_token_id", "decoder_start_token_id"}
     return {
         name: value
         for name, value in given.items()
-        if name not in tokens | {"transformers_version", "_from_model_config", "use_cache"}
-        and value is not None
+        if not name.endswith("_token_id") and not name.startswith(_REPORTS) and value is not None
     }

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="the hf extra is not installed")
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
+from qrag_tasks.errors import SettingsError
 from qrag_tasks.harness.arms.decoding import decide
 
 
@@ -72,6 +73,17 @@ def test_settings_of_the_checkpoint_are_set_aside_and_told(
     assert settings.max_new_tokens == 5
     asked = found.settings({"do_sample": True, "temperature": 0.7, "top_p": 0.9}, 5)
     assert (asked.do_sample, asked.temperature, asked.top_p) == (True, 0.7, 0.9)
+
+
+def test_an_argument_that_there_is_not(parts: tuple[Any, Any]) -> None:
+    found = decide(*parts, None)
+    with pytest.raises(SettingsError, match=r"temprature=0\.5: .*Did you mean 'temperature'"):
+        found.settings({"do_sample": True, "temprature": 0.5}, 5)
+
+
+def test_what_is_only_reported_is_not_set_aside(parts: tuple[Any, Any]) -> None:
+    own = GenerationConfig(output_attentions=True, use_cache=False, bos_token_id=1)
+    assert decide(*parts, own).set_aside == {}
 
 
 def test_what_decoding_is_alike_for_two_arms(parts: tuple[Any, Any]) -> None:
