@@ -11,6 +11,7 @@ from typing import Any
 from qrag_tasks.errors import ModelError, SettingsError, did_you_mean
 from qrag_tasks.harness.arms.checkpoints import check_checkpoint, own_precision, read_checkpoint
 from qrag_tasks.harness.arms.claims import Checkpoint
+from qrag_tasks.harness.arms.layers import linear_layers
 from qrag_tasks.harness.arms.precisions import Precision
 from qrag_tasks.harness.arms.precisions import precision as precision_named
 
@@ -273,16 +274,10 @@ def check_quantized(model: Any, config: Any) -> None:
     :param config: a ``BitsAndBytesConfig``.
     :raises ModelError: when no linear layer is quantized.
     """
-    import torch
-    from bitsandbytes.nn import Linear4bit, Linear8bitLt
-
-    bits, kind = (4, Linear4bit) if config.load_in_4bit else (8, Linear8bitLt)
-    quantized, full = [], []
-    for name, module in model.named_modules():
-        if isinstance(module, kind):
-            quantized.append(module)
-        elif isinstance(module, torch.nn.Linear):
-            full.append(name)
+    bits = 4 if config.load_in_4bit else 8
+    layers = linear_layers(model)
+    quantized = [each for each in layers if (each.method, each.bits) == ("bitsandbytes", bits)]
+    full = [each.name for each in layers if not each.quantized]
     if not quantized:
         raise ModelError(
             f"load_in_{bits}bit=True was asked for, but none of the model's {len(full)} linear "
@@ -290,7 +285,7 @@ def check_quantized(model: Any, config: Any) -> None:
         )
     detail = ""
     if bits == 4:
-        kinds = sorted({layer.weight.quant_type for layer in quantized})
+        kinds = sorted({str(each.quant_type) for each in quantized})
         detail = f" {'/'.join(kinds).upper()}, computing in {config.bnb_4bit_compute_dtype}"
     logger.info(
         "%d linear layers in %d bits%s; kept in full: %s",
