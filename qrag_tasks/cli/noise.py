@@ -55,14 +55,12 @@ def noise(
     """
     if out is not None and out.exists():
         raise SettingsError(f"--out {out} exists: name another file, or remove it")
-    from lm_eval.utils import simple_parse_args_string
-
     from qrag_tasks.harness.noise import measure_noise
 
     names = [name for task in tasks for name in task.split(",")]
     found = measure_noise(
         names,
-        simple_parse_args_string(model_args),
+        model_args,
         read_metadata(given, {"data": data}),
         batch_size=batch_size,
         limit=limit,

@@ -117,12 +117,12 @@ class QragLM(HFLM):  # type: ignore[misc]
         self._computing = loading.computing_dtype(
             self._asked_dtype, self.config, self.device, self.precision
         )
-        given = kwargs.pop("quantization_config", None)
-        config = loading.quantization_config(
-            self.precision, given, self._computing, self._asked_kernel
+        arguments = loading.loading_arguments(
+            self.precision, self.config, self._computing, self._asked_kernel
         )
-        arguments = {**kwargs, "dtype": self._computing, "quantization_config": config}
-        super()._create_model(*args, **arguments)
+        super()._create_model(*args, **{**kwargs, "dtype": self._computing, **arguments})
+        if "config" in arguments:
+            loading.cast_unquantized(self._model, self.config.dtype, self._computing)
 
     def _join_other_ranks(self) -> None:
         """Take part in a data-parallel run on any device: HFLM knows them on GPUs only."""

@@ -53,7 +53,7 @@ class Noise:
 
 def measure_noise(
     tasks: Sequence[str],
-    model_args: Mapping[str, Any],
+    model_args: str | Mapping[str, Any],
     metadata: Mapping[str, Any],
     *,
     batch_size: int = 1,
@@ -63,7 +63,7 @@ def measure_noise(
     """Run one arm twice over the same prompts, first in batches by tokens, then in other batches.
 
     :param tasks: names of tasks or groups of ours.
-    :param model_args: of ``--model qrag``.
+    :param model_args: of ``--model qrag``, as its command takes them or as a mapping.
     :param metadata: as for lm_eval's ``--metadata``.
     :param batch_size: sequences a batch in the second run.
     :param limit: samples of each task.
@@ -71,6 +71,7 @@ def measure_noise(
     """
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
+    from lm_eval.utils import simple_parse_args_string
 
     from qrag_tasks.catalog import requested
     from qrag_tasks.harness import embedded
@@ -83,7 +84,9 @@ def measure_noise(
         raise SettingsError(
             f"{', '.join(tasks)}: no such task; name tasks or groups that `qrag tasks` lists"
         )
-    arguments = dict(model_args)
+    arguments = dict(
+        simple_parse_args_string(model_args) if isinstance(model_args, str) else model_args
+    )
     if "batch_size" in arguments:
         raise SettingsError("batch_size: the two runs differ in it; give the second's own option")
     arguments.setdefault("pretrained", str(embedded.model_folder()))

@@ -182,6 +182,30 @@ def test_missing_data_fails_with_instructions(lm_eval_command: Command, tmp_path
             {"metadata": {"data": "mini"}, "model": "hf", "model_args": {"pretrained": "/nowhere"}},
             "pretrained=/nowhere: its tokenizer cannot be loaded",
         ),
+        (
+            {
+                "metadata": {"data": "mini"},
+                "model": "hf",
+                "model_args": {"pretrained": "x", "autogptq": True},
+            },
+            "autogptq=True: AutoGPTQ is no longer maintained",
+        ),
+        (
+            {
+                "metadata": {"data": "mini"},
+                "model": "qrag",
+                "model_args": {"pretrained": __file__, "precision": "bf16"},
+            },
+            "test_main_job.py is a file: name the folder",
+        ),
+        (
+            {
+                "metadata": {"data": "mini"},
+                "model": "qrag",
+                "model_args": {"pretrained": "x", "load_in_4bit": True},
+            },
+            "with --model qrag, give precision=int4-nf4",
+        ),
     ],
 )
 def test_bad_input_is_refused_before_the_model_is_loaded(

@@ -13,6 +13,7 @@ pytest.importorskip("torch", reason="the hf extra is not installed")
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+from quantized_files import awq_config, gptq_config, quantized_folder
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from qrag_tasks.errors import BudgetError, ModelError, SettingsError
@@ -274,3 +275,35 @@ def test_an_encoder_decoder_is_refused(tiny_model: Path, tmp_path: Path) -> None
 def test_autogptq_is_explained_to_users_of_hflm(tiny_model: Path) -> None:
     with pytest.raises(ModelError, match="GPT-QModel"):
         HFLM(pretrained=str(tiny_model), device="cpu", autogptq=True)
+
+
+@pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
+@pytest.mark.parametrize("method", ["gptq", "awq"])
+def test_arms_that_were_made_beforehand(tiny_model: Path, tmp_path: Path, method: str) -> None:
+    pytest.importorskip("gptqmodel", reason="the gptq extra is not installed")
+    config = gptq_config(32) if method == "gptq" else awq_config(32)
+    folder = quantized_folder(tiny_model, tmp_path / "packed", config)
+    model = load(folder, f"int4-{method}", group_size=32)
+    assert all(model.generate_until(questions()[:3]))
+    (packed, head) = model.arm.as_dict()["layers"]
+    assert (packed["method"], packed["bits"], packed["group_size"]) == (method, 4, 32)
+    assert packed["count"] == 14
+    assert head["kernel"] == "Linear"
+    assert load(folder, None).identity == model.identity
+    with pytest.raises(SettingsError, match="kernel=nonsense: unknown for int4-"):
+        load(folder, f"int4-{method}", kernel="nonsense")
+
+
+def test_a_kernel_is_for_those_alone(tiny_model: Path) -> None:
+    with pytest.raises(SettingsError, match="only int4-gptq and int4-awq have kernels"):
+        load(tiny_model, "int4-nf4", kernel="marlin")
+
+
+def test_a_saved_arm_computes_in_the_dtype_of_this_run(tiny_model: Path, tmp_path: Path) -> None:
+    saved = HFLM(pretrained=str(tiny_model), device="cpu", load_in_4bit=True)
+    saved.model.save_pretrained(tmp_path)
+    saved.tokenizer.save_pretrained(tmp_path)
+    model = load(tmp_path, None, dtype="float32")
+    assert model.precision.name == "int4-nf4"
+    dtypes = {kind["dtype"] for kind in model.arm.as_dict()["layers"]}
+    assert dtypes == {"float32"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import logging
 import os
@@ -169,34 +170,62 @@ def computing_dtype(
     return own
 
 
-def quantization_config(
-    precision: Precision, given: Any, dtype: Any, kernel: str | None = None
-) -> Any:
-    """Return the quantization configuration that ``from_pretrained`` is to have.
+def loading_arguments(
+    precision: Precision, config: Any, dtype: Any, kernel: str | None = None
+) -> dict[str, Any]:
+    """Return what ``from_pretrained`` is to be given, so that the weights are in a precision.
 
-    :param given: the checkpoint's own, or ``None``: that of a checkpoint which is quantized
-        already is kept.
+    :param config: the checkpoint's configuration.
     :param dtype: in which the arm computes.
     :param kernel: GPT-QModel's name of the kernel that is to compute; its own choice by default.
     :raises SettingsError: for a kernel that there is not.
     """
-    if kernel is not None:
-        given.backend = _kernel(kernel, precision)
     if precision.method == "bitsandbytes":
         _say_once_what_int8_casts()
-        if given is None:
-            wanted: dict[str, Any] = {f"load_in_{precision.bits}bit": True}
-            if precision.quant_type:
-                wanted["bnb_4bit_quant_type"] = precision.quant_type
-            return bitsandbytes_config(wanted, dtype)
-        if precision.bits == 4:
-            # Saved with the dtype of another run.
-            given.bnb_4bit_compute_dtype = dtype
-    return given
+    # Within the configuration: beside it, transformers passes over most of it, with a warning.
+    changes: dict[str, Any] = {}
+    if kernel is not None:
+        changes["backend"] = _kernel(kernel, precision)
+    found = getattr(config, "quantization_config", None)
+    if found is None:
+        return {"quantization_config": _made_on_loading(precision, dtype)}
+    if precision.method == "bitsandbytes" and precision.bits == 4:
+        # It was saved with the dtype of another run.
+        changes["bnb_4bit_compute_dtype"] = str(dtype).removeprefix("torch.")
+    config = copy.deepcopy(config)
+    config.quantization_config = {**found, **changes}
+    return {"config": config, "quantization_config": None}
 
 
-def _kernel(name: str, precision: Precision) -> Any:
-    """Return a kernel's name as the configuration of the precision's method wants it."""
+def cast_unquantized(model: Any, stored: Any, dtype: Any) -> None:
+    """Bring what a quantized checkpoint keeps in full to the dtype that the arm computes in.
+
+    transformers leaves it as it was stored. What is stored in another dtype than the rest, as some
+    models' norms are, stays.
+
+    :param stored: the checkpoint's ``torch.dtype``.
+    """
+    if stored in (None, dtype):
+        return
+    quantized = {layer.name for layer in linear_layers(model) if layer.quantized}
+    for name, module in model.named_modules():
+        if name not in quantized:
+            for parameter in module.parameters(recurse=False):
+                if parameter.dtype == stored:
+                    parameter.data = parameter.data.to(dtype)
+
+
+def _made_on_loading(precision: Precision, dtype: Any) -> Any:
+    if precision.method != "bitsandbytes":
+        return None
+    wanted: dict[str, Any] = {f"load_in_{precision.bits}bit": True}
+    if precision.quant_type:
+        wanted["bnb_4bit_quant_type"] = precision.quant_type
+    return bitsandbytes_config(wanted, dtype)
+
+
+def _kernel(name: str, precision: Precision) -> str:
+    """Check a kernel's name."""
     kernels: Any
     if precision.method == "awq":
         from transformers.utils.quantization_config import AwqBackend
@@ -217,7 +246,7 @@ def _kernel(name: str, precision: Precision) -> Any:
             f"kernel={name}: unknown for {precision.name} (known: {', '.join(known)})."
             + did_you_mean(name, known)
         )
-    return kernels(name) if precision.method == "awq" else name
+    return name
 
 
 def _say_once_what_int8_casts() -> None:
