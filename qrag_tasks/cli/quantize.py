@@ -62,8 +62,8 @@ def quantize(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from qrag_tasks.harness.arms.calibration import Wanted
-    from qrag_tasks.harness.arms.quantize import quantize as work
+    from qrag_tasks.harness.arms.quantizing.calibration import Wanted
+    from qrag_tasks.harness.arms.quantizing.quantize import quantize as work
 
     given = {name: value for name, value in choices.items() if value is not None}
     if "calibration" in given:

@@ -12,38 +12,23 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from qrag_tasks import pipeline
-from qrag_tasks.benchmark import data as lamp_data
-from qrag_tasks.benchmark.data import DataSet, Sample
-from qrag_tasks.benchmark.mini import papers, reviews
-from qrag_tasks.benchmark.mini.users import User
-from qrag_tasks.benchmark.tasks import LAMP_TASKS, LampTask, lamp_task
+from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.errors import BudgetError, SettingsError, did_you_mean
+from qrag_tasks.harness.arms.quantizing.mini_train import MINI, MINI_TASKS, mini_setup
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.setup import Setup
 from qrag_tasks.harness.tokens import ModelText, chat_template_of
-from qrag_tasks.locations import mini_root
-from qrag_tasks.plugins import build_retriever, prompt_style
-from qrag_tasks.rankings import Rankings
 
-MINI = "mini"
 DOCUMENTS = 5
 """How many documents a prompt holds, ranked by BM25."""
 SHORTEST = 10
 """Tokens of a text; GPT-QModel leaves out shorter ones."""
 FEWEST_TOKENS = 256
 """Tokens of all texts together."""
-
-_MINI_USERS = 128
-_MINI_SIZES = range(7, 16)
-_MINI_DRAWS: Mapping[str, Callable[[random.Random], list[User]]] = {
-    "lamp3u": partial(reviews.draw_users, _MINI_USERS, _MINI_SIZES),
-    "lamp5u": partial(papers.draw_users, _MINI_USERS, _MINI_SIZES),
-}
 
 
 @dataclass(frozen=True)
@@ -116,7 +101,7 @@ class Wanted:
         names = self.source.split(",")
         if self.source == MINI:
             found = self._prompts(
-                text, seed, [_mini_setup(name, self._settings) for name in _MINI_DRAWS]
+                text, seed, [mini_setup(name, DOCUMENTS, self._settings) for name in MINI_TASKS]
             )
         elif all(name in LAMP_TASKS for name in names):
             settings = replace(self._settings, data=self.data)
@@ -255,59 +240,3 @@ def _as_it_is(prompt: str) -> str:
 
 def _sha256(texts: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()
-
-
-def _mini_setup(name: str, settings: Settings) -> Setup:
-    task = lamp_task(name)
-    data = _mini_train(task)
-    retriever = build_retriever(settings.protocol.retriever)
-    return Setup(
-        task=task,
-        documents=DOCUMENTS,
-        window=None,
-        settings=settings,
-        data=data,
-        retriever=retriever,
-        rankings=Rankings(data, retriever),
-        prompt_style=prompt_style(settings.protocol.prompt),
-    )
-
-
-def _mini_train(task: LampTask) -> DataSet:
-    """Draw users like those of the embedded sample; none has a text that stands there."""
-    known = {
-        text
-        for sample in lamp_data.load(task, MINI).samples
-        for text in _texts(task, sample.input, sample.profile, sample.target)
-    }
-    seed = f"calibration:{task.name}"
-    users = _MINI_DRAWS[task.name](random.Random(seed))  # noqa: S311
-    samples = []
-    for number, user in enumerate(users):
-        (question,) = user.questions
-        profile = tuple({"id": f"{number}-{i}", **item} for i, item in enumerate(user.profile))
-        if known.isdisjoint(_texts(task, question.prompt, profile, question.gold)):
-            samples.append(Sample(str(number), question.prompt, profile, question.gold))
-    content = [[sample.id, sample.input, sample.profile, sample.target] for sample in samples]
-    return DataSet(
-        task,
-        mini_root(),
-        None,
-        samples,
-        tuple(sample.id for sample in samples),
-        hashlib.sha256(json.dumps(content).encode()).hexdigest(),
-        split="train",
-    )
-
-
-def _texts(
-    task: LampTask, question: str, profile: Sequence[Mapping[str, str]], gold: str | None
-) -> Iterator[str]:
-    """Yield all texts of a sample, but for labels: those many samples share."""
-    yield question
-    if task.targets is None and gold is not None:
-        yield gold
-    for item in profile:
-        for field in task.item_fields:
-            if field != task.item_target or task.targets is None:
-                yield item[field]

@@ -1,0 +1,88 @@
+"""A train split for the embedded sample, which has none: other users, drawn as its own were."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+from qrag_tasks.benchmark import data as lamp_data
+from qrag_tasks.benchmark.data import DataSet, Sample
+from qrag_tasks.benchmark.mini import papers, reviews
+from qrag_tasks.benchmark.mini.users import User
+from qrag_tasks.benchmark.tasks import LampTask, lamp_task
+from qrag_tasks.harness.settings import Settings
+from qrag_tasks.harness.setup import Setup
+from qrag_tasks.locations import mini_root
+from qrag_tasks.plugins import build_retriever, prompt_style
+from qrag_tasks.rankings import Rankings
+
+MINI = "mini"
+
+_MINI_USERS = 128
+_MINI_SIZES = range(7, 16)
+_MINI_DRAWS: Mapping[str, Callable[[random.Random], list[User]]] = {
+    "lamp3u": partial(reviews.draw_users, _MINI_USERS, _MINI_SIZES),
+    "lamp5u": partial(papers.draw_users, _MINI_USERS, _MINI_SIZES),
+}
+MINI_TASKS = tuple(_MINI_DRAWS)
+"""Those of the embedded sample."""
+
+
+def mini_setup(name: str, documents: int, settings: Settings) -> Setup:
+    """Return the setup of a task of :data:`MINI_TASKS`, over its train split."""
+    task = lamp_task(name)
+    data = _mini_train(task)
+    retriever = build_retriever(settings.protocol.retriever)
+    return Setup(
+        task=task,
+        documents=documents,
+        window=None,
+        settings=settings,
+        data=data,
+        retriever=retriever,
+        rankings=Rankings(data, retriever),
+        prompt_style=prompt_style(settings.protocol.prompt),
+    )
+
+
+def _mini_train(task: LampTask) -> DataSet:
+    """Draw users like those of the embedded sample; none has a text that stands there."""
+    known = {
+        text
+        for sample in lamp_data.load(task, MINI).samples
+        for text in _texts(task, sample.input, sample.profile, sample.target)
+    }
+    seed = f"calibration:{task.name}"
+    users = _MINI_DRAWS[task.name](random.Random(seed))  # noqa: S311
+    samples = []
+    for number, user in enumerate(users):
+        (question,) = user.questions
+        profile = tuple({"id": f"{number}-{i}", **item} for i, item in enumerate(user.profile))
+        if known.isdisjoint(_texts(task, question.prompt, profile, question.gold)):
+            samples.append(Sample(str(number), question.prompt, profile, question.gold))
+    content = [[sample.id, sample.input, sample.profile, sample.target] for sample in samples]
+    return DataSet(
+        task,
+        mini_root(),
+        None,
+        samples,
+        tuple(sample.id for sample in samples),
+        hashlib.sha256(json.dumps(content).encode()).hexdigest(),
+        split="train",
+    )
+
+
+def _texts(
+    task: LampTask, question: str, profile: Sequence[Mapping[str, str]], gold: str | None
+) -> Iterator[str]:
+    """Yield all texts of a sample, but for labels: those many samples share."""
+    yield question
+    if task.targets is None and gold is not None:
+        yield gold
+    for item in profile:
+        for field in task.item_fields:
+            if field != task.item_target or task.targets is None:
+                yield item[field]
