@@ -45,6 +45,14 @@ class ModelError(QragError, RuntimeError):
     """A model cannot be had, or is not what its arguments claim."""
 
 
+class PlanError(QragError, ValueError):
+    """A plan of a grid is wrong, or cannot be run where it was asked to."""
+
+
+class ComparisonError(QragError, ValueError):
+    """Two runs cannot be compared: their prompts, or what made them, differ."""
+
+
 def did_you_mean(value: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest known name, or an empty string.
 
