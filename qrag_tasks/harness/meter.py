@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,8 @@ class Batch:
         self._never: Any = None
         self.first: float | None = None
         self.answers: Sequence[int] = ()
+        self.cost: Mapping[str, float] = {}
+        """What it cost, once it has ended: amounts of :class:`~qrag_tasks.harness.cost.Cost`."""
 
     def first_token(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
         """Mark the end of prefill at the first call; a ``StoppingCriteria`` that never stops.
@@ -113,17 +115,38 @@ class Meter:
             self._add(lost_seconds=self._clock() - start)
             raise
         first = end if kind == "likelihood" or batch.first is None else batch.first
-        self._add(
-            prefill_seconds=first - start,
-            decode_seconds=end - first,
-            batches=1,
-            prompt_tokens=sum(prompt_tokens),
-            padded_tokens=padded,
-            generated_tokens=sum(batch.answers),
-            decode_tokens=sum(max(0, tokens - 1) for tokens in batch.answers),
-        )
-        largest = self._totals.get("largest_batch", 0)
-        self._totals["largest_batch"] = max(largest, len(prompt_tokens))
+        batch.cost = {
+            "prefill_seconds": first - start,
+            "decode_seconds": end - first,
+            "batches": 1,
+            "prompt_tokens": sum(prompt_tokens),
+            "padded_tokens": padded,
+            "generated_tokens": sum(batch.answers),
+            "decode_tokens": sum(max(0, tokens - 1) for tokens in batch.answers),
+            "largest_batch": len(prompt_tokens),
+        }
+        self._add_batch(batch.cost)
+
+    def restart(self, batches: Sequence[Mapping[str, float]]) -> None:
+        """Begin to count anew, with what was metered before: all but loading is set back.
+
+        :param batches: what batches of an earlier process cost (:attr:`Batch.cost`). The energy
+            is unknown then: what the process used that was killed is nowhere written.
+        """
+        self._totals = {"load_seconds": self._totals.get("load_seconds", 0.0)}
+        self._energies = [None] if batches else []
+        for batch in batches:
+            self._add_batch(batch)
+            self._add(run_seconds=batch["prefill_seconds"] + batch["decode_seconds"])
+        if self.device.type == "cuda":
+            import torch
+
+            torch.cuda.reset_peak_memory_stats(self.device)
+
+    def _add_batch(self, cost: Mapping[str, float]) -> None:
+        largest = max(self._totals.get("largest_batch", 0), cost["largest_batch"])
+        self._add(**{name: amount for name, amount in cost.items() if name != "largest_batch"})
+        self._totals["largest_batch"] = largest
 
     def out_of_memory(self, rows: int) -> None:
         """Note that a batch of so many sequences was too large."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from qrag_tasks.harness.arms.identity import arm_identity
 from qrag_tasks.harness.arms.smoke import smoke_check
 from qrag_tasks.harness.arms.verification import verify
 from qrag_tasks.harness.cost import Cost
+from qrag_tasks.harness.journal import Journal, request_keys
 from qrag_tasks.harness.meter import Meter
 from qrag_tasks.harness.requests import name_of
 from qrag_tasks.harness.tokens import ModelText
@@ -77,6 +78,8 @@ class QragLM(HFLM):  # type: ignore[misc]
         self._limit = batches.BatchLimit.of(
             batch_size, max_batch_size, max_batch_tokens, torch.device(device)
         )
+        self._asked_limit = (self._limit.rows, self._limit.tokens)
+        self._journal: Journal | None = None
         self._meter = Meter(torch.device(device))
         self._costs: list[Cost] = []
         with self._meter.loading():
@@ -145,35 +148,42 @@ class QragLM(HFLM):  # type: ignore[misc]
                 preflight.check_not_cut(
                     requests[i], len(prompts[i]), group.max_new_tokens, self.max_length
                 )
-        answers: list[str] = [""] * len(requests)
+        keys = request_keys(request.args for request in requests)
+        answers: list[str | None] = [self._kept(key) for key in keys]
         bar = self._bar("generate_until", len(requests), disable_tqdm)
+        bar.update(sum(answer is not None for answer in answers))
         with self._meter.answering():
             for group in groups:
-                self._generate_group(group, requests, prompts, answers, bar)
+                self._generate_group(group, requests, prompts, keys, answers, bar)
         bar.close()
-        return answers
+        return [str(answer) for answer in answers]
 
     def _generate_group(
         self,
         group: generation.Group,
         requests: Sequence[Any],
         prompts: Sequence[Sequence[int]],
-        answers: list[str],
+        keys: Sequence[str],
+        answers: list[str | None],
         bar: Any,
     ) -> None:
         def run(batch: Sequence[int]) -> None:
-            members = [group.indices[i] for i in batch]
-            found = self._generate(group, [prompts[i] for i in members])
+            members = [waiting[i] for i in batch]
+            found, cost = self._generate(group, [prompts[i] for i in members])
+            self._keep({keys[i]: answer for i, answer in zip(members, found, strict=True)}, cost)
             for i, answer in zip(members, found, strict=True):
                 answers[i] = answer
                 self.cache_hook.add_partial("generate_until", requests[i].args, answer)
             bar.update(len(batch))
 
-        widths = [len(prompts[i]) + group.max_new_tokens for i in group.indices]
-        self._in_batches(widths, [1] * len(widths), [requests[i] for i in group.indices], run)
+        waiting = [i for i in group.indices if answers[i] is None]
+        widths = [len(prompts[i]) + group.max_new_tokens for i in waiting]
+        self._in_batches(widths, [1] * len(widths), [requests[i] for i in waiting], run)
 
-    def _generate(self, group: generation.Group, prompts: Sequence[Sequence[int]]) -> list[str]:
-        """Run one batch."""
+    def _generate(
+        self, group: generation.Group, prompts: Sequence[Sequence[int]]
+    ) -> tuple[list[str], Mapping[str, float]]:
+        """Run one batch; return its answers and what it cost."""
         lengths = [len(prompt) for prompt in prompts]
         padded = len(prompts) * max(lengths)
         with self._meter.batch(prompt_tokens=lengths, padded=padded, kind="generate") as measured:
@@ -191,7 +201,8 @@ class QragLM(HFLM):  # type: ignore[misc]
             ends = self.decoding.end_tokens
             new = [generation.up_to_end(tokens, ends) for tokens in new]
             measured.generated([len(tokens) for tokens in new])
-        return [generation.read_answer(tokens, group.stops, self) for tokens in new]
+        answers = [generation.read_answer(tokens, group.stops, self) for tokens in new]
+        return answers, measured.cost
 
     # ------------------------------------------------------------------ likelihoods
     def loglikelihood(
@@ -217,24 +228,41 @@ class QragLM(HFLM):  # type: ignore[misc]
         by_input: dict[tuple[int, ...], list[int]] = {}
         for index, (_, context, continuation) in enumerate(requests):
             by_input.setdefault((*context, *continuation[:-1]), []).append(index)
-        inputs = list(by_input)
         found: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
         bar = self._bar("loglikelihood", len(requests), disable_tqdm)
+        keys = request_keys(
+            [row, [requests[index][2] for index in members]] for row, members in by_input.items()
+        )
+        journal_keys = dict(zip(by_input, keys, strict=True))
+
+        def answer(row: tuple[int, ...], measured: Sequence[tuple[float, bool]]) -> None:
+            for index, (logprob, likeliest) in zip(by_input[row], measured, strict=True):
+                found[index] = (logprob, likeliest)
+                if requests[index][0] is not None:
+                    self.cache_hook.add_partial("loglikelihood", requests[index][0], found[index])
+                bar.update()
 
         def run(batch: Sequence[int]) -> None:
             rows = [inputs[i] for i in batch]
             lengths = [len(row) for row in rows]
             padded = len(rows) * max(lengths)
-            with self._meter.batch(prompt_tokens=lengths, padded=padded, kind="likelihood"):
+            with self._meter.batch(lengths, padded, "likelihood") as metered:
                 logprobs = self._last_log_probabilities(rows, max(kept[i] for i in batch))
-                for row, i in enumerate(batch):
-                    for index in by_input[inputs[i]]:
-                        key, _, continuation = requests[index]
-                        found[index] = likelihoods.of_continuation(logprobs[row], continuation)
-                        if key is not None:
-                            self.cache_hook.add_partial("loglikelihood", key, found[index])
-                        bar.update()
+                measured = {
+                    row: [
+                        likelihoods.of_continuation(logprobs[i], requests[index][2])
+                        for index in by_input[row]
+                    ]
+                    for i, row in enumerate(rows)
+                }
+            self._keep({journal_keys[row]: pairs for row, pairs in measured.items()}, metered.cost)
+            for row, values in measured.items():
+                answer(row, values)
 
+        for row in by_input:
+            if (before := self._kept(journal_keys[row])) is not None:
+                answer(row, before)
+        inputs = [row for row in by_input if self._kept(journal_keys[row]) is None]
         kept = [max(len(requests[index][2]) for index in by_input[row]) for row in inputs]
         firsts = [requests[by_input[row][0]][0] for row in inputs]
         self._in_batches([len(row) for row in inputs], kept, firsts, run)
@@ -246,6 +274,27 @@ class QragLM(HFLM):  # type: ignore[misc]
             return likelihoods.last_log_probabilities(
                 self.model, rows, kept, self.decoding.pad_token, self.softmax_dtype or torch.float32
             )
+
+    # ------------------------------------------------------------------ answers on disk
+    def keep_answers(self, journal: Journal | None) -> None:
+        """Take answers from a journal from now on, and put there what is answered.
+
+        Batches and cost begin anew, with what the journal holds of them, so that neither depends
+        on what this process answered before.
+
+        :param journal: opened for this arm (:attr:`identity`); ``None`` to keep answers no more.
+        """
+        self._journal = journal
+        limit = journal.limit if journal is not None and journal.limit else self._asked_limit
+        self._limit = batches.BatchLimit(*limit)
+        self._meter.restart(journal.costs if journal is not None else ())
+
+    def _kept(self, key: str) -> Any:
+        return self._journal[key] if self._journal is not None and key in self._journal else None
+
+    def _keep(self, answers: Mapping[str, Any], cost: Mapping[str, float]) -> None:
+        if self._journal is not None:
+            self._journal.append(answers, cost, (self._limit.rows, self._limit.tokens))
 
     # ------------------------------------------------------------------ batches
     def _in_batches(
