@@ -1,0 +1,31 @@
+"""``qrag merge``: put the parts of a grid together that were run apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from qrag_tasks.cli.group import console, main
+
+
+@main.command()
+@click.argument(
+    "parts", nargs=-1, required=True, type=click.Path(file_okay=False, exists=True, path_type=Path)
+)
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
+@click.pass_context
+def merge(context: click.Context, parts: tuple[Path, ...], out: Path) -> None:
+    """Copy the complete cells of PARTS, folders of `qrag run --shard`, into one folder.
+
+    Exit code 1 while cells are missing.
+    """
+    from qrag_tasks.experiment.running.merging import merge as merge_parts
+
+    found = merge_parts(parts, out)
+    for cell in found.missing:
+        console(stderr=True).print(Text(f"missing: {cell.folder}"), soft_wrap=True)
+    total = len(found.complete) + len(found.missing)
+    console().print(Text(f"{len(found.complete)} of {total} cells complete in {out}"))
+    context.exit(1 if found.missing else 0)

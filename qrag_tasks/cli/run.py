@@ -1,0 +1,96 @@
+"""``qrag run``: run a plan, and go on where it was stopped."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.text import Text
+
+from qrag_tasks.cli.group import console, main
+
+if TYPE_CHECKING:
+    from qrag_tasks.experiment.running.grid import Progress
+
+
+@main.command()
+@click.argument("plan", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the grid.",
+)
+@click.option("--shard", metavar="I/N", help="Run the I-th of N parts, as in 2/4.")
+@click.pass_context
+def run(context: click.Context, plan: Path, out: Path, shard: str | None) -> None:
+    """Run the grid that the file PLAN describes, into a folder.
+
+    Stopped at any moment, the same command goes on where it was. Every cell is also a result of
+    lm_eval's, with its samples. A cell that fails is named at the end, with exit code 1, and the
+    others are run all the same.
+    """
+    from qrag_tasks.experiment.plan import read_plan
+    from qrag_tasks.experiment.running.grid import run_plan
+    from qrag_tasks.experiment.running.shards import Shard
+
+    part = Shard.parse(shard) if shard else None
+    terminal = console(stderr=True)
+    shown = _Shown(terminal)
+    try:
+        with shown.bars:
+            found = run_plan(read_plan(plan), out, part, shown)
+    except KeyboardInterrupt:
+        terminal.print(Text(f"Stopped. The same command goes on from here; {out} is kept."))
+        context.exit(130)
+    for cell, why in found.failed.items():
+        terminal.print(Text(f"failed: {cell.folder}: {why}"), soft_wrap=True)
+    told = f"{len(found.complete)} of {len(found.samples)} cells complete in {out}"
+    if found.failed:
+        told += f", {len(found.failed)} failed; the same command tries those again"
+    console().print(Text(told), soft_wrap=True)
+    context.exit(1 if found.failed else 0)
+
+
+class _Shown:
+    """Shows progress: a bar on a terminal, else a line for each cell that ends."""
+
+    def __init__(self, terminal: Console) -> None:
+        self._terminal = terminal
+        self._told: set[str] = set()
+        self._begun = time.monotonic()
+        self.bars = Bars(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("samples"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=terminal,
+            disable=not terminal.is_terminal,
+        )
+        self._bar = self.bars.add_task("", total=None)
+
+    def __call__(self, progress: Progress) -> None:
+        """Show how far a run has come."""
+        if not self._told and progress.complete:
+            # Whole before this run: no line for each of them.
+            self._told |= {cell.folder for cell in progress.complete}
+            self._line(f"{len(progress.complete)} cells are complete already")
+        answered, samples = progress.of(list(progress.samples))
+        self.bars.update(self._bar, completed=answered, total=samples, description=progress.doing)
+        for cell in (*progress.complete, *progress.failed):
+            if cell.folder not in self._told:
+                self._told.add(cell.folder)
+                how = "failed" if cell in progress.failed else "complete"
+                done = len(progress.complete) + len(progress.failed)
+                seconds = time.monotonic() - self._begun
+                self._line(f"[{done}/{len(progress.samples)}] {cell.folder} {how}, {seconds:.0f} s")
+
+    def _line(self, text: str) -> None:
+        if not self._terminal.is_terminal:
+            self._terminal.print(Text(text), soft_wrap=True)

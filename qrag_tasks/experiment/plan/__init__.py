@@ -1,0 +1,6 @@
+"""The plan of a grid: what is to be run, checked before anything is loaded."""
+
+from qrag_tasks.experiment.plan.cells import Arm, Cell
+from qrag_tasks.experiment.plan.grid import Model, Plan
+
+__all__ = ["Arm", "Cell", "Model", "Plan"]

@@ -1,0 +1,156 @@
+"""The process of one arm: loads its model once and answers its cells, one after the other.
+
+Started by :mod:`~qrag_tasks.experiment.running.grid`; it ends when that process does, since its
+standard input then ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qrag_tasks.errors import PlanError, QragError, StoreError
+from qrag_tasks.experiment.plan import Arm, Cell, Plan
+from qrag_tasks.experiment.running.folder import CellFolder, GridFolder
+
+logger = logging.getLogger("lm_eval.qrag_tasks")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Answer cells; return 0 when all are whole, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m qrag_tasks.experiment.running.arm")
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--arm", required=True, help="MODEL/PRECISION")
+    parser.add_argument("--cells", required=True, help="numbers of the plan's cells, by commas")
+    asked = parser.parse_args(arguments)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    grid = GridFolder.at(asked.root)
+    cells = grid.plan.cells()
+    chosen = [cells[int(number)] for number in asked.cells.split(",")]
+    arm = next(arm for arm in grid.plan.arms() if arm.name == asked.arm)
+    try:
+        lm = load(arm)
+    except Exception as error:
+        for cell in chosen:
+            grid.cell(cell).fail(_told(error), traceback.format_exc())
+        logger.exception("%s cannot be loaded", arm.name)
+        return 1
+    failed = sum(not _answer_or_tell(lm, grid, cell) for cell in chosen)
+    return 1 if failed else 0
+
+
+def load(arm: Arm) -> Any:
+    """Return the model of an arm.
+
+    :raises ModelError: when it cannot be had, or is not what it claims.
+    """
+    from qrag_tasks.harness import embedded
+    from qrag_tasks.harness.model import QragLM
+
+    arguments = dict(arm.arguments)
+    if not arguments.get("pretrained"):
+        arguments["pretrained"] = str(embedded.model_folder())
+    return QragLM(**arguments)
+
+
+def _answer_or_tell(lm: Any, grid: GridFolder, cell: Cell) -> bool:
+    folder = grid.cell(cell)
+    try:
+        with folder.alone():
+            if not folder.complete:
+                answer(lm, grid.plan, cell, folder)
+    except Exception as error:
+        folder.fail(_told(error), traceback.format_exc())
+        logger.exception("%s failed", cell.folder)
+        return False
+    return True
+
+
+def answer(lm: Any, plan: Plan, cell: Cell, folder: CellFolder) -> None:
+    """Evaluate one cell, as ``lm_eval`` does it, and leave what it would have left.
+
+    :param lm: a ``QragLM``.
+    :raises QragError: where the cell cannot be had; the answers so far are kept.
+    """
+    from lm_eval import simple_evaluate
+    from lm_eval.loggers import EvaluationTracker
+    from lm_eval.tasks import TaskManager
+
+    from qrag_tasks.harness.journal import Journal
+    from qrag_tasks.locations import task_yamls
+
+    folder.begin()
+    lm.keep_answers(Journal(folder.journal, lm.identity.digest))
+    arguments = dict(cell.arm.arguments)
+    # A name that ends in .json: lm_eval then adds no folder of its own.
+    tracker = EvaluationTracker(output_path=str(folder.path / "results.json"))
+    results = simple_evaluate(
+        model=lm,
+        model_args=arguments,
+        tasks=[cell.task_name],
+        task_manager=TaskManager(
+            include_path=str(task_yamls()),
+            include_defaults=False,
+            metadata={**arguments, **cell.metadata(plan)},
+        ),
+        limit=plan.limit,
+        apply_chat_template=plan.chat_template,
+        system_instruction=plan.system_instruction,
+        evaluation_tracker=tracker,
+        random_seed=plan.seed,
+        numpy_random_seed=plan.seed,
+        torch_random_seed=plan.seed,
+        fewshot_random_seed=plan.seed,
+    )
+    results["config"] |= {"model": "qrag", "plan": plan.name}
+    samples = results.pop("samples")
+    tracker.save_results_aggregated(results=results, samples=samples)
+    for task in results["configs"]:
+        tracker.save_results_samples(task_name=task, samples=samples[task])
+    _check_saved(folder.path, cell.task_name, len(samples[cell.task_name]))
+    folder.finish()
+
+
+def _check_saved(folder: Path, task: str, samples: int) -> None:
+    """lm_eval only logs that it could not write."""
+    results = list(folder.glob("results_*.json"))
+    logs = list(folder.glob(f"samples_{task}_*.jsonl"))
+    try:
+        whole = len(results) == len(logs) == 1 and results[0].read_bytes().endswith(b"}")
+        if whole:
+            with logs[0].open("rb") as lines:
+                whole = sum(line.endswith(b"\n") for line in lines) == samples
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be read: {error.strerror}") from error
+    if not whole:
+        raise StoreError(
+            f"{folder}: the results could not be written in full: is the disk full? The answers "
+            f"are kept; make room and run again to go on."
+        )
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, QragError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _end_with_the_parent() -> None:
+    try:
+        sys.stdin.buffer.read()
+    finally:
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (PlanError, StoreError) as error:
+        sys.exit(str(error))

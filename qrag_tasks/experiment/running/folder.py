@@ -1,0 +1,259 @@
+"""The folder of a grid: what lies where, and which cells are whole.
+
+::
+
+    plan.json                              the plan, as it was last run
+    rankings.log, arms/MODEL/PRECISION.log what the processes printed
+    cells/MODEL/PRECISION/RETRIEVER/TASK/
+        answers.jsonl                      answers so far (qrag_tasks.harness.journal)
+        results_TIME.json, samples_TASK_TIME.jsonl   as lm_eval writes them
+        complete.json                      written last: the cell is whole
+        failed.json                        why the last attempt failed
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from qrag_tasks.errors import PlanError, StoreError
+from qrag_tasks.experiment.plan import Arm, Cell, Plan
+
+_PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class CellFolder:
+    """Where one cell lies.
+
+    :ivar path: made when the cell is begun.
+    :ivar key: sha256 of what the cell's answers depend on.
+    """
+
+    path: Path
+    key: str
+
+    @property
+    def journal(self) -> Path:
+        """The answers so far."""
+        return self.path / "answers.jsonl"
+
+    @property
+    def complete(self) -> bool:
+        """Whether the cell is whole: its marker is there, and the files that it names.
+
+        :raises PlanError: when it was made with other settings.
+        """
+        marker = _read_json(self.path / "complete.json")
+        if marker is None:
+            return False
+        if marker["key"] != self.key:
+            raise PlanError(
+                f"{self.path} was made with other settings than the plan has now. Run into "
+                f"another folder, or remove that one to have it made anew."
+            )
+        return all(_size(self.path / name) == size for name, size in marker["files"].items())
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last attempt failed, in one line or several; ``None`` where it did not."""
+        failed = _read_json(self.path / "failed.json")
+        return None if failed is None else str(failed["error"])
+
+    def begin(self) -> None:
+        """Make the folder, without what an earlier attempt left but the answers.
+
+        :raises StoreError: when that is not possible.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for name in ("complete.json", "failed.json"):
+                (self.path / name).unlink(missing_ok=True)
+            for path in [*self.path.glob("results_*.json"), *self.path.glob("samples_*.jsonl")]:
+                path.unlink()
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be written: {error.strerror}") from error
+
+    def fail(self, error: str, trace: str | None = None) -> None:
+        """Note why the cell could not be made; where even that cannot be written, let it be."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path / "failed.json", {"error": error, "traceback": trace})
+        except (OSError, StoreError):
+            return
+
+    def finish(self) -> None:
+        """Mark the cell as whole, with everything in it on disk.
+
+        :raises StoreError: when it cannot be written.
+        """
+        files = [*self.path.glob("results_*.json"), *self.path.glob("samples_*.jsonl")]
+        for path in files:
+            _to_disk(path)
+        sizes = {path.name: path.stat().st_size for path in sorted(files)}
+        write_atomically(self.path / "complete.json", {"key": self.key, "files": sizes})
+
+    @contextmanager
+    def alone(self, patience: float = 30.0) -> Iterator[None]:
+        """Keep other processes out of the cell.
+
+        :param patience: seconds to wait for another to leave: one that lost its parent does so
+            at once.
+        :raises StoreError: when it does not, or the folder cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / ".lock", timeout=patience)
+            lock.acquire()
+        except Timeout:
+            raise StoreError(f"{self.path}: another process is at work there") from None
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be written: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+class GridFolder:
+    """A folder into which a plan is run.
+
+    :param root: made where it is not there.
+    :raises PlanError: when it holds something else.
+    :raises StoreError: when it cannot be written.
+    """
+
+    def __init__(self, root: Path, plan: Plan) -> None:
+        self.root = root
+        self.plan = plan
+        if root.is_dir() and any(root.iterdir()) and not (root / _PLAN).exists():
+            raise PlanError(
+                f"{root} holds something, and no grid: name another folder, or an empty one"
+            )
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{root}: cannot be made: {error.strerror}") from error
+
+    @classmethod
+    def at(cls, root: Path) -> GridFolder:
+        """Return the grid in a folder.
+
+        :raises PlanError: when there is none.
+        """
+        body = _read_json(root / _PLAN)
+        if body is None:
+            raise PlanError(f"{root} holds no grid: there is no {_PLAN}; `qrag run` makes one")
+        try:
+            return cls(root, Plan.model_validate(body))
+        except ValidationError as error:
+            raise PlanError(f"{root / _PLAN} is no plan that this release reads: {error}") from None
+
+    def write_plan(self) -> None:
+        """Write the plan down, for the processes of its arms.
+
+        :raises StoreError: when it cannot be written.
+        """
+        write_atomically(self.root / _PLAN, self.plan.model_dump(mode="json"))
+
+    def cell(self, cell: Cell) -> CellFolder:
+        """Return where a cell lies."""
+        return CellFolder(self.root / "cells" / cell.folder, cell_key(self.plan, cell))
+
+    def log(self, arm: Arm | None) -> Path:
+        """Return where the process of an arm prints to; without one, that which ranks."""
+        if arm is None:
+            return self.root / "rankings.log"
+        return self.root / "arms" / f"{arm.name}.log"
+
+    @contextmanager
+    def alone(self, shard: str) -> Iterator[None]:
+        """Keep a second run of the same shard out.
+
+        :raises PlanError: when one is at work.
+        """
+        lock = FileLock(self.root / f".run-{shard}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise PlanError(
+                f"another `qrag run` is at work in {self.root}: wait for it, or share the work "
+                f"by --shard"
+            ) from None
+        except OSError as error:
+            raise StoreError(f"{self.root}: cannot be written: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def cell_key(plan: Plan, cell: Cell) -> str:
+    """Return the sha256 of what a cell's answers depend on, as far as the plan says it."""
+    said = {
+        "arm": dict(cell.arm.arguments),
+        "task": cell.task_name,
+        "metadata": dict(cell.metadata(plan)),
+        "limit": plan.limit,
+        "chat_template": plan.chat_template,
+        "system_instruction": plan.system_instruction,
+        "seed": plan.seed,
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def write_atomically(path: Path, body: Mapping[str, Any]) -> None:
+    """Write JSON so that the file is there whole or not at all, and stays.
+
+    :raises StoreError: when it cannot be written.
+    """
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        try:
+            with half.open("w", encoding="utf-8") as file:
+                json.dump(body, file, indent=2)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            half.replace(path)
+        except OSError:
+            half.unlink(missing_ok=True)
+            raise
+        _to_disk(path.parent)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _to_disk(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError:
+        raise StoreError(f"{path}: damaged; remove it to have its cell made anew") from None

@@ -1,0 +1,298 @@
+"""A grid: run whole, killed and run again, in parts, with cells that fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the hf extra is not installed")
+
+from qrag_tasks.errors import PlanError
+from qrag_tasks.experiment.plan import Cell, Plan
+from qrag_tasks.experiment.running.folder import GridFolder
+from qrag_tasks.experiment.running.grid import Progress, run_plan
+from qrag_tasks.experiment.running.merging import merge
+from qrag_tasks.experiment.running.shards import Shard
+
+
+@pytest.fixture(scope="module")
+def plan(tiny_model: Path) -> Plan:
+    return Plan.model_validate(
+        {
+            "name": "tiny",
+            "models": [
+                {
+                    "name": "llama",
+                    "pretrained": str(tiny_model),
+                    # Several batches a cell.
+                    "args": {"max_batch_tokens": 2048},
+                }
+            ],
+            "precisions": ["bf16", "int8"],
+            "tasks": ["lamp3u", "lamp5u"],
+            "k": [0, 1],
+            "limit": 6,
+            "chat_template": True,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The grid, undisturbed."""
+    root = tmp_path_factory.mktemp("whole") / "grid"
+    found = run_plan(plan, root)
+    assert not found.failed
+    return root
+
+
+def contents(root: Path) -> dict[str, Any]:
+    """Return what must not depend on how a grid was made: scores, and samples to the byte."""
+    found: dict[str, Any] = {}
+    for path in sorted((root / "cells").rglob("*")):
+        cell = str(path.parent.relative_to(root))
+        if path.name.startswith("results_"):
+            found[f"{cell} scores"] = json.loads(path.read_bytes())["results"]
+        elif path.name.startswith("samples_"):
+            found[f"{cell} samples"] = path.read_bytes()
+    return found
+
+
+def test_every_cell_is_a_result_of_lm_evals(plan: Plan, whole: Path, tiny_model: Path) -> None:
+    cells = plan.cells()
+    assert len(cells) == 8
+    for cell in cells:
+        folder = whole / "cells" / cell.folder
+        (results,) = folder.glob("results_*.json")
+        (samples,) = folder.glob(f"samples_{cell.task_name}_*.jsonl")
+        body = json.loads(results.read_bytes())
+        assert body["config"]["model"] == "qrag"
+        assert body["config"]["model_args"]["pretrained"] == str(tiny_model)
+        assert body["config"]["qrag"]["precision"] == cell.arm.precision
+        assert body["config"]["qrag"]["cost"]["batches"] >= 1
+        assert body["model_name"] == str(tiny_model)
+        assert set(body["results"]) == {cell.task_name}
+        assert len(samples.read_bytes().splitlines()) == 6
+    costs = [
+        json.loads(next((whole / "cells" / cell.folder).glob("results_*.json")).read_bytes())[
+            "config"
+        ]["qrag"]["cost"]
+        for cell in cells
+    ]
+    assert max(cost["batches"] for cost in costs) > 1
+    # A cell's cost is its own.
+    assert costs[1]["prompt_tokens"] > costs[0]["prompt_tokens"]
+    assert costs[2]["prompt_tokens"] != costs[1]["prompt_tokens"] + costs[0]["prompt_tokens"]
+
+
+def test_the_same_command_again_does_nothing(plan: Plan, whole: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (whole / "cells").rglob("*.json*")}
+    told: list[str] = []
+    found = run_plan(plan, whole, tell=lambda progress: told.append(progress.doing))
+    assert len(found.complete) == 8
+    assert told == [""]
+    assert before == {path: path.stat().st_mtime_ns for path in (whole / "cells").rglob("*.json*")}
+
+
+def started(plan: Plan, root: Path) -> subprocess.Popen[bytes]:
+    """Run a grid in a process group of its own."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from qrag_tasks.experiment.plan import Plan\n"
+        "from qrag_tasks.experiment.running.grid import run_plan\n"
+        "run_plan(Plan.model_validate_json(sys.argv[1]), Path(sys.argv[2]))\n"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, plan.model_dump_json(), str(root)], start_new_session=True
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills as POSIX has them")
+def test_killed_at_random_moments_it_comes_out_the_same(
+    plan: Plan, whole: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "grid"
+    # Long enough for some to fall within a cell: a process imports for seconds.
+    for kill, moment in enumerate(np.random.default_rng(5).uniform(6, 14, size=3)):
+        process = started(plan, root)
+        time.sleep(moment)
+        if kill % 2:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            # The parent alone: the process of the arm must end by itself.
+            process.kill()
+        process.wait()
+    found = run_plan(plan, root)
+    assert not found.failed
+    assert contents(root) == contents(whole)
+    for name in ("batches", "prompt_tokens", "generated_tokens", "largest_batch"):
+        assert [cost(root, cell)[name] for cell in plan.cells()] == [
+            cost(whole, cell)[name] for cell in plan.cells()
+        ]
+
+
+def cost(root: Path, cell: Cell) -> dict[str, Any]:
+    (results,) = (root / "cells" / cell.folder).glob("results_*.json")
+    return dict(json.loads(results.read_bytes())["config"]["qrag"]["cost"])
+
+
+def test_without_its_marker_a_cell_is_made_anew_from_its_answers(
+    plan: Plan, whole: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "grid"
+    shutil.copytree(whole, root)
+    grid = GridFolder.at(root)
+    for cell in plan.cells():
+        if cell.arm.precision == "bf16":
+            folder = grid.cell(cell).path
+            (folder / "complete.json").unlink()
+            (samples,) = folder.glob("samples_*.jsonl")
+            samples.write_bytes(samples.read_bytes()[:100])
+            journal = folder / "answers.jsonl"
+            lines = journal.read_bytes().splitlines(keepends=True)
+            # All but the last batch, and that torn.
+            journal.write_bytes(b"".join(lines[:-1]) + lines[-1][:-20])
+    assert not run_plan(plan, root).failed
+    assert contents(root) == contents(whole)
+
+
+def test_what_fails_is_named_and_the_rest_is_whole(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "nowhere"
+    broken = plan.model_copy(
+        update={
+            "models": (
+                plan.models[0].model_copy(update={"name": "gone", "pretrained": str(missing)}),
+                plan.models[0],
+            ),
+            "precisions": ("bf16",),
+            "tasks": ("lamp3u",),
+            "retrievers": ("bm25", f"run:{tmp_path}/none.trec"),
+            "limit": 2,
+        }
+    )
+    found = run_plan(broken, tmp_path / "grid")
+    failed = {cell.folder: why for cell, why in found.failed.items()}
+    assert [cell.folder for cell in found.complete] == [
+        "llama/bf16/lamp3u_rag_k0",
+        "llama/bf16/bm25/lamp3u_rag_k1",
+    ]
+    assert len(failed) == 4
+    assert f"{missing}" in failed["gone/bf16/lamp3u_rag_k0"]
+    assert all("none.trec" in why for name, why in failed.items() if "/run-" in name)
+    # Mended, the same command makes the rest.
+    mended = broken.model_copy(update={"models": plan.models, "retrievers": ("bm25",)})
+    assert not run_plan(mended, tmp_path / "grid").failed
+
+
+def test_a_process_that_dies_takes_one_cell_with_it(plan: Plan, tmp_path: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+    one_arm = plan.model_copy(update={"precisions": ("bf16",), "limit": 3})
+    killed: list[int] = []
+
+    def kill(progress: Progress) -> None:
+        if len(progress.complete) == 1 and not killed:
+            (process,) = psutil.Process().children()
+            killed.append(process.pid)
+            process.kill()
+
+    found = run_plan(one_arm, tmp_path / "grid", tell=kill)
+    assert killed
+    # It may have been made whole in the last moment.
+    assert len(found.failed) <= 1
+    assert len(found.complete) == 4 - len(found.failed)
+    for why in found.failed.values():
+        assert why.startswith("its process ended with signal 9 (killed: was memory short?)")
+    assert not run_plan(one_arm, tmp_path / "grid").failed
+
+
+def test_parts_that_ran_apart_are_the_whole(plan: Plan, whole: Path, tmp_path: Path) -> None:
+    parts = [tmp_path / "one", tmp_path / "two"]
+    for number, part in enumerate(parts, start=1):
+        found = run_plan(plan, part, Shard(number, 2))
+        assert 0 < len(found.complete) < 8
+    assert len(merge(parts[:1], tmp_path / "half").missing) > 0
+    merged = merge(parts, tmp_path / "all")
+    assert not merged.missing
+    assert contents(tmp_path / "all") == contents(whole)
+    assert len(run_plan(plan, tmp_path / "all").complete) == 8
+    with pytest.raises(PlanError, match="is of another plan than"):
+        other = tmp_path / "other"
+        GridFolder(other, plan.model_copy(update={"limit": 1})).write_plan()
+        merge([parts[0], other], tmp_path / "none")
+
+
+@pytest.mark.parametrize("count", range(1, 12))
+def test_every_cell_is_in_one_part(plan: Plan, count: int) -> None:
+    cells = plan.cells()
+    parts = [Shard(number, count).of(cells) for number in range(1, count + 1)]
+    assert [cell for part in parts for cell in part] == list(cells)
+    if count <= 4:
+        assert all(parts)
+
+
+@pytest.mark.parametrize("text", ["", "0/2", "3/2", "1", "1/2/3", "a/b", "-1/2", "1/0"])
+def test_a_part_that_is_none(text: str) -> None:
+    with pytest.raises(PlanError, match=r"give the number of this part and of all parts"):
+        Shard.parse(text)
+    assert Shard.parse(" 2/4 ") == Shard(2, 4)
+
+
+# ---------------------------------------------------------------------- refused
+def test_two_runs_in_one_folder(plan: Plan, whole: Path) -> None:
+    with (
+        GridFolder.at(whole).alone("1-of-1"),
+        pytest.raises(PlanError, match=r"another `qrag run` is at work in .*grid: wait for it"),
+    ):
+        run_plan(plan, whole)
+
+
+def test_other_settings_in_the_same_folder(plan: Plan, whole: Path) -> None:
+    before = contents(whole)
+    with pytest.raises(PlanError, match="was made with other settings than the plan has now"):
+        run_plan(plan.model_copy(update={"limit": 5}), whole)
+    assert contents(whole) == before
+    assert GridFolder.at(whole).plan == plan
+
+
+def test_a_folder_with_something_else_in_it(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
+    with pytest.raises(PlanError, match="holds something, and no grid"):
+        run_plan(plan, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit on file size as Linux has it")
+def test_a_full_disk_loses_nothing(plan: Plan, whole: Path, tmp_path: Path) -> None:
+    one_cell = plan.model_copy(update={"precisions": ("bf16",), "tasks": ("lamp3u",), "k": ("0",)})
+    code = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from qrag_tasks.experiment.plan import Plan\n"
+        "from qrag_tasks.experiment.running.grid import run_plan\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))\n"
+        "found = run_plan(Plan.model_validate_json(sys.argv[1]), Path(sys.argv[2]))\n"
+        "print(*found.failed.values())\n"
+    )
+    root = tmp_path / "grid"
+    done = subprocess.run(
+        [sys.executable, "-c", code, one_cell.model_dump_json(), str(root)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "could not be written in full: is the disk full? The answers are kept" in done.stdout
+    assert not run_plan(one_cell, root).failed
+    name = "cells/llama/bf16/lamp3u_rag_k0 samples"
+    assert contents(root)[name] == contents(whole)[name]
