@@ -1,0 +1,26 @@
+"""The statistics of a paired comparison; whole users are one unit where they repeat."""
+
+from qrag_tasks.experiment.statistics.intervals import Interval, difference_interval, standard_error
+from qrag_tasks.experiment.statistics.scores import SCORES, Score, encode
+from qrag_tasks.experiment.statistics.significance import (
+    equivalence_p,
+    holm,
+    permutation_p,
+    smallest_effect,
+)
+from qrag_tasks.experiment.statistics.trends import Trend, trend
+
+__all__ = [
+    "SCORES",
+    "Interval",
+    "Score",
+    "Trend",
+    "difference_interval",
+    "encode",
+    "equivalence_p",
+    "holm",
+    "permutation_p",
+    "smallest_effect",
+    "standard_error",
+    "trend",
+]

@@ -1,0 +1,159 @@
+"""Tests of a difference, of equivalence, and what a sample could have shown."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qrag_tasks.experiment.statistics.intervals import (
+    RESAMPLES,
+    batch_of,
+    bootstrap_t,
+    standard_error,
+    times_drawn,
+)
+from qrag_tasks.experiment.statistics.scores import SCORES, Floats, Score, Units
+
+
+def permutation_p(
+    base: ArrayLike,
+    other: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    score: Score = SCORES["mean"],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> float | None:
+    """Return the two-sided p of a paired permutation test that the arms are interchangeable.
+
+    The arms are swapped within pairs, of a whole cluster together, by
+    :func:`scipy.stats.permutation_test`: exactly where there are few units, else with
+    ``(b + 1) / (m + 1)`` of m draws, so that p is never 0.
+
+    :returns: ``None`` for fewer than two units.
+    :raises ValueError: for lengths that differ or a value that is no number.
+    """
+    from scipy.stats import permutation_test
+
+    units = Units.of(base, other, clusters, score)
+    if len(units) < 2:
+        return None
+    # A unit that is equal in both arms is the same either way round.
+    differing = np.flatnonzero((units.base != units.other).any(axis=1))
+    if len(differing) < 2:
+        # Swapping the one changes the sign alone.
+        return 1.0
+    fixed = units.base.sum(axis=0) - units.base[differing].sum(axis=0)
+    both = np.concatenate([units.base[differing], units.other[differing]])
+
+    def statistic(one: NDArray[np.int64], two: NDArray[np.int64], axis: int = -1) -> Floats:
+        return units.difference(*(fixed + _sums(numbers, axis) for numbers in (one, two)))
+
+    def _sums(numbers: NDArray[np.int64], axis: int) -> Floats:
+        rows = np.moveaxis(numbers, axis, -1)
+        counts = times_drawn(rows.reshape(-1, rows.shape[-1]), len(both))
+        return np.asarray((counts @ both).reshape(*rows.shape[:-1], both.shape[1]))
+
+    numbers = np.arange(len(differing))
+    found = permutation_test(
+        (numbers, numbers + len(differing)),
+        statistic,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=resamples,
+        batch=batch_of(4 * len(differing)),
+        alternative="two-sided",
+        rng=np.random.default_rng(seed),
+    )
+    return float(found.pvalue)
+
+
+def equivalence_p(
+    base: ArrayLike,
+    other: ArrayLike,
+    margin: float,
+    *,
+    clusters: ArrayLike | None = None,
+    score: Score = SCORES["mean"],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> float | None:
+    """Return the larger p of two one-sided tests that the difference is within the margin.
+
+    TOST (Schuirmann 1987): below alpha, the difference lies between ``-margin`` and ``margin``.
+    The tests are bootstrap-t tests over clusters: rare large differences skew the distribution,
+    and plain t tests then say "equivalent" too often. Where no unit differs, the probability that
+    none would, if the difference were the margin.
+
+    :param margin: above 0, in the score's unit.
+    :returns: ``None`` for fewer than two units.
+    :raises ValueError: for a margin of 0 or less, lengths that differ, or a value that is no
+        number.
+    """
+    if not margin > 0:
+        raise ValueError(f"a margin of {margin}: it must be above 0")
+    units = Units.of(base, other, clusters, score)
+    if len(units) < 2:
+        return None
+    if units.equal:
+        # The rule of three, as in difference_interval.
+        share = margin / units.largest() if units.largest() else 0.0
+        return float(max(0.0, 1 - share) ** len(units))
+    differences, errors = units.resampled(np.ones((1, len(units))))
+    difference, error = float(differences[0]), float(errors[0])
+    if error == 0:
+        return 0.0 if abs(difference) < margin else 1.0
+    drawn = bootstrap_t(units, resamples, seed)
+    beyond = max(
+        int(np.sum(drawn <= (difference - margin) / error)),
+        int(np.sum(drawn >= (difference + margin) / error)),
+    )
+    return (beyond + 1) / (len(drawn) + 1)
+
+
+def smallest_effect(
+    base: ArrayLike,
+    other: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    score: Score = SCORES["mean"],
+    alpha: float = 0.05,
+    power: float = 0.8,
+) -> float | None:
+    """Return the smallest true difference that these samples would have shown.
+
+    That is: with probability ``power``, by a two-sided t test at ``alpha``, given the spread that
+    was observed. Solved by statsmodels' power of the paired t test.
+
+    :returns: in the score's unit; ``None`` for fewer than three units; 0 where nothing differed.
+    :raises ValueError: for lengths that differ or a value that is no number.
+    """
+    from statsmodels.stats.power import TTestPower
+
+    units = Units.of(base, other, clusters, score)
+    error = standard_error(base, other, clusters=clusters, score=score)
+    if error is None or len(units) < 3:
+        return None
+    if error == 0:
+        return 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        size = TTestPower().solve_power(nobs=len(units), alpha=alpha, power=power)
+    return float(np.squeeze(size)) * error * float(np.sqrt(len(units)))
+
+
+def holm(p: Sequence[float | None]) -> list[float | None]:
+    """Return the p of several tests, corrected by Holm (1979) for their number.
+
+    :param p: ``None`` for a test that could not be made: it stays so, and does not count.
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    known = [value for value in p if value is not None]
+    if not known:
+        return list(p)
+    corrected = iter(multipletests(known, method="holm")[1].tolist())
+    return [None if value is None else float(next(corrected)) for value in p]

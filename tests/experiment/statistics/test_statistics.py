@@ -1,0 +1,311 @@
+"""Intervals, tests and trends: against other implementations, at the edges, and by simulation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+from sklearn.metrics import f1_score
+from statsmodels.stats.multitest import multipletests
+
+from qrag_tasks.benchmark.metrics import macro_f1
+from qrag_tasks.experiment.statistics import (
+    SCORES,
+    difference_interval,
+    encode,
+    equivalence_p,
+    holm,
+    permutation_p,
+    smallest_effect,
+    standard_error,
+    trend,
+)
+from qrag_tasks.experiment.statistics.scores import Units
+
+RNG = np.random.default_rng(0)
+BASE = RNG.random(200)
+OTHER = BASE + RNG.normal(0.02, 0.1, 200) * (RNG.random(200) < 0.5)
+USERS = np.repeat(np.arange(50), 4)
+
+
+# ---------------------------------------------------------------------- scores
+def test_mean_and_root_of_the_mean() -> None:
+    assert SCORES["mean"].of([1, 2, 6]) == 3
+    assert SCORES["root_mean"].of([1, 4, 4]) == pytest.approx(math.sqrt(3))
+
+
+labels = st.integers(2, 6).flatmap(
+    lambda n: st.lists(
+        st.tuples(st.integers(-1, n - 1), st.integers(0, n - 1), st.just(n)), min_size=1
+    )
+)
+
+
+@given(labels)
+def test_macro_f1_is_the_harness_own(pairs: list[tuple[int, int, int]]) -> None:
+    found = SCORES["macro_f1"].of(encode(pairs))
+    assert found == pytest.approx(macro_f1(pairs))
+    known = list(range(pairs[0][2]))
+    gold, answered = [pair[1] for pair in pairs], [pair[0] for pair in pairs]
+    sklearn = f1_score(gold, answered, labels=known, average="macro", zero_division=0)
+    assert found == pytest.approx(sklearn)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_gradients(name: str) -> None:
+    score = SCORES[name]
+    values = (
+        encode([(int(a), int(g), 4) for a, g in RNG.integers(0, 4, (60, 2))])
+        if name == "macro_f1"
+        else BASE
+    )
+    sums = score.parts(values).sum(axis=0)
+    gradient = score.gradient(sums)
+    for part in range(len(sums)):
+        step = np.zeros_like(sums)
+        step[part] = 1e-5
+        slope = (score.of_sums(sums + step) - score.of_sums(sums - step)) / 2e-5
+        assert gradient[part] == pytest.approx(float(slope), abs=1e-7)
+    assert gradient @ sums == pytest.approx(0, abs=1e-9)
+
+
+# ---------------------------------------------------------------------- against others
+def test_the_standard_error_of_a_mean() -> None:
+    expected = stats.sem(OTHER - BASE)
+    assert standard_error(BASE, OTHER) == pytest.approx(expected)
+    sums = (OTHER - BASE).reshape(50, 4).sum(axis=1)
+    # Clusters of one size: the standard error of their means.
+    assert standard_error(BASE, OTHER, clusters=USERS) == pytest.approx(stats.sem(sums / 4))
+
+
+def test_the_standard_error_of_other_scores_is_near_the_jackknife() -> None:
+    pairs = RNG.integers(0, 4, (300, 3))
+    coded = [encode([(int(a), int(g), 4) for a, g in pairs[:, [i, 2]]]) for i in (0, 1)]
+    for name, (one, two) in {"root_mean": (BASE, OTHER), "macro_f1": coded}.items():
+        score = SCORES[name]
+        kept = ~np.eye(len(one), dtype=bool)
+        without = np.array([score.of(two[row]) - score.of(one[row]) for row in kept])
+        jackknife = math.sqrt((len(one) - 1) * np.var(without))
+        assert standard_error(one, two, score=score) == pytest.approx(jackknife, rel=0.05)
+
+
+def test_an_interval_of_many_samples_is_the_t_interval() -> None:
+    base = RNG.random(2000)
+    other = base + RNG.normal(0.01, 0.1, 2000)
+    found = difference_interval(base, other)
+    assert found is not None
+    t = stats.ttest_rel(other, base).confidence_interval(0.95)
+    width = t.high - t.low
+    assert found.low == pytest.approx(t.low, abs=0.05 * width)
+    assert found.high == pytest.approx(t.high, abs=0.05 * width)
+    again = difference_interval(base, other)
+    assert again == found
+    assert difference_interval(base, other, seed=1) != found
+    narrower = difference_interval(base, other, level=0.8)
+    assert narrower is not None
+    assert found.low < narrower.low < narrower.high < found.high
+
+
+def test_permutations_of_few_pairs_are_exact() -> None:
+    base, other = np.array([1.0, 2, 3, 4, 5]), np.array([2.0, 3, 5, 5, 7])
+    # All differ upwards: of 32 ways to swap, this and its mirror image are as extreme.
+    assert permutation_p(base, other) == pytest.approx(2 / 32)
+    expected = stats.permutation_test(
+        (other - base,), np.mean, permutation_type="samples", n_resamples=np.inf
+    )
+    assert permutation_p(base, other) == pytest.approx(expected.pvalue)
+    together = permutation_p(base, other, clusters=["a", "a", "b", "b", "b"])
+    assert together == pytest.approx(2 / 4)
+
+
+def test_permutations_of_many_pairs() -> None:
+    found = permutation_p(BASE, OTHER)
+    assert found == pytest.approx(stats.ttest_rel(BASE, OTHER).pvalue, abs=0.02)
+    assert permutation_p(BASE, BASE + 1, resamples=999) == pytest.approx(2 / 1000, abs=1.1e-3)
+
+
+def test_equivalence_of_many_samples_is_two_t_tests() -> None:
+    difference = OTHER - BASE
+    for margin in (0.01, 0.02, 0.03, 0.04):
+        low = stats.ttest_1samp(difference, -margin, alternative="greater").pvalue
+        high = stats.ttest_1samp(difference, margin, alternative="less").pvalue
+        assert equivalence_p(BASE, OTHER, margin) == pytest.approx(max(low, high), abs=0.03)
+
+
+def test_the_smallest_effect_is_shown_with_its_power() -> None:
+    noise = np.random.default_rng(3).normal(0, 0.3, (2000, 80))
+    effect = smallest_effect(np.zeros(80), noise[0] / noise[0].std(ddof=1) * 0.3)
+    assert effect is not None
+    shown = stats.ttest_1samp(noise + effect, 0, axis=1).pvalue < 0.05
+    assert shown.mean() == pytest.approx(0.8, abs=0.03)
+
+
+def test_holm() -> None:
+    p = [0.01, 0.04, 0.03, 0.2]
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1].tolist())
+    assert holm([0.01, None, 0.04]) == [pytest.approx(0.02), None, pytest.approx(0.04)]
+    assert holm([None]) == [None]
+    assert holm([]) == []
+
+
+def test_a_trend_is_the_mean_of_the_samples_slopes() -> None:
+    x = [0, 1, 3, 5]
+    slopes = RNG.normal(0.3, 1, 60)
+    differences = slopes[:, None] * np.array(x) + RNG.normal(0, 0.1, 60)[:, None]
+    found = trend(x, differences)
+    expected = stats.ttest_1samp(slopes, 0)
+    assert found.slope == pytest.approx(slopes.mean())
+    assert found.p == pytest.approx(expected.pvalue)
+    interval = expected.confidence_interval(0.95)
+    assert found.interval is not None
+    assert (found.interval.low, found.interval.high) == pytest.approx((interval.low, interval.high))
+    users = trend(x, differences, clusters=np.arange(60) // 2)
+    assert users.slope == found.slope
+    assert users.p != found.p
+
+
+# ---------------------------------------------------------------------- edges
+def test_arms_that_are_equal() -> None:
+    interval = difference_interval(BASE, BASE)
+    assert interval is not None
+    # The rule of three: at most about 3 of n differ, by the range at most.
+    three = 3 / len(BASE) * np.ptp(BASE)
+    assert (interval.low, interval.high) == pytest.approx((-three, three), rel=0.02)
+    assert permutation_p(BASE, BASE) == 1
+    assert equivalence_p(BASE, BASE, three) == pytest.approx(0.05, abs=0.005)
+    assert equivalence_p(BASE, BASE, 2.0) == 0
+    assert smallest_effect(BASE, BASE) == 0
+
+
+def test_few_samples_that_are_equal_show_little() -> None:
+    few = np.array([0.0, 1, 1, 2, 3, 4])
+    p = equivalence_p(few, few, 0.05)
+    assert p is not None
+    assert p > 0.9
+    alike = np.full(500, 3.0)
+    assert difference_interval(alike, alike) is None
+    assert equivalence_p(alike, alike, 0.05) == 1
+
+
+def test_a_constant_difference() -> None:
+    base = np.arange(8.0)
+    assert equivalence_p(base, base + 2, 1) == 1
+    assert equivalence_p(base, base + 2, 3) == 0
+    interval = difference_interval(base, base + 2)
+    assert interval is not None
+    assert (interval.low, interval.high) == pytest.approx((2, 2))
+
+
+@pytest.mark.parametrize(("samples", "users"), [(1, None), (4, ["a"] * 4)])
+def test_one_unit_says_nothing(samples: int, users: Any) -> None:
+    base, other = BASE[:samples], OTHER[:samples] + 1
+    assert difference_interval(base, other, clusters=users) is None
+    assert permutation_p(base, other, clusters=users) is None
+    assert equivalence_p(base, other, 1, clusters=users) is None
+    assert smallest_effect(base, other, clusters=users) is None
+    assert standard_error(base, other, clusters=users) is None
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=30),
+    st.sampled_from(["mean", "root_mean"]),
+)
+def test_nothing_fails_on_few_or_odd_samples(pairs: list[tuple[int, int]], name: str) -> None:
+    base, other = (np.asarray(side, dtype=float) for side in zip(*pairs, strict=True))
+    score = SCORES[name]
+    interval = difference_interval(base, other, score=score, resamples=99)
+    difference = score.of(other) - score.of(base)
+    assert interval is None or interval.low <= difference <= interval.high
+    assert interval is not None or len(pairs) < 4 or len(set(pairs)) == 1
+    p = permutation_p(base, other, score=score, resamples=99)
+    assert p is not None
+    assert 0 < p <= 1
+    margin = equivalence_p(base, other, 0.5, score=score, resamples=99)
+    assert margin is not None
+    assert 0 <= margin <= 1
+
+
+@pytest.mark.parametrize(
+    ("base", "other", "users"),
+    [
+        ([1.0], [1.0, 2.0], None),
+        ([], [], None),
+        ([1.0, math.nan], [1.0, 2.0], None),
+        ([1.0, 2.0], [1.0, math.inf], None),
+        ([1.0, 2.0], [1.0, 2.0], ["a"]),
+    ],
+)
+def test_what_is_no_pairs(base: list[float], other: list[float], users: Any) -> None:
+    for call in (difference_interval, permutation_p, smallest_effect):
+        with pytest.raises(ValueError, match=r"pairs|finite|labels"):
+            call(base, other, clusters=users)
+    with pytest.raises(ValueError, match="it must be above 0"):
+        equivalence_p([1.0, 2.0], [1.0, 2.0], 0)
+    with pytest.raises(ValueError, match="two different x"):
+        trend([1, 1], [[0.0, 0.0]])
+    with pytest.raises(ValueError, match="for 2 places"):
+        trend([1, 2], [[0.0]])
+
+
+# ---------------------------------------------------------------------- simulation, in small
+Draw = Callable[[np.random.Generator], tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]]
+
+
+def ratings(rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any], None]:
+    """Absolute errors of two arms that answer alike in nine of ten."""
+    base = rng.choice(5, 400, p=[0.5, 0.25, 0.15, 0.06, 0.04]).astype(float)
+    moved = np.clip(base + rng.choice([-1, 1, 2], 400, p=[0.4, 0.4, 0.2]), 0, 4)
+    return base, np.where(rng.random(400) < 0.1, moved, base), None
+
+
+def users(rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """ROUGE-like scores; the arms differ by user."""
+    who = np.repeat(np.arange(80), rng.integers(1, 7, 80))
+    base = rng.beta(1.2, 3, len(who))
+    return base, base + rng.normal(0.02, 0.1, 80)[who] + rng.normal(0, 0.05, len(who)), who
+
+
+@pytest.mark.parametrize("draw", [ratings, users])
+def test_intervals_cover_and_tests_keep_their_size(draw: Draw) -> None:
+    base, other, _ = zip(*(draw(np.random.default_rng(9000 + i)) for i in range(2000)), strict=True)
+    truth = float(np.concatenate(other).mean() - np.concatenate(base).mean())
+    covered = swapped = equivalent = 0
+    runs = 300
+    for i in range(runs):
+        rng = np.random.default_rng(i)
+        one, two, who = draw(rng)
+        found = difference_interval(one, two, clusters=who, resamples=299, seed=i)
+        assert found is not None
+        covered += found.low <= truth <= found.high
+        p = equivalence_p(one, two, abs(truth), clusters=who, resamples=299, seed=i)
+        assert p is not None
+        equivalent += p < 0.05
+        units = np.arange(len(one)) if who is None else who
+        swap = (rng.random(units.max() + 1) < 0.5)[units]
+        null = permutation_p(
+            np.where(swap, two, one), np.where(swap, one, two), clusters=who, resamples=299, seed=i
+        )
+        assert null is not None
+        swapped += null < 0.05
+    # Within three standard errors of 0.95 and 0.05, 0.0126 each.
+    assert 0.91 <= covered / runs <= 0.99
+    assert swapped / runs <= 0.09
+    assert equivalent / runs <= 0.09
+    if draw is users:
+        # Without users the interval is too short: the test can tell.
+        naive = sum(
+            abs(one_found - truth) <= 1.96 * error
+            for one_found, error in (
+                (float(Units.of(*data, None, SCORES["mean"]).observed()), standard_error(*data))
+                for data in ((users(np.random.default_rng(i))[:2]) for i in range(runs))
+            )
+            if error is not None
+        )
+        assert naive / runs < 0.9
