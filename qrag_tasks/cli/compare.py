@@ -1,0 +1,136 @@
+"""``qrag compare``: what the difference between two arms is, and how sure that is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.text import Text
+
+from qrag_tasks.cli.group import console, main
+from qrag_tasks.errors import SettingsError, StoreError
+
+if TYPE_CHECKING:
+    from qrag_tasks.experiment.comparison.rows import Comparison
+
+_FORMATS = (".json", ".csv", ".parquet", ".tex", ".md")
+
+
+@main.command()
+@click.argument("base", type=click.Path(path_type=Path))
+@click.argument("others", nargs=-1, type=click.Path(path_type=Path), metavar="[OTHER]...")
+@click.option("--metric", "metrics", multiple=True, help="Show this metric; may be given often.")
+@click.option(
+    "--margin",
+    "margins",
+    multiple=True,
+    metavar="METRIC=SIZE",
+    help="A difference below it does not matter; may be given often.",
+)
+@click.option("--common", is_flag=True, help="Compare the samples that both arms have.")
+@click.option(
+    "--noise",
+    "noise_files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What `qrag noise --out` wrote; may be given often.",
+)
+@click.option("--resamples", type=click.IntRange(min=99), default=9999, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--out",
+    "outs",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"Also write it to a file ({', '.join(_FORMATS)}); may be given often.",
+)
+def compare(
+    base: Path,
+    others: tuple[Path, ...],
+    metrics: tuple[str, ...],
+    margins: tuple[str, ...],
+    common: bool,
+    noise_files: tuple[Path, ...],
+    resamples: int,
+    seed: int,
+    outs: tuple[Path, ...],
+) -> None:
+    """Compare arms sample by sample.
+
+    BASE and OTHER are output folders of lm_eval with --log_samples, each of one arm, by whatever
+    model or task; or BASE alone is the folder of `qrag run`. Arms that were not asked the same,
+    to the letter, are refused.
+    """
+    from qrag_tasks.experiment.comparison.compare import Options, compare_runs
+    from qrag_tasks.experiment.comparison.grids import compare_grid
+    from qrag_tasks.experiment.comparison.tables import (
+        HEADINGS,
+        TREND_HEADINGS,
+        rows_of,
+        terminal_table,
+        trend_rows,
+    )
+    from qrag_tasks.experiment.runs import read_runs
+
+    for path in outs:
+        if path.suffix not in _FORMATS:
+            raise SettingsError(f"--out {path}: name a file in {', '.join(_FORMATS)}")
+    options = Options(
+        margins=dict(map(_margin, margins)),
+        common=common,
+        noise=[_noise(path) for path in noise_files],
+        resamples=resamples,
+        seed=seed,
+    )
+    if others:
+        found = compare_runs(read_runs(base), [read_runs(other) for other in others], options)
+    else:
+        found = compare_grid(base, options)
+    shown = console()
+    shown.print(terminal_table(HEADINGS, rows_of(found, metrics)))
+    if trends := trend_rows(found, metrics):
+        shown.print(terminal_table(TREND_HEADINGS, trends))
+    for note in found.notes:
+        console(stderr=True).print(Text(f"note: {note}"), soft_wrap=True)
+    for path in outs:
+        _write(path, found, metrics)
+
+
+def _margin(text: str) -> tuple[str, float]:
+    name, _, size = text.partition("=")
+    try:
+        if name and float(size) > 0:
+            return name, float(size)
+    except ValueError:
+        pass
+    raise SettingsError(f"--margin {text}: give a metric and a size above 0, as in mae=0.05")
+
+
+def _noise(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (ValueError, TypeError):
+        raise SettingsError(f"--noise {path}: not as `qrag noise --out` writes it") from None
+
+
+def _write(path: Path, found: Comparison, metrics: tuple[str, ...]) -> None:
+    from qrag_tasks.experiment.comparison import tables
+
+    if path.suffix == ".parquet":
+        tables.write_parquet(path, tables.flat(found))
+        return
+    if path.suffix == ".json":
+        text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False) + "\n"
+    elif path.suffix == ".csv":
+        text = tables.csv_text(tables.flat(found))
+    else:
+        form = tables.latex if path.suffix == ".tex" else tables.markdown
+        text = form(tables.HEADINGS, tables.rows_of(found, metrics))
+        if trends := tables.trend_rows(found, metrics):
+            text += "\n" + form(tables.TREND_HEADINGS, trends)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""What the difference between two arms is, and how sure that is."""

@@ -1,0 +1,135 @@
+"""What a comparison says: a row a cell, with a row a metric in it, and trends over k."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from qrag_tasks.experiment.comparison.agreement import Agreement, Flips
+from qrag_tasks.experiment.statistics import Interval
+
+
+@dataclass(frozen=True)
+class ArmFacts:
+    """One of the two arms of a cell.
+
+    :ivar label: short name for tables.
+    :ivar run: where its results lie.
+    :ivar identity: digest of all that its answers depend on, where it is known.
+    :ivar valid_rate: share of answers that hold what was asked for, where the task counts it.
+    :ivar runaway_rate: share of answers that hit their length limit, where the task counts it.
+    """
+
+    label: str
+    model: str
+    precision: str
+    run: str
+    identity: str | None
+    valid_rate: float | None
+    runaway_rate: float | None
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One score of a cell under both arms.
+
+    ``difference`` is the other arm's score less the base's; every figure behind it is about that.
+
+    :ivar higher_is_better: ``None`` where lm_eval's results do not say.
+    :ivar interval: paired bootstrap; ``None`` where the score is no known function of the samples'
+        values, or there are too few samples.
+    :ivar p: two-sided permutation test.
+    :ivar p_holm: the same, corrected by Holm over the cells of the comparison, for this metric.
+    :ivar margin: differences below it do not matter; ``None`` where none was stated.
+    :ivar equivalence_p: the larger p of two one-sided tests against the margin.
+    :ivar smallest_effect: the smallest true difference that this sample would have shown with a
+        power of 0.8.
+    :ivar recovery: share of the base's score that is left: other over base, or base over other
+        where lower is better.
+    """
+
+    metric: str
+    higher_is_better: bool | None
+    base: float
+    other: float
+    difference: float
+    recovery: float | None
+    interval: Interval | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    margin: float | None = None
+    equivalence_p: float | None = None
+    smallest_effect: float | None = None
+    flips: Flips | None = None
+
+
+@dataclass(frozen=True)
+class CellRow:
+    """Two arms over the same prompts.
+
+    :ivar task: lm_eval's name of the task.
+    :ivar filter: lm_eval's name for how answers were taken out of the text.
+    :ivar facts: of our tasks: ``lamp_task``, ``k``, ``retriever``, ``order``, ``protocol``.
+    :ivar kept: mean number of documents in the prompts, of our tasks.
+    :ivar users: different users, where they are known; they are resampled as a whole.
+    :ivar cost: what was measured -> the other arm's over the base's.
+    :ivar noise: what ``qrag noise`` measured of the base arm on this task, where it was given.
+    :ivar metrics: empty where the golds are not known.
+    """
+
+    task: str
+    filter: str
+    facts: Mapping[str, Any]
+    kept: float | None
+    samples: int
+    users: int | None
+    base: ArmFacts
+    other: ArmFacts
+    agreement: Agreement
+    cost: Mapping[str, float]
+    noise: Mapping[str, Any] | None
+    metrics: Sequence[MetricRow]
+
+
+@dataclass(frozen=True)
+class TrendRow:
+    """Whether the difference between two arms grows with the number of documents.
+
+    :ivar documents: mean number of documents in the prompts, a cell each.
+    :ivar slope: change of the difference with each further document.
+    """
+
+    model: str
+    precision: str
+    base_precision: str
+    lamp_task: str
+    retriever: str
+    order: str
+    metric: str
+    higher_is_better: bool | None
+    k: Sequence[str]
+    documents: Sequence[float]
+    samples: int
+    slope: float
+    interval: Interval | None
+    p: float | None
+    p_holm: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All of it.
+
+    :ivar notes: what was left out, and why.
+    """
+
+    cells: Sequence[CellRow]
+    trends: Sequence[TrendRow]
+    notes: Sequence[str]
+    level: float
+    seed: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)

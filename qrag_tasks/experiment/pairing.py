@@ -1,0 +1,106 @@
+"""Pairs the samples of two arms: the same question and, to the letter, the same prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from qrag_tasks.errors import ComparisonError
+from qrag_tasks.experiment.runs import Run, Sample, TaskRun
+
+_AROUND = 60
+# What decides our tasks' prompts, and how a message calls it.
+_DECIDING = {
+    "data_sha256": "data",
+    **{name: name for name in ("protocol", "retriever", "order", "prompt", "filter", "index")},
+    **{name: name for name in ("fill", "oversized", "split")},
+    "answer": "answer mode",
+    "retriever_sha256": "retriever's options or version",
+}
+
+
+def pair(
+    base: TaskRun, other: TaskRun, base_run: Run, other_run: Run, *, common: bool = False
+) -> list[tuple[Sample, Sample]]:
+    """Pair the samples of one task under two arms.
+
+    :param common: leave out the samples that only one of them has.
+    :returns: in the order of the data set; a pair for each of lm_eval's filters.
+    :raises ComparisonError: when the arms were not asked the same, with the first difference.
+    """
+    said = f"{base.task}: {base_run.path} and {other_run.path} cannot be compared"
+    for what, one, two in _settings(base, other, base_run, other_run):
+        raise ComparisonError(f"{said}: their {what} differs: {_shown(one)} and {_shown(two)}")
+    firsts, seconds = _by_key(base), _by_key(other)
+    missing = [key for key in firsts if key not in seconds]
+    more = [key for key in seconds if key not in firsts]
+    if (missing or more) and not common:
+        raise ComparisonError(
+            f"{said}: {len(missing)} samples are in the first alone{_some(missing)}, "
+            f"{len(more)} in the second alone{_some(more)}. Run both with the same --limit, or "
+            f"compare what they have in common by --common"
+        )
+    pairs = [(one, seconds[key]) for key, one in firsts.items() if key in seconds]
+    if not pairs:
+        raise ComparisonError(f"{said}: they have no sample in common")
+    for one, two in pairs:
+        if one.request != two.request:
+            raise ComparisonError(f"{said}: sample {one.key}: {_first_difference(one, two)}")
+    return pairs
+
+
+def _settings(
+    base: TaskRun, other: TaskRun, base_run: Run, other_run: Run
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield what the two runs' settings differ in: what explains a difference in the prompts."""
+    if base.retrieval and other.retrieval:
+        for name, what in _DECIDING.items():
+            one, two = base.retrieval.get(name), other.retrieval.get(name)
+            if one != two:
+                yield what, one, two
+    for what, one in base_run.settings.items():
+        two = other_run.settings.get(what)
+        # End tokens are known of --model qrag alone, and are a tokenizer's own.
+        if what == "end tokens" and (one is None or two is None or base_run.name != other_run.name):
+            continue
+        if one != two and not (what == "chat template" and base_run.name != other_run.name):
+            yield what, one, two
+
+
+def _by_key(task: TaskRun) -> dict[tuple[str, str], Sample]:
+    found: dict[tuple[str, str], Sample] = {}
+    for sample in task.samples:
+        key = (sample.key, sample.filter)
+        if key in found:
+            raise ComparisonError(f"{task.log}: sample {sample.key} is there twice")
+        found[key] = sample
+    return found
+
+
+def _first_difference(one: Sample, two: Sample) -> str:
+    for name in sorted({*one.settings, *two.settings}):
+        if one.settings.get(name) != two.settings.get(name):
+            called = "stop strings" if name == "until" else name
+            return (
+                f"its {called} differ: {_shown(one.settings.get(name))} and "
+                f"{_shown(two.settings.get(name))}"
+            )
+    if one.prompt == two.prompt:
+        return "the answers whose likelihoods were measured differ"
+    pairs = enumerate(zip(one.prompt, two.prompt, strict=False))
+    place = next((i for i, (a, b) in pairs if a != b), min(len(one.prompt), len(two.prompt)))
+    around = slice(max(0, place - _AROUND // 2), place + _AROUND)
+    return (
+        f"its prompts differ from character {place:,} on: "
+        f"{one.prompt[around]!r} and {two.prompt[around]!r}"
+    )
+
+
+def _shown(value: Any) -> str:
+    text = repr(dict(value) if isinstance(value, Mapping) else value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _some(keys: Sequence[tuple[str, str]]) -> str:
+    named = ", ".join(key for key, _ in keys[:3])
+    return f" ({named}{', ...' if len(keys) > 3 else ''})" if keys else ""

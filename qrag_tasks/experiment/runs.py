@@ -1,0 +1,343 @@
+"""Finished runs of lm_eval: its results files and the sample logs beside them, of any task."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qrag_tasks.benchmark.metrics import macro_f1, root_mean
+from qrag_tasks.errors import ComparisonError, DataError
+
+_RESULTS = re.compile(r"(?P<stem>.+)_(?P<time>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)\.json")
+_AGAIN = "Copy the file again; if that is how the run left it, run it again."
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One score of a task, as lm_eval reports it.
+
+    :ivar aggregation: ``"mean"``, ``"root_mean"`` or ``"macro_f1"`` where the reported score is
+        that of the logged values, else ``"other"``.
+    """
+
+    name: str
+    filter: str
+    higher_is_better: bool | None
+    aggregation: str
+    reported: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One logged sample.
+
+    :ivar key: the question's id in our tasks' data, else its place in the data set.
+    :ivar filter: lm_eval's name for how the answer was taken out of the model's text.
+    :ivar request: sha256 of all that the model was asked: prompts, continuations, stop strings.
+    :ivar prompt: the first of the prompts, chat template included.
+    :ivar settings: how its answer was generated: stop strings, length, sampling; empty where
+        likelihoods were measured.
+    :ivar answers: what was scored, as text.
+    :ivar scores: metric -> value; of macro F1, the pair of labels as it was logged.
+    :ivar user: whose question it is, of our tasks.
+    :ivar kept: documents in the prompt, of our tasks.
+    :ivar distribution: answer -> log-probability, where likelihoods were measured.
+    :ivar doc: what the task says of the sample.
+    """
+
+    key: str
+    doc_id: int
+    filter: str
+    request: str
+    prompt: str
+    settings: Mapping[str, Any]
+    target: str
+    answers: tuple[str, ...]
+    scores: Mapping[str, Any]
+    user: str | None
+    kept: int | None
+    distribution: Mapping[str, float] | None
+    doc: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """One task of a run.
+
+    :ivar config: what the results say of the task.
+    :ivar retrieval: of our tasks: ``lamp_task``, ``k``, and what decided the prompts.
+    """
+
+    task: str
+    log: Path
+    config: Mapping[str, Any]
+    retrieval: Mapping[str, Any] | None
+    reported: Mapping[str, Any]
+    directions: Mapping[str, bool]
+
+    @cached_property
+    def samples(self) -> Sequence[Sample]:
+        """All samples, in the order of the data set; a sample is there for each filter.
+
+        :raises DataError: when the log cannot be read, or holds something else.
+        """
+        return sorted(_samples(self.log), key=lambda sample: (sample.doc_id, sample.filter))
+
+    @cached_property
+    def metrics(self) -> Mapping[tuple[str, str], Metric]:
+        """(metric, filter) -> what is known of it."""
+        found = {}
+        for key, value in self.reported.items():
+            name, _, of = key.partition(",")
+            if not of or name.endswith("_stderr") or not isinstance(value, int | float):
+                continue
+            values = [s.scores[name] for s in self.samples if s.filter == of and name in s.scores]
+            found[name, of] = Metric(
+                name,
+                of,
+                self.directions.get(name),
+                _aggregation(values, float(value)),
+                float(value),
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of lm_eval.
+
+    :ivar path: of its results file.
+    :ivar name: of the model, short.
+    :ivar precision: of the model, as far as the results tell.
+    :ivar settings: what the prompts and their answers depend on beside task and model: the chat
+        template, the system instruction, generation arguments, end tokens.
+    """
+
+    path: Path
+    time: str
+    model: str
+    model_args: Mapping[str, Any]
+    name: str
+    precision: str
+    identity: str | None
+    cost: Mapping[str, Any] | None
+    weight_bytes: int | None
+    settings: Mapping[str, Any]
+    tasks: Mapping[str, TaskRun]
+
+    @property
+    def label(self) -> str:
+        """The model and its precision."""
+        return f"{self.name} {self.precision}"
+
+
+def read_runs(place: Path) -> list[Run]:
+    """Return the runs in a folder, at any depth, or that of one results file.
+
+    :raises DataError: when a file cannot be read, or is not as lm_eval writes it.
+    :raises ComparisonError: when there is no run, or one without its samples.
+    """
+    if place.is_file():
+        return [_run(place)]
+    if not place.is_dir():
+        raise DataError(f"{place}: no such file or folder")
+    found = [path for path in sorted(place.rglob("*.json")) if _RESULTS.fullmatch(path.name)]
+    if not found:
+        raise ComparisonError(
+            f"{place}: no results of lm_eval in this folder (results_TIME.json). lm_eval writes "
+            f"them with --output_path {place} --log_samples"
+        )
+    return [_run(path) for path in found]
+
+
+def _run(path: Path) -> Run:
+    name = _RESULTS.fullmatch(path.name)
+    body = _json(path)
+    if name is None or not isinstance(body, dict) or not {"results", "configs"} <= body.keys():
+        raise DataError(f"{path}: not a results file of lm_eval, results_TIME.json")
+    config = body.get("config") or {}
+    arguments = _arguments(config.get("model_args"))
+    ours = config.get("qrag") or {}
+    tasks = {
+        task: _task(path, task, name["time"], body)
+        for task in body["configs"]
+        if task in body["results"]
+    }
+    decoding = ours.get("decoding") or {}
+    return Run(
+        path=path,
+        time=name["time"],
+        model=str(config.get("model")),
+        model_args=arguments,
+        name=_name(body, arguments),
+        precision=ours.get("precision") or _precision(arguments, config),
+        identity=ours.get("identity"),
+        cost=ours.get("cost"),
+        weight_bytes=((ours.get("arm") or {}).get("weights") or {}).get("bytes"),
+        settings={
+            "chat template": body.get("chat_template_sha"),
+            "system instruction": body.get("system_instruction_sha"),
+            "few-shot examples as turns": body.get("fewshot_as_multiturn"),
+            "generation arguments": config.get("gen_kwargs") or {},
+            "end tokens": decoding.get("end_tokens"),
+        },
+        tasks=tasks,
+    )
+
+
+def _task(path: Path, task: str, time: str, body: Mapping[str, Any]) -> TaskRun:
+    log = path.parent / f"samples_{task}_{time}.jsonl"
+    if not log.exists():
+        raise ComparisonError(
+            f"{path}: the samples of {task} are not beside it ({log.name}). Run it again with "
+            f"--log_samples"
+        )
+    config = body["configs"][task]
+    metadata = config.get("metadata") or {}
+    said = metadata.get("qrag") if isinstance(metadata, dict) else None
+    retrieval = None
+    if said:
+        arguments = config.get("dataset_kwargs") or {}
+        retrieval = {"lamp_task": arguments.get("task"), "k": str(arguments.get("k")), **said}
+    return TaskRun(
+        task,
+        log,
+        config,
+        retrieval,
+        body["results"][task],
+        (body.get("higher_is_better") or {}).get(task) or {},
+    )
+
+
+def _arguments(given: Any) -> dict[str, Any]:
+    if isinstance(given, dict):
+        return given
+    pairs = (part.partition("=") for part in str(given or "").split(",") if "=" in part)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _name(body: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
+    named = arguments.get("pretrained") or arguments.get("model") or body.get("model_name") or "?"
+    return str(named).rstrip("/").rsplit("/", 1)[-1]
+
+
+def _precision(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Say what arguments of ``--model hf`` come to."""
+
+    def on(name: str) -> bool:
+        return str(arguments.get(name)).lower() in ("true", "1")
+
+    if on("load_in_8bit"):
+        return "int8"
+    if on("load_in_4bit"):
+        return f"int4-{arguments.get('bnb_4bit_quant_type', 'nf4')}"
+    if on("gptqmodel"):
+        return "int4-gptq"
+    dtype = arguments.get("dtype")
+    if dtype in (None, "auto"):
+        dtype = config.get("model_dtype") or "?"
+    return {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}.get(
+        str(dtype).removeprefix("torch."), str(dtype)
+    )
+
+
+# ---------------------------------------------------------------------- samples
+def _samples(path: Path) -> Iterator[Sample]:
+    number = 0
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                yield _sample(line, f"{path}, line {number}")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    if not number:
+        raise DataError(f"{path}: empty: no sample was logged. {_AGAIN}")
+
+
+def _sample(line: bytes, where: str) -> Sample:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        what = f"no JSON: {error}" if line.endswith(b"\n") else "cut: its end is missing"
+        raise DataError(f"{where}: {what}. {_AGAIN}") from None
+    try:
+        requests = [list(request.values()) for request in record["arguments"].values()]
+        doc = record["doc"] if isinstance(record["doc"], dict) else {}
+        # Of our tasks alone: others may call anything an id.
+        ours = "prompt_hash" in doc and "ranked" in doc
+        key, user = (str(doc["id"]), doc.get("user")) if ours else (str(record["doc_id"]), None)
+        last = requests[0][-1]
+        return Sample(
+            key=key,
+            doc_id=int(record["doc_id"]),
+            filter=str(record["filter"]),
+            request=hashlib.sha256(json.dumps(requests, sort_keys=True).encode()).hexdigest(),
+            prompt=str(requests[0][0]),
+            settings=last if isinstance(last, dict) else {},
+            target=str(record["target"]),
+            answers=tuple(map(str, record["filtered_resps"])),
+            scores={name: record[name] for name in record["metrics"] if name in record},
+            user=None if user is None else str(user),
+            kept=len(doc["kept"]) if ours else None,
+            distribution=_distribution(requests, record["filtered_resps"]),
+            doc=doc,
+        )
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{where}: not as lm_eval logs a sample ({type(error).__name__}: {error}). {_AGAIN}"
+        ) from None
+
+
+def _distribution(
+    requests: Sequence[Sequence[Any]], found: Sequence[Any]
+) -> dict[str, float] | None:
+    """Return the log-probabilities of the answers, where they were measured."""
+    if len(requests) != len(found) or not all(isinstance(r[-1], str) for r in requests):
+        return None
+    if len(found) < 2 or any(len(request) < 2 for request in requests):
+        return None
+    measured = {}
+    for request, one in zip(requests, found, strict=True):
+        if isinstance(one, list | tuple):
+            measured[request[-1]] = float(one[0])
+        else:
+            said = json.loads(one)
+            measured[said["answer"]] = float(said["logprob"])
+    return measured
+
+
+def _aggregation(values: Sequence[Any], reported: float) -> str:
+    """Tell of which function of the logged values the reported score is."""
+    if not values:
+        return "other"
+    if all(isinstance(value, list) and len(value) == 3 for value in values):
+        return "macro_f1" if _near(macro_f1([(*value,) for value in values]), reported) else "other"
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+        return "other"
+    if _near(float(np.mean(values)), reported):
+        return "mean"
+    if min(values) >= 0 and _near(root_mean(values), reported):
+        return "root_mean"
+    return "other"
+
+
+def _near(one: float, two: float) -> bool:
+    return math.isclose(one, two, rel_tol=1e-6, abs_tol=1e-9)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: no JSON: {error}. {_AGAIN}") from None
