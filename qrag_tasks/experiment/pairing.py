@@ -30,7 +30,7 @@ def pair(
     """
     said = f"{base.task}: {base_run.path} and {other_run.path} cannot be compared"
     for what, one, two in _settings(base, other, base_run, other_run):
-        raise ComparisonError(f"{said}: their {what} differs: {_shown(one)} and {_shown(two)}")
+        raise ComparisonError(f"{said}: they differ in {what}: {_shown(one)} and {_shown(two)}")
     firsts, seconds = _by_key(base), _by_key(other)
     missing = [key for key in firsts if key not in seconds]
     more = [key for key in seconds if key not in firsts]

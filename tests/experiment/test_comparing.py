@@ -1,0 +1,455 @@
+"""Arms compared: what pairs, what is refused and how it is told, and what the rows say."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+from click.testing import CliRunner
+from run_files import QUANTIZED, rating, write_run
+
+from qrag_tasks.cli import main
+from qrag_tasks.errors import ComparisonError, DataError
+from qrag_tasks.experiment.comparison.agreement import divergence
+from qrag_tasks.experiment.comparison.compare import Options, compare_runs, recovery
+from qrag_tasks.experiment.comparison.rows import Comparison
+from qrag_tasks.experiment.comparison.tables import (
+    HEADINGS,
+    csv_text,
+    flat,
+    latex,
+    markdown,
+    rows_of,
+    verdict,
+)
+from qrag_tasks.experiment.runs import read_runs
+from qrag_tasks.experiment.statistics import difference_interval, permutation_p
+
+GOLDS = [1 + i % 5 for i in range(60)]
+PROMPTS = [f"review {i}\u2028: {{{{ braces }}}} näher" for i in range(60)]
+
+
+def answers(wrong: int, invalid: int = 0) -> list[str]:
+    """The gold but for some: one off, or nothing that could be read."""
+    found = [str(gold) for gold in GOLDS]
+    for i in range(wrong):
+        found[i] = str(GOLDS[i] - 1 or 2)
+    for i in range(wrong, wrong + invalid):
+        found[i] = "a good book"
+    return found
+
+
+def samples(given: list[str], users: int = 60, **doc: Any) -> list[dict[str, Any]]:
+    rows = enumerate(zip(PROMPTS, given, GOLDS, strict=True))
+    return [rating(i, p, a, g, f"user-{i % users}", **doc) for i, (p, a, g) in rows]
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "base", samples(answers(6)))
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "other", samples(answers(15, 3)), model_args=QUANTIZED)
+
+
+def compared(one: Path, *others: Path, **options: Any) -> Comparison:
+    options.setdefault("resamples", 999)
+    runs = [read_runs(other) for other in others]
+    return compare_runs(read_runs(one), runs, Options(**options))
+
+
+# ---------------------------------------------------------------------- what the rows say
+def test_a_cell(base: Path, other: Path) -> None:
+    found = compared(base, other)
+    (cell,) = found.cells
+    assert (cell.base.label, cell.other.label) == ("model-1b bf16", "model-1b int4-nf4")
+    assert (cell.facts["lamp_task"], cell.facts["k"], cell.kept) == ("lamp3u", "1", 1)
+    assert (cell.samples, cell.users) == (60, 60)
+    assert (cell.base.valid_rate, cell.other.valid_rate) == (1, pytest.approx(57 / 60))
+    assert cell.base.runaway_rate is None
+    assert cell.agreement.same_text == cell.agreement.same_answer == pytest.approx(48 / 60)
+    assert [row.metric for row in cell.metrics] == ["mae", "rmse", "accuracy"]
+    mae, rmse, accuracy = cell.metrics
+    assert (mae.base, mae.other) == (pytest.approx(6 / 60), pytest.approx((15 + 12) / 60))
+    assert mae.difference == pytest.approx(21 / 60)
+    assert mae.recovery == pytest.approx(6 / 27)
+    assert rmse.base == pytest.approx(math.sqrt(6 / 60))
+    assert (accuracy.base, accuracy.other) == (0.9, pytest.approx(42 / 60))
+    assert accuracy.recovery == pytest.approx(42 / 54)
+    for row in (mae, rmse, accuracy):
+        assert row.flips is not None
+        assert (row.flips.better, row.flips.worse, row.flips.same) == (0, 12, 48)
+        assert row.interval is not None
+        assert row.interval.low < row.difference < row.interval.high
+        assert row.p is not None
+        assert row.p < 0.01
+        assert row.p_holm == row.p, "one cell: nothing to correct for"
+        assert row.equivalence_p is not None
+        assert row.equivalence_p > 0.9
+        assert row.smallest_effect is not None
+        assert 0 < row.smallest_effect < 1
+        assert verdict(row) == "worse"
+    values = [sample["mae"] for sample in samples(answers(6))]
+    others = [sample["mae"] for sample in samples(answers(15, 3))]
+    expected = difference_interval(values, others, resamples=999)
+    assert expected is not None
+    assert mae.interval is not None
+    assert mae.interval.low == pytest.approx(expected.low)
+    assert mae.interval.high == pytest.approx(expected.high)
+    assert mae.p == permutation_p(values, others, resamples=999)
+
+
+def test_equal_arms_are_equivalent(base: Path, tmp_path: Path) -> None:
+    twin = write_run(tmp_path / "twin", samples(answers(6)), model_args=QUANTIZED)
+    (cell,) = compared(base, twin, margins={"mae": 0.2}).cells
+    mae = cell.metrics[0]
+    assert cell.agreement.same_text == 1
+    assert cell.agreement.overlap == 1
+    assert (mae.difference, mae.p) == (0, 1)
+    assert verdict(mae) == "equivalent"
+    # Sixty samples do not show that differences are below 0.01, though none was seen.
+    (cell,) = compared(base, twin, margins={"mae": 0.01}).cells
+    assert verdict(cell.metrics[0]) == "undecided"
+
+
+def test_users_are_drawn_as_a_whole(tmp_path: Path) -> None:
+    few = [
+        write_run(tmp_path / name, samples(given, users=6), model_args=arguments)
+        for name, given, arguments in (
+            ("one", answers(6), {}),
+            ("two", answers(15, 3), QUANTIZED),
+        )
+    ]
+    (cell,) = compared(*few).cells
+    assert cell.users == 6
+    values = [
+        [sample["mae"] for sample in samples(given)] for given in (answers(6), answers(15, 3))
+    ]
+    assert cell.metrics[0].interval == difference_interval(
+        *values, clusters=[i % 6 for i in range(60)], resamples=999
+    )
+    assert cell.metrics[0].interval != difference_interval(*values, resamples=999)
+
+
+def test_several_cells_are_corrected_together(tmp_path: Path) -> None:
+    folders = []
+    for name, arguments, wrong in (("one", {}, 6), ("two", QUANTIZED, 13)):
+        for k in ("0", "1", "3"):
+            write_run(
+                tmp_path / name / k,
+                samples(answers(wrong + 2 * int(k) * (wrong > 6)), kept=["d"] * int(k)),
+                task=f"lamp3u_rag_k{k}",
+                model_args=arguments,
+            )
+        folders.append(tmp_path / name)
+    found = compared(*folders)
+    assert [cell.facts["k"] for cell in found.cells] == ["0", "1", "3"]
+    p = [cell.metrics[0].p for cell in found.cells]
+    corrected = [cell.metrics[0].p_holm for cell in found.cells]
+    assert sorted(p)[0] * 3 == pytest.approx(min(corrected))  # type: ignore[type-var]
+    trend = next(row for row in found.trends if row.metric == "mae")
+    assert (trend.k, trend.documents) == (["0", "1", "3"], [0, 1, 3])
+    # 7, 9 and 13 more errors of one, of 60 samples.
+    assert trend.slope == pytest.approx(2 / 60)
+    assert trend.interval is not None
+    assert trend.interval.low < trend.slope < trend.interval.high
+
+
+def test_without_golds_agreement_is_left(tmp_path: Path) -> None:
+    def blind(given: list[str]) -> list[dict[str, Any]]:
+        return [{**sample, "metrics": ["valid_rate"]} for sample in samples(given)]
+
+    one = write_run(tmp_path / "one", blind(answers(6)))
+    two = write_run(tmp_path / "two", blind(answers(15)), model_args=QUANTIZED)
+    found = compared(one, two)
+    (cell,) = found.cells
+    assert cell.metrics == []
+    assert cell.agreement.same_answer == pytest.approx(51 / 60)
+    assert cell.agreement.overlap == pytest.approx(51 / 60)
+    (row,) = rows_of(found)
+    assert dict(zip(HEADINGS, row, strict=True))["Same answers"] == "85.0%"
+    assert flat(found)[0]["same_answer"] == cell.agreement.same_answer
+
+
+def test_an_answer_is_what_the_task_reads(tmp_path: Path) -> None:
+    one = write_run(tmp_path / "one", samples([f"{gold}" for gold in GOLDS]))
+    two = write_run(tmp_path / "two", samples([f"{gold} " for gold in GOLDS]), model_args=QUANTIZED)
+    (cell,) = compared(one, two).cells
+    assert (cell.agreement.same_text, cell.agreement.same_answer) == (0, 1)
+
+
+def test_likelihoods(tmp_path: Path) -> None:
+    def measured(logprobs: list[float]) -> list[dict[str, Any]]:
+        return [
+            {
+                "doc_id": 0,
+                "doc": {"question": "?"},
+                "target": "0",
+                "arguments": {
+                    f"gen_args_{i}": {"arg_0": "q", "arg_1": f" {answer}"}
+                    for i, answer in enumerate("ab")
+                },
+                "resps": [],
+                "filtered_resps": [[str(value), "False"] for value in logprobs],
+                "filter": "none",
+                "metrics": ["acc"],
+                "acc": 1.0,
+            }
+        ]
+
+    one = write_run(tmp_path / "one", measured([math.log(0.08), math.log(0.02)]), task="quiz")
+    two = write_run(
+        tmp_path / "two",
+        measured([math.log(0.3), math.log(0.3)]),
+        task="quiz",
+        model_args=QUANTIZED,
+    )
+    (cell,) = compared(one, two).cells
+    assert cell.agreement.divergence == pytest.approx(0.8 * math.log(1.6) + 0.2 * math.log(0.4))
+    assert cell.agreement.overlap is None
+    assert cell.facts == {}
+    assert divergence({"a": -1.0, "b": -2.0}, {"a": -11.0, "b": -12.0}) == pytest.approx(0)
+    with pytest.raises(ValueError, match="over different answers"):
+        divergence({"a": -1.0}, {"b": -1.0})
+
+
+def test_cost_and_noise_stand_beside_it(tmp_path: Path) -> None:
+    def ours(folder: str, precision: str, scale: float) -> Path:
+        qrag = {
+            "precision": precision,
+            "identity": precision,
+            "arm": {"weights": {"bytes": int(1000 * scale)}},
+            "cost": {"run_seconds": 50 / scale, "peak_device_bytes": None, "energy_joules": 0},
+            "decoding": {"end_tokens": [2]},
+        }
+        return write_run(
+            tmp_path / folder, samples(answers(6)), config={"model": "qrag", "qrag": qrag}
+        )
+
+    noise = {"identity": "fp16", "tasks": [{"task": "lamp3u_rag_k1", "equal": 0.98}]}
+    one, two = ours("one", "fp16", 1), ours("two", "int4-awq", 0.25)
+    (cell,) = compared(one, two, noise=[{"identity": "other", "tasks": []}, noise]).cells
+    assert cell.cost == {"weight_bytes": 0.25, "run_seconds": 4}
+    assert cell.noise == noise["tasks"][0]
+    (cell,) = compared(one, two).cells
+    assert cell.noise is None
+
+
+@pytest.mark.parametrize(
+    ("base_score", "score", "better", "expected"),
+    [
+        (0.5, 0.4, True, 0.8),
+        (0.4, 0.5, False, 0.8),
+        (0.0, 0.1, True, None),
+        (0.1, 0.0, False, None),
+        (0.5, 0.4, None, None),
+        (-1.0, 1.0, True, None),
+    ],
+)
+def test_recovery(
+    base_score: float, score: float, better: bool | None, expected: float | None
+) -> None:
+    assert recovery(base_score, score, better) == expected
+
+
+# ---------------------------------------------------------------------- what is refused
+def refused(one: Path, two: Path, **options: Any) -> str:
+    with pytest.raises(ComparisonError) as error:
+        compared(one, two, **options)
+    return str(error.value)
+
+
+def test_other_prompts(base: Path, tmp_path: Path) -> None:
+    rows = samples(answers(6))
+    rows[7]["arguments"]["gen_args_0"]["arg_0"] = PROMPTS[7].replace("näher", "naher")
+    two = write_run(tmp_path / "two", rows, model_args=QUANTIZED)
+    message = refused(base, two)
+    place = PROMPTS[7].index("ä")
+    assert f"sample 90007: its prompts differ from character {place} on:" in message
+    assert "näher" in message
+    assert "naher" in message
+    assert str(base) in message
+    assert str(two) in message
+
+
+def test_a_prompt_that_only_goes_on(base: Path, tmp_path: Path) -> None:
+    rows = samples(answers(6))
+    rows[0]["arguments"]["gen_args_0"]["arg_0"] += "!"
+    two = write_run(tmp_path / "two", rows, model_args=QUANTIZED)
+    assert f"differ from character {len(PROMPTS[0])} on" in refused(base, two)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"chat_template_sha": "e" * 64}, "they differ in chat template: 'ccc"),
+        ({"system_instruction_sha": "e"}, "they differ in system instruction: None and 'e'"),
+        ({"fewshot_as_multiturn": True}, "they differ in few-shot examples as turns"),
+        ({"config": {"gen_kwargs": {"temperature": 1}}}, "they differ in generation arguments: {}"),
+        ({"facts": {"data_sha256": "e"}}, "they differ in data: 'ddd"),
+        ({"facts": {"answer": "likelihood"}}, "they differ in answer mode: 'generate' and 'like"),
+        ({"facts": {"protocol": "lamp"}}, "they differ in protocol: 'qrag' and 'lamp'"),
+        ({"facts": {"retriever_sha256": "e"}}, "they differ in retriever's options or version"),
+    ],
+)
+def test_other_settings_are_named_as_the_cause(
+    base: Path, tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    rows = samples(answers(6))
+    for row in rows:
+        # What such settings do to prompts must not hide them.
+        row["arguments"]["gen_args_0"]["arg_0"] += "<|end|>"
+    two = write_run(tmp_path / "two", rows, model_args=QUANTIZED, **changes)
+    assert told in refused(base, two)
+
+
+def test_other_stop_strings(base: Path, tmp_path: Path) -> None:
+    rows = samples(answers(6))
+    for row in rows:
+        row["arguments"]["gen_args_0"]["arg_1"]["until"] = ["\n"]
+    two = write_run(tmp_path / "two", rows, model_args=QUANTIZED)
+    assert "sample 90000: its stop strings differ: [] and ['\\n']" in refused(base, two)
+
+
+def test_samples_that_only_one_has(base: Path, tmp_path: Path) -> None:
+    fewer = write_run(tmp_path / "two", samples(answers(6))[10:50], model_args=QUANTIZED)
+    message = refused(base, fewer)
+    assert (
+        "20 samples are in the first alone (90000, 90001, 90002, ...), 0 in the second" in message
+    )
+    assert "--common" in message
+    (cell,) = compared(base, fewer, common=True).cells
+    assert cell.samples == 40
+    none = write_run(tmp_path / "three", samples(answers(6))[:10], model_args=QUANTIZED)
+    assert "they have no sample in common" in refused(fewer, none, common=True)
+
+
+def test_runs_of_other_tasks(base: Path, tmp_path: Path) -> None:
+    two = write_run(tmp_path / "two", samples(answers(6)), task="lamp3u_rag_k3")
+    assert "the runs have no task in common: model-1b bf16: lamp3u_rag_k3 is not in the base" in (
+        refused(base, two)
+    )
+    write_run(two, samples(answers(7)), time="2026-11-23T00-00-00.5")
+    found = compared(base, two)
+    assert found.notes == ["model-1b bf16: lamp3u_rag_k3 is not in the base"]
+
+
+def test_a_base_of_two_runs(base: Path, other: Path) -> None:
+    write_run(base, samples(answers(6)), time="2026-11-23T00-00-00.5")
+    assert "both of the base: name the folder of one arm's one run" in refused(base, other)
+
+
+def test_a_sample_twice(base: Path, tmp_path: Path) -> None:
+    rows = samples(answers(6))
+    two = write_run(tmp_path / "two", [*rows, rows[3]], model_args=QUANTIZED)
+    assert "sample 90003 is there twice" in refused(base, two)
+
+
+def test_samples_in_another_order(base: Path, other: Path, tmp_path: Path) -> None:
+    turned = write_run(tmp_path / "turned", samples(answers(15, 3))[::-1], model_args=QUANTIZED)
+    assert compared(base, turned).cells[0].metrics == compared(base, other).cells[0].metrics
+
+
+def test_what_is_no_run(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file or folder"):
+        read_runs(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ComparisonError, match=r"no results of lm_eval in this folder .*--log_samp"):
+        read_runs(tmp_path / "empty")
+    (log,) = base.glob("samples_*")
+    whole = log.read_bytes()
+    log.write_bytes(whole[:-40])
+    with pytest.raises(DataError, match="line 60: cut: its end is missing"):
+        compared(base, base)
+    log.write_bytes(whole.replace(b'"filter"', b'"fulter"', 1))
+    with pytest.raises(DataError, match=r"line 1: not as lm_eval logs a sample \(KeyError"):
+        compared(base, base)
+    log.write_bytes(b"")
+    with pytest.raises(DataError, match="empty: no sample was logged"):
+        compared(base, base)
+    log.unlink()
+    with pytest.raises(ComparisonError, match=r"are not beside it .*--log_samples"):
+        read_runs(base)
+    (results,) = base.glob("results_*")
+    results.write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match="no JSON"):
+        read_runs(results)
+    results.write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match="not a results file of lm_eval"):
+        read_runs(results)
+
+
+def test_a_score_that_is_none_of_ours(base: Path, other: Path) -> None:
+    for folder in (base, other):
+        (results,) = folder.glob("results_*")
+        body = json.loads(results.read_bytes())
+        body["results"]["lamp3u_rag_k1"]["mae,none"] = 17.0
+        results.write_text(json.dumps(body), encoding="utf-8")
+    found = compared(base, other)
+    mae = found.cells[0].metrics[0]
+    assert (mae.base, mae.other, mae.interval, mae.p) == (17, 17, None, None)
+    assert found.notes == [
+        "lamp3u_rag_k1: mae is no known function of the samples' values, so there is no interval "
+        "for it"
+    ]
+
+
+# ---------------------------------------------------------------------- tables and the command
+def test_the_command(base: Path, other: Path, tmp_path: Path) -> None:
+    outs = [tmp_path / f"table{suffix}" for suffix in (".json", ".csv", ".parquet", ".tex", ".md")]
+    arguments = [str(base), str(other), "--resamples", "999"]
+    for out in outs:
+        arguments += ["--out", str(out)]
+    done = CliRunner().invoke(main, ["compare", *arguments])
+    assert done.exit_code == 0, done.output
+    assert "0.1000" in done.stdout
+    assert "worse" in done.stdout
+    as_json = json.loads(outs[0].read_bytes())
+    mae = as_json["cells"][0]["metrics"][0]
+    assert mae["interval"]["low"] < 0.35 < mae["interval"]["high"]
+    with outs[1].open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["metric"] for row in rows] == ["mae", "rmse", "accuracy"]
+    assert float(rows[0]["low"]) == mae["interval"]["low"]
+    table = pyarrow.parquet.read_table(outs[2]).to_pylist()
+    assert table[0]["difference"] == pytest.approx(0.35)
+    assert table[0]["retriever"] == "bm25"
+    assert outs[3].read_text(encoding="utf-8").count("\\\\\n") == 2
+    assert outs[4].read_text(encoding="utf-8").count("\n") == 3
+
+
+def test_the_command_says_what_is_wrong(base: Path, other: Path, tmp_path: Path) -> None:
+    def told(*arguments: object) -> str:
+        done = CliRunner().invoke(main, ["compare", *map(str, arguments)])
+        assert done.exit_code == 1
+        assert not isinstance(done.exception, ComparisonError)
+        return done.output
+
+    assert "holds no grid: there is no plan.json" in told(base)
+    assert "give a metric and a size above 0" in told(base, other, "--margin", "mae")
+    assert "give a metric and a size above 0" in told(base, other, "--margin", "mae=-1")
+    assert "name a file in .json, .csv" in told(base, other, "--out", tmp_path / "x.xlsx")
+    (tmp_path / "noise.json").write_text("[1]", encoding="utf-8")
+    message = told(base, other, "--noise", tmp_path / "noise.json")
+    assert "not as `qrag noise --out` writes it" in message
+
+
+def test_tables_of_odd_names(base: Path, tmp_path: Path) -> None:
+    odd = write_run(
+        tmp_path / "odd", samples(answers(9)), model_args={"pretrained": "my_model|50%[x]"}
+    )
+    found = compared(base, odd)
+    assert "my_model\\|50%[x]" in markdown(HEADINGS, rows_of(found))
+    assert "my\\_model|50\\%[x]" in latex(HEADINGS, rows_of(found))
+    assert next(csv.DictReader(io.StringIO(csv_text(flat(found)))))["model"] == "my_model|50%[x]"
+    assert len(rows_of(found, ["mae", "accuracy"])) == 2
+    assert np.isfinite(found.cells[0].metrics[0].difference)
