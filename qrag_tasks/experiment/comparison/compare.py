@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
-from qrag_tasks.catalog import K_VALUES
-from qrag_tasks.errors import ComparisonError
 from qrag_tasks.experiment.comparison.agreement import Pair, agreement, flips
+from qrag_tasks.experiment.comparison.lines import corrected, trends
+from qrag_tasks.experiment.comparison.matching import Matched, Side, match_runs
 from qrag_tasks.experiment.comparison.rows import (
     ArmFacts,
     CellRow,
     Comparison,
     MetricRow,
-    TrendRow,
 )
+from qrag_tasks.experiment.comparison.values import RATES, Values, one_by_one
 from qrag_tasks.experiment.pairing import pair
-from qrag_tasks.experiment.runs import Metric, Run, TaskRun
+from qrag_tasks.experiment.runs import Metric, Run
 from qrag_tasks.experiment.statistics import (
     SCORES,
     difference_interval,
-    encode,
     equivalence_p,
     holm,
     permutation_p,
     smallest_effect,
-    trend,
 )
 
 MARGINS: Mapping[str, float] = {
@@ -45,8 +42,6 @@ MARGINS: Mapping[str, float] = {
     "rougeL": 0.01,
 }
 """Metric -> difference below which two arms are taken for equally good, where none is stated."""
-
-_RATES = ("valid_rate", "runaway_rate")
 
 
 @dataclass(frozen=True)
@@ -72,110 +67,38 @@ class Options:
         return self.margins.get(metric, MARGINS.get(metric, MARGINS.get(named)))
 
 
-@dataclass(frozen=True)
-class Side:
-    """One task of one run."""
-
-    run: Run
-    task: TaskRun
-
-    @property
-    def prompts(self) -> tuple[str, ...]:
-        """What tells the prompts of this task from those of another."""
-        facts = self.task.retrieval or {}
-        return (self.task.task, *(str(facts.get(name)) for name in ("retriever", "order")))
-
-
 def compare_runs(
     base: Sequence[Run], others: Sequence[Sequence[Run]], options: Options | None = None
 ) -> Comparison:
     """Compare every task of the other arms with the same task of the base arm.
 
-    :param base: runs of one arm.
-    :param others: runs of further arms.
-    :raises ComparisonError: when the base is more than one arm, two arms were given different
-        prompts, or there is no task that two arms share.
+    :raises ComparisonError: as :func:`match_runs`, and when two were given different prompts.
     """
-    bases: dict[tuple[str, ...], Side] = {}
-    for side in _sides(base):
-        if side.prompts in bases:
-            raise ComparisonError(
-                f"{side.task.task} is in {bases[side.prompts].run.path} and in {side.run.path}, "
-                f"both of the base: name the folder of one arm's one run"
-            )
-        bases[side.prompts] = side
-    matched, notes = [], []
-    for runs in others:
-        found = list(_sides(runs))
-        for side in found:
-            if side.prompts in bases:
-                matched.append((bases[side.prompts], side))
-            else:
-                notes.append(f"{side.run.label}: {side.task.task} is not in the base")
-        seen = {side.prompts for side in found}
-        notes += [
-            f"{side.run.label}: {side.task.task} is not in {runs[0].label}"
-            for key, side in bases.items()
-            if key not in seen
-        ]
-    if not matched:
-        raise ComparisonError(
-            "the runs have no task in common: "
-            + "; ".join(notes or ["there is no other run to compare with"])
-        )
-    return compare_sides(matched, options, notes)
+    return compare_matched(match_runs(base, others), options)
 
 
-def compare_sides(
-    matched: Sequence[tuple[Side, Side]],
-    options: Options | None = None,
-    notes: Sequence[str] = (),
-) -> Comparison:
+def compare_matched(matched: Matched, options: Options | None = None) -> Comparison:
     """Compare pairs of arms over the same task.
 
-    :param matched: base and other.
     :raises ComparisonError: when two were given different prompts.
     """
     options = options or Options()
-    said = list(notes)
+    said = list(matched.notes)
     cells, values = [], []
-    for base, other in sorted(matched, key=_place):
+    for base, other in matched.sides:
         pairs = pair(base.task, other.task, base.run, other.run, common=options.common)
         for name, members in _by_filter(pairs).items():
-            found = _Values(base, other, name, members, options)
+            found = Values(base, other, name, members)
             cells.append(_cell(found, options, said))
             values.append(found)
-    trends = list(_trends(cells, values, options))
+    found_trends = list(trends(cells, values, options.level))
     return Comparison(
-        _corrected(cells, lambda row: row.metric),
-        _corrected_trends(trends),
+        _corrected(cells),
+        corrected(found_trends),
         said,
         options.level,
         options.seed,
     )
-
-
-def _place(both: tuple[Side, Side]) -> tuple[Any, ...]:
-    """Return where two arms stand in tables: by task, model, arm, retriever, order and k."""
-    base, other = both
-    facts = base.task.retrieval or {}
-    known = [str(k) for k in K_VALUES]
-    k = str(facts.get("k"))
-    return (
-        str(facts.get("lamp_task", base.task.task)),
-        other.run.name,
-        other.run.precision,
-        "" if k == "0" else str(facts.get("retriever", "")),
-        "" if k in ("0", "1") else str(facts.get("order", "")),
-        known.index(k) if k in known else 0,
-        base.task.task,
-    )
-
-
-def _sides(runs: Sequence[Run]) -> Iterator[Side]:
-    for run in runs:
-        for task in run.tasks.values():
-            yield Side(run, task)
 
 
 def _by_filter(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
@@ -185,44 +108,7 @@ def _by_filter(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
     return found
 
 
-class _Values:
-    """The samples of a cell as arrays."""
-
-    def __init__(
-        self, base: Side, other: Side, name: str, pairs: Sequence[Pair], options: Options
-    ) -> None:
-        self.base, self.other, self.filter, self.pairs = base, other, name, pairs
-        self.options = options
-        users = [one.user for one, _ in pairs]
-        self.users = np.asarray(users) if all(user is not None for user in users) else None
-        self.keys = [one.key for one, _ in pairs]
-
-    def metrics(self) -> list[Metric]:
-        """Return the metrics that both arms have for every sample."""
-        theirs = self.other.task.metrics
-        return [
-            metric
-            for key, metric in self.base.task.metrics.items()
-            if metric.filter == self.filter
-            and key in theirs
-            and all(metric.name in sample.scores for both in self.pairs for sample in both)
-        ]
-
-    def of(self, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return a metric's value for every sample: of the base arm, and of the other."""
-        return (
-            _numbers([one.scores[metric] for one, _ in self.pairs]),
-            _numbers([two.scores[metric] for _, two in self.pairs]),
-        )
-
-
-def _numbers(values: Sequence[Any]) -> NDArray[np.float64]:
-    if isinstance(values[0], list):
-        return encode([(*value,) for value in values])
-    return np.asarray(values, dtype=np.float64)
-
-
-def _cell(values: _Values, options: Options, notes: list[str]) -> CellRow:
+def _cell(values: Values, options: Options, notes: list[str]) -> CellRow:
     base, other = values.base, values.other
     facts = dict(base.task.retrieval or {})
     lamp = LAMP_TASKS.get(str(facts.get("lamp_task")))
@@ -243,7 +129,7 @@ def _cell(values: _Values, options: Options, notes: list[str]) -> CellRow:
         metrics=[
             _metric(values, metric, options, notes)
             for metric in values.metrics()
-            if metric.name not in _RATES
+            if metric.name not in RATES
         ],
     )
 
@@ -259,11 +145,11 @@ def _arm(side: Side, samples: Sequence[Any]) -> ArmFacts:
         side.run.precision,
         str(side.run.path),
         side.run.identity,
-        *(rate(name) for name in _RATES),
+        *(rate(name) for name in RATES),
     )
 
 
-def _metric(values: _Values, metric: Metric, options: Options, notes: list[str]) -> MetricRow:
+def _metric(values: Values, metric: Metric, options: Options, notes: list[str]) -> MetricRow:
     better = metric.higher_is_better
     score = SCORES.get(metric.aggregation)
     if score is None:
@@ -279,7 +165,7 @@ def _metric(values: _Values, metric: Metric, options: Options, notes: list[str])
     units: dict[str, Any] = {"clusters": values.users, "score": score}
     resampling = {**units, "resamples": options.resamples, "seed": options.seed}
     margin = options.margin(metric.name)
-    directed = better is not None and _one_by_one(metric)
+    directed = better is not None and one_by_one(metric)
     return MetricRow(
         metric.name,
         better,
@@ -294,11 +180,6 @@ def _metric(values: _Values, metric: Metric, options: Options, notes: list[str])
         smallest_effect=smallest_effect(base, other, **units),
         flips=flips(base, other, bool(better)) if directed else None,
     )
-
-
-def _one_by_one(metric: Metric) -> bool:
-    """Whether a sample's value says how good its answer is."""
-    return metric.aggregation in ("mean", "root_mean")
 
 
 def recovery(base: float, other: float, higher_is_better: bool | None) -> float | None:
@@ -338,120 +219,14 @@ def _noise(side: Side, options: Options) -> Mapping[str, Any] | None:
 
 
 # ---------------------------------------------------------------------- many cells
-def _corrected(cells: Sequence[CellRow], family: Callable[[MetricRow], str]) -> list[CellRow]:
+def _corrected(cells: Sequence[CellRow]) -> list[CellRow]:
     """Correct the p of each metric over all cells."""
     families: dict[str, list[MetricRow]] = {}
     for cell in cells:
         for row in cell.metrics:
-            families.setdefault(family(row), []).append(row)
+            families.setdefault(row.metric, []).append(row)
     corrected = {}
     for rows in families.values():
         for row, p in zip(rows, holm([row.p for row in rows]), strict=True):
             corrected[id(row)] = replace(row, p_holm=p)
     return [replace(cell, metrics=[corrected[id(row)] for row in cell.metrics]) for cell in cells]
-
-
-def _corrected_trends(rows: Sequence[TrendRow]) -> list[TrendRow]:
-    found: dict[str, list[TrendRow]] = {}
-    for row in rows:
-        found.setdefault(row.metric, []).append(row)
-    return [
-        replace(row, p_holm=p)
-        for members in found.values()
-        for row, p in zip(members, holm([row.p for row in members]), strict=True)
-    ]
-
-
-_Line = tuple[str, str, str, str, str, str]
-"""Model, precision, base precision, LaMP task, retriever, order."""
-
-
-def _trends(
-    cells: Sequence[CellRow], values: Sequence[_Values], options: Options
-) -> Iterator[TrendRow]:
-    """Yield a trend for every metric of every arm whose k go beyond one."""
-    for named, members in _lines(cells).items():
-        if len(members) > 1:
-            yield from _trend_of(
-                named, [cells[i] for i in members], [values[i] for i in members], options
-            )
-
-
-def _lines(cells: Sequence[CellRow]) -> dict[_Line, list[int]]:
-    """Return the cells that differ in k alone, by number.
-
-    What has no retriever, k = 0, belongs to all of them; what has no order, k = 1, likewise.
-    """
-    found: dict[_Line, list[int]] = {}
-    for cell in cells:
-        facts = cell.facts
-        if facts.get("k") not in (None, "0") and cell.kept is not None:
-            found.setdefault(_line(cell), [])
-    # One document alone makes no line of its own where there are orders.
-    orders = {line[:-1] for line in found if line[-1]}
-    found = {line: [] for line in found if line[-1] or line[:-1] not in orders}
-    for number, cell in enumerate(cells):
-        if cell.kept is None or cell.facts.get("k") is None:
-            continue
-        own = _line(cell)
-        for line, members in found.items():
-            reach = 4 if cell.facts["k"] == "0" else 5 if cell.facts["k"] == "1" else 6
-            if own[:reach] == line[:reach]:
-                members.append(number)
-    return found
-
-
-def _line(cell: CellRow) -> _Line:
-    facts = cell.facts
-    return (
-        cell.other.model,
-        cell.other.precision,
-        cell.base.precision,
-        str(facts["lamp_task"]),
-        str(facts["retriever"]),
-        "" if facts["k"] == "1" else str(facts["order"]),
-    )
-
-
-def _trend_of(
-    named: _Line,
-    cells: Sequence[CellRow],
-    values: Sequence[_Values],
-    options: Options,
-) -> Iterator[TrendRow]:
-    places = [{key: place for place, key in enumerate(found.keys)} for found in values]
-    shared = [key for key in values[0].keys if all(key in place for place in places)]
-    if not shared:
-        return
-    users = values[0].users
-    for metric in values[0].metrics():
-        if metric.name in _RATES or not _one_by_one(metric):
-            continue
-        if any(metric.name not in {m.name for m in found.metrics()} for found in values):
-            continue
-        columns = []
-        for found, place in zip(values, places, strict=True):
-            base, other = found.of(metric.name)
-            columns.append((other - base)[[place[key] for key in shared]])
-        documents = [cell.kept or 0.0 for cell in cells]
-        if len(set(documents)) < 2:
-            continue
-        rows = [places[0][key] for key in shared]
-        line = trend(
-            documents,
-            np.stack(columns, axis=1),
-            clusters=None if users is None else users[rows],
-            level=options.level,
-        )
-        yield TrendRow(
-            *named,
-            metric=metric.name,
-            higher_is_better=metric.higher_is_better,
-            k=[str(cell.facts["k"]) for cell in cells],
-            documents=documents,
-            samples=len(shared),
-            slope=line.slope,
-            interval=line.interval,
-            p=line.p,
-            p_holm=None,
-        )

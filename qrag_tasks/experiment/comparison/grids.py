@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from qrag_tasks.errors import ComparisonError
-from qrag_tasks.experiment.comparison.compare import Options, Side, compare_sides
+from qrag_tasks.experiment.comparison.compare import Options, compare_matched
+from qrag_tasks.experiment.comparison.matching import Matched, Side, in_table_order
 from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.plan import Cell
 from qrag_tasks.experiment.running.folder import GridFolder
@@ -14,16 +15,28 @@ from qrag_tasks.experiment.runs import read_runs
 
 
 def compare_grid(root: Path, options: Options | None = None) -> Comparison:
-    """Compare the complete cells of a grid.
+    """Compare the complete cells of a grid, by the margins of its plan.
+
+    :raises PlanError: when there is no grid.
+    :raises ComparisonError: as :func:`match_grid`, and when two were given different prompts.
+    """
+    return compare_matched(match_grid(root), with_margins(root, options or Options()))
+
+
+def with_margins(root: Path, options: Options) -> Options:
+    """Put the margins of a grid's plan behind those that are given."""
+    return replace(options, margins={**GridFolder.at(root).plan.margins, **options.margins})
+
+
+def match_grid(root: Path) -> Matched:
+    """Find every complete cell's own in the base precision.
 
     :param root: folder of ``qrag run``.
     :raises PlanError: when there is no grid.
-    :raises ComparisonError: when no two cells can be compared, or two were given different prompts.
+    :raises ComparisonError: when no two cells can be compared.
     """
-    options = options or Options()
     grid = GridFolder.at(root)
     plan = grid.plan
-    options = replace(options, margins={**plan.margins, **options.margins})
     bases = {model.name: plan.base_of(model) for model in plan.models}
     sides = {}
     notes = []
@@ -45,7 +58,7 @@ def compare_grid(root: Path, options: Options | None = None) -> Comparison:
             f"{root}: no cell is complete both in a base precision and in another: run `qrag run` "
             f"again, or plan more than one precision"
         )
-    return compare_sides(matched, options, notes)
+    return Matched(in_table_order(matched), notes)
 
 
 def _side(folder: Path, cell: Cell) -> Side:

@@ -1,0 +1,116 @@
+"""Cells that differ in k alone, and whether the difference between two arms grows along them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from qrag_tasks.experiment.comparison.rows import CellRow, TrendRow
+from qrag_tasks.experiment.comparison.values import RATES, Values, one_by_one
+from qrag_tasks.experiment.statistics import holm, trend
+
+Line = tuple[str, str, str, str, str, str]
+"""Model, precision, base precision, LaMP task, retriever, order."""
+
+
+def trends(cells: Sequence[CellRow], values: Sequence[Values], level: float) -> Iterator[TrendRow]:
+    """Yield a trend for every metric of every arm whose k go beyond one."""
+    for named, members in lines(cells).items():
+        if len(members) > 1:
+            yield from _trend_of(
+                named, [cells[i] for i in members], [values[i] for i in members], level
+            )
+
+
+def lines(cells: Sequence[CellRow]) -> dict[Line, list[int]]:
+    """Return the cells that differ in k alone, by number.
+
+    What has no retriever, k = 0, belongs to all of them; what has no order, k = 1, likewise.
+    """
+    found: dict[Line, list[int]] = {}
+    for cell in cells:
+        facts = cell.facts
+        if facts.get("k") not in (None, "0") and cell.kept is not None:
+            found.setdefault(_line(cell), [])
+    # One document alone makes no line of its own where there are orders.
+    orders = {line[:-1] for line in found if line[-1]}
+    found = {line: [] for line in found if line[-1] or line[:-1] not in orders}
+    for number, cell in enumerate(cells):
+        if cell.kept is None or cell.facts.get("k") is None:
+            continue
+        own = _line(cell)
+        for line, members in found.items():
+            reach = 4 if cell.facts["k"] == "0" else 5 if cell.facts["k"] == "1" else 6
+            if own[:reach] == line[:reach]:
+                members.append(number)
+    return found
+
+
+def _line(cell: CellRow) -> Line:
+    facts = cell.facts
+    return (
+        cell.other.model,
+        cell.other.precision,
+        cell.base.precision,
+        str(facts["lamp_task"]),
+        str(facts["retriever"]),
+        "" if facts["k"] == "1" else str(facts["order"]),
+    )
+
+
+def _trend_of(
+    named: Line,
+    cells: Sequence[CellRow],
+    values: Sequence[Values],
+    level: float,
+) -> Iterator[TrendRow]:
+    places = [{key: place for place, key in enumerate(found.keys)} for found in values]
+    shared = [key for key in values[0].keys if all(key in place for place in places)]
+    if not shared:
+        return
+    users = values[0].users
+    for metric in values[0].metrics():
+        if metric.name in RATES or not one_by_one(metric):
+            continue
+        if any(metric.name not in {m.name for m in found.metrics()} for found in values):
+            continue
+        columns = []
+        for found, place in zip(values, places, strict=True):
+            base, other = found.of(metric.name)
+            columns.append((other - base)[[place[key] for key in shared]])
+        documents = [cell.kept or 0.0 for cell in cells]
+        if len(set(documents)) < 2:
+            continue
+        rows = [places[0][key] for key in shared]
+        line = trend(
+            documents,
+            np.stack(columns, axis=1),
+            clusters=None if users is None else users[rows],
+            level=level,
+        )
+        yield TrendRow(
+            *named,
+            metric=metric.name,
+            higher_is_better=metric.higher_is_better,
+            k=[str(cell.facts["k"]) for cell in cells],
+            documents=documents,
+            samples=len(shared),
+            slope=line.slope,
+            interval=line.interval,
+            p=line.p,
+            p_holm=None,
+        )
+
+
+def corrected(rows: Sequence[TrendRow]) -> list[TrendRow]:
+    """Correct the p of each metric over all its trends."""
+    found: dict[str, list[TrendRow]] = {}
+    for row in rows:
+        found.setdefault(row.metric, []).append(row)
+    return [
+        replace(row, p_holm=p)
+        for members in found.values()
+        for row, p in zip(members, holm([row.p for row in members]), strict=True)
+    ]

@@ -1,0 +1,101 @@
+"""Finds the tasks that arms have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qrag_tasks.catalog import K_VALUES
+from qrag_tasks.errors import ComparisonError
+from qrag_tasks.experiment.runs import Run, TaskRun
+
+
+@dataclass(frozen=True)
+class Side:
+    """One task of one run."""
+
+    run: Run
+    task: TaskRun
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """What tells the prompts of this task from those of another."""
+        facts = self.task.retrieval or {}
+        return (self.task.task, *(str(facts.get(name)) for name in ("retriever", "order")))
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What is to be compared.
+
+    :ivar sides: base and other, over the same task, as they stand in tables.
+    :ivar notes: what is left out, and why.
+    """
+
+    sides: Sequence[tuple[Side, Side]]
+    notes: Sequence[str]
+
+
+def match_runs(base: Sequence[Run], others: Sequence[Sequence[Run]]) -> Matched:
+    """Find every task of the other arms in the base arm.
+
+    :param base: runs of one arm.
+    :param others: runs of further arms.
+    :raises ComparisonError: when the base is more than one arm, or there is no task in common.
+    """
+    bases: dict[tuple[str, ...], Side] = {}
+    for side in _sides(base):
+        if side.prompts in bases:
+            raise ComparisonError(
+                f"{side.task.task} is in {bases[side.prompts].run.path} and in {side.run.path}, "
+                f"both of the base: name the folder of one arm's one run"
+            )
+        bases[side.prompts] = side
+    matched, notes = [], []
+    for runs in others:
+        found = list(_sides(runs))
+        for side in found:
+            if side.prompts in bases:
+                matched.append((bases[side.prompts], side))
+            else:
+                notes.append(f"{side.run.label}: {side.task.task} is not in the base")
+        seen = {side.prompts for side in found}
+        notes += [
+            f"{side.run.label}: {side.task.task} is not in {runs[0].label}"
+            for key, side in bases.items()
+            if key not in seen
+        ]
+    if not matched:
+        raise ComparisonError(
+            "the runs have no task in common: "
+            + "; ".join(notes or ["there is no other run to compare with"])
+        )
+    return Matched(in_table_order(matched), notes)
+
+
+def in_table_order(sides: Sequence[tuple[Side, Side]]) -> list[tuple[Side, Side]]:
+    """Return pairs of arms by task, model, arm, retriever, order and k."""
+    return sorted(sides, key=_place)
+
+
+def _place(both: tuple[Side, Side]) -> tuple[Any, ...]:
+    base, other = both
+    facts = base.task.retrieval or {}
+    known = [str(k) for k in K_VALUES]
+    k = str(facts.get("k"))
+    return (
+        str(facts.get("lamp_task", base.task.task)),
+        other.run.name,
+        other.run.precision,
+        "" if k == "0" else str(facts.get("retriever", "")),
+        "" if k in ("0", "1") else str(facts.get("order", "")),
+        known.index(k) if k in known else 0,
+        base.task.task,
+    )
+
+
+def _sides(runs: Sequence[Run]) -> Iterator[Side]:
+    for run in runs:
+        for task in run.tasks.values():
+            yield Side(run, task)

@@ -1,0 +1,57 @@
+"""The samples of a cell as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qrag_tasks.experiment.comparison.agreement import Pair
+from qrag_tasks.experiment.comparison.matching import Side
+from qrag_tasks.experiment.runs import Metric
+from qrag_tasks.experiment.statistics import encode
+
+RATES = ("valid_rate", "runaway_rate")
+"""Metrics that say how the answers are, not how good."""
+
+
+class Values:
+    """The samples of a cell as arrays."""
+
+    def __init__(self, base: Side, other: Side, name: str, pairs: Sequence[Pair]) -> None:
+        self.base, self.other, self.filter, self.pairs = base, other, name, pairs
+        users = [one.user for one, _ in pairs]
+        self.users = np.asarray(users) if all(user is not None for user in users) else None
+        self.keys = [one.key for one, _ in pairs]
+
+    def metrics(self) -> list[Metric]:
+        """Return the metrics that both arms have for every sample."""
+        theirs = self.other.task.metrics
+        return [
+            metric
+            for key, metric in self.base.task.metrics.items()
+            if metric.filter == self.filter
+            and key in theirs
+            and all(metric.name in sample.scores for both in self.pairs for sample in both)
+        ]
+
+    def of(self, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return a metric's value for every sample: of the base arm, and of the other."""
+        return (
+            numbers_of([one.scores[metric] for one, _ in self.pairs]),
+            numbers_of([two.scores[metric] for _, two in self.pairs]),
+        )
+
+
+def numbers_of(values: Sequence[Any]) -> NDArray[np.float64]:
+    """Return the logged values of one metric as numbers."""
+    if isinstance(values[0], list):
+        return encode([(*value,) for value in values])
+    return np.asarray(values, dtype=np.float64)
+
+
+def one_by_one(metric: Metric) -> bool:
+    """Whether a sample's value says how good its answer is."""
+    return metric.aggregation in ("mean", "root_mean")
