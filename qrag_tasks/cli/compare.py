@@ -13,32 +13,63 @@ from qrag_tasks.cli.group import console, main
 from qrag_tasks.errors import SettingsError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from qrag_tasks.experiment.comparison.compare import Options
     from qrag_tasks.experiment.comparison.rows import Comparison
 
 _FORMATS = (".json", ".csv", ".parquet", ".tex", ".md")
 
 
+_OPTIONS = (
+    click.argument("base", type=click.Path(path_type=Path)),
+    click.argument("others", nargs=-1, type=click.Path(path_type=Path), metavar="[OTHER]..."),
+    click.option(
+        "--margin",
+        "margins",
+        multiple=True,
+        metavar="METRIC=SIZE",
+        help="A difference below it does not matter; may be given often.",
+    ),
+    click.option("--common", is_flag=True, help="Compare the samples that both arms have."),
+    click.option(
+        "--noise",
+        "noise_files",
+        multiple=True,
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="What `qrag noise --out` wrote; may be given often.",
+    ),
+    click.option("--resamples", type=click.IntRange(min=99), default=9999, show_default=True),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
+)
+
+
+def comparing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the arguments and options that say what is compared, and how."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def read_options(choices: Mapping[str, Any]) -> Options:
+    """Read the options that :func:`comparing` gives.
+
+    :raises SettingsError: for one that cannot be read.
+    """
+    from qrag_tasks.experiment.comparison.compare import Options
+
+    return Options(
+        margins=dict(map(_margin, choices["margins"])),
+        common=choices["common"],
+        noise=[_noise(path) for path in choices["noise_files"]],
+        resamples=choices["resamples"],
+        seed=choices["seed"],
+    )
+
+
 @main.command()
-@click.argument("base", type=click.Path(path_type=Path))
-@click.argument("others", nargs=-1, type=click.Path(path_type=Path), metavar="[OTHER]...")
+@comparing
 @click.option("--metric", "metrics", multiple=True, help="Show this metric; may be given often.")
-@click.option(
-    "--margin",
-    "margins",
-    multiple=True,
-    metavar="METRIC=SIZE",
-    help="A difference below it does not matter; may be given often.",
-)
-@click.option("--common", is_flag=True, help="Compare the samples that both arms have.")
-@click.option(
-    "--noise",
-    "noise_files",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="What `qrag noise --out` wrote; may be given often.",
-)
-@click.option("--resamples", type=click.IntRange(min=99), default=9999, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
     "--out",
     "outs",
@@ -50,12 +81,8 @@ def compare(
     base: Path,
     others: tuple[Path, ...],
     metrics: tuple[str, ...],
-    margins: tuple[str, ...],
-    common: bool,
-    noise_files: tuple[Path, ...],
-    resamples: int,
-    seed: int,
     outs: tuple[Path, ...],
+    **choices: Any,
 ) -> None:
     """Compare arms sample by sample.
 
@@ -63,7 +90,7 @@ def compare(
     model or task; or BASE alone is the folder of `qrag run`. Arms that were not asked the same,
     to the letter, are refused.
     """
-    from qrag_tasks.experiment.comparison.compare import Options, compare_runs
+    from qrag_tasks.experiment.comparison.compare import compare_runs
     from qrag_tasks.experiment.comparison.grids import compare_grid
     from qrag_tasks.experiment.comparison.tables import (
         HEADINGS,
@@ -77,13 +104,7 @@ def compare(
     for path in outs:
         if path.suffix not in _FORMATS:
             raise SettingsError(f"--out {path}: name a file in {', '.join(_FORMATS)}")
-    options = Options(
-        margins=dict(map(_margin, margins)),
-        common=common,
-        noise=[_noise(path) for path in noise_files],
-        resamples=resamples,
-        seed=seed,
-    )
+    options = read_options(choices)
     if others:
         found = compare_runs(read_runs(base), [read_runs(other) for other in others], options)
     else:

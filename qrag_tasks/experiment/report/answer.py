@@ -1,0 +1,111 @@
+"""The answer in three sentences, with its numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow, TrendRow
+from qrag_tasks.experiment.comparison.tables import HEADLINES, headline, verdict
+
+_ALPHA = 0.05
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """Return what a comparison found: how many cells differ, the largest loss, the trend over k.
+
+    Every cell counts by its headline metric alone.
+    """
+    shown = [(cell, row) for cell in comparison.cells if (row := headline_row(cell)) is not None]
+    if not shown:
+        return [_alike(comparison.cells)]
+    return [_counts(shown), _largest(shown), _trend(comparison.trends)]
+
+
+def headline_row(cell: CellRow) -> MetricRow | None:
+    """Return the row of a cell's headline metric; ``None`` without golds."""
+    name = headline([row.metric for row in cell.metrics])
+    return next((row for row in cell.metrics if row.metric == name), None)
+
+
+def loss(row: MetricRow) -> float:
+    """Return by how much the other arm is worse: below zero where it is better."""
+    return -row.difference if row.higher_is_better else row.difference
+
+
+def _counts(shown: Sequence[tuple[CellRow, MetricRow]]) -> str:
+    counts = Counter(word for _, row in shown for word in verdict(row).split(", "))
+    others = ", ".join(sorted({cell.other.precision for cell, _ in shown}))
+    bases = ", ".join(sorted({cell.base.precision for cell, _ in shown}))
+    return (
+        f"Of {len(shown)} comparisons of {others} with {bases} on identical prompts, "
+        f"{counts['worse']} {_are(counts['worse'])} worse by more than chance explains (Holm-"
+        f"corrected p < {_ALPHA}), {counts['better']} better, {counts['equivalent']} equivalent "
+        f"within the stated margins, and {counts['undecided']} undecided."
+    )
+
+
+def _largest(shown: Sequence[tuple[CellRow, MetricRow]]) -> str:
+    cell, row = max(
+        shown, key=lambda both: loss(both[1]) / abs(both[1].base) if both[1].base else 0.0
+    )
+    if loss(row) <= 0:
+        return "In none of them does the quantized arm score lower than its base."
+    interval = (
+        ""
+        if row.interval is None
+        else f", {row.interval.level:.0%} interval {row.interval.low:+.3f} to "
+        f"{row.interval.high:+.3f}"
+    )
+    return (
+        f"The largest relative loss is {cell.other.model} in {cell.other.precision} on "
+        f"{_where(cell)}: {row.metric} {row.base:.3f} to {row.other:.3f} "
+        f"({row.difference:+.3f}{interval})."
+    )
+
+
+def _trend(trends: Sequence[TrendRow]) -> str:
+    rows = [row for row in trends if row.metric in HEADLINES[:2]] or list(trends)
+    if not rows:
+        return "There are too few k to tell whether the difference grows with the documents."
+    growing = [
+        row for row in rows if row.p_holm is not None and row.p_holm < _ALPHA and _harm(row) > 0
+    ]
+    if not growing:
+        steepest = max(rows, key=_harm)
+        return (
+            f"The loss grows with the number of documents in none of {len(rows)} series "
+            f"(steepest: {steepest.metric} {steepest.slope:+.4f} a document, {steepest.model} in "
+            f"{steepest.precision}, p {steepest.p_holm if steepest.p_holm is not None else 1:.2f})."
+        )
+    steepest = max(growing, key=_harm)
+    return (
+        f"The loss grows with the number of documents in {len(growing)} of {len(rows)} series, "
+        f"most in {steepest.model} in {steepest.precision} on {steepest.lamp_task} with "
+        f"{steepest.retriever}: {steepest.metric} {steepest.slope:+.4f} a document."
+    )
+
+
+def _harm(row: TrendRow) -> float:
+    return -row.slope if row.higher_is_better else row.slope
+
+
+def _alike(cells: Sequence[CellRow]) -> str:
+    least = min(cells, key=lambda cell: cell.agreement.same_answer)
+    return (
+        f"Without golds, agreement is what there is: in {len(cells)} comparisons the two arms give "
+        f"the same answer to at least {least.agreement.same_answer:.1%} of the samples "
+        f"({least.other.model} in {least.other.precision} on {_where(least)})."
+    )
+
+
+def _where(cell: CellRow) -> str:
+    facts = cell.facts
+    if not facts.get("lamp_task"):
+        return cell.task
+    by = "" if str(facts.get("k")) == "0" else f" with {facts.get('retriever')}"
+    return f"{facts['lamp_task']} at k = {facts.get('k')}{by}"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"

@@ -1,0 +1,176 @@
+"""Makes the page: the answer, figures, the table, and every sample of both arms."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from qrag_tasks.errors import StoreError
+from qrag_tasks.experiment.comparison.agreement import Pair, text_of
+from qrag_tasks.experiment.comparison.compare import Options, compare_matched
+from qrag_tasks.experiment.comparison.matching import Matched
+from qrag_tasks.experiment.comparison.rows import CellRow, Comparison
+from qrag_tasks.experiment.comparison.tables import (
+    HEADINGS,
+    TREND_HEADINGS,
+    rows_of,
+    trend_rows,
+)
+from qrag_tasks.experiment.pairing import pair
+from qrag_tasks.experiment.report.answer import headline_row, sentences
+from qrag_tasks.experiment.report.figures import figures
+
+
+@dataclass(frozen=True)
+class Report:
+    """A page.
+
+    :ivar html: all of it: it loads nothing.
+    :ivar comparison: what it shows.
+    """
+
+    html: str
+    comparison: Comparison
+
+
+def make_report(
+    matched: Matched, options: Options, title: str, figure_folder: Path | None = None
+) -> Report:
+    """Compare arms and make the page.
+
+    :param figure_folder: where the figures go as files, too.
+    :raises ComparisonError: when two arms were given different prompts.
+    :raises StoreError: when a figure cannot be written.
+    """
+    from jinja2 import Environment
+
+    found = compare_matched(matched, options)
+    drawn = figures(found)
+    if figure_folder is not None:
+        for figure in drawn:
+            figure.save(figure_folder)
+    cells, chunks = _samples(matched, options, found.cells)
+    here = files("qrag_tasks.experiment.report")
+    page = Environment(autoescape=True).from_string(
+        here.joinpath("page.html.jinja").read_text(encoding="utf-8")
+    )
+    html = page.render(
+        title=title,
+        version=version("qrag-tasks"),
+        style=here.joinpath("page.css").read_text(encoding="utf-8"),
+        script=here.joinpath("page.js").read_text(encoding="utf-8"),
+        sentences=sentences(found),
+        figures=[{"caption": figure.caption, "svg": figure.svg()} for figure in drawn],
+        headings=HEADINGS,
+        rows=rows_of(found),
+        trend_headings=TREND_HEADINGS,
+        trends=trend_rows(found),
+        notes=found.notes,
+        level=found.level,
+        data=_for_script({"cells": cells}),
+        chunks=chunks,
+    )
+    return Report(html, found)
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write the page.
+
+    :raises StoreError: when it cannot be written.
+    """
+    half = path.with_name(f".{path.name}.half")
+    try:
+        half.write_text(report.html, encoding="utf-8", errors="surrogatepass")
+        half.replace(path)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _for_script(value: Any) -> str:
+    """Return JSON that may stand in a script element: what ends one is written otherwise."""
+    return json.dumps(value, ensure_ascii=True).replace("<", "\\u003c")
+
+
+def _chunk(value: Any) -> str:
+    """Return JSON, compressed: a grid's prompts are many megabytes, and much alike."""
+    data = json.dumps(value, ensure_ascii=True).encode("ascii")
+    return base64.b64encode(gzip.compress(data, mtime=0)).decode("ascii")
+
+
+def _samples(
+    matched: Matched, options: Options, rows: Sequence[CellRow]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what the page knows of every cell, and the chunks with its samples.
+
+    Prompts are a chunk for all arms that were given them.
+    """
+    chunks: list[str] = []
+    prompts: dict[tuple[Any, ...], int] = {}
+    cells = []
+    found = iter(rows)
+    for base, other in matched.sides:
+        pairs = pair(base.task, other.task, base.run, other.run, common=options.common)
+        by_filter: dict[str, list[Pair]] = {}
+        for both in pairs:
+            by_filter.setdefault(both[0].filter, []).append(both)
+        for members in by_filter.values():
+            cell = next(found)
+            asked = tuple(one.request for one, _ in members)
+            if asked not in prompts:
+                prompts[asked] = len(chunks)
+                chunks.append(_chunk([_prompt(one.prompt, one.doc) for one, _ in members]))
+            cells.append({**_facts(cell), "prompts": prompts[asked], "answers": len(chunks)})
+            chunks.append(_chunk(_answers(cell, members)))
+    return cells, chunks
+
+
+def _facts(cell: CellRow) -> dict[str, Any]:
+    row = headline_row(cell)
+    return {
+        "task": cell.facts.get("lamp_task") or cell.task,
+        "k": str(cell.facts.get("k", "")),
+        "retriever": "" if cell.facts.get("k") == "0" else str(cell.facts.get("retriever", "")),
+        "order": "" if cell.facts.get("k") in ("0", "1") else str(cell.facts.get("order", "")),
+        "filter": "" if cell.filter == "none" else cell.filter,
+        "model": cell.other.model,
+        "base": cell.base.precision,
+        "other": cell.other.precision,
+        "metric": row.metric if row else "",
+        "samples": cell.samples,
+    }
+
+
+def _prompt(prompt: str, doc: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "prompt": prompt,
+        **{name: doc[name] for name in ("kept", "dropped", "shortfall") if doc.get(name)},
+    }
+
+
+def _answers(cell: CellRow, pairs: Sequence[Pair]) -> list[list[Any]]:
+    """Return, a sample: key, gold, both answers, both scores, better (1) or worse (-1), invalid."""
+    row = headline_row(cell)
+    name = row.metric if row else None
+    rows = []
+    for one, two in pairs:
+        first, second = (sample.scores.get(name) if name else None for sample in (one, two))
+        flip = 0
+        if row is not None and row.flips is not None and first is not None and second is not None:
+            change = second - first if row.higher_is_better else first - second
+            flip = (change > 0) - (change < 0)
+        invalid = any(sample.scores.get("valid_rate") == 0 for sample in (one, two))
+        known = one.target not in ("", "None")
+        rows.append(
+            [
+                *(one.key, one.target if known else None, text_of(one), text_of(two)),
+                *(first, second, flip, int(invalid)),
+            ]
+        )
+    return rows
