@@ -62,7 +62,7 @@ class _Shown:
 
     def __init__(self, terminal: Console) -> None:
         self._terminal = terminal
-        self._told: set[str] = set()
+        self._told: set[str] | None = None
         self._begun = time.monotonic()
         self.bars = Bars(
             BarColumn(),
@@ -77,10 +77,11 @@ class _Shown:
 
     def __call__(self, progress: Progress) -> None:
         """Show how far a run has come."""
-        if not self._told and progress.complete:
+        if self._told is None:
             # Whole before this run: no line for each of them.
-            self._told |= {cell.folder for cell in progress.complete}
-            self._line(f"{len(progress.complete)} cells are complete already")
+            self._told = {cell.folder for cell in progress.complete}
+            if self._told:
+                self._line(f"{len(self._told)} cells are complete already")
         answered, samples = progress.of(list(progress.samples))
         self.bars.update(self._bar, completed=answered, total=samples, description=progress.doing)
         for cell in (*progress.complete, *progress.failed):
