@@ -1,6 +1,35 @@
-"""The ``qrag`` command: look at the tasks, the plugins, a prompt; rank; check the set-up."""
+"""The ``qrag`` command: look at tasks, plugins, prompts; rank; quantize; run grids and compare."""
 
-from qrag_tasks.cli import download, export, leaks, look, noise, plugins, quantize, rank
+from qrag_tasks.cli import (
+    compare,
+    download,
+    export,
+    leaks,
+    look,
+    merge,
+    noise,
+    plan,
+    plugins,
+    quantize,
+    rank,
+    report,
+    run,
+)
 from qrag_tasks.cli.group import main
 
-__all__ = ["download", "export", "leaks", "look", "main", "noise", "plugins", "quantize", "rank"]
+__all__ = [
+    "compare",
+    "download",
+    "export",
+    "leaks",
+    "look",
+    "main",
+    "merge",
+    "noise",
+    "plan",
+    "plugins",
+    "quantize",
+    "rank",
+    "report",
+    "run",
+]

@@ -32,6 +32,14 @@ def weights_file() -> Path | None:
     return next(iter(sorted(Path(spec.origin).parent.glob("*.gguf"))), None)
 
 
+def unpacked() -> Path:
+    """Return where the unpacked model lies, once it is there.
+
+    :raises PackageNotFoundError: when the ``demo`` extra is not installed.
+    """
+    return cache_dir() / "models" / f"{NAME}-bf16-{DISTRIBUTION}-{version(DISTRIBUTION)}"
+
+
 def model_folder() -> Path:
     """Return the folder with the embedded model, unpacking it first where that is needed.
 
@@ -45,7 +53,7 @@ def model_folder() -> Path:
             "no pretrained= was given, and the embedded model is not installed: "
             "name a model (--model_args pretrained=...), or pip install 'qrag-tasks[demo]'"
         )
-    folder = cache_dir() / "models" / f"{NAME}-bf16-{DISTRIBUTION}-{version(DISTRIBUTION)}"
+    folder = unpacked()
     if not folder.is_dir():
         logger.info("unpacking %s into %s (once)", gguf.name, folder)
         try:

@@ -2,5 +2,6 @@
 
 from qrag_tasks.experiment.plan.cells import Arm, Cell
 from qrag_tasks.experiment.plan.grid import Model, Plan
+from qrag_tasks.experiment.plan.reading import missing_plugins, read_plan
 
-__all__ = ["Arm", "Cell", "Model", "Plan"]
+__all__ = ["Arm", "Cell", "Model", "Plan", "missing_plugins", "read_plan"]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     field_validator,
@@ -18,45 +17,26 @@ from pydantic import (
 )
 
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
-from qrag_tasks.catalog import K_VALUES
-from qrag_tasks.errors import QragError, did_you_mean
+from qrag_tasks.catalog import WINDOWS
+from qrag_tasks.errors import QragError
 from qrag_tasks.experiment.plan.cells import Arm, Cell
-from qrag_tasks.harness.arms.precisions import PRECISIONS
+from qrag_tasks.experiment.plan.fields import Argument, K, MetricName, Name, PrecisionName, TaskName
 from qrag_tasks.harness.settings import Settings
+from qrag_tasks.protocols import PROTOCOLS
 
 _MADE_BEFOREHAND = ("int4-gptq", "int4-awq")
-_SAFE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+_Problem = tuple[tuple[str | int, ...], str]
 
 
-def _file_safe(name: str) -> str:
-    if not re.fullmatch(_SAFE, name):
-        raise ValueError(
-            f"{name!r} names a folder: letters, digits, '.', '_' and '-' alone, no more than 100"
-        )
-    return name
+class PlanProblemsError(ValueError):
+    """What is wrong with a plan as a whole.
 
+    :ivar found: (field, what is wrong with it); the field as a path of names and positions.
+    """
 
-def _one_of(known: Sequence[str], what: str) -> BeforeValidator:
-    def check(value: object) -> str:
-        # YAML reads `0` as a number, and so would have anybody.
-        name = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-        if name not in known:
-            raise ValueError(
-                f"unknown {what} {value!r} (known: {', '.join(known)})."
-                + (did_you_mean(name, known) if isinstance(name, str) else "")
-            )
-        return str(name)
-
-    return BeforeValidator(check)
-
-
-Name = Annotated[
-    str, BeforeValidator(lambda value: _file_safe(value) if isinstance(value, str) else value)
-]
-PrecisionName = Annotated[str, _one_of(list(PRECISIONS), "precision")]
-TaskName = Annotated[str, _one_of(list(LAMP_TASKS), "task")]
-K = Annotated[str, _one_of([str(k) for k in K_VALUES], "k")]
-Argument = str | int | float | bool
+    def __init__(self, found: Sequence[tuple[tuple[str | int, ...], str]]) -> None:
+        super().__init__("; ".join(text for _, text in found))
+        self.found = found
 
 
 class _Strict(BaseModel):
@@ -72,6 +52,7 @@ class Model(_Strict):
         need one.
     :ivar args: further ``--model_args`` of ``--model qrag``.
     :ivar precisions: its own, in place of the plan's.
+    :ivar k: its own, in place of the plan's: windows differ.
     """
 
     name: Name
@@ -79,6 +60,7 @@ class Model(_Strict):
     checkpoints: Mapping[PrecisionName, str] = Field(default_factory=dict)
     args: Mapping[str, Argument] = Field(default_factory=dict)
     precisions: tuple[PrecisionName, ...] | None = Field(default=None, min_length=1)
+    k: tuple[K, ...] | None = Field(default=None, min_length=1)
 
     @field_validator("args")
     @classmethod
@@ -119,60 +101,110 @@ class Plan(_Strict):
     split: str | None = None
     filter: str | None = None
     index: str | None = None
-    context_tokens: int | None = Field(default=None, ge=1)
-    chat_template: bool = False
+    context_tokens: int | None = Field(default=None, ge=1, strict=True)
+    chat_template: bool = Field(default=False, strict=True)
     system_instruction: str | None = None
-    limit: int | None = Field(default=None, ge=1)
-    seed: int = Field(default=0, ge=0)
+    limit: int | None = Field(default=None, ge=1, strict=True)
+    seed: int = Field(default=0, ge=0, strict=True)
     base: PrecisionName | None = None
-    margins: Mapping[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    margins: Mapping[MetricName, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _whole(self) -> Plan:
-        problems = [*self._twice(), *self._impossible_choices(), *self._missing_checkpoints()]
-        if self.base is not None:
-            problems += [
-                f"base {self.base!r} is no precision of model {model.name!r}"
-                for model in self.models
-                if self.base not in self.precisions_of(model)
-            ]
+        problems = [
+            *self._twice(),
+            *self._impossible_choices(),
+            *self._impossible_tasks(),
+            *self._missing_checkpoints(),
+            *self._missing_bases(),
+        ]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise PlanProblemsError(problems)
         return self
 
-    def _twice(self) -> list[str]:
-        lists: dict[str, Sequence[str]] = {
-            "models": [model.name for model in self.models],
-            **{name: getattr(self, name) for name in ("precisions", "retrievers", "tasks", "k")},
-            "orders": self.orders,
+    def _twice(self) -> Iterator[_Problem]:
+        lists: dict[tuple[str | int, ...], Sequence[str]] = {
+            (name,): getattr(self, name)
+            for name in ("precisions", "retrievers", "tasks", "k", "orders")
         }
-        return [
-            f"{field}: {value!r} is there twice"
-            for field, values in lists.items()
-            for value in dict.fromkeys(values)
-            if values.count(value) > 1
-        ]
+        lists["models",] = [model.name for model in self.models]
+        for place, model in enumerate(self.models):
+            lists["models", place, "precisions"] = model.precisions or ()
+            lists["models", place, "k"] = model.k or ()
+        for field, values in lists.items():
+            for place, value in enumerate(values):
+                if value in values[:place]:
+                    yield (*field, place), f"{value!r} is there twice"
 
-    def _impossible_choices(self) -> list[str]:
-        problems = []
-        for order in self.orders:
+    def _impossible_choices(self) -> Iterator[_Problem]:
+        said = {key: value for key, value in self.choices().items() if value is not None}
+        try:
+            Settings.from_metadata(said, ())
+        except QragError as error:
+            words = re.findall(r"\w+", str(error))
+            name = next((key for key in said if key in words), "protocol")
+            yield (name,), str(error)
+            return
+        for place, order in enumerate(self.orders):
             try:
-                Settings.from_metadata(
-                    {k: v for k, v in (self.choices() | {"order": order}).items() if v is not None},
-                    (),
-                )
+                Settings.from_metadata({**said, "order": order}, ())
             except QragError as error:
-                problems.append(str(error))
-        return list(dict.fromkeys(problems))
+                yield ("orders", place), str(error)
 
-    def _missing_checkpoints(self) -> list[str]:
-        return [
-            f"model {model.name!r} has no checkpoint for {precision}: name one under "
-            f"checkpoints, made by `qrag quantize --precision {precision}` or found ready"
-            for model in self.models
-            for precision in self.precisions_of(model)
-            if precision in _MADE_BEFOREHAND and precision not in model.checkpoints
-        ]
+    def _impossible_tasks(self) -> Iterator[_Problem]:
+        """Find what :class:`~qrag_tasks.harness.setup.Setup` would refuse, cell by cell."""
+        for place, name in enumerate(self.tasks):
+            task, named = LAMP_TASKS[name], PROTOCOLS.get(self.protocol)
+            if named is not None and named.tasks and task.folder not in named.tasks:
+                only = ", ".join(named.tasks)
+                yield (
+                    ("tasks", place),
+                    f"protocol {named.name!r} is for {only}; {name} is of {task.folder}",
+                )
+            if self.answer == "likelihood" and task.targets is None:
+                yield (
+                    ("tasks", place),
+                    f"answer 'likelihood' is for the tasks with a closed set of answers (LaMP-1, "
+                    f"2 and 3); {name} asks for free text",
+                )
+        for field, values in self._lists_of_k():
+            for place, k in enumerate(values):
+                if self.context_tokens not in (None, WINDOWS.get(k, self.context_tokens)):
+                    yield (
+                        (*field, place),
+                        f"{k!r} fixes the window to {WINDOWS[k]} tokens, but context_tokens is "
+                        f"{self.context_tokens}: leave one of them out",
+                    )
+
+    def _lists_of_k(self) -> Iterator[tuple[tuple[str | int, ...], Sequence[str]]]:
+        yield ("k",), self.k
+        for place, model in enumerate(self.models):
+            yield ("models", place, "k"), model.k or ()
+
+    def _missing_checkpoints(self) -> Iterator[_Problem]:
+        for place, model in enumerate(self.models):
+            for precision in self.precisions_of(model):
+                if precision in model.checkpoints:
+                    continue
+                if precision in _MADE_BEFOREHAND:
+                    yield (
+                        ("models", place),
+                        f"model {model.name!r} has no checkpoint for {precision}: name one under "
+                        f"checkpoints, made by `qrag quantize --precision {precision}` or found "
+                        f"ready",
+                    )
+                elif model.pretrained is None and model.checkpoints:
+                    yield (
+                        ("models", place),
+                        f"model {model.name!r} has nothing to make {precision} of, but "
+                        f"checkpoints of other precisions: name its 16-bit checkpoint as "
+                        f"pretrained (without either, it would be the embedded model)",
+                    )
+
+    def _missing_bases(self) -> Iterator[_Problem]:
+        for model in self.models:
+            if self.base is not None and self.base not in self.precisions_of(model):
+                yield ("base",), f"{self.base!r} is no precision of model {model.name!r}"
 
     def choices(self) -> dict[str, Any]:
         """Return what all cells have in common of lm_eval's ``--metadata``."""
@@ -187,6 +219,10 @@ class Plan(_Strict):
     def precisions_of(self, model: Model) -> tuple[str, ...]:
         """Return the precisions of one model."""
         return model.precisions or self.precisions
+
+    def k_of(self, model: Model) -> tuple[str, ...]:
+        """Return the k of one model."""
+        return model.k or self.k
 
     def base_of(self, model: Model) -> str:
         """Return the precision that the others of a model are compared with."""
@@ -209,10 +245,11 @@ class Plan(_Strict):
     def cells(self) -> tuple[Cell, ...]:
         """Return all cells, in running order: by arm, then retriever, task, k and order."""
         found: dict[Cell, None] = {}
+        k_of = {model.name: self.k_of(model) for model in self.models}
         for arm in self.arms():
             for retriever in self.retrievers:
                 for task in self.tasks:
-                    for k in self.k:
+                    for k in k_of[arm.model]:
                         for order in self.orders:
                             found[
                                 Cell(
@@ -226,6 +263,7 @@ class Plan(_Strict):
         return tuple(found)
 
     def fingerprint(self) -> str:
-        """Return the sha256 of the plan."""
-        body = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Return the sha256 of everything in the plan but how its arms are compared."""
+        answers = self.model_dump(mode="json", exclude={"base", "margins"})
+        body = json.dumps(answers, sort_keys=True)
         return hashlib.sha256(body.encode()).hexdigest()

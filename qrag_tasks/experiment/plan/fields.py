@@ -1,0 +1,66 @@
+"""What the single fields of a plan may hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+from qrag_tasks.benchmark import likelihood, paper_scores
+from qrag_tasks.benchmark.tasks import LAMP_TASKS
+from qrag_tasks.catalog import K_VALUES
+from qrag_tasks.errors import did_you_mean
+from qrag_tasks.harness.arms.precisions import PRECISIONS
+
+_SAFE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+
+
+def _file_safe(name: str) -> str:
+    if not re.fullmatch(_SAFE, name):
+        raise ValueError(
+            f"{name!r} names a folder: letters, digits, '.', '_' and '-' alone, no more than 100"
+        )
+    return name
+
+
+def _metrics() -> list[str]:
+    """Return the names of all scores that a cell may have."""
+    rows = [
+        *(metric for task in LAMP_TASKS.values() for metric in task.metrics),
+        *(metric for metrics in paper_scores.METRICS.values() for metric in metrics),
+        *likelihood.LABEL_METRICS,
+        *likelihood.RATING_METRICS,
+    ]
+    return sorted({metric.name for metric in rows})
+
+
+def _one_of(known: Sequence[str], what: str) -> BeforeValidator:
+    def check(value: object) -> str:
+        # YAML reads `0` as a number, and so would have anybody.
+        name = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if name not in known:
+            raise ValueError(
+                f"unknown {what} {value!r} (known: {', '.join(known)})."
+                + (did_you_mean(name, known) if isinstance(name, str) else "")
+            )
+        return str(name)
+
+    return BeforeValidator(check)
+
+
+def _plain_value(value: object) -> object:
+    if not isinstance(value, (str, int, float)):
+        raise ValueError(f"expected a text, a number, true or false, not {value!r}")
+    return value
+
+
+Name = Annotated[
+    str, BeforeValidator(lambda value: _file_safe(value) if isinstance(value, str) else value)
+]
+PrecisionName = Annotated[str, _one_of(list(PRECISIONS), "precision")]
+TaskName = Annotated[str, _one_of(list(LAMP_TASKS), "task")]
+K = Annotated[str, _one_of([str(k) for k in K_VALUES], "k")]
+MetricName = Annotated[str, _one_of(_metrics(), "metric")]
+Argument = Annotated[str | int | float | bool, BeforeValidator(_plain_value)]
