@@ -15,8 +15,8 @@ _DECIDING = {
     **{name: name for name in ("protocol", "retriever", "order", "prompt", "filter", "index")},
     **{name: name for name in ("fill", "oversized", "split")},
     "answer": "answer mode",
-    "retriever_sha256": "retriever's options or version",
 }
+_OF_RANKINGS = ("retriever", "order")
 
 
 def pair(
@@ -45,8 +45,23 @@ def pair(
         raise ComparisonError(f"{said}: they have no sample in common")
     for one, two in pairs:
         if one.request != two.request:
-            raise ComparisonError(f"{said}: sample {one.key}: {_first_difference(one, two)}")
+            told = f"{said}: sample {one.key}: {_first_difference(one, two)}"
+            raise ComparisonError(told + _other_retriever(base, other))
+        if one.target != two.target:
+            raise ComparisonError(
+                f"{said}: sample {one.key}: its golds differ: {_shown(one.target)} and "
+                f"{_shown(two.target)}"
+            )
     return pairs
+
+
+def _other_retriever(base: TaskRun, other: TaskRun) -> str:
+    """Name a retriever of another version or build: no matter where prompts are equal."""
+    name = "retriever_sha256"
+    one, two = ((task.retrieval or {}).get(name) for task in (base, other))
+    if one == two:
+        return ""
+    return ". Their retrievers differ in options, version or code: rank both by the same"
 
 
 def _settings(
@@ -54,7 +69,10 @@ def _settings(
 ) -> Iterator[tuple[str, Any, Any]]:
     """Yield what the two runs' settings differ in: what explains a difference in the prompts."""
     if base.retrieval and other.retrieval:
+        unranked = base.retrieval.get("k") == other.retrieval.get("k") == "0"
         for name, what in _DECIDING.items():
+            if unranked and name in _OF_RANKINGS:
+                continue
             one, two = base.retrieval.get(name), other.retrieval.get(name)
             if one != two:
                 yield what, one, two

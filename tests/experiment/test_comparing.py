@@ -298,7 +298,7 @@ def test_a_prompt_that_only_goes_on(base: Path, tmp_path: Path) -> None:
         ({"facts": {"data_sha256": "e"}}, "they differ in data: 'ddd"),
         ({"facts": {"answer": "likelihood"}}, "they differ in answer mode: 'generate' and 'like"),
         ({"facts": {"protocol": "lamp"}}, "they differ in protocol: 'qrag' and 'lamp'"),
-        ({"facts": {"retriever_sha256": "e"}}, "they differ in retriever's options or version"),
+        ({"facts": {"retriever": "random"}}, "lamp3u_rag_k1, random, best-first is not in the ba"),
     ],
 )
 def test_other_settings_are_named_as_the_cause(
@@ -310,6 +310,41 @@ def test_other_settings_are_named_as_the_cause(
         row["arguments"]["gen_args_0"]["arg_0"] += "<|end|>"
     two = write_run(tmp_path / "two", rows, model_args=QUANTIZED, **changes)
     assert told in refused(base, two)
+
+
+def test_a_retriever_of_another_version_matters_where_prompts_differ(
+    base: Path, tmp_path: Path
+) -> None:
+    changed = {"facts": {"retriever_sha256": "e"}, "model_args": QUANTIZED}
+    same = write_run(tmp_path / "same", samples(answers(6)), **changed)
+    assert compared(base, same).cells[0].agreement.same_text == 1
+    rows = samples(answers(6))
+    rows[0]["arguments"]["gen_args_0"]["arg_0"] += "!"
+    other = write_run(tmp_path / "other", rows, **changed)
+    message = refused(base, other)
+    assert "sample 90000: its prompts differ from character" in message
+    assert "Their retrievers differ in options, version or code: rank both by the" in message
+
+
+def test_without_documents_the_retriever_is_no_matter(tmp_path: Path) -> None:
+    one, two = (
+        write_run(
+            tmp_path / name,
+            samples(answers(6)),
+            task="lamp3u_rag_k0",
+            facts={"retriever": name, "order": name},
+            model_args=arguments,
+        )
+        for name, arguments in (("bm25", {}), ("random", QUANTIZED))
+    )
+    assert compared(one, two).cells[0].agreement.same_text == 1
+
+
+def test_other_golds(base: Path, tmp_path: Path) -> None:
+    rows = samples(answers(6))
+    rows[5]["target"] = "3"
+    two = write_run(tmp_path / "two", rows, model_args=QUANTIZED)
+    assert "sample 90005: its golds differ: '1' and '3'" in refused(base, two)
 
 
 def test_other_stop_strings(base: Path, tmp_path: Path) -> None:
@@ -335,12 +370,11 @@ def test_samples_that_only_one_has(base: Path, tmp_path: Path) -> None:
 
 def test_runs_of_other_tasks(base: Path, tmp_path: Path) -> None:
     two = write_run(tmp_path / "two", samples(answers(6)), task="lamp3u_rag_k3")
-    assert "the runs have no task in common: model-1b bf16: lamp3u_rag_k3 is not in the base" in (
-        refused(base, two)
-    )
+    told = "model-1b bf16: lamp3u_rag_k3, bm25, best-first is not in the base"
+    assert f"the runs have no task in common: {told}" in refused(base, two)
     write_run(two, samples(answers(7)), time="2026-11-23T00-00-00.5")
     found = compared(base, two)
-    assert found.notes == ["model-1b bf16: lamp3u_rag_k3 is not in the base"]
+    assert found.notes == [told]
 
 
 def test_a_base_of_two_runs(base: Path, other: Path) -> None:

@@ -77,11 +77,16 @@ def test_without_a_tokenizer_characters_are_counted() -> None:
     assert source == "characters / 4 (owner/nowhere: not known before it is downloaded)"
 
 
-@pytest.mark.parametrize("chat", [False, True])
-def test_tokens_are_those_of_the_run(tiny_model: Path, chat: bool) -> None:
+@pytest.mark.parametrize(
+    ("chat", "system"), [(False, None), (True, None), (True, "Be brief and kind. " * 40)]
+)
+def test_tokens_are_those_of_the_run(tiny_model: Path, chat: bool, system: str | None) -> None:
     from transformers import AutoTokenizer
 
-    asked = of_model(tiny_model, chat_template=chat, args={"max_length": 100_000})
+    asked = of_model(
+        tiny_model, chat_template=chat, system_instruction=system, args={"max_length": 100_000}
+    )
+    before = [{"role": "system", "content": system}] if system else []
     found = estimate(asked)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     for row in found.cells:
@@ -94,7 +99,7 @@ def test_tokens_are_those_of_the_run(tiny_model: Path, chat: bool) -> None:
         if chat:
             prompts = [
                 tokenizer.apply_chat_template(
-                    [{"role": "user", "content": prompt}],
+                    [*before, {"role": "user", "content": prompt}],
                     tokenize=False,
                     add_generation_prompt=True,
                 )

@@ -22,7 +22,14 @@ class Side:
     def prompts(self) -> tuple[str, ...]:
         """What tells the prompts of this task from those of another."""
         facts = self.task.retrieval or {}
-        return (self.task.task, *(str(facts.get(name)) for name in ("retriever", "order")))
+        # Without documents, neither says anything.
+        names = () if facts.get("k") == "0" else ("retriever", "order")
+        return (self.task.task, *(str(facts.get(name)) for name in names))
+
+    @property
+    def called(self) -> str:
+        """The task, and of ours who ranked for it."""
+        return ", ".join(part for part in self.prompts if part != "None")
 
 
 @dataclass(frozen=True)
@@ -59,10 +66,10 @@ def match_runs(base: Sequence[Run], others: Sequence[Sequence[Run]]) -> Matched:
             if side.prompts in bases:
                 matched.append((bases[side.prompts], side))
             else:
-                notes.append(f"{side.run.label}: {side.task.task} is not in the base")
+                notes.append(f"{side.run.label}: {side.called} is not in the base")
         seen = {side.prompts for side in found}
         notes += [
-            f"{side.run.label}: {side.task.task} is not in {runs[0].label}"
+            f"{side.run.label}: {side.called} is not in {runs[0].label}"
             for key, side in bases.items()
             if key not in seen
         ]

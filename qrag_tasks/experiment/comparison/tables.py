@@ -69,7 +69,7 @@ def _texts(cell: CellRow, row: MetricRow | None) -> tuple[str, ...]:
     about = (
         str(facts.get("lamp_task") or cell.task) + _filter(cell),
         str(facts.get("k", "")),
-        str(facts.get("retriever", "")),
+        "" if facts.get("k") == "0" else str(facts.get("retriever", "")),
         cell.other.model,
         cell.base.precision,
         cell.other.precision,

@@ -41,16 +41,18 @@ def difference_interval(
     The symmetric bootstrap-t of Hall (1988), resampled by :func:`scipy.stats.bootstrap`: pairs, or
     whole clusters of them, as samples of one user are not independent. Of percentile, BCa,
     bootstrap-t and plain t intervals it covers best where few pairs differ, which is how an
-    arm that answers nearly alike looks. Where fewer than about 20 units differ no method covers
-    well; see ``benchmarks/coverage.py``.
+    arm that answers nearly alike looks; the error it is scaled by is then widened, see
+    :meth:`~qrag_tasks.experiment.statistics.scores.Units.widened_error`. Where fewer than about 8
+    units differ (15 for a root mean square, which a few rare large errors decide) nothing covers
+    as it should; see ``benchmarks/coverage.py``.
 
-    :param base: values of the base arm's samples, shape (n,).
-    :param other: of the other arm's, in the same order.
-    :param clusters: a label a sample, such as its user.
     Where none differs, the interval is that of the rule of three (Hanley and Lippman-Hand 1983):
     of n units with a share q that would differ, none does with probability ``(1 - q) ** n``; a
     unit that differs is taken to differ by the whole range of the values.
 
+    :param base: values of the base arm's samples, shape (n,).
+    :param other: of the other arm's, in the same order.
+    :param clusters: a label a sample, such as its user.
     :returns: ``None`` for fewer than two units, and where the values do not spread at all.
     :raises ValueError: for lengths that differ or a value that is no number.
     """
@@ -66,7 +68,7 @@ def difference_interval(
     drawn = np.abs(bootstrap_t(units, resamples, seed))
     if not len(drawn):
         return None
-    reach = float(np.quantile(drawn, level) * error[0])
+    reach = float(np.quantile(drawn, level)) * units.widened_error()
     return Interval(float(difference[0]) - reach, float(difference[0]) + reach, level)
 
 

@@ -164,9 +164,14 @@ class Units:
         return len(self.base)
 
     @property
+    def differing(self) -> NDArray[np.bool_]:
+        """Which units have other sums in one arm than in the other: shape (units,)."""
+        return np.asarray((self.base != self.other).any(axis=1))
+
+    @property
     def equal(self) -> bool:
         """Whether the two arms have the same sums in every unit."""
-        return bool(np.array_equal(self.base, self.other))
+        return not self.differing.any()
 
     def difference(self, base: Floats, other: Floats) -> Floats:
         """Return the other arm's score less the base's.
@@ -198,9 +203,30 @@ class Units:
         :param times: how often each unit is drawn, shape (resamples, units).
         """
         base, other = times @ self.base, times @ self.other
-        pull = self.score.gradient(other) @ self.other.T - self.score.gradient(base) @ self.base.T
+        pull = self._pull(base, other)
         many = len(self) / (len(self) - 1)
         return self.difference(base, other), np.sqrt(many * np.sum(times * pull**2, axis=-1))
+
+    def widened_error(self) -> float:
+        """Return the standard error over all units and two more, which differ.
+
+        One in each direction, by the root of the mean squared pull of those that do differ: with
+        m of these, the error grows by about ``sqrt(1 + 2 / m)``. For pairs of right and wrong
+        answers it is what Bonett and Price (2012) add, one pair that differs each way.
+
+        Not for arms that are equal throughout.
+        """
+        squares = self._pull(self.base.sum(axis=0), self.other.sum(axis=0)) ** 2
+        many = len(self) / (len(self) - 1)
+        return float(np.sqrt(many * (squares.sum() + 2 * squares[self.differing].mean())))
+
+    def _pull(self, base: Floats, other: Floats) -> Floats:
+        """Return what each unit adds to the linearized difference: shape (..., units).
+
+        :param base: sums over drawn units, shape (..., parts).
+        """
+        score = self.score
+        return np.asarray(score.gradient(other) @ self.other.T - score.gradient(base) @ self.base.T)
 
 
 def _sums_by(numbers: NDArray[np.int64], parts: Floats) -> Floats:

@@ -42,7 +42,7 @@ def permutation_p(
     if len(units) < 2:
         return None
     # A unit that is equal in both arms is the same either way round.
-    differing = np.flatnonzero((units.base != units.other).any(axis=1))
+    differing = np.flatnonzero(units.differing)
     if len(differing) < 2:
         # Swapping the one changes the sign alone.
         return 1.0
@@ -85,8 +85,9 @@ def equivalence_p(
 
     TOST (Schuirmann 1987): below alpha, the difference lies between ``-margin`` and ``margin``.
     The tests are bootstrap-t tests over clusters: rare large differences skew the distribution,
-    and plain t tests then say "equivalent" too often. Where no unit differs, the probability that
-    none would, if the difference were the margin.
+    and plain t tests then say "equivalent" too often. The error is widened as in
+    :func:`~qrag_tasks.experiment.statistics.intervals.difference_interval`. Where no unit differs,
+    the probability that none would, if the difference were the margin.
 
     :param margin: above 0, in the score's unit.
     :returns: ``None`` for fewer than two units.
@@ -102,8 +103,7 @@ def equivalence_p(
         # The rule of three, as in difference_interval.
         share = margin / units.largest() if units.largest() else 0.0
         return float(max(0.0, 1 - share) ** len(units))
-    differences, errors = units.resampled(np.ones((1, len(units))))
-    difference, error = float(differences[0]), float(errors[0])
+    difference, error = units.observed(), units.widened_error()
     if error == 0:
         return 0.0 if abs(difference) < margin else 1.0
     drawn = bootstrap_t(units, resamples, seed)

@@ -171,6 +171,51 @@ def test_a_trend_is_the_mean_of_the_samples_slopes() -> None:
     assert users.p != found.p
 
 
+@pytest.mark.parametrize("share", [0.03, 0.3])
+def test_two_more_pairs_widen_where_few_differ(share: float) -> None:
+    # As Bonett and Price: b and c pairs differ each way, one more of each is added.
+    base = np.zeros(1000)
+    other = np.zeros(1000)
+    differ = int(1000 * share)
+    base[: differ // 2] = 1
+    other[differ // 2 : differ] = 1
+    plain = standard_error(base, other)
+    assert plain is not None
+    expected = math.sqrt((differ + 2) / differ)
+    found = Units.of(base, other, None, SCORES["mean"]).widened_error() / plain
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(("samples", "margin"), [(100, 0.07), (200, 0.07)])
+def test_a_few_that_changed_show_no_more_than_the_exact_test(samples: int, margin: float) -> None:
+    # All change the same way, so how many do is binomial.
+    changed = {100: 3, 200: 8}[samples]
+    exact = stats.binomtest(changed, samples, margin, alternative="less").pvalue
+    assert exact > 0.05
+    base = np.zeros(samples)
+    found = equivalence_p(base, (np.arange(samples) < changed).astype(float), margin)
+    assert found is not None
+    assert found > 0.05
+
+
+def test_intervals_cover_where_few_differ() -> None:
+    # Means of the moves below, clipped to 0..4, in a tenth of the samples.
+    truth = 0.1 * (-0.4 * 0.5 + 0.4 * 0.96 + 0.2 * (2 * 0.9 + 0.06))
+    covered = equivalent = 0
+    runs = 1000
+    for i in range(runs):
+        rng = np.random.default_rng(i)
+        base = rng.choice(5, 80, p=[0.5, 0.25, 0.15, 0.06, 0.04]).astype(float)
+        moved = np.clip(base + rng.choice([-1, 1, 2], 80, p=[0.4, 0.4, 0.2]), 0, 4)
+        other = np.where(rng.random(80) < 0.1, moved, base)
+        found = difference_interval(base, other, resamples=199, seed=i)
+        p = equivalence_p(base, other, truth, resamples=199, seed=i)
+        covered += found is not None and found.low <= truth <= found.high
+        equivalent += p is not None and p < 0.05
+    assert 0.93 <= covered / runs <= 0.98
+    assert equivalent / runs <= 0.055
+
+
 # ---------------------------------------------------------------------- edges
 def test_arms_that_are_equal() -> None:
     interval = difference_interval(BASE, BASE)
