@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
@@ -60,6 +60,7 @@ def test_everything_runs_once_longest_first_within_the_limit(
         assert not limit.holds(len(batch) + 1, widths[batch[0]])
 
 
+@settings(max_examples=30)  # each time memory runs out, all garbage is collected
 @given(widths, st.integers(50, 400), st.booleans())
 def test_nothing_is_lost_when_memory_runs_out(widths: list[int], room: int, by_rows: bool) -> None:
     limit = BatchLimit(rows=64) if by_rows else BatchLimit(tokens=10**6)
