@@ -13,6 +13,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from qrag_tasks.cli.group import console, main
+from qrag_tasks.errors import SettingsError
 
 if TYPE_CHECKING:
     from qrag_tasks.experiment.running.grid import Progress
@@ -27,15 +28,35 @@ if TYPE_CHECKING:
     help="Folder for the grid.",
 )
 @click.option("--shard", metavar="I/N", help="Run the I-th of N parts, as in 2/4.")
+@click.option(
+    "--engine",
+    type=click.Choice(["here", "ray"]),
+    default="here",
+    show_default=True,
+    help="Where the arms run: on this machine, or on a Ray cluster that shares the folder.",
+)
+@click.option("--address", help="Of the Ray cluster. Default: the one that runs here.")
+@click.option("--gpus", type=click.FloatRange(min=0), help="GPUs an arm takes of it.  [default: 1]")
 @click.pass_context
-def run(context: click.Context, plan: Path, out: Path, shard: str | None) -> None:
+def run(
+    context: click.Context,
+    plan: Path,
+    out: Path,
+    shard: str | None,
+    engine: str,
+    address: str | None,
+    gpus: float | None,
+) -> None:
     """Run the grid that the file PLAN describes, into a folder.
 
     Stopped at any moment, the same command goes on where it was. Every cell is also a result of
     lm_eval's, with its samples. A cell that fails is named at the end, with exit code 1, and the
     others are run all the same.
     """
+    if engine != "ray" and (address is not None or gpus is not None):
+        raise SettingsError("--address and --gpus are for --engine ray")
     from qrag_tasks.experiment.plan import read_plan
+    from qrag_tasks.experiment.running.engines import Here, Ray
     from qrag_tasks.experiment.running.grid import run_plan
     from qrag_tasks.experiment.running.shards import Shard
 
@@ -44,7 +65,8 @@ def run(context: click.Context, plan: Path, out: Path, shard: str | None) -> Non
     shown = _Shown(terminal)
     try:
         with shown.bars:
-            found = run_plan(read_plan(plan), out, part, shown)
+            chosen = Ray(address, gpus) if engine == "ray" else Here()
+            found = run_plan(read_plan(plan), out, part, chosen, shown)
     except KeyboardInterrupt:
         terminal.print(Text(f"Stopped. The same command goes on from here; {out} is kept."))
         context.exit(130)

@@ -6,14 +6,15 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from qrag_tasks.errors import StoreError
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
+from qrag_tasks.experiment.running.engines import Engine, Here
 from qrag_tasks.experiment.running.folder import CellFolder, GridFolder
+from qrag_tasks.experiment.running.processes import last_words, open_log
 from qrag_tasks.experiment.running.shards import Shard, whole_grid
 
 _POLL_SECONDS = 0.5
@@ -48,12 +49,14 @@ def run_plan(
     plan: Plan,
     root: Path,
     shard: Shard | None = None,
+    engine: Engine | None = None,
     tell: Callable[[Progress], None] | None = None,
 ) -> Progress:
     """Run a plan into a folder; on from where an earlier run into it ended.
 
     :param root: made where it is not there.
     :param shard: the part of the cells that this run makes; all of them where none is given.
+    :param engine: where the arms' processes run; here by default.
     :param tell: is called again and again with how far the run has come.
     :returns: how far it came in the end: what failed is named, and everything else is whole.
     :raises PlanError: when the folder holds something else, another run is at work in it, or it
@@ -72,10 +75,9 @@ def run_plan(
         grid.write_plan()
         left = [cell for cell in cells if cell not in progress.complete]
         _rank(grid, left, progress, tell)
-        for arm in plan.arms():
-            of_arm = [cell for cell in left if cell.arm == arm and cell not in progress.failed]
-            if of_arm:
-                _run_arm(grid, arm, of_arm, progress, tell)
+        left = [cell for cell in left if cell not in progress.failed]
+        if left:
+            _answer(grid, engine or Here(), left, progress, tell)
     progress.doing = ""
     tell(progress)
     return progress
@@ -118,74 +120,40 @@ def _rank(
             *(sys.executable, "-m", "qrag_tasks.cli", "rank", task),
             *("--metadata", json.dumps(dict(asking[0].metadata(grid.plan)))),
         ]
-        with _log(grid.log(None)) as log:
+        with open_log(grid.log(None)) as log:
             done = subprocess.run(  # noqa: S603 - our own command
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, check=False
             )
         if done.returncode != 0:
             for cell in asking:
-                _failed(grid.cell(cell), cell, progress, _last_words(grid.log(None)))
+                _failed(grid.cell(cell), cell, progress, last_words(grid.log(None)))
 
 
 # ---------------------------------------------------------------------- arms
-def _run_arm(
+def _answer(
     grid: GridFolder,
-    arm: Arm,
+    engine: Engine,
     cells: Sequence[Cell],
     progress: Progress,
     tell: Callable[[Progress], None],
 ) -> None:
-    """Answer an arm's cells; in a new process where one died over a cell."""
-    left = list(cells)
-    while left:
-        progress.doing = f"{arm.name}: loading"
-        tell(progress)
-        for cell in left:
-            # What an earlier run says of it holds no more.
-            (grid.cell(cell).path / "failed.json").unlink(missing_ok=True)
-        code = _process(grid, arm, left, progress, tell)
-        _note(grid, left, progress)
-        left = [cell for cell in left if cell not in (*progress.complete, *progress.failed)]
-        if left:
-            culprit = left.pop(0)
-            words = _last_words(grid.log(arm))
-            _failed(
-                grid.cell(culprit),
-                culprit,
-                progress,
-                f"its process ended with {_ending(code)}: {words} (see {grid.log(arm)})",
-            )
-        tell(progress)
-
-
-def _process(
-    grid: GridFolder,
-    arm: Arm,
-    cells: Sequence[Cell],
-    progress: Progress,
-    tell: Callable[[Progress], None],
-) -> int:
-    numbers = {cell: number for number, cell in enumerate(grid.plan.cells())}
-    command = [
-        *(sys.executable, "-m", "qrag_tasks.experiment.running.arm", str(grid.root)),
-        *("--arm", arm.name, "--cells", ",".join(str(numbers[cell]) for cell in cells)),
-    ]
-    with (
-        _log(grid.log(arm)) as log,
-        # Its standard input ends when this process does, however it ends.
-        subprocess.Popen(  # noqa: S603 - our own module
-            command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT
-        ) as process,
-    ):
-        try:
-            while process.poll() is None:
-                time.sleep(_POLL_SECONDS)
-                _note(grid, cells, progress)
-                tell(progress)
-        except BaseException:
-            process.terminate()
-            raise
-        return process.returncode
+    """Have the cells answered, and tell how far it has come."""
+    for cell in cells:
+        # What an earlier run says of it holds no more.
+        (grid.cell(cell).path / "failed.json").unlink(missing_ok=True)
+    by_arm: dict[Arm, list[Cell]] = {}
+    for cell in cells:
+        by_arm.setdefault(cell.arm, []).append(cell)
+    progress.doing = "loading"
+    tell(progress)
+    with engine.started(grid, list(by_arm.items())) as handle:
+        done = False
+        while not done:
+            time.sleep(_POLL_SECONDS)
+            done = handle.done()
+            for members in by_arm.values():
+                _note(grid, members, progress)
+            tell(progress)
 
 
 def _note(grid: GridFolder, cells: Sequence[Cell], progress: Progress) -> None:
@@ -214,24 +182,3 @@ def _note(grid: GridFolder, cells: Sequence[Cell], progress: Progress) -> None:
 def _failed(folder: CellFolder, cell: Cell, progress: Progress, why: str) -> None:
     folder.fail(why)
     progress.failed[cell] = why
-
-
-@contextmanager
-def _log(path: Path) -> Iterator[int]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            yield file.fileno()
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-def _last_words(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-
-
-def _ending(code: int) -> str:
-    if code == -9:
-        return "signal 9 (killed: was memory short?)"
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
