@@ -1,0 +1,80 @@
+"""``qrag run`` and ``qrag merge``: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+pytest.importorskip("torch", reason="the hf extra is not installed")
+
+from qrag_tasks.cli import main
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def plan(tiny_model: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "plan.yaml"
+    path.write_text(
+        f"name: tiny\nmodels: [{{name: llama, pretrained: {tiny_model}}}]\n"
+        "precisions: [bf16, int8]\ntasks: [lamp3u]\nk: [0]\nlimit: 2\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_a_grid_in_parts_and_together(plan: Path, tmp_path: Path) -> None:
+    first = invoke("run", plan, "--out", tmp_path / "one", "--shard", "1/2")
+    assert first.exit_code == 0, first.output
+    assert "[1/1] llama/bf16/lamp3u_rag_k0 complete, " in first.stderr
+    assert f"1 of 1 cells complete in {tmp_path}/one" in first.stdout
+    half = invoke("merge", tmp_path / "one", "--out", tmp_path / "grid")
+    assert half.exit_code == 1
+    assert "missing: llama/int8/lamp3u_rag_k0" in half.stderr
+    # The merged folder is a grid like any other: what is missing is made there.
+    rest = invoke("run", plan, "--out", tmp_path / "grid")
+    assert rest.exit_code == 0, rest.output
+    assert "1 cells are complete already" in rest.stderr
+    assert "[2/2] llama/int8/lamp3u_rag_k0 complete, " in rest.stderr
+    again = invoke("run", plan, "--out", tmp_path / "grid")
+    assert (again.exit_code, again.stderr) == (0, "2 cells are complete already\n")
+    whole = invoke("merge", tmp_path / "grid", tmp_path / "one", "--out", tmp_path / "all")
+    assert whole.exit_code == 0
+    assert "2 of 2 cells complete" in whole.stdout
+    compared = invoke("compare", tmp_path / "all", "--resamples", "99")
+    assert compared.exit_code == 0, compared.output
+    assert "int8" in compared.stdout
+
+
+def test_what_fails_is_told_with_exit_code_1(plan: Path, tmp_path: Path) -> None:
+    text = plan.read_text(encoding="utf-8")
+    plan.write_text(text.replace("pretrained: /", "pretrained: /nowhere/"), encoding="utf-8")
+    done = invoke("run", plan, "--out", tmp_path / "grid")
+    assert done.exit_code == 1
+    assert "failed: llama/bf16/lamp3u_rag_k0: " in done.stderr
+    assert "/nowhere/" in done.stderr
+    assert "0 of 2 cells complete" in done.stdout
+    assert "2 failed; the same command tries those again" in done.stdout
+
+
+def test_what_is_refused(plan: Path, tmp_path: Path) -> None:
+    out = tmp_path / "grid"
+    for arguments, told in {
+        ("--shard", "3/2"): "give the number of this part and of all parts",
+        ("--gpus", "1"): "--address and --gpus are for --engine ray",
+    }.items():
+        done = invoke("run", plan, "--out", out, *arguments)
+        assert done.exit_code == 1
+        assert told in done.output
+    plan.write_text("name: [", encoding="utf-8")
+    done = invoke("run", plan, "--out", out)
+    assert done.exit_code == 1
+    assert "plan.yaml:1" in done.output
+    assert not out.exists()
+    (tmp_path / "empty").mkdir()
+    done = invoke("merge", tmp_path / "empty", "--out", out)
+    assert "holds no grid: there is no plan.json" in done.output
