@@ -38,6 +38,7 @@ def match_grid(root: Path) -> Matched:
     grid = GridFolder.at(root)
     plan = grid.plan
     bases = {model.name: plan.base_of(model) for model in plan.models}
+    arms = {(arm.model, arm.precision): arm for arm in plan.arms()}
     sides = {}
     notes = []
     for cell in plan.cells():
@@ -50,7 +51,7 @@ def match_grid(root: Path) -> Matched:
     for cell, side in sides.items():
         base = bases[cell.arm.model]
         if cell.arm.precision != base:
-            found = next((other for at, other in sides.items() if _same(at, cell, base)), None)
+            found = sides.get(replace(cell, arm=arms[cell.arm.model, base]))
             if found is not None:
                 matched.append((found, side))
     if not matched:
@@ -66,6 +67,3 @@ def _side(folder: Path, cell: Cell) -> Side:
     # As the plan names it, not by its checkpoint's folder: GPTQ's is another.
     return Side(replace(run, name=cell.arm.model), run.tasks[cell.task_name])
 
-
-def _same(at: Cell, cell: Cell, base: str) -> bool:
-    return at.arm.precision == base and replace(at, arm=cell.arm) == cell

@@ -1,0 +1,89 @@
+"""A grid compared: which cell meets which, and what is said of those that are not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_files import rating, write_run
+
+from qrag_tasks.errors import ComparisonError
+from qrag_tasks.experiment.comparison.compare import Options
+from qrag_tasks.experiment.comparison.grids import compare_grid, match_grid
+from qrag_tasks.experiment.plan import Plan
+from qrag_tasks.experiment.running.folder import GridFolder
+
+GOLDS = [1 + i % 5 for i in range(40)]
+WRONG = {"large/bf16": 2, "large/int4-nf4": 6, "small/bf16": 20, "small/int4-nf4": 22}
+"""Ratings of each arm that are one off."""
+
+
+def samples(wrong: int) -> list[dict[str, Any]]:
+    given = [gold - 1 or 2 if i < wrong else gold for i, gold in enumerate(GOLDS)]
+    both = enumerate(zip(given, GOLDS, strict=True))
+    return [rating(i, f"review {i}", str(answer), gold) for i, (answer, gold) in both]
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> GridFolder:
+    """Two models, two precisions, two k, whole."""
+    plan = Plan.model_validate(
+        {
+            "name": "two",
+            "models": [
+                {"name": "large", "pretrained": "large"},
+                {"name": "small", "pretrained": "small"},
+            ],
+            "precisions": ["bf16", "int4-nf4"],
+            "tasks": ["lamp3u"],
+            "k": [0, 1],
+            "margins": {"mae": 0.1},
+        }
+    )
+    found = GridFolder(tmp_path / "grid", plan)
+    found.write_plan()
+    for cell in plan.cells():
+        folder = found.cell(cell)
+        write_run(
+            folder.path,
+            samples(WRONG[cell.arm.name]),
+            task=cell.task_name,
+            model_args=dict(cell.arm.arguments),
+        )
+        folder.finish()
+    return found
+
+
+def test_every_cell_meets_the_base_of_its_own_model(grid: GridFolder) -> None:
+    """Another model's answers to the same prompts would compare just as smoothly."""
+    found = compare_grid(grid.root, Options(resamples=99))
+    assert not found.notes
+    seen = {}
+    for cell in found.cells:
+        assert cell.base.model == cell.other.model
+        mae = next(row for row in cell.metrics if row.metric == "mae")
+        assert mae.margin == 0.1
+        seen[cell.base.model, cell.facts["k"]] = (mae.base * 40, mae.other * 40)
+    large, small = pytest.approx((2, 6)), pytest.approx((20, 22))
+    assert seen == {
+        **{("large", "0"): large, ("large", "1"): large},
+        **{("small", "0"): small, ("small", "1"): small},
+    }
+
+
+def test_a_cell_whose_base_is_missing_is_left_out_and_named(grid: GridFolder) -> None:
+    base = next(cell for cell in grid.plan.cells() if cell.folder == "small/bf16/lamp3u_rag_k0")
+    (grid.cell(base).path / "complete.json").unlink()
+    matched = match_grid(grid.root)
+    assert matched.notes == ["small/bf16/lamp3u_rag_k0 is not complete"]
+    assert len(matched.sides) == 3
+    assert all(one.run.name == other.run.name for one, other in matched.sides)
+
+
+def test_a_grid_of_bases_alone(grid: GridFolder) -> None:
+    for cell in grid.plan.cells():
+        if cell.arm.precision != "bf16":
+            (grid.cell(cell).path / "complete.json").unlink()
+    with pytest.raises(ComparisonError, match="both in a base precision and in another"):
+        match_grid(grid.root)
