@@ -65,11 +65,8 @@ def test_every_cell_meets_the_base_of_its_own_model(grid: GridFolder) -> None:
         mae = next(row for row in cell.metrics if row.metric == "mae")
         assert mae.margin == 0.1
         seen[cell.base.model, cell.facts["k"]] = (mae.base * 40, mae.other * 40)
-    large, small = pytest.approx((2, 6)), pytest.approx((20, 22))
-    assert seen == {
-        **{("large", "0"): large, ("large", "1"): large},
-        **{("small", "0"): small, ("small", "1"): small},
-    }
+    wrong = {"large": pytest.approx((2, 6)), "small": pytest.approx((20, 22))}
+    assert seen == {(model, k): wrong[model] for model in wrong for k in ("0", "1")}
 
 
 def test_a_cell_whose_base_is_missing_is_left_out_and_named(grid: GridFolder) -> None:

@@ -23,8 +23,7 @@ from qrag_tasks.experiment.pairing import pair
 from qrag_tasks.experiment.runs import Metric, Run
 from qrag_tasks.experiment.statistics import (
     SCORES,
-    difference_interval,
-    equivalence_p,
+    Bootstrap,
     holm,
     permutation_p,
     smallest_effect,
@@ -164,6 +163,7 @@ def _metric(values: Values, metric: Metric, options: Options, notes: list[str]) 
     one, two = score.of(base), score.of(other)
     units: dict[str, Any] = {"clusters": values.users, "score": score}
     resampling = {**units, "resamples": options.resamples, "seed": options.seed}
+    bootstrap = Bootstrap.of(base, other, **resampling)
     margin = options.margin(metric.name)
     directed = better is not None and one_by_one(metric)
     return MetricRow(
@@ -173,10 +173,10 @@ def _metric(values: Values, metric: Metric, options: Options, notes: list[str]) 
         two,
         two - one,
         recovery(one, two, better),
-        interval=difference_interval(base, other, level=options.level, **resampling),
+        interval=bootstrap.interval(options.level),
         p=permutation_p(base, other, **resampling),
         margin=margin,
-        equivalence_p=None if margin is None else equivalence_p(base, other, margin, **resampling),
+        equivalence_p=None if margin is None else bootstrap.equivalence_p(margin),
         smallest_effect=smallest_effect(base, other, **units),
         flips=flips(base, other, bool(better)) if directed else None,
     )

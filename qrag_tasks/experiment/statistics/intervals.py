@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -56,20 +57,78 @@ def difference_interval(
     :returns: ``None`` for fewer than two units, and where the values do not spread at all.
     :raises ValueError: for lengths that differ or a value that is no number.
     """
-    units = Units.of(base, other, clusters, score)
-    if len(units) < 2:
-        return None
-    if units.equal:
-        reach = units.largest() * (1 - (1 - level) ** (1 / len(units)))
-        return Interval(-reach, reach, level) if reach else None
-    difference, error = units.resampled(np.ones((1, len(units))))
-    if error[0] == 0:
-        return Interval(float(difference[0]), float(difference[0]), level)
-    drawn = np.abs(bootstrap_t(units, resamples, seed))
-    if not len(drawn):
-        return None
-    reach = float(np.quantile(drawn, level)) * units.widened_error()
-    return Interval(float(difference[0]) - reach, float(difference[0]) + reach, level)
+    return Bootstrap.of(base, other, clusters, score, resamples, seed).interval(level)
+
+
+class Bootstrap:
+    """The resampled difference between two arms, drawn once for its interval and its tests.
+
+    :param units: the pairs, or clusters of them.
+    """
+
+    def __init__(self, units: Units, resamples: int = RESAMPLES, seed: int = 0) -> None:
+        self.units = units
+        self._resamples, self._seed = resamples, seed
+
+    @classmethod
+    def of(
+        cls,
+        base: ArrayLike,
+        other: ArrayLike,
+        clusters: ArrayLike | None = None,
+        score: Score = SCORES["mean"],
+        resamples: int = RESAMPLES,
+        seed: int = 0,
+    ) -> Bootstrap:
+        """Take the parameters of :func:`difference_interval`.
+
+        :raises ValueError: for lengths that differ or a value that is no number.
+        """
+        return cls(Units.of(base, other, clusters, score), resamples, seed)
+
+    @cached_property
+    def drawn(self) -> Floats:
+        """Draws of the studentized difference; not all units are equal."""
+        return bootstrap_t(self.units, self._resamples, self._seed)
+
+    def interval(self, level: float = 0.95) -> Interval | None:
+        """Return what :func:`difference_interval` does."""
+        units = self.units
+        if len(units) < 2:
+            return None
+        if units.equal:
+            reach = units.largest() * (1 - (1 - level) ** (1 / len(units)))
+            return Interval(-reach, reach, level) if reach else None
+        difference, error = units.resampled(np.ones((1, len(units))))
+        if error[0] == 0:
+            return Interval(float(difference[0]), float(difference[0]), level)
+        if not len(self.drawn):
+            return None
+        reach = float(np.quantile(np.abs(self.drawn), level)) * units.widened_error()
+        return Interval(float(difference[0]) - reach, float(difference[0]) + reach, level)
+
+    def equivalence_p(self, margin: float) -> float | None:
+        """Return what :func:`~qrag_tasks.experiment.statistics.significance.equivalence_p` does.
+
+        :raises ValueError: for a margin of 0 or less.
+        """
+        if not margin > 0:
+            raise ValueError(f"a margin of {margin}: it must be above 0")
+        units = self.units
+        if len(units) < 2:
+            return None
+        if units.equal:
+            # The rule of three, as in the interval.
+            share = margin / units.largest() if units.largest() else 0.0
+            return float(max(0.0, 1 - share) ** len(units))
+        difference, error = units.observed(), units.widened_error()
+        if error == 0:
+            return 0.0 if abs(difference) < margin else 1.0
+        beyond = max(
+            int(np.sum(self.drawn <= (difference - margin) / error)),
+            int(np.sum(self.drawn >= (difference + margin) / error)),
+        )
+        return (beyond + 1) / (len(self.drawn) + 1)
 
 
 def bootstrap_t(units: Units, resamples: int, seed: int) -> Floats:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qrag_tasks.experiment.statistics.intervals import (
     RESAMPLES,
+    Bootstrap,
     batch_of,
-    bootstrap_t,
     standard_error,
     times_drawn,
 )
@@ -94,24 +96,7 @@ def equivalence_p(
     :raises ValueError: for a margin of 0 or less, lengths that differ, or a value that is no
         number.
     """
-    if not margin > 0:
-        raise ValueError(f"a margin of {margin}: it must be above 0")
-    units = Units.of(base, other, clusters, score)
-    if len(units) < 2:
-        return None
-    if units.equal:
-        # The rule of three, as in difference_interval.
-        share = margin / units.largest() if units.largest() else 0.0
-        return float(max(0.0, 1 - share) ** len(units))
-    difference, error = units.observed(), units.widened_error()
-    if error == 0:
-        return 0.0 if abs(difference) < margin else 1.0
-    drawn = bootstrap_t(units, resamples, seed)
-    beyond = max(
-        int(np.sum(drawn <= (difference - margin) / error)),
-        int(np.sum(drawn >= (difference + margin) / error)),
-    )
-    return (beyond + 1) / (len(drawn) + 1)
+    return Bootstrap.of(base, other, clusters, score, resamples, seed).equivalence_p(margin)
 
 
 def smallest_effect(
@@ -131,18 +116,23 @@ def smallest_effect(
     :returns: in the score's unit; ``None`` for fewer than three units; 0 where nothing differed.
     :raises ValueError: for lengths that differ or a value that is no number.
     """
-    from statsmodels.stats.power import TTestPower
-
     units = Units.of(base, other, clusters, score)
     error = standard_error(base, other, clusters=clusters, score=score)
     if error is None or len(units) < 3:
         return None
     if error == 0:
         return 0.0
+    return _effect_size(len(units), alpha, power) * error * float(np.sqrt(len(units)))
+
+
+@cache
+def _effect_size(units: int, alpha: float, power: float) -> float:
+    """Return the smallest effect in standard deviations; every cell of a grid asks for the same."""
+    from statsmodels.stats.power import TTestPower
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        size = TTestPower().solve_power(nobs=len(units), alpha=alpha, power=power)
-    return float(np.squeeze(size)) * error * float(np.sqrt(len(units)))
+        return float(np.squeeze(TTestPower().solve_power(nobs=units, alpha=alpha, power=power)))
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
@@ -155,5 +145,10 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
     known = [value for value in p if value is not None]
     if not known:
         return list(p)
-    corrected = iter(multipletests(known, method="holm")[1].tolist())
+    # It collects garbage at the end of every call, through all the samples that are held here.
+    gc.freeze()
+    try:
+        corrected = iter(multipletests(known, method="holm")[1].tolist())
+    finally:
+        gc.unfreeze()
     return [None if value is None else float(next(corrected)) for value in p]
