@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ pytest.importorskip("torch", reason="the hf extra is not installed")
 
 from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.plan import Cell, Plan
+from qrag_tasks.experiment.running.engines import Handle, Work
 from qrag_tasks.experiment.running.folder import GridFolder
 from qrag_tasks.experiment.running.grid import Progress, run_plan
 from qrag_tasks.experiment.running.merging import merge
@@ -215,6 +218,34 @@ def test_a_process_that_dies_takes_one_cell_with_it(plan: Plan, tmp_path: Path) 
     for why in found.failed.values():
         assert why.startswith("its process ended with signal 9 (killed: was memory short?)")
     assert not run_plan(one_arm, tmp_path / "grid").failed
+
+
+def test_the_processes_end_in_peace(plan: Plan, whole: Path) -> None:
+    """The thread that waits for the parent's end must not break that of the process."""
+    for arm in plan.arms():
+        assert "Fatal" not in (whole / "arms" / f"{arm.name}.log").read_text(encoding="utf-8")
+
+
+def test_a_cell_that_leaves_no_word_counts_as_failed(plan: Plan, tmp_path: Path) -> None:
+    """As where its folder cannot be written, and so not even why."""
+
+    class Idle:
+        @contextmanager
+        def started(self, grid: GridFolder, work: Work) -> Iterator[Handle]:
+            log = grid.log(plan.arms()[0])
+            log.parent.mkdir(parents=True)
+            log.write_text("Permission denied\n")
+            yield self
+
+        def done(self) -> bool:
+            return True
+
+    progress = run_plan(plan, tmp_path / "grid", engine=Idle())
+    assert not progress.complete
+    assert set(progress.failed) == set(plan.cells())
+    told = {cell.arm.precision: why for cell, why in progress.failed.items()}
+    assert told["bf16"].startswith("not made: Permission denied (see ")
+    assert "its process was not started" in told["int8"]
 
 
 def test_parts_that_ran_apart_are_the_whole(plan: Plan, whole: Path, tmp_path: Path) -> None:

@@ -143,10 +143,10 @@ def _told(error: Exception) -> str:
 
 
 def _end_with_the_parent() -> None:
-    try:
-        sys.stdin.buffer.read()
-    finally:
-        os._exit(1)
+    # Not through sys.stdin: its lock, held by this thread, would be fatal when the process ends.
+    while os.read(0, 4096):
+        pass
+    os._exit(1)
 
 
 if __name__ == "__main__":

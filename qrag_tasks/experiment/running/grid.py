@@ -78,6 +78,7 @@ def run_plan(
         left = [cell for cell in left if cell not in progress.failed]
         if left:
             _answer(grid, engine or Here(), left, progress, tell)
+            _name_the_rest(grid, left, progress)
     progress.doing = ""
     tell(progress)
     return progress
@@ -177,6 +178,15 @@ def _note(grid: GridFolder, cells: Sequence[Cell], progress: Progress) -> None:
                 progress.doing = cell.folder
             if progress.answered[cell] < progress.samples[cell]:
                 return
+
+
+def _name_the_rest(grid: GridFolder, cells: Sequence[Cell], progress: Progress) -> None:
+    """Count as failed what left no word of itself, as where its folder cannot be written."""
+    for cell in cells:
+        if cell not in progress.complete and cell not in progress.failed:
+            log = grid.log(cell.arm)
+            words = last_words(log) if log.exists() else "its process was not started"
+            progress.failed[cell] = f"not made: {words} (see {log})"
 
 
 def _failed(folder: CellFolder, cell: Cell, progress: Progress, why: str) -> None:
