@@ -118,6 +118,7 @@ class Run:
     :ivar path: of its results file.
     :ivar name: of the model, short.
     :ivar precision: of the model, as far as the results tell.
+    :ivar dtype: in which it computed, such as ``"float16"``, as far as the results tell.
     :ivar settings: what the prompts and their answers depend on beside task and model: the chat
         template, the system instruction, generation arguments, end tokens.
     """
@@ -128,6 +129,7 @@ class Run:
     model_args: Mapping[str, Any]
     name: str
     precision: str
+    dtype: str | None
     identity: str | None
     cost: Mapping[str, Any] | None
     weight_bytes: int | None
@@ -180,6 +182,7 @@ def _run(path: Path) -> Run:
         model_args=arguments,
         name=_name(body, arguments),
         precision=ours.get("precision") or _precision(arguments, config),
+        dtype=_dtype(config.get("model_dtype")),
         identity=ours.get("identity"),
         cost=ours.get("cost"),
         weight_bytes=((ours.get("arm") or {}).get("weights") or {}).get("bytes"),
@@ -228,6 +231,11 @@ def _arguments(given: Any) -> dict[str, Any]:
 def _name(body: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
     named = arguments.get("pretrained") or arguments.get("model") or body.get("model_name") or "?"
     return str(named).rstrip("/").rsplit("/", 1)[-1]
+
+
+def _dtype(logged: Any) -> str | None:
+    name = str(logged).removeprefix("torch.")
+    return name if name in ("bfloat16", "float16", "float32", "float64") else None
 
 
 def _precision(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> str:

@@ -368,6 +368,19 @@ def test_samples_that_only_one_has(base: Path, tmp_path: Path) -> None:
     assert "they have no sample in common" in refused(fewer, none, common=True)
 
 
+def test_arms_that_computed_in_another_dtype(base: Path, tmp_path: Path) -> None:
+    """Their difference is not that of the weights alone; it is compared, and told."""
+    wide = {"config": {"model_dtype": "torch.bfloat16"}}
+    one = write_run(tmp_path / "bf16", samples(answers(6)), **wide)
+    half = {"config": {"model_dtype": "torch.float16"}}
+    two = write_run(tmp_path / "half", samples(answers(7)), model_args=QUANTIZED, **half)
+    same = write_run(tmp_path / "same", samples(answers(7)), model_args=QUANTIZED, **wide)
+    (note,) = compared(one, two).notes
+    assert "bf16 computed in bfloat16 and model-1b int4-nf4 in float16" in note
+    assert not compared(one, same).notes
+    assert not compared(base, two).notes  # what is not logged is not known
+
+
 def test_runs_of_other_tasks(base: Path, tmp_path: Path) -> None:
     two = write_run(tmp_path / "two", samples(answers(6)), task="lamp3u_rag_k3")
     told = "model-1b bf16: lamp3u_rag_k3, bm25, best-first is not in the base"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -82,7 +82,7 @@ def compare_matched(matched: Matched, options: Options | None = None) -> Compari
     :raises ComparisonError: when two were given different prompts.
     """
     options = options or Options()
-    said = list(matched.notes)
+    said = [*matched.notes, *_other_dtypes(matched)]
     cells, values = [], []
     for base, other in matched.sides:
         pairs = pair(base.task, other.task, base.run, other.run, common=options.common)
@@ -98,6 +98,24 @@ def compare_matched(matched: Matched, options: Options | None = None) -> Compari
         options.level,
         options.seed,
     )
+
+
+def _other_dtypes(matched: Matched) -> Iterator[str]:
+    """Find arms that computed in another dtype than their base.
+
+    bfloat16 keeps 8 bits of a logit: ratings that are near each other tie, and a tie goes to the
+    token of the lower number.
+    """
+    told = set()
+    for base, other in matched.sides:
+        one, two = base.run, other.run
+        arms = (one.label, two.label)
+        if one.dtype and two.dtype and one.dtype != two.dtype and arms not in told:
+            told.add(arms)
+            yield (
+                f"{one.label} computed in {one.dtype} and {two.label} in {two.dtype}: the "
+                f"difference is of both; for that of the weights alone, run both in one dtype"
+            )
 
 
 def _by_filter(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
