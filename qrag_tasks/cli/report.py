@@ -41,14 +41,17 @@ def report(
     from qrag_tasks.experiment.comparison.grids import match_grid, with_margins
     from qrag_tasks.experiment.comparison.matching import match_runs
     from qrag_tasks.experiment.report.report import make_report, write_report
+    from qrag_tasks.experiment.running.folder import GridFolder
     from qrag_tasks.experiment.runs import read_runs
 
     options = read_options(choices)
     if others:
         matched = match_runs(read_runs(base), [read_runs(other) for other in others])
+        title = base.resolve().name
     else:
         matched, options = match_grid(base), with_margins(base, options)
-    found = make_report(matched, options, base.resolve().name, figure_folder)
+        title = GridFolder.at(base).plan.name
+    found = make_report(matched, options, title, figure_folder)
     write_report(out, found)
     size = out.stat().st_size / 1e6
     console().print(Text(f"{out}: {len(found.comparison.cells)} comparisons, {size:,.1f} MB"))

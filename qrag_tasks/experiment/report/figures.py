@@ -113,13 +113,31 @@ class _Panel:
     lines: Sequence[_Line]
 
     @property
+    def longest(self) -> _Line:
+        """The line that tells the most of the base: others may lack cells."""
+        return max(self.lines, key=lambda line: len(line.cells))
+
+    @property
     def metric(self) -> MetricRow:
         return self.lines[0].cells[0][1]
 
     @property
     def title(self) -> str:
         order = "" if self.order in ("", "best-first") else f", {self.order}"
-        return f"{self.model}, {self.task}, {self.retriever}{order}"
+        return f"{self.model}, {self.task}, {_short(self.retriever)}{order}"
+
+
+def _short(retriever: str) -> str:
+    """Leave of long options their end: two titles stand side by side."""
+    name, _, options = retriever.partition(":")
+    return f"{name}:…{options[-12:]}" if len(retriever) > 22 and options else retriever
+
+
+def _colours(panels: Sequence[_Panel]) -> dict[str, str]:
+    """Return precision -> colour, the same in every figure; the bases come first."""
+    bases = dict.fromkeys(panel.base for panel in panels)
+    others = dict.fromkeys(line.precision for panel in panels for line in panel.lines)
+    return {name: f"C{number}" for number, name in enumerate({**bases, **others})}
 
 
 def _panels(comparison: Comparison) -> Iterator[_Panel]:
@@ -159,18 +177,21 @@ def _ticks(axes: Any, line: _Line) -> None:
 
 def _scores(panels: Sequence[_Panel]) -> Figure:
     drawn, places = _grid(panels)
+    colours = _colours(panels)
     for axes, panel in zip(places, panels, strict=True):
-        first = panel.lines[0]
-        axes.plot(first.documents(), [row.base for _, row in first.cells], "o-", label=panel.base)
+        first = panel.longest
+        scores = [row.base for _, row in first.cells]
+        axes.plot(first.documents(), scores, "o-", color=colours[panel.base], label=panel.base)
         for line in panel.lines:
-            x = line.documents()
+            x, colour = line.documents(), colours[line.precision]
             rows = [row for _, row in line.cells]
-            (curve,) = axes.plot(x, [row.other for row in rows], "s--", label=line.precision)
+            others = [row.other for row in rows]
+            axes.plot(x, others, "s--", color=colour, label=line.precision)
             if all(row.interval for row in rows):
                 # Of the difference, around the base: the arms are paired.
                 low = [row.base + row.interval.low for row in rows if row.interval]
                 high = [row.base + row.interval.high for row in rows if row.interval]
-                axes.fill_between(x, low, high, color=curve.get_color(), alpha=0.15, linewidth=0)
+                axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
         _ticks(axes, first)
         axes.set_ylabel(panel.metric.metric + _arrow(panel.metric))
         axes.set_title(panel.title)
@@ -185,11 +206,12 @@ def _scores(panels: Sequence[_Panel]) -> Figure:
 
 def _gaps(panels: Sequence[_Panel]) -> Figure:
     drawn, places = _grid(panels)
+    colours = _colours(panels)
     for axes, panel in zip(places, panels, strict=True):
         axes.axhline(0, color=_INK, linewidth=0.8)
         for number, line in enumerate(panel.lines):
-            _with_intervals(axes, line, line.precision, shift=0.06 * number)
-        _ticks(axes, panel.lines[0])
+            _with_intervals(axes, line, colours[line.precision], shift=0.06 * number)
+        _ticks(axes, panel.longest)
         axes.set_ylabel(f"{panel.metric.metric}, less {panel.base}'s")
         axes.set_title(panel.title)
         axes.legend()
@@ -201,7 +223,7 @@ def _gaps(panels: Sequence[_Panel]) -> Figure:
     )
 
 
-def _with_intervals(axes: Any, line: _Line, label: str, shift: float) -> None:
+def _with_intervals(axes: Any, line: _Line, colour: str, shift: float) -> None:
     rows = [row for _, row in line.cells]
     reach = [
         [row.difference - row.interval.low if row.interval else 0.0 for row in rows],
@@ -209,7 +231,8 @@ def _with_intervals(axes: Any, line: _Line, label: str, shift: float) -> None:
     ]
     places = [x + shift for x in line.documents()]
     differences = [row.difference for row in rows]
-    axes.errorbar(places, differences, yerr=reach, fmt="o-", capsize=2, label=label)
+    style = {"fmt": "o-", "capsize": 2, "color": colour, "label": line.precision}
+    axes.errorbar(places, differences, yerr=reach, **style)
 
 
 def _retrievers(panels: Sequence[_Panel]) -> Figure:
@@ -220,11 +243,10 @@ def _retrievers(panels: Sequence[_Panel]) -> Figure:
     drawn, places = _grid([members[0] for members in chosen])
     for axes, members in zip(places, chosen, strict=True):
         for panel in members:
-            line = panel.lines[0]
-            axes.plot(
-                line.documents(), [row.base for _, row in line.cells], "o-", label=panel.retriever
-            )
-        _ticks(axes, members[0].lines[0])
+            line = panel.longest
+            scores = [row.base for _, row in line.cells]
+            axes.plot(line.documents(), scores, "o-", label=_short(panel.retriever))
+        _ticks(axes, members[0].longest)
         metric = members[0].metric
         axes.set_ylabel(metric.metric + _arrow(metric))
         axes.set_title(f"{members[0].model}, {members[0].task}, {members[0].base}")
