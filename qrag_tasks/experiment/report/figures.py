@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def _colours(panels: Sequence[_Panel]) -> dict[str, str]:
     """Return precision -> colour, the same in every figure; the bases come first."""
     bases = dict.fromkeys(panel.base for panel in panels)
     others = dict.fromkeys(line.precision for panel in panels for line in panel.lines)
-    return {name: f"C{number}" for number, name in enumerate({**bases, **others})}
+    return dict(zip({**bases, **others}, cycle(_COLOURS), strict=False))
 
 
 def _panels(comparison: Comparison) -> Iterator[_Panel]:
