@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
 
 from qrag_tasks.cli import main
+from qrag_tasks.cli.run import _Shown
+from qrag_tasks.experiment.plan import Plan
+from qrag_tasks.experiment.running.grid import Progress
 
 
 def invoke(*arguments: object) -> Result:
@@ -59,6 +64,37 @@ def test_what_fails_is_told_with_exit_code_1(plan: Path, tmp_path: Path) -> None
     assert "/nowhere/" in done.stderr
     assert "0 of 2 cells complete" in done.stdout
     assert "2 failed; the same command tries those again" in done.stdout
+
+
+def test_how_long_the_rest_will_take(
+    plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the pace of this run alone: what was there before took it no time."""
+    now = iter([100.0, 110.0, 140.0, 150.0])
+    monkeypatch.setattr("qrag_tasks.cli.run.time.monotonic", lambda: next(now))
+    before, one, two, three = Plan.model_validate(
+        {
+            "name": "tiny",
+            "models": [{"name": "llama", "pretrained": "somewhere"}],
+            "precisions": ["bf16", "int8"],
+            "tasks": ["lamp3u"],
+            "k": [0, 1],
+        }
+    ).cells()
+    told = io.StringIO()
+    shown = _Shown(Console(file=told))
+    progress = Progress(dict.fromkeys((before, one, two, three), 10))
+    for cell in (before, one, two, three):
+        progress.answered[cell] = 10
+        progress.complete.append(cell)
+        shown(progress)
+    assert told.getvalue().splitlines() == [
+        "1 cells are complete already",
+        # 20 of 50 sample-documents in 10 s.
+        f"[2/4] {one.folder} complete, 10 s, about 0:00:15 left",
+        f"[3/4] {two.folder} complete, 40 s, about 0:00:27 left",
+        f"[4/4] {three.folder} complete, 50 s",
+    ]
 
 
 def test_what_is_refused(plan: Path, tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
@@ -88,31 +89,48 @@ class _Shown:
         self._begun = time.monotonic()
         self.bars = Bars(
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("samples"),
+            TextColumn("{task.fields[samples]} samples"),
             TimeRemainingColumn(),
             TextColumn("{task.description}", markup=False),
             console=terminal,
             disable=not terminal.is_terminal,
         )
-        self._bar = self.bars.add_task("", total=None)
+        self._bar = self.bars.add_task("", total=None, samples="")
+        self._done_before = 0
 
     def __call__(self, progress: Progress) -> None:
         """Show how far a run has come."""
         if self._told is None:
             # Whole before this run: no line for each of them.
             self._told = {cell.folder for cell in progress.complete}
+            self._done_before, _ = progress.work()
             if self._told:
                 self._line(f"{len(self._told)} cells are complete already")
-        answered, samples = progress.of(list(progress.samples))
-        self.bars.update(self._bar, completed=answered, total=samples, description=progress.doing)
+        done, left = progress.work()
+        self.bars.update(
+            self._bar,
+            completed=done,
+            total=done + left,
+            samples="/".join(map(str, progress.of(list(progress.samples)))),
+            description=progress.doing,
+        )
         for cell in (*progress.complete, *progress.failed):
             if cell.folder not in self._told:
                 self._told.add(cell.folder)
                 how = "failed" if cell in progress.failed else "complete"
-                done = len(progress.complete) + len(progress.failed)
-                seconds = time.monotonic() - self._begun
-                self._line(f"[{done}/{len(progress.samples)}] {cell.folder} {how}, {seconds:.0f} s")
+                ended = len(progress.complete) + len(progress.failed)
+                self._line(
+                    f"[{ended}/{len(progress.samples)}] {cell.folder} {how}, "
+                    f"{self._spent(done, left)}"
+                )
+
+    def _spent(self, done: int, left: int) -> str:
+        """Say how long it took so far, and how long the rest will take at that pace."""
+        seconds = time.monotonic() - self._begun
+        if done <= self._done_before or not left:
+            return f"{seconds:.0f} s"
+        rest = seconds * left / (done - self._done_before)
+        return f"{seconds:.0f} s, about {timedelta(seconds=round(rest))} left"
 
     def _line(self, text: str) -> None:
         if not self._terminal.is_terminal:

@@ -220,6 +220,17 @@ def test_a_process_that_dies_takes_one_cell_with_it(plan: Plan, tmp_path: Path) 
     assert not run_plan(one_arm, tmp_path / "grid").failed
 
 
+def test_what_is_left_counts_by_documents(plan: Plan) -> None:
+    by_k = {cell.k: cell for cell in plan.cells() if cell.arm.precision == "bf16"}
+    none, one = by_k["0"], by_k["1"]
+    progress = Progress({none: 6, one: 6})
+    assert progress.work() == (0, 6 * 1 + 6 * 2)
+    progress.answered[one] = 2
+    assert progress.work() == (4, 6 + 8)
+    progress.failed[one] = "why"
+    assert progress.work() == (4, 6)
+
+
 def test_the_processes_end_in_peace(plan: Plan, whole: Path) -> None:
     """The thread that waits for the parent's end must not break that of the process."""
     for arm in plan.arms():

@@ -15,7 +15,7 @@ from qrag_tasks.experiment.plan import Arm, Cell, Plan
 from qrag_tasks.experiment.running.engines import Engine, Here
 from qrag_tasks.experiment.running.folder import CellFolder, GridFolder
 from qrag_tasks.experiment.running.processes import last_words, open_log
-from qrag_tasks.experiment.running.shards import Shard, whole_grid
+from qrag_tasks.experiment.running.shards import Shard, whole_grid, work_of
 
 _POLL_SECONDS = 0.5
 
@@ -43,6 +43,16 @@ class Progress:
             sum(self.answered.get(cell, 0) for cell in cells),
             sum(self.samples[cell] for cell in cells),
         )
+
+    def work(self) -> tuple[int, int]:
+        """Return what is done and what is left, by documents: k = 10 takes longer than k = 1."""
+        done = left = 0
+        for cell, samples in self.samples.items():
+            answered = self.answered.get(cell, 0)
+            done += work_of(cell) * answered
+            if cell not in self.failed:
+                left += work_of(cell) * (samples - answered)
+        return done, left
 
 
 def run_plan(

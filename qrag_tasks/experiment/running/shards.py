@@ -41,7 +41,7 @@ class Shard:
 
         Cells count by the documents in their prompts, about what they take.
         """
-        weights = [_documents(cell) for cell in cells]
+        weights = [work_of(cell) for cell in cells]
         total = sum(weights)
         chosen, before = [], 0.0
         for cell, weight in zip(cells, weights, strict=True):
@@ -61,5 +61,6 @@ _FILLED = 20
 """Documents that a filled window is taken for."""
 
 
-def _documents(cell: Cell) -> int:
+def work_of(cell: Cell) -> int:
+    """Return about what a sample of the cell takes: 1 and the documents in its prompt."""
     return 1 + (int(cell.k) if cell.k.isdecimal() else _FILLED)
