@@ -139,9 +139,9 @@ def test_what_lm_eval_is_given() -> None:
     ]
     bare, full = plan.cells()[:2]
     common = {"data": "mini", "protocol": "yazan2024", "fill": "exact"}
-    assert bare.metadata(plan) == common
-    assert full.metadata(plan) == {**common, "retriever": "random", "order": "best-first"}
-    settings = Settings.from_metadata(full.metadata(plan), ())
+    assert plan.metadata_of(bare) == common
+    assert plan.metadata_of(full) == {**common, "retriever": "random", "order": "best-first"}
+    settings = Settings.from_metadata(plan.metadata_of(full), ())
     assert settings.protocol.retriever == "random"
 
 

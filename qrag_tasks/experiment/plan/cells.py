@@ -6,10 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from qrag_tasks.experiment.plan.grid import Plan
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -62,11 +59,6 @@ class Cell:
         if self.order not in (None, "best-first"):
             parts.append(str(self.order))
         return "/".join([*parts, self.task_name])
-
-    def metadata(self, plan: Plan) -> dict[str, Any]:
-        """Return what lm_eval's ``--metadata`` would say."""
-        said = {**plan.choices(), "retriever": self.retriever, "order": self.order}
-        return {key: value for key, value in said.items() if value is not None}
 
 
 def _safe(spec: str) -> str:

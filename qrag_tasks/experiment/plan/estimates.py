@@ -115,7 +115,7 @@ class _Estimating:
         )
 
     def _questions(self, cell: Cell) -> Questions | None:
-        settings = Settings.from_metadata(cell.metadata(self._plan), ())
+        settings = Settings.from_metadata(self._plan.metadata_of(cell), ())
         task = lamp_task(cell.task, settings.protocol.index)
         try:
             find_files(task, data_root(settings.data), settings.split)

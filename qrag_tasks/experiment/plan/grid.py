@@ -216,6 +216,11 @@ class Plan(_Strict):
             )
         }
 
+    def metadata_of(self, cell: Cell) -> dict[str, Any]:
+        """Return what lm_eval's ``--metadata`` would say for a cell."""
+        said = {**self.choices(), "retriever": cell.retriever, "order": cell.order}
+        return {key: value for key, value in said.items() if value is not None}
+
     def precisions_of(self, model: Model) -> tuple[str, ...]:
         """Return the precisions of one model."""
         return model.precisions or self.precisions

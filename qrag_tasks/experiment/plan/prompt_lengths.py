@@ -52,7 +52,7 @@ class Questions:
         drawn = random.Random(plan.seed).sample(  # noqa: S311 - no secret
             range(prompts), min(QUESTIONS, prompts)
         )
-        settings = Settings.from_metadata(cell.metadata(plan), ())
+        settings = Settings.from_metadata(plan.metadata_of(cell), ())
         return cls(task, settings, data, prompts, tuple(sorted(drawn)), plan.seed)
 
     @property

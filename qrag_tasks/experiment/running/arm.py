@@ -98,7 +98,7 @@ def answer(lm: Any, plan: Plan, cell: Cell, folder: CellFolder) -> None:
         task_manager=TaskManager(
             include_path=str(task_yamls()),
             include_defaults=False,
-            metadata={**arguments, **cell.metadata(plan)},
+            metadata={**arguments, **plan.metadata_of(cell)},
         ),
         limit=plan.limit,
         apply_chat_template=plan.chat_template,

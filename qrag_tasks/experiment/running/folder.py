@@ -202,7 +202,7 @@ def cell_key(plan: Plan, cell: Cell) -> str:
     said = {
         "arm": dict(cell.arm.arguments),
         "task": cell.task_name,
-        "metadata": dict(cell.metadata(plan)),
+        "metadata": dict(plan.metadata_of(cell)),
         "limit": plan.limit,
         "chat_template": plan.chat_template,
         "system_instruction": plan.system_instruction,

@@ -103,7 +103,7 @@ def _samples(plan: Plan, cells: Sequence[Cell]) -> dict[Cell, int]:
     found: dict[str, int] = {}
     for cell in cells:
         if cell.task not in found:
-            settings = Settings.from_metadata(cell.metadata(plan), ())
+            settings = Settings.from_metadata(plan.metadata_of(cell), ())
             data = chosen_data(lamp_task(cell.task, settings.protocol.index), settings)
             found[cell.task] = min(len(data.ids), plan.limit or len(data.ids))
     return {cell: found[cell.task] for cell in cells}
@@ -129,7 +129,7 @@ def _rank(
         # In a process of its own, so that an encoder's memory is free again for the model.
         command = [
             *(sys.executable, "-m", "qrag_tasks.cli", "rank", task),
-            *("--metadata", json.dumps(dict(asking[0].metadata(grid.plan)))),
+            *("--metadata", json.dumps(dict(grid.plan.metadata_of(asking[0])))),
         ]
         with open_log(grid.log(None)) as log:
             done = subprocess.run(  # noqa: S603 - our own command
