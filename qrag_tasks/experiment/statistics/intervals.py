@@ -44,8 +44,7 @@ def difference_interval(
     bootstrap-t and plain t intervals it covers best where few pairs differ, which is how an
     arm that answers nearly alike looks; the error it is scaled by is then widened, see
     :meth:`~qrag_tasks.experiment.statistics.scores.Units.widened_error`. Where fewer than about 8
-    units differ (15 for a root mean square, which a few rare large errors decide) nothing covers
-    as it should; see ``benchmarks/coverage.py``.
+    units differ nothing covers as it should; see ``benchmarks/coverage.py``.
 
     Where none differs, the interval is that of the rule of three (Hanley and Lippman-Hand 1983):
     of n units with a share q that would differ, none does with probability ``(1 - q) ** n``; a

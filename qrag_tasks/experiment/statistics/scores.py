@@ -20,11 +20,16 @@ class Score:
     :ivar of_sums: sums of shape (..., parts) -> scores of shape (...).
     :ivar gradient: sums of shape (..., parts) -> the score's derivatives by them, same shape.
         A score does not change when every sample is there twice, so it is 0 along the sums.
+    :ivar unseen: how many more units a difference's standard error takes to differ than do:
+        2 as a rule, see :meth:`Units.widened_error`. A root mean square is decided by rare large
+        errors that a small sample may lack; 8 is the least of 2, 4, 5, 6, 7, 8 with which
+        intervals cover and equivalence tests keep their size in ``benchmarks/coverage.py``.
     """
 
     parts: Callable[[Floats], Floats]
     of_sums: Callable[[Floats], Floats]
     gradient: Callable[[Floats], Floats]
+    unseen: int = 2
 
     def of(self, values: ArrayLike) -> float:
         """Return the score of one arm.
@@ -111,7 +116,7 @@ def _macro_f1_gradient(sums: Floats) -> Floats:
 
 SCORES: Mapping[str, Score] = {
     "mean": Score(_value_and_one, _mean, _mean_gradient),
-    "root_mean": Score(_value_and_one, _root_mean, _root_mean_gradient),
+    "root_mean": Score(_value_and_one, _root_mean, _root_mean_gradient, unseen=8),
     "macro_f1": Score(_confusion, _macro_f1, _macro_f1_gradient),
 }
 """Aggregation -> score, as :mod:`qrag_tasks.benchmark.metrics` names aggregations."""
@@ -208,17 +213,19 @@ class Units:
         return self.difference(base, other), np.sqrt(many * np.sum(times * pull**2, axis=-1))
 
     def widened_error(self) -> float:
-        """Return the standard error over all units and two more, which differ.
+        """Return the standard error over all units and :attr:`Score.unseen` more, which differ.
 
-        One in each direction, by the root of the mean squared pull of those that do differ: with
-        m of these, the error grows by about ``sqrt(1 + 2 / m)``. For pairs of right and wrong
-        answers it is what Bonett and Price (2012) add, one pair that differs each way.
+        Half of them in each direction, by the root of the mean squared pull of those that do
+        differ: with m of these, the error grows by about ``sqrt(1 + unseen / m)``. With two, for
+        pairs of right and wrong answers, it is what Bonett and Price (2012) add, one pair that
+        differs each way.
 
         Not for arms that are equal throughout.
         """
         squares = self._pull(self.base.sum(axis=0), self.other.sum(axis=0)) ** 2
+        mean = squares[self.differing].mean()
         many = len(self) / (len(self) - 1)
-        return float(np.sqrt(many * (squares.sum() + 2 * squares[self.differing].mean())))
+        return float(np.sqrt(many * (squares.sum() + self.score.unseen * mean)))
 
     def _pull(self, base: Floats, other: Floats) -> Floats:
         """Return what each unit adds to the linearized difference: shape (..., units).

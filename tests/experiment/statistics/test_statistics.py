@@ -18,6 +18,7 @@ from statsmodels.stats.multitest import multipletests
 from qrag_tasks.benchmark.metrics import macro_f1
 from qrag_tasks.experiment.statistics import (
     SCORES,
+    Bootstrap,
     difference_interval,
     encode,
     equivalence_p,
@@ -213,6 +214,32 @@ def test_intervals_cover_where_few_differ() -> None:
         covered += found is not None and found.low <= truth <= found.high
         equivalent += p is not None and p < 0.05
     assert 0.93 <= covered / runs <= 0.98
+    assert equivalent / runs <= 0.055
+
+
+def squared_errors(rng: np.random.Generator, samples: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Squares of two arms that rate alike in nine of ten; one in a hundred moves by two."""
+    gold = rng.choice(5, samples, p=[0.05, 0.05, 0.1, 0.25, 0.55])
+    base = np.clip(gold + rng.choice([-1, 0, 1], samples, p=[0.15, 0.7, 0.15]), 0, 4)
+    moved = np.clip(base + rng.choice([-1, 1, -2], samples, p=[0.5, 0.4, 0.1]), 0, 4)
+    other = np.where(rng.random(samples) < 0.1, moved, base)
+    return (base - gold) ** 2.0, (other - gold) ** 2.0
+
+
+def test_root_mean_squares_cover_where_few_differ() -> None:
+    # Rare large errors decide: many a sample has none of them.
+    score = SCORES["root_mean"]
+    base, other = squared_errors(np.random.default_rng(0), 1_000_000)
+    truth = score.of(other) - score.of(base)
+    covered = equivalent = 0
+    runs = 1000
+    for i in range(runs):
+        base, other = squared_errors(np.random.default_rng(i + 1), 100)
+        bootstrap = Bootstrap.of(base, other, score=score, resamples=199, seed=i)
+        found, p = bootstrap.interval(), bootstrap.equivalence_p(truth)
+        covered += found is not None and found.low <= truth <= found.high
+        equivalent += p is not None and p < 0.05
+    assert 0.93 <= covered / runs <= 0.97
     assert equivalent / runs <= 0.055
 
 
