@@ -89,7 +89,8 @@ def measure_noise(
     )
     if "batch_size" in arguments:
         raise SettingsError("batch_size: the two runs differ in it; give the second's own option")
-    arguments.setdefault("pretrained", str(embedded.model_folder()))
+    if "pretrained" not in arguments:
+        arguments["pretrained"] = str(embedded.model_folder())
     Settings.from_metadata(metadata, ())
     manager = TaskManager(
         include_path=str(task_yamls()),
