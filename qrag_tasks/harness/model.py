@@ -10,9 +10,10 @@ import torch
 from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
+from transformers import LogitsProcessorList
 
 from qrag_tasks.errors import ModelError
-from qrag_tasks.harness import batches, generation, likelihoods, preflight
+from qrag_tasks.harness import batches, generation, likelihoods, not_a_number, preflight
 from qrag_tasks.harness.arms import decoding, loading
 from qrag_tasks.harness.arms.identity import arm_identity
 from qrag_tasks.harness.arms.smoke import smoke_check
@@ -111,21 +112,21 @@ class QragLM(HFLM):  # type: ignore[misc]
         # Before any pass through the model: bitsandbytes packs its weights anew at the first.
         self.identity = arm_identity(self)
         self.smoke = smoke_check(self.model, checkpoint.folder) if row.quantized else None
-        self._footprint = batches.Footprint.of(self.config, self._computing.itemsize)
+        self._footprint = batches.Footprint.of(self.config, self.computing_dtype.itemsize)
         self._text = ModelText(self.tokenizer, self.max_length, self.add_bos_token)
         logger.info("%s: %s", row.name, self.arm.summary())
 
     def _create_model(self, *args: Any, **kwargs: Any) -> None:
         """Load the weights as the precision wants them."""
-        self._computing = loading.computing_dtype(
+        self.computing_dtype = loading.computing_dtype(
             self._asked_dtype, self.config, self.device, self.precision
         )
         arguments = loading.loading_arguments(
-            self.precision, self.config, self._computing, self._asked_kernel
+            self.precision, self.config, self.computing_dtype, self._asked_kernel
         )
-        super()._create_model(*args, **{**kwargs, "dtype": self._computing, **arguments})
+        super()._create_model(*args, **{**kwargs, "dtype": self.computing_dtype, **arguments})
         if "config" in arguments:
-            loading.cast_unquantized(self._model, self.config.dtype, self._computing)
+            loading.cast_unquantized(self._model, self.config.dtype, self.computing_dtype)
 
     def _join_other_ranks(self) -> None:
         """Take part in a data-parallel run on any device: HFLM knows them on GPUs only."""
@@ -139,7 +140,7 @@ class QragLM(HFLM):  # type: ignore[misc]
         """Answer every request, in batches of like length.
 
         :raises BudgetError: when a prompt would be cut.
-        :raises ModelError: when memory runs out on a single prompt.
+        :raises ModelError: when memory runs out on a single prompt, or logits are not numbers.
         """
         prompts = [self._text.encode(request.args[0]) for request in requests]
         groups = generation.groups_of(requests, self.max_gen_toks)
@@ -169,7 +170,9 @@ class QragLM(HFLM):  # type: ignore[misc]
     ) -> None:
         def run(batch: Sequence[int]) -> None:
             members = [waiting[i] for i in batch]
-            found, cost = self._generate(group, [prompts[i] for i in members])
+            found, cost = self._generate(
+                group, [prompts[i] for i in members], [requests[i] for i in members]
+            )
             self._keep({keys[i]: answer for i, answer in zip(members, found, strict=True)}, cost)
             for i, answer in zip(members, found, strict=True):
                 answers[i] = answer
@@ -181,11 +184,12 @@ class QragLM(HFLM):  # type: ignore[misc]
         self._in_batches(widths, [1] * len(widths), [requests[i] for i in waiting], run)
 
     def _generate(
-        self, group: generation.Group, prompts: Sequence[Sequence[int]]
+        self, group: generation.Group, prompts: Sequence[Sequence[int]], asked: Sequence[Any]
     ) -> tuple[list[str], Mapping[str, float]]:
         """Run one batch; return its answers and what it cost."""
         lengths = [len(prompt) for prompt in prompts]
         padded = len(prompts) * max(lengths)
+        watch = not_a_number.Watch()
         with self._meter.batch(prompt_tokens=lengths, padded=padded, kind="generate") as measured:
             ids, mask = likelihoods.left_padded(prompts, self.decoding.pad_token, self.device)
             with self._autocast():
@@ -196,11 +200,13 @@ class QragLM(HFLM):  # type: ignore[misc]
                     stopping_criteria=group.criteria(
                         self.tokenizer, ids.shape, measured.first_token
                     ),
+                    logits_processor=LogitsProcessorList([watch]),
                 )
             new = out[:, ids.shape[1] :].tolist()
             ends = self.decoding.end_tokens
             new = [generation.up_to_end(tokens, ends) for tokens in new]
             measured.generated([len(tokens) for tokens in new])
+        watch.check(asked, self)
         answers = [generation.read_answer(tokens, group.stops, self) for tokens in new]
         return answers, measured.cost
 
@@ -210,7 +216,7 @@ class QragLM(HFLM):  # type: ignore[misc]
     ) -> list[tuple[float, bool]]:
         """Measure the likelihood of every request's continuation.
 
-        :raises ModelError: when memory runs out on a single one.
+        :raises ModelError: when memory runs out on a single one, or logits are not numbers.
         """
         preflight.check_nothing_is_cut(self, requests)
         with self._meter.answering():
@@ -255,6 +261,8 @@ class QragLM(HFLM):  # type: ignore[misc]
                     ]
                     for i, row in enumerate(rows)
                 }
+            for row, pairs in measured.items():
+                not_a_number.check_log_probabilities(pairs, requests[by_input[row][0]][0], self)
             self._keep({journal_keys[row]: pairs for row, pairs in measured.items()}, metered.cost)
             for row, values in measured.items():
                 answer(row, values)

@@ -12,7 +12,12 @@ def is_ours(request: Any) -> bool:
 
 
 def name_of(request: Any) -> str:
-    """Return which task and sample a request is of."""
+    """Return which task and sample a request is of.
+
+    :param request: an ``Instance``, or the texts (context, continuation) that ``HFLM`` makes of it.
+    """
+    if isinstance(request, tuple):
+        return f"the prompt that begins with {str(request[0])[:60]!r}"
     if is_ours(request):
         return f"{request.task_name}, sample {request.doc['id']}"
     task = getattr(request, "task_name", None) or "a request"

@@ -198,6 +198,38 @@ def test_out_of_memory_while_measuring(
     assert model.cost.out_of_memory > 0
 
 
+# ---------------------------------------------------------------------- no numbers
+def broken_for(model: QragLM, token: int) -> None:
+    """Have the model compute no numbers behind a token, as where 16 bits overflow."""
+
+    def overflow(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        return torch.where((inputs[0] == token)[..., None], torch.nan, output)
+
+    model.model.get_input_embeddings().register_forward_hook(overflow)
+
+
+def test_logits_that_are_not_numbers_are_no_answer(tiny_model: Path) -> None:
+    model = load(tiny_model, "fp16")
+    fine = model.generate_until(questions())
+    broken_for(model, model.tok_encode("Q")[0])
+    texts = [*TEXTS[:5], "Q", *TEXTS[5:]]
+    asked = asking("generate_until", *[(text, GREEDY) for text in texts])
+    message = r"a_task, doc 5: .* not numbers \(NaN\) in precision=fp16, .*float16.*precision=bf16"
+    with pytest.raises(ModelError, match=message):
+        model.generate_until(asked)
+    assert model.generate_until(questions()) == fine
+
+
+def test_likelihoods_that_are_not_numbers_are_none(tiny_model: Path) -> None:
+    model = load(tiny_model)
+    broken_for(model, model.tok_encode("Q")[0])
+    asked = asking("loglikelihood", ("the kettle", " small"), ("Q", " small"))
+    message = r"begins with 'Q': .* in precision=fp32, .*weights may be damaged"
+    with pytest.raises(ModelError, match=message):
+        model.loglikelihood(asked)
+    assert model.loglikelihood(asked[:1])[0][0] < 0
+
+
 # ---------------------------------------------------------------------- arms
 @pytest.mark.parametrize(
     ("precision", "dtype"),

@@ -1,0 +1,65 @@
+"""Logits that are not numbers: an error, where they would pass for an empty answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from qrag_tasks.errors import ModelError
+from qrag_tasks.harness.requests import name_of
+
+
+class Watch:
+    """A ``LogitsProcessor`` that changes nothing and notes whose logits are NaN.
+
+    It notes on the device, so that no step has to wait.
+    """
+
+    def __init__(self) -> None:
+        self._found: Any = None
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """Look at the logits of one step, of shape (sequences, vocabulary), and return them."""
+        found = scores.amax(dim=-1).isnan()
+        self._found = found if self._found is None else self._found | found
+        return scores
+
+    def check(self, asked: Sequence[Any], model: Any) -> None:
+        """Check that the logits of all steps were numbers.
+
+        :param asked: the requests of the batch.
+        :param model: the ``QragLM``.
+        :raises ModelError: when those of a request were not.
+        """
+        if self._found is not None and bool(self._found.any()):
+            # With beams, a request has several sequences, one behind the other.
+            row = int(self._found.int().argmax()) * len(asked) // len(self._found)
+            raise _error(asked[row], model)
+
+
+def check_log_probabilities(pairs: Iterable[tuple[float, bool]], request: Any, model: Any) -> None:
+    """Check that the log-probabilities of continuations are numbers.
+
+    :param pairs: each with whether its continuation is the likeliest.
+    :param request: what they were measured for.
+    :param model: the ``QragLM``.
+    :raises ModelError: when one is not.
+    """
+    if any(math.isnan(logprob) for logprob, _ in pairs):
+        raise _error(request, model)
+
+
+def _error(request: Any, model: Any) -> ModelError:
+    computing = str(model.computing_dtype).removeprefix("torch.")
+    advice = (
+        "The largest number of float16 is 65,504, and this model exceeds it: take precision=bf16, "
+        "and dtype=bfloat16 for the quantized arms"
+        if computing == "float16"
+        else "The weights may be damaged, or a kernel broken: try precision=fp32, or another device"
+    )
+    return ModelError(
+        f"{name_of(request)}: the model's logits are not numbers (NaN) in precision="
+        f"{model.precision.name}, which computes in {computing} on {model.device}. Its answers "
+        f"would mean nothing. {advice}."
+    )
