@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qrag_tasks.errors import SettingsError
+from qrag_tasks.errors import ModelError, SettingsError
+from qrag_tasks.harness.meter import Meter
+from qrag_tasks.harness.requests import name_of
+
+logger = logging.getLogger("lm_eval.qrag_tasks")
 
 TOKENS_PER_BATCH = {"cuda": 65536, "cpu": 8192}
 """Device -> the most tokens of a batch, padding and answers included, where memory allows.
@@ -117,6 +122,11 @@ class BatchLimit:
             tokens=int(max_batch_tokens or TOKENS_PER_BATCH[kind]),
         )
 
+    def __str__(self) -> str:
+        parts = [f"{self.tokens} tokens a batch"] if self.tokens else []
+        parts += [f"{self.rows} sequences a batch"] if self.rows else []
+        return ", ".join(parts)
+
     def holds(self, rows: int, width: int) -> bool:
         """Tell whether a batch is small enough."""
         return (self.rows is None or rows <= self.rows) and (
@@ -130,6 +140,69 @@ class BatchLimit:
             self.tokens = min(self.tokens, max(width, rows * width // 2))
         else:
             self.rows = min(self.rows or smaller, smaller)
+
+
+@dataclass
+class Batches:
+    """Runs a model's sequences in batches that fit.
+
+    :ivar limit: how large a batch may be; falls when memory runs out.
+    :ivar footprint: what a batch takes.
+    :ivar device: the model's ``torch.device``.
+    :ivar meter: is told of batches that ran out of memory.
+    """
+
+    limit: BatchLimit
+    footprint: Footprint
+    device: Any
+    meter: Meter
+
+    def run(
+        self,
+        widths: Sequence[int],
+        kept: Sequence[int],
+        asked: Sequence[Any],
+        run: Callable[[Sequence[int]], None],
+    ) -> None:
+        """Run all of them; see :func:`in_batches`.
+
+        :param widths: tokens of each, the answer included.
+        :param kept: positions of each whose logits are kept.
+        :param asked: the request that each is for, to name it in an error.
+        :raises ModelError: when a sequence does not fit alone.
+        """
+
+        def fits(rows: int, width: int) -> bool:
+            # A batch size that was asked for is obeyed, whatever the estimate says.
+            return self.limit.holds(rows, width) and (
+                self.limit.tokens is None or self.footprint.bytes(rows, width, most_kept) <= room
+            )
+
+        def too_large(rows: int, width: int) -> None:
+            self.limit.halve(rows, width)
+            self.meter.out_of_memory(rows)
+            logger.warning(
+                "out of memory with %d sequences of up to %d tokens: going on in smaller batches, "
+                "nothing is lost",
+                rows,
+                width,
+            )
+
+        def run_or_name(batch: Sequence[int]) -> None:
+            try:
+                run(batch)
+            except Exception as error:
+                if len(batch) > 1 or not out_of_memory(error):
+                    raise
+                raise ModelError(
+                    f"{name_of(asked[batch[0]])}: {widths[batch[0]]} tokens, the answer "
+                    f"included, do not fit the memory of {self.device}, even alone. Set "
+                    f"context_tokens lower in --metadata, or take a device with more memory."
+                ) from error
+
+        room = free_bytes(self.device)
+        most_kept = max(kept, default=1)
+        in_batches(widths, fits, run_or_name, too_large)
 
 
 def in_batches(

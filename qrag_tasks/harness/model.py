@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,15 +13,15 @@ from tqdm import tqdm
 from transformers import LogitsProcessorList
 
 from qrag_tasks.errors import ModelError
-from qrag_tasks.harness import batches, generation, likelihoods, not_a_number, preflight
+from qrag_tasks.harness import generation, likelihoods, not_a_number, preflight
 from qrag_tasks.harness.arms import decoding, loading
 from qrag_tasks.harness.arms.identity import arm_identity
 from qrag_tasks.harness.arms.smoke import smoke_check
 from qrag_tasks.harness.arms.verification import verify
+from qrag_tasks.harness.batches import Batches, BatchLimit, Footprint
 from qrag_tasks.harness.cost import Cost
 from qrag_tasks.harness.journal import Journal, request_keys
 from qrag_tasks.harness.meter import Meter
-from qrag_tasks.harness.requests import name_of
 from qrag_tasks.harness.tokens import ModelText
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
@@ -76,10 +76,8 @@ class QragLM(HFLM):  # type: ignore[misc]
         self.precision = row
         self._asked_dtype = dtype
         self._asked_kernel = kernel
-        self._limit = batches.BatchLimit.of(
-            batch_size, max_batch_size, max_batch_tokens, torch.device(device)
-        )
-        self._asked_limit = (self._limit.rows, self._limit.tokens)
+        limit = BatchLimit.of(batch_size, max_batch_size, max_batch_tokens, torch.device(device))
+        self._asked_limit = (limit.rows, limit.tokens)
         self._journal: Journal | None = None
         self._meter = Meter(torch.device(device))
         self._costs: list[Cost] = []
@@ -88,7 +86,7 @@ class QragLM(HFLM):  # type: ignore[misc]
                 pretrained,
                 device=device,
                 dtype=dtype,
-                batch_size=self._limit.rows or 1,
+                batch_size=limit.rows or 1,
                 revision=revision,
                 subfolder=subfolder,
                 **arguments,
@@ -112,7 +110,8 @@ class QragLM(HFLM):  # type: ignore[misc]
         # Before any pass through the model: bitsandbytes packs its weights anew at the first.
         self.identity = arm_identity(self)
         self.smoke = smoke_check(self.model, checkpoint.folder) if row.quantized else None
-        self._footprint = batches.Footprint.of(self.config, self.computing_dtype.itemsize)
+        footprint = Footprint.of(self.config, self.computing_dtype.itemsize)
+        self._batches = Batches(limit, footprint, self.device, self._meter)
         self._text = ModelText(self.tokenizer, self.max_length, self.add_bos_token)
         logger.info("%s: %s", row.name, self.arm.summary())
 
@@ -181,7 +180,7 @@ class QragLM(HFLM):  # type: ignore[misc]
 
         waiting = [i for i in group.indices if answers[i] is None]
         widths = [len(prompts[i]) + group.max_new_tokens for i in waiting]
-        self._in_batches(widths, [1] * len(widths), [requests[i] for i in waiting], run)
+        self._batches.run(widths, [1] * len(widths), [requests[i] for i in waiting], run)
 
     def _generate(
         self, group: generation.Group, prompts: Sequence[Sequence[int]], asked: Sequence[Any]
@@ -273,7 +272,7 @@ class QragLM(HFLM):  # type: ignore[misc]
         inputs = [row for row in by_input if self._kept(journal_keys[row]) is None]
         kept = [max(len(requests[index][2]) for index in by_input[row]) for row in inputs]
         firsts = [requests[by_input[row][0]][0] for row in inputs]
-        self._in_batches([len(row) for row in inputs], kept, firsts, run)
+        self._batches.run([len(row) for row in inputs], kept, firsts, run)
         bar.close()
         return found
 
@@ -294,7 +293,7 @@ class QragLM(HFLM):  # type: ignore[misc]
         """
         self._journal = journal
         limit = journal.limit if journal is not None and journal.limit else self._asked_limit
-        self._limit = batches.BatchLimit(*limit)
+        self._batches.limit = BatchLimit(*limit)
         self._meter.restart(journal.costs if journal is not None else ())
 
     def _kept(self, key: str) -> Any:
@@ -302,65 +301,17 @@ class QragLM(HFLM):  # type: ignore[misc]
 
     def _keep(self, answers: Mapping[str, Any], cost: Mapping[str, float]) -> None:
         if self._journal is not None:
-            self._journal.append(answers, cost, (self._limit.rows, self._limit.tokens))
+            limit = self._batches.limit
+            self._journal.append(answers, cost, (limit.rows, limit.tokens))
 
     # ------------------------------------------------------------------ batches
-    def _in_batches(
-        self,
-        widths: Sequence[int],
-        kept: Sequence[int],
-        asked: Sequence[Any],
-        run: Callable[[Sequence[int]], None],
-    ) -> None:
-        """Run sequences in batches that fit.
-
-        :param widths: tokens of each, the answer included.
-        :param kept: positions of each whose logits are kept.
-        :param asked: what each is for, to name it in an error.
-        """
-
-        def fits(rows: int, width: int) -> bool:
-            # A batch size that was asked for is obeyed, whatever the estimate says.
-            return self._limit.holds(rows, width) and (
-                self._limit.tokens is None or self._footprint.bytes(rows, width, most_kept) <= room
-            )
-
-        def too_large(rows: int, width: int) -> None:
-            self._limit.halve(rows, width)
-            self._meter.out_of_memory(rows)
-            logger.warning(
-                "out of memory with %d sequences of up to %d tokens: going on in smaller batches, "
-                "nothing is lost",
-                rows,
-                width,
-            )
-
-        def run_or_name(batch: Sequence[int]) -> None:
-            try:
-                run(batch)
-            except Exception as error:
-                if len(batch) > 1 or not batches.out_of_memory(error):
-                    raise
-                raise ModelError(
-                    f"{name_of(asked[batch[0]])}: {widths[batch[0]]} tokens, the answer "
-                    f"included, do not fit the memory of {self.device}, even alone. Set "
-                    f"context_tokens lower in --metadata, or take a device with more memory."
-                ) from error
-
-        room = batches.free_bytes(self.device)
-        most_kept = max(kept, default=1)
-        batches.in_batches(widths, fits, run_or_name, too_large)
-
     def batching(self) -> str:
         """Say how sequences are batched now."""
-        limit = self._limit
-        parts = [f"{limit.tokens} tokens a batch"] if limit.tokens else []
-        parts += [f"{limit.rows} sequences a batch"] if limit.rows else []
-        return ", ".join(parts)
+        return str(self._batches.limit)
 
     def batch_otherwise(self, batch_size: int | str) -> None:
         """Batch from now on by another ``batch_size``."""
-        self._limit = batches.BatchLimit.of(batch_size, None, None, self.device)
+        self._batches.limit = BatchLimit.of(batch_size, None, None, self.device)
 
     def _autocast(self) -> Any:
         return torch.autocast(
