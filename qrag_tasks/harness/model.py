@@ -188,7 +188,7 @@ class QragLM(HFLM):  # type: ignore[misc]
         """Run one batch; return its answers and what it cost."""
         lengths = [len(prompt) for prompt in prompts]
         padded = len(prompts) * max(lengths)
-        watch = not_a_number.Watch()
+        watch = not_a_number.Watch(asked, self, drawn=bool(group.settings.get("do_sample")))
         with self._meter.batch(prompt_tokens=lengths, padded=padded, kind="generate") as measured:
             ids, mask = likelihoods.left_padded(prompts, self.decoding.pad_token, self.device)
             with self._autocast():
@@ -205,7 +205,7 @@ class QragLM(HFLM):  # type: ignore[misc]
             ends = self.decoding.end_tokens
             new = [generation.up_to_end(tokens, ends) for tokens in new]
             measured.generated([len(tokens) for tokens in new])
-        watch.check(asked, self)
+        watch.check()
         answers = [generation.read_answer(tokens, group.stops, self) for tokens in new]
         return answers, measured.cost
 

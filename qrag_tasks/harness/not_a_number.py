@@ -13,29 +13,37 @@ from qrag_tasks.harness.requests import name_of
 class Watch:
     """A ``LogitsProcessor`` that changes nothing and notes whose logits are NaN.
 
-    It notes on the device, so that no step has to wait.
+    It notes on the device, so that no step has to wait for it; but where tokens are drawn, which
+    cannot be done from NaN, it checks at every step.
+
+    :param asked: the requests of the batch.
+    :param model: the ``QragLM``.
+    :param drawn: whether tokens are drawn.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, asked: Sequence[Any], model: Any, drawn: bool) -> None:
+        self._asked = asked
+        self._model = model
+        self._drawn = drawn
         self._found: Any = None
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Look at the logits of one step, of shape (sequences, vocabulary), and return them."""
         found = scores.amax(dim=-1).isnan()
         self._found = found if self._found is None else self._found | found
+        if self._drawn:
+            self.check()
         return scores
 
-    def check(self, asked: Sequence[Any], model: Any) -> None:
-        """Check that the logits of all steps were numbers.
+    def check(self) -> None:
+        """Check that all logits so far were numbers.
 
-        :param asked: the requests of the batch.
-        :param model: the ``QragLM``.
         :raises ModelError: when those of a request were not.
         """
         if self._found is not None and bool(self._found.any()):
             # With beams, a request has several sequences, one behind the other.
-            row = int(self._found.int().argmax()) * len(asked) // len(self._found)
-            raise _error(asked[row], model)
+            row = int(self._found.int().argmax()) * len(self._asked) // len(self._found)
+            raise _error(self._asked[row], self._model)
 
 
 def check_log_probabilities(pairs: Iterable[tuple[float, bool]], request: Any, model: Any) -> None:

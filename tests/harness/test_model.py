@@ -208,12 +208,15 @@ def broken_for(model: QragLM, token: int) -> None:
     model.model.get_input_embeddings().register_forward_hook(overflow)
 
 
-def test_logits_that_are_not_numbers_are_no_answer(tiny_model: Path) -> None:
+@pytest.mark.parametrize("settings", [{}, {"do_sample": True}, {"num_beams": 2}])
+def test_logits_that_are_not_numbers_are_no_answer(
+    tiny_model: Path, settings: dict[str, Any]
+) -> None:
     model = load(tiny_model, "fp16")
     fine = model.generate_until(questions())
     broken_for(model, model.tok_encode("Q")[0])
     texts = [*TEXTS[:5], "Q", *TEXTS[5:]]
-    asked = asking("generate_until", *[(text, GREEDY) for text in texts])
+    asked = asking("generate_until", *[(text, {**GREEDY, **settings}) for text in texts])
     message = r"a_task, doc 5: .* not numbers \(NaN\) in precision=fp16, .*float16.*precision=bf16"
     with pytest.raises(ModelError, match=message):
         model.generate_until(asked)
