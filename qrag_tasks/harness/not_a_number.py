@@ -26,11 +26,21 @@ class Watch:
         self._model = model
         self._drawn = drawn
         self._found: Any = None
+        self._ends: Any = None
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Look at the logits of one step, of shape (sequences, vocabulary), and return them."""
+        import torch
+
         found = scores.amax(dim=-1).isnan()
-        self._found = found if self._found is None else self._found | found
+        if self._found is None:
+            decoding = self._model.decoding
+            ends = [*decoding.end_tokens, decoding.pad_token]
+            self._ends = torch.tensor(ends, device=input_ids.device)
+            self._found = found
+        else:
+            # What ended goes on with padding, and means nothing.
+            self._found |= found & ~torch.isin(input_ids[:, -1], self._ends)
         if self._drawn:
             self.check()
         return scores

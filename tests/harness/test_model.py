@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 
 from qrag_tasks.errors import BudgetError, ModelError, SettingsError
 from qrag_tasks.harness.model import QragLM
+from qrag_tasks.harness.not_a_number import Watch
 
 SENTENCE = "a review of the kettle that I bought for my small kitchen and then gave away"
 WORDS = SENTENCE.split()
@@ -221,6 +222,28 @@ def test_logits_that_are_not_numbers_are_no_answer(
     with pytest.raises(ModelError, match=message):
         model.generate_until(asked)
     assert model.generate_until(questions()) == fine
+
+
+def test_what_stands_behind_an_answer_that_ended_does_not_matter(qrag: QragLM) -> None:
+    watch = Watch(questions()[:3], qrag, drawn=False)
+    numbers, none = torch.zeros(1, 4), torch.full((1, 4), torch.nan)
+    (end, *_), pad = qrag.decoding.end_tokens, qrag.decoding.pad_token
+    prompts = torch.tensor([[5, 6], [5, end], [5, 6]])
+    for tokens, scores in (
+        (prompts, [numbers, numbers, numbers]),
+        (torch.tensor([[7], [end], [7]]), [numbers, none, numbers]),
+        (torch.tensor([[7], [pad], [7]]), [numbers, none, numbers]),
+    ):
+        watch(tokens, torch.cat(scores))
+        watch.check()
+    watch(torch.tensor([[7], [pad], [7]]), torch.cat([numbers, none, none]))
+    with pytest.raises(ModelError, match="doc 2: "):
+        watch.check()
+    # A prompt may end with an end token, and is to be answered all the same.
+    watch = Watch(questions()[:3], qrag, drawn=False)
+    watch(prompts, torch.cat([numbers, none, numbers]))
+    with pytest.raises(ModelError, match="doc 1: "):
+        watch.check()
 
 
 def test_likelihoods_that_are_not_numbers_are_none(tiny_model: Path) -> None:
