@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ Larger batches no longer raise the throughput, and arms of a model that all reac
 are batched alike, whatever memory their weights leave free."""
 
 _SHARE_OF_FREE = {"cuda": 0.8, "cpu": 0.5}
+
+_HOLDS_STILL = 1.25
+"""What a batch might take before, it may take still where it is at most this times what it may
+now: memory that is free varies a little, and batches must not, as answers depend on them."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +75,24 @@ class Footprint:
 def free_bytes(device: Any) -> float:
     """Return the bytes that a batch may take on a ``torch.device``, with a margin left.
 
-    On a CUDA device what torch has reserved and does not use counts as free.
+    On a CUDA device what torch has reserved and does not use counts as free. Rounded down to a
+    power of two, or to one and a half of it: what is free is never twice the same to the byte.
     """
     import torch
 
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return _SHARE_OF_FREE["cuda"] * float(free + unused)
+        return rounded_down(_SHARE_OF_FREE["cuda"] * float(free + unused))
     import psutil
 
-    return _SHARE_OF_FREE["cpu"] * float(psutil.virtual_memory().available)
+    return rounded_down(_SHARE_OF_FREE["cpu"] * float(psutil.virtual_memory().available))
+
+
+def rounded_down(room: float) -> float:
+    """Round to 1, 1.5, 2, 3, 4, 6, ... bytes."""
+    power = 2.0 ** math.floor(math.log2(max(room, 1.0)))
+    return 1.5 * power if room >= 1.5 * power else power
 
 
 @dataclass
@@ -89,10 +101,13 @@ class BatchLimit:
 
     :ivar rows: sequences; ``None`` for any number.
     :ivar tokens: rows times width; ``None`` for any number.
+    :ivar room: bytes beside the weights, where ``tokens`` are limited; ``None`` until it is found
+        how many are free.
     """
 
     rows: int | None = None
     tokens: int | None = None
+    room: float | None = None
 
     @classmethod
     def of(
@@ -141,6 +156,11 @@ class BatchLimit:
         else:
             self.rows = min(self.rows or smaller, smaller)
 
+    def keep_within(self, free: float) -> None:
+        """Take ``free`` bytes for the room, unless what was free before is still about right."""
+        if self.room is None or self.room > _HOLDS_STILL * free:
+            self.room = free
+
 
 @dataclass
 class Batches:
@@ -160,14 +180,14 @@ class Batches:
     def run(
         self,
         widths: Sequence[int],
-        kept: Sequence[int],
+        kept: int,
         asked: Sequence[Any],
         run: Callable[[Sequence[int]], None],
     ) -> None:
         """Run all of them; see :func:`in_batches`.
 
         :param widths: tokens of each, the answer included.
-        :param kept: positions of each whose logits are kept.
+        :param kept: the most positions of one whose logits are kept.
         :param asked: the request that each is for, to name it in an error.
         :raises ModelError: when a sequence does not fit alone.
         """
@@ -175,7 +195,8 @@ class Batches:
         def fits(rows: int, width: int) -> bool:
             # A batch size that was asked for is obeyed, whatever the estimate says.
             return self.limit.holds(rows, width) and (
-                self.limit.tokens is None or self.footprint.bytes(rows, width, most_kept) <= room
+                self.limit.tokens is None
+                or self.footprint.bytes(rows, width, kept) <= (self.limit.room or 0)
             )
 
         def too_large(rows: int, width: int) -> None:
@@ -200,8 +221,7 @@ class Batches:
                     f"context_tokens lower in --metadata, or take a device with more memory."
                 ) from error
 
-        room = free_bytes(self.device)
-        most_kept = max(kept, default=1)
+        self.limit.keep_within(free_bytes(self.device))
         in_batches(widths, fits, run_or_name, too_large)
 
 

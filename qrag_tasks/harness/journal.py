@@ -33,8 +33,8 @@ class Journal:
         self._answers: dict[str, Any] = {}
         self.costs: list[Mapping[str, float]] = []
         """What each batch cost, as the meter counts it."""
-        self.limit: Sequence[int | None] | None = None
-        """The most sequences and tokens a batch, as the last batch left them."""
+        self.limit: Sequence[Any] | None = None
+        """The most sequences, tokens and bytes a batch, as the last batch left them."""
         lines = list(_whole_lines(path))
         if not lines:
             self._write({"journal": _FORMAT, "arm": arm})
@@ -69,12 +69,12 @@ class Journal:
         self,
         answers: Mapping[str, Any],
         cost: Mapping[str, float],
-        limit: Sequence[int | None],
+        limit: Sequence[float | None],
     ) -> None:
         """Keep a batch; when this returns, it is on disk.
 
         :param answers: key -> what was answered, as JSON has it.
-        :param limit: sequences and tokens a batch that hold now.
+        :param limit: sequences, tokens and bytes a batch that hold now.
         :raises StoreError: when it cannot be written; what was kept before stays as it is.
         """
         self._write({"answers": list(answers.items()), "cost": dict(cost), "limit": list(limit)})

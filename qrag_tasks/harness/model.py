@@ -180,7 +180,7 @@ class QragLM(HFLM):  # type: ignore[misc]
 
         waiting = [i for i in group.indices if answers[i] is None]
         widths = [len(prompts[i]) + group.max_new_tokens for i in waiting]
-        self._batches.run(widths, [1] * len(widths), [requests[i] for i in waiting], run)
+        self._batches.run(widths, 1, [requests[i] for i in waiting], run)
 
     def _generate(
         self, group: generation.Group, prompts: Sequence[Sequence[int]], asked: Sequence[Any]
@@ -252,7 +252,7 @@ class QragLM(HFLM):  # type: ignore[misc]
             lengths = [len(row) for row in rows]
             padded = len(rows) * max(lengths)
             with self._meter.batch(lengths, padded, "likelihood") as metered:
-                logprobs = self._last_log_probabilities(rows, max(kept[i] for i in batch))
+                logprobs = self._last_log_probabilities(rows, max(kept[row] for row in rows))
                 measured = {
                     row: [
                         likelihoods.of_continuation(logprobs[i], requests[index][2])
@@ -270,9 +270,10 @@ class QragLM(HFLM):  # type: ignore[misc]
             if (before := self._kept(journal_keys[row])) is not None:
                 answer(row, before)
         inputs = [row for row in by_input if self._kept(journal_keys[row]) is None]
-        kept = [max(len(requests[index][2]) for index in by_input[row]) for row in inputs]
+        kept = {row: max(len(requests[i][2]) for i in indices) for row, indices in by_input.items()}
         firsts = [requests[by_input[row][0]][0] for row in inputs]
-        self._batches.run([len(row) for row in inputs], kept, firsts, run)
+        most = max(kept.values(), default=1)
+        self._batches.run([len(row) for row in inputs], most, firsts, run)
         bar.close()
         return found
 
@@ -302,7 +303,7 @@ class QragLM(HFLM):  # type: ignore[misc]
     def _keep(self, answers: Mapping[str, Any], cost: Mapping[str, float]) -> None:
         if self._journal is not None:
             limit = self._batches.limit
-            self._journal.append(answers, cost, (limit.rows, limit.tokens))
+            self._journal.append(answers, cost, (limit.rows, limit.tokens, limit.room))
 
     # ------------------------------------------------------------------ batches
     def batching(self) -> str:

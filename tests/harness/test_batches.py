@@ -20,6 +20,7 @@ from qrag_tasks.harness.batches import (
     free_bytes,
     in_batches,
     out_of_memory,
+    rounded_down,
 )
 
 CPU = torch.device("cpu")
@@ -132,3 +133,13 @@ def test_the_footprint_covers_cache_and_logits() -> None:
     assert footprint.bytes(3, 100) == 3 * footprint.bytes(1, 100)
     assert footprint.bytes(1, 100, kept=5) - footprint.bytes(1, 100) >= 4 * 1000 * 4
     assert free_bytes(CPU) > 0
+
+
+def test_a_little_more_or_less_of_free_memory_is_the_same_room() -> None:
+    assert [rounded_down(x) for x in (0, 1, 1.4, 1.5, 1.9, 2, 2.9, 3, 1e9)] == [
+        *(1, 1, 1, 1.5, 1.5, 2, 2, 3, 1.5 * 2**29)
+    ]
+    limit = BatchLimit(tokens=100)
+    for free, room in ((96.0, 96.0), (128.0, 96.0), (80.0, 96.0), (64.0, 64.0), (80.0, 64.0)):
+        limit.keep_within(free)
+        assert limit.room == room

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,40 @@ def test_a_run_goes_on_as_if_it_had_never_been_cut(
         for name in counts:
             assert getattr(cost_again, name) == getattr(cost, name)
         assert cost_again.prefill_seconds > 0
+
+
+def test_it_goes_on_in_the_same_batches_where_other_memory_is_free(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="the hf extra is not installed")
+    from transformers import AutoConfig
+
+    from qrag_tasks.harness import batches
+
+    footprint = batches.Footprint.of(AutoConfig.from_pretrained(tiny_model), item_size=2)
+    room = footprint.bytes(rows=2, width=40)
+
+    def batches_with(free: float, path: Path) -> list[list[str]]:
+        monkeypatch.setattr(batches, "free_bytes", lambda device: free)
+        a_run(tiny_model, path, "generate_until")
+        lines = path.read_bytes().splitlines()[1:]
+        return [[key for key, _ in json.loads(line)["answers"]] for line in lines]
+
+    whole = tmp_path / "whole.jsonl"
+    asked = batches_with(room, whole)
+    # Memory is what limits them.
+    assert asked != batches_with(4 * room, tmp_path / "more.jsonl")
+    begun = b"".join(whole.read_bytes().splitlines(keepends=True)[:3])
+    for share in (0.85, 1, 4):
+        path = tmp_path / f"{share}.jsonl"
+        path.write_bytes(begun)
+        assert batches_with(share * room, path) == asked
+    # Where much less is free, batches must be smaller, and nothing is lost.
+    path = tmp_path / "less.jsonl"
+    path.write_bytes(begun)
+    smaller = batches_with(room / 2, path)
+    assert len(smaller) > len(asked)
+    assert sorted(chain(*smaller)) == sorted(chain(*asked))
 
 
 def test_it_is_not_asked_again(tiny_model: Path, tmp_path: Path) -> None:
