@@ -1,8 +1,10 @@
 """The noise floor of an arm: how much its answers depend on nothing but the batches.
 
 Sums in 16 bits depend on the order in which a kernel adds, and kernels choose that order by the
-shape of the batch. So the same arm, run twice on the same prompts in other batches, answers some
-of them otherwise. A difference between two arms means something only where it is larger.
+shape of the batch. LLM.int8() (arXiv 2208.07339) depends on more than its shape: a feature is
+computed in 16 bits for a whole batch where one token of the batch is an outlier. So the same arm,
+run twice on the same prompts in other batches, answers some of them otherwise. A difference
+between two arms means something only where it is larger.
 """
 
 from __future__ import annotations
