@@ -114,7 +114,7 @@ def quantize(
                 name: version(name) for name in ("qrag-tasks", "torch", "transformers", *row.needs)
             },
             "device": device_name(place),
-            "seconds": round(time.monotonic() - started, 1),
+            "seconds": round(time.monotonic() - started, 3),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
         text = json.dumps(provenance, indent=1, ensure_ascii=False)
