@@ -156,10 +156,11 @@ class BatchLimit:
         else:
             self.rows = min(self.rows or smaller, smaller)
 
-    def keep_within(self, free: float) -> None:
-        """Take ``free`` bytes for the room, unless what was free before is still about right."""
+    def room_within(self, free: float) -> float:
+        """Return the room: what it was before, or ``free`` bytes where that is no longer right."""
         if self.room is None or self.room > _HOLDS_STILL * free:
             self.room = free
+        return self.room
 
 
 @dataclass
@@ -195,8 +196,7 @@ class Batches:
         def fits(rows: int, width: int) -> bool:
             # A batch size that was asked for is obeyed, whatever the estimate says.
             return self.limit.holds(rows, width) and (
-                self.limit.tokens is None
-                or self.footprint.bytes(rows, width, kept) <= (self.limit.room or 0)
+                self.limit.tokens is None or self.footprint.bytes(rows, width, kept) <= room
             )
 
         def too_large(rows: int, width: int) -> None:
@@ -221,7 +221,7 @@ class Batches:
                     f"context_tokens lower in --metadata, or take a device with more memory."
                 ) from error
 
-        self.limit.keep_within(free_bytes(self.device))
+        room = self.limit.room_within(free_bytes(self.device))
         in_batches(widths, fits, run_or_name, too_large)
 
 

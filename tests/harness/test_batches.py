@@ -141,5 +141,4 @@ def test_a_little_more_or_less_of_free_memory_is_the_same_room() -> None:
     ]
     limit = BatchLimit(tokens=100)
     for free, room in ((96.0, 96.0), (128.0, 96.0), (80.0, 96.0), (64.0, 64.0), (80.0, 64.0)):
-        limit.keep_within(free)
-        assert limit.room == room
+        assert limit.room_within(free) == limit.room == room
