@@ -199,24 +199,39 @@ def test_what_fails_is_named_and_the_rest_is_whole(
     assert not run_plan(mended, tmp_path / "grid").failed
 
 
-def test_a_process_that_dies_takes_one_cell_with_it(plan: Plan, tmp_path: Path) -> None:
-    psutil = pytest.importorskip("psutil")
+DIES = """
+import os, signal, sys
+
+opened = []
+
+def die(event, arguments):
+    if event == "open" and str(arguments[0]).endswith(os.environ["QRAG_TEST_DIES_OVER"]):
+        opened.append(event)
+        # To read it, to begin it, and to keep the first answers.
+        if len(opened) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(die)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills as POSIX has them")
+def test_a_process_that_dies_takes_one_cell_with_it(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one_arm = plan.model_copy(update={"precisions": ("bf16",), "limit": 3})
-    killed: list[int] = []
-
-    def kill(progress: Progress) -> None:
-        if len(progress.complete) == 1 and not killed:
-            (process,) = psutil.Process().children()
-            killed.append(process.pid)
-            process.kill()
-
-    found = run_plan(one_arm, tmp_path / "grid", tell=kill)
-    assert killed
-    # It may have been made whole in the last moment.
-    assert len(found.failed) <= 1
-    assert len(found.complete) == 4 - len(found.failed)
-    for why in found.failed.values():
-        assert why.startswith("its process ended with signal 9 (killed: was memory short?)")
+    cells = one_arm.cells()
+    # Imported by every Python process that this one starts.
+    (tmp_path / "sitecustomize.py").write_text(DIES, encoding="utf-8")
+    with monkeypatch.context() as context:
+        context.setenv("PYTHONPATH", str(tmp_path))
+        context.setenv("QRAG_TEST_DIES_OVER", f"{cells[1].folder}/answers.jsonl")
+        found = run_plan(one_arm, tmp_path / "grid")
+    assert list(found.failed) == [cells[1]]
+    assert set(found.complete) == {cells[0], *cells[2:]}
+    assert found.failed[cells[1]].startswith(
+        "its process ended with signal 9 (killed: was memory short?)"
+    )
     assert not run_plan(one_arm, tmp_path / "grid").failed
 
 
