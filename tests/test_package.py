@@ -12,15 +12,10 @@ HEAVY = ("torch", "transformers", "lm_eval", "datasets", "numpy", "pluggy", "jni
 
 def test_import_is_light() -> None:
     code = (
-        "import sys, time; start = time.perf_counter(); import qrag_tasks; "
-        "print(time.perf_counter() - start); "
-        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+        f"import sys; import qrag_tasks; print([name for name in {HEAVY!r} if name in sys.modules])"
     )
-    out = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    assert float(out[0]) < 0.3
-    assert out[1] == "[]"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout == "[]\n"
 
 
 def test_public_names_resolve() -> None:

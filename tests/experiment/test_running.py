@@ -19,6 +19,8 @@ import pytest
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
 
+from dying import dies_over
+
 from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.plan import Cell, Plan
 from qrag_tasks.experiment.running.engines import Handle, Work
@@ -199,33 +201,17 @@ def test_what_fails_is_named_and_the_rest_is_whole(
     assert not run_plan(mended, tmp_path / "grid").failed
 
 
-DIES = """
-import os, signal, sys
-
-opened = []
-
-def die(event, arguments):
-    if event == "open" and str(arguments[0]).endswith(os.environ["QRAG_TEST_DIES_OVER"]):
-        opened.append(event)
-        # To read it, to begin it, and to keep the first answers.
-        if len(opened) == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-sys.addaudithook(die)
-"""
-
-
 @pytest.mark.skipif(os.name != "posix", reason="kills as POSIX has them")
 def test_a_process_that_dies_takes_one_cell_with_it(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one_arm = plan.model_copy(update={"precisions": ("bf16",), "limit": 3})
     cells = one_arm.cells()
-    # Imported by every Python process that this one starts.
-    (tmp_path / "sitecustomize.py").write_text(DIES, encoding="utf-8")
+    # Opened to be read, to be begun, and to keep the first answers.
+    journal = f"{cells[1].folder}/answers.jsonl"
     with monkeypatch.context() as context:
-        context.setenv("PYTHONPATH", str(tmp_path))
-        context.setenv("QRAG_TEST_DIES_OVER", f"{cells[1].folder}/answers.jsonl")
+        for name, value in dies_over(journal, tmp_path, opening=3).items():
+            context.setenv(name, value)
         found = run_plan(one_arm, tmp_path / "grid")
     assert list(found.failed) == [cells[1]]
     assert set(found.complete) == {cells[0], *cells[2:]}

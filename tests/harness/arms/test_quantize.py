@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -22,6 +21,7 @@ import pytest
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
 import torch
+from dying import dies_over
 
 from qrag_tasks.errors import ModelError, SettingsError
 from qrag_tasks.harness.arms.quantizing.calibration import Wanted
@@ -254,25 +254,25 @@ def test_a_killed_run_leaves_nothing_at_its_place(
 ) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "qrag_tasks.cli", "quantize", str(tiny_model)]
-    process = subprocess.Popen(
+    done = subprocess.run(
         [*command, "--precision", "int4-nf4", "--out", str(out), "--device", "cpu"],
-        env={**os.environ, "QRAG_CACHE": str(tmp_path / "cache")},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        env={
+            **os.environ,
+            "QRAG_CACHE": str(tmp_path / "cache"),
+            # The last file that is written.
+            **dies_over(PROVENANCE, tmp_path),
+        },
+        capture_output=True,
+        check=False,
     )
-    deadline = time.monotonic() + 120
-    while not (written := list(tmp_path.glob(".out.quantizing-*/model.safetensors"))):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.kill()
-    process.wait()
+    assert done.returncode == -signal.SIGKILL
+    (written,) = tmp_path.glob(".out.quantizing-*/model.safetensors")
     assert not out.exists()
     with caplog.at_level(logging.WARNING):
         make(tiny_model, "int4-nf4", out)
-    assert str(written[0].parent) in caplog.text
+    assert str(written.parent) in caplog.text
     assert weights_in_blocks(loaded(out))
-    assert written[0].exists()  # it could be at work
+    assert written.exists()  # it could be at work
 
 
 # ---------------------------------------------------------------------- what is refused
