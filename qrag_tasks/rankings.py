@@ -52,7 +52,7 @@ def make_query(task: LampTask, sample: Sample, retriever: NamedRetriever) -> Que
             if "date" not in item:
                 raise RetrieverError(
                     f"retriever {retriever.spec!r} needs dates: {task.name}, sample "
-                    f"{sample.id!r}, profile item {item['id']!r} has no field 'date'. LaMP's "
+                    f"{sample.id!r}, profile item {item['id']!r} has no date. LaMP's "
                     f"time-based splits have them, its user-based splits do not."
                 )
     return Query(

@@ -199,27 +199,83 @@ def test_the_right_answer_that_is_not_published_cannot_be_ranked_by(tmp_path: Pa
 def test_recency_without_dates_is_an_error_that_says_so(many: DataSet) -> None:
     with pytest.raises(
         RetrieverError,
-        match=r"'recency' needs dates: lamp3u, sample '100', profile item '1000' has no field "
-        r"'date'. LaMP's time-based splits have them",
+        match=r"'recency' needs dates: lamp3u, sample '100', profile item '1000' has no date. "
+        r"LaMP's time-based splits have them",
     ):
         Rankings(many, build_retriever("recency")).of([0], 1)
     assert Rankings(many, build_retriever("recency")).of([0], 0) == [Ranking()]
 
 
-def test_recency_ranks_the_newest_first(tmp_path: Path) -> None:
-    questions, outputs = reviews(1)
-    days = ["2019-12-31", "2020-02-03", "2018-01-01", "2020-02-03"]
-    for item, day in zip(questions[0]["profile"], days, strict=True):
-        item["date"] = day
-    root = write_flat(tmp_path, "lamp3u", questions, outputs)
-    dated = data.load(LAMP_TASKS["lamp3u"], str(root))
+def dated_papers(root: Path, dates: Sequence[object], name: str = "lamp5t") -> DataSet:
+    """One question, and a paper for every date."""
+    questions, outputs = papers(1, profile=len(dates))
+    for item, date in zip(questions[0]["profile"], dates, strict=True):
+        item["date"] = date
+    write_flat(root, name, questions, outputs)
+    return data.load(LAMP_TASKS[name], str(root))
+
+
+@pytest.mark.parametrize(
+    ("dates", "newest_first", "scores"),
+    [
+        # Of one day or year the later item goes first, as in LaMP's code.
+        (["2019-12-31", "2020-02-03", "2018-01-01", "2020-02-03"], [3, 1, 0, 2], None),
+        # LaMP-1 and LaMP-5 have years, as numbers.
+        ([2014, 2011, 2014], [2, 0, 1], [735234.0, 735234.0, 734138.0]),
+        (["2014", 2011, "2014"], [2, 0, 1], None),
+        (["2010-1-5", "2010-01-10", "2009-12-31"], [1, 0, 2], [733782.0, 733777.0, 733772.0]),
+        (["2010-9", "2010-10", "2009-11"], [1, 0, 2], None),
+        ([2011], [0], None),
+        ([], [], None),
+    ],
+)
+def test_recency_ranks_the_newest_first(
+    tmp_path: Path,
+    dates: Sequence[object],
+    newest_first: Sequence[int],
+    scores: Sequence[float] | None,
+) -> None:
+    dated = dated_papers(tmp_path, dates)
     (ranking,) = Rankings(dated, build_retriever("recency"), tmp_path).of([0])
-    assert ranking.ids == ("1003", "1001", "1000", "1002")
-    questions[0]["profile"][2]["date"] = "yesterday"
-    write_flat(tmp_path, "lamp3u", questions, outputs)
-    broken = data.load(LAMP_TASKS["lamp3u"], str(root))
-    with pytest.raises(RetrieverError, match=r"sample '100'.* 'yesterday' is not YYYY-MM-DD"):
-        Rankings(broken, build_retriever("recency"), tmp_path).of([0])
+    assert ranking.ids == tuple(f"200{i}" for i in newest_first)
+    assert scores is None or ranking.scores == tuple(scores)
+
+
+@pytest.mark.parametrize(
+    ("dates", "fault"),
+    [
+        (["yesterday"], r"document '2000': the date 'yesterday' is not a year, YYYY-MM or YYYY-"),
+        ([2011, "2011-02-30"], r"document '2001': the date '2011-02-30' is not a year"),
+        ([2011, 20110230], r"document '2001': the date '20110230' is not a year"),
+        ([2011, 2011.5], r"document '2001': the date '2011.5' is not a year"),
+        ([2011, 0], r"document '2001': the date '0' is not a year"),
+        ([2011, ""], r"document '2001': the date '' is not a year"),
+        (
+            [2014, "2014-05-02"],
+            r"document '2001' is dated '2014-05-02' and document '2000' '2014': .* no order",
+        ),
+        ([2011, None], r"'recency' needs dates: lamp5t, sample '200', .* item '2001' has no date"),
+    ],
+)
+def test_dates_without_an_order_are_named(
+    tmp_path: Path, dates: Sequence[object], fault: str
+) -> None:
+    dated = dated_papers(tmp_path, dates)
+    with pytest.raises(RetrieverError, match=fault) as caught:
+        Rankings(dated, build_retriever("recency"), tmp_path).of([0])
+    assert "sample '200'" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["lamp1t", "lamp5t"])
+def test_recency_ranks_the_years_of_the_sample_data(name: str, tmp_path: Path) -> None:
+    mini = data.load(LAMP_TASKS[name], "mini")
+    rankings = Rankings(mini, build_retriever("recency"), tmp_path).of(range(len(mini.samples)))
+    for sample, ranking in zip(mini.samples, rankings, strict=True):
+        year = {item["id"]: item["date"] for item in sample.profile}
+        place = {item["id"]: index for index, item in enumerate(sample.profile)}
+        assert all(len(date) == 4 for date in year.values())
+        oldest_first = sorted(sample.profile, key=lambda i: (year[i["id"]], place[i["id"]]))
+        assert list(ranking.ids) == [item["id"] for item in oldest_first][::-1]
 
 
 def test_a_worker_that_is_killed_is_told(tmp_path: Path) -> None:

@@ -319,7 +319,9 @@ def _sample(
         item_id = _text(entry, "id", f"{where}: profile item {index}")
         item_where = f"{where}: profile item {item_id!r}"
         item = {field: _text(entry, field, item_where) for field in task.item_fields}
-        if "date" in entry:
+        # Of the user-based splits, whose format knows no dates, only what can be one is kept.
+        date = entry.get("date")
+        if type(date) in (str, int) or (task.time and date is not None):
             item["date"] = _text(entry, "date", item_where)
         unique = item_id
         while unique in ids:

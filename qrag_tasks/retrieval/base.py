@@ -25,7 +25,8 @@ class Document:
 
     :ivar id: unique within its profile.
     :ivar text: what a retriever indexes; may be empty.
-    :ivar date: ``YYYY-MM-DD``, as the data gives it; ``None`` unless the retriever needs it.
+    :ivar date: text, as the data give it: ``YYYY-MM-DD``, but the year alone (``2014``) in LaMP-1
+        and LaMP-5, and months and days may lack their zero; ``None`` unless the retriever needs it.
     :ivar target: the user's own answer to this document (a rating, a title); ``None`` unless the
         retriever needs it.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from datetime import date
 from typing import ClassVar
@@ -25,9 +26,12 @@ class First:
 
 
 class Recency:
-    """The newest documents; of one day, the later in the data first.
+    """The newest documents; of equal dates, the later in the data first.
 
-    As LaMP's code does it: sorted by date, then reversed. The score is the day's ordinal number.
+    As LaMP's code does it: sorted by date, then reversed. A date is a year, a year and month, or a
+    day (``2014``, ``2014-05``, ``2014-05-02``, ``2014-5-2``), the same of them in a whole profile:
+    ``2014`` is neither before nor after ``2014-05-02``. The score is the ordinal number of the
+    date's first day.
     """
 
     needs: ClassVar[tuple[Need, ...]] = ("date",)
@@ -37,20 +41,43 @@ class Recency:
         return [self._rank(query).best(k) for query in queries]
 
     def _rank(self, query: Query) -> Ranking:
-        days = [_day(document) for document in query.documents]
+        dates = [_date(document) for document in query.documents]
+        for document, parts in zip(query.documents, dates, strict=True):
+            if len(parts) != len(dates[0]):
+                first = query.documents[0]
+                raise ValueError(
+                    f"document {document.id!r} is dated {document.date!r} and document "
+                    f"{first.id!r} {first.date!r}: a profile's dates are all years, all months or "
+                    f"all days, or they have no order"
+                )
+        days = [_first_day(parts).toordinal() for parts in dates]
         order = sorted(range(len(days)), key=lambda i: (-days[i], -i))
         return Ranking(
             tuple(query.documents[i].id for i in order), tuple(float(days[i]) for i in order)
         )
 
 
-def _day(document: Document) -> int:
+_DATE = re.compile(r"(\d{1,4})(?:-(\d{1,2}))?(?:-(\d{1,2}))?", re.ASCII)
+
+
+def _date(document: Document) -> tuple[int, ...]:
+    """Return year, month and day, as many of them as the document's date says."""
+    match = _DATE.fullmatch(document.date or "")
     try:
-        return date.fromisoformat(document.date or "").toordinal()
+        if match is None:
+            raise ValueError
+        parts = tuple(int(part) for part in match.groups() if part)
+        _first_day(parts)
     except ValueError:
         raise ValueError(
-            f"document {document.id!r}: the date {document.date!r} is not YYYY-MM-DD"
+            f"document {document.id!r}: the date {document.date!r} is not a year, YYYY-MM or "
+            f"YYYY-MM-DD"
         ) from None
+    return parts
+
+
+def _first_day(parts: Sequence[int]) -> date:
+    return date(*parts, *[1] * (3 - len(parts)))
 
 
 class Random:

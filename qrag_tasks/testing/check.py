@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from qrag_tasks.testing.subject import Subject
 
-KIT_VERSION = "1.0"
+KIT_VERSION = "2.0"
 """Version of the checks. The first number rises when a retriever that passed may now fail: a check
 is new, stricter or renamed. The second rises with everything else that one can notice."""
 

@@ -34,36 +34,37 @@ _GARDENER = _profile(
     ("Solid wheelbarrow, heavy when empty, steady when full.", "2017-09-14", "4"),
     ("Tomatoes again: this fertilizer doubled the crop.", "2021-08-19", "4"),
 )
+# Papers are dated by their year alone, as in LaMP.
 _SCHOLAR = _profile(
     (
         "We bound the error of rounding matrices to four bits and test the bound on language "
         "models.",
-        "2022-04-01",
+        "2022",
         "Rounding Matrices to Four Bits",
     ),
     (
         "A corpus of letters between sailors and their families, with notes on dialect.",
-        "2015-11-23",
+        "2015",
         "Letters from the Sea: A Corpus",
     ),
     (
         "Retrieval of documents by single words is compared with retrieval by sentences.",
-        "2018-07-15",
+        "2018",
         "Words or Sentences? Retrieval Compared",
     ),
     (
         "Bees find the shortest tour of a meadow; we describe the rule that they follow.",
-        "2012-02-29",
+        "2012",
         "How Bees Shorten Their Tours",
     ),
     (
         "Language models repeat what stands last in the prompt. We measure how often.",
-        "2023-12-05",
+        "2023",
         "The Last Word: Position Effects in Prompts",
     ),
     (
         "An index of documents that fits into the cache of a telephone.",
-        "2018-07-15",
+        "2018",
         "A Pocket Index",
     ),
 )

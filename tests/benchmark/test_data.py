@@ -106,6 +106,19 @@ def test_the_time_split_has_a_folder_of_its_own(tmp_path: Path) -> None:
     assert list(data.load(LAMP_TASKS["lamp3t"], str(flat)).samples) == [sample]
 
 
+def test_what_is_called_date_in_the_user_split_is_nobodys_business(tmp_path: Path) -> None:
+    questions, outputs = reviews(1)
+    dates = [None, ["2020"], 2014, "2020-01-01"]
+    for item, date in zip(questions[0]["profile"], dates, strict=True):
+        item["date"] = date
+    root = write_flat(tmp_path, "lamp3u", questions, outputs)
+    (sample,) = data.load(TASK, str(root)).samples
+    assert [item.get("date") for item in sample.profile] == [None, None, "2014", "2020-01-01"]
+    write_flat(tmp_path, "lamp3t", questions, outputs)
+    with pytest.raises(DataError, match="item '1001': field 'date': expected text or a number"):
+        data.load(LAMP_TASKS["lamp3t"], str(root))
+
+
 def test_splits(tmp_path: Path) -> None:
     for count, split in enumerate(data.SPLITS, 1):
         write_official(tmp_path, *reviews(count), split=split)

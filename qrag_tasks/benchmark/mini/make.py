@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import itertools
 import json
 import random
@@ -19,7 +20,7 @@ from qrag_tasks.benchmark.mini.news import News
 from qrag_tasks.benchmark.mini.papers import Papers
 from qrag_tasks.benchmark.mini.reviews import Reviews
 from qrag_tasks.benchmark.mini.tweets import Tweets
-from qrag_tasks.benchmark.mini.users import User, draw_changing, draw_steady
+from qrag_tasks.benchmark.mini.users import FIRST_DAY, User, draw_changing, draw_steady
 
 # Of the two data sets with users enough for a score: texts of one user, the question's included.
 USERS = 40
@@ -30,6 +31,8 @@ FIRST_USER_ID = 10
 FIRST_QUESTION_ID = 100
 FIRST_ITEM_ID = 1000
 
+FIRST_YEAR = 1990
+
 
 class DataSet(NamedTuple):
     """Where the users of a data set are written to, and how they are drawn."""
@@ -39,6 +42,7 @@ class DataSet(NamedTuple):
     seed: int  # one a data set, so that new wording in one leaves the other's files alone
     draw_users: Callable[[random.Random], list[User]]
     time: bool = False  # whether questions name their user, as in the time-based split
+    years: bool = False  # whether its dates are a year, a number, as LaMP dates papers
 
 
 DATA_SETS = (
@@ -49,11 +53,11 @@ DATA_SETS = (
     DataSet("LaMP_5", "LaMP_5", 5, partial(papers.draw_users, USERS, SIZES)),
     DataSet("LaMP_6", "LaMP_6", 6, partial(draw_steady, Mails)),
     DataSet("LaMP_7", "LaMP_7", 7, partial(draw_steady, Tweets)),
-    DataSet("LaMP_1", "time/LaMP_1", 11, partial(draw_changing, Citations), time=True),
+    DataSet("LaMP_1", "time/LaMP_1", 11, partial(draw_changing, Citations), time=True, years=True),
     DataSet("LaMP_2", "time/LaMP_2/new", 12, partial(draw_changing, Films), time=True),
     DataSet("LaMP_3", "time/LaMP_3", 13, partial(draw_changing, Reviews), time=True),
     DataSet("LaMP_4", "time/LaMP_4", 14, partial(draw_changing, News), time=True),
-    DataSet("LaMP_5", "time/LaMP_5", 15, partial(draw_changing, Papers), time=True),
+    DataSet("LaMP_5", "time/LaMP_5", 15, partial(draw_changing, Papers), time=True, years=True),
     DataSet("LaMP_6", "time/LaMP_6", 16, partial(draw_changing, Mails), time=True),
     DataSet("LaMP_7", "time/LaMP_7", 17, partial(draw_changing, Tweets), time=True),
 )
@@ -75,7 +79,11 @@ def make(data_set: DataSet, out_dir: Path) -> None:
     for user_id, user in enumerate(
         data_set.draw_users(random.Random(data_set.seed)), start=FIRST_USER_ID
     ):
-        profile = [{"id": str(next(item_ids)), **item} for item in user.profile]
+        profile: list[dict[str, object]] = [
+            {"id": str(next(item_ids)), **item} for item in user.profile
+        ]
+        if data_set.years:
+            profile = [{**item, "date": year_of(str(item["date"]))} for item in profile]
         for turn, question in enumerate(user.questions):
             next(item_ids)  # the text asked about would have had this id
             entry: dict[str, object] = {"input": question.prompt, "profile": profile}
@@ -91,6 +99,12 @@ def make(data_set: DataSet, out_dir: Path) -> None:
     folder = out_dir / data_set.path / "dev"
     write_json(folder / "dev_questions.json", questions)
     write_json(folder / "dev_outputs.json", {"task": data_set.task, "golds": golds})
+
+
+def year_of(day: str) -> int:
+    """The year of a paper, of which a few come in a year: a third as often as other texts."""
+    days = (datetime.date.fromisoformat(day) - FIRST_DAY).days
+    return FIRST_YEAR + 3 * days // 365
 
 
 def main() -> None:
