@@ -10,23 +10,20 @@ point in the group ``qrag``. What happens to a broken one:
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from importlib.metadata import Distribution, EntryPoint, distribution, entry_points
-from importlib.util import find_spec
-from pathlib import Path
+from importlib.metadata import EntryPoint, distribution
 from typing import Any, Literal
 
 import pluggy
 
 from qrag_tasks import hookspecs
 from qrag_tasks.errors import PluginError, QragError, RetrieverError, SettingsError, did_you_mean
+from qrag_tasks.installed import Announced, announced, source_digest
 from qrag_tasks.prompt_styles import PromptStyle
 from qrag_tasks.retrieval.base import Retriever
 from qrag_tasks.retrieval.named import NamedRetriever, Origin, described
@@ -87,16 +84,18 @@ def plugins() -> tuple[Plugin, ...]:
     """
     core = core_origin()
     return (
-        *(_load(point, core) for point in BUILT_IN),
-        *(_load(point, _origin(point)) for point in entry_points(group=hookspecs.PROJECT)),
+        *(_load(Announced(point.name, core, point)) for point in BUILT_IN),
+        *map(_load, announced()),
     )
 
 
-def _load(point: EntryPoint, origin: Origin) -> Plugin:
+def _load(found: Announced) -> Plugin:
     """Load one plugin in a manager of its own, so that what it registers is known to be its."""
-    plugin = Plugin(point.name, origin)
+    plugin = Plugin(found.name, found.origin)
     if _blocked(plugin):
         return replace(plugin, state="blocked")
+    if (point := found.point) is None:
+        return replace(plugin, state="broken", cause=found.cause)
     retrievers: dict[str, Callable[..., Retriever]] = {}
     styles: dict[str, PromptStyle] = {}
     manager = pluggy.PluginManager(hookspecs.PROJECT)
@@ -144,31 +143,7 @@ def _normal(name: str) -> str:
 def core_origin() -> Origin:
     """Return where qrag-tasks itself comes from."""
     found = distribution("qrag-tasks")
-    return Origin("qrag-tasks", found.version, source=_source(found, "qrag_tasks"))
-
-
-def _origin(point: EntryPoint) -> Origin:
-    written = f"entry point {point.name} = {point.value}"
-    if point.dist is None:
-        return Origin("unknown distribution", "?", written)
-    source = _source(point.dist, point.value.partition(":")[0].partition(".")[0])
-    return Origin(point.dist.name, point.dist.version, written, source)
-
-
-def _source(found: Distribution, package: str) -> str:
-    """Return a digest of a package's code if it is installed to be edited, else nothing."""
-    told = json.loads(found.read_text("direct_url.json") or "{}")
-    if not told.get("dir_info", {}).get("editable"):
-        return ""
-    spec = find_spec(package)
-    folders = (spec and spec.submodule_search_locations) or ()
-    files = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
-    if not folders and spec and spec.origin:
-        files = [Path(spec.origin)]
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    return Origin("qrag-tasks", found.version, source=source_digest(found, "qrag_tasks"))
 
 
 @lru_cache(maxsize=1)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
-from plugin_files import InstallPlugin
+from plugin_files import InstallPlugin, put_plugin
 
 from qrag_tasks import plugins
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
@@ -385,3 +387,70 @@ def test_annotations_say_what_a_value_is() -> None:
         read_options("x", "size=2", factory)
     with pytest.raises(RetrieverError, match="deep is 'yes', expected true or false"):
         read_options("x", "model=m,deep=yes", factory)
+
+
+NOT_LOADABLE = [
+    ("METADATA", None, "its METADATA in .* is missing or has no name"),
+    ("METADATA", "Metadata-Version: 2.1\nVersion: 0.3\n", "missing or has no name"),
+    ("METADATA", "Metadata-Version: 2.1\nName: qrag_hurt\n", "missing or has no version"),
+    ("entry_points.txt", "[qrag]\nqrag_hurt\n", "its entry_points.txt is malformed"),
+    ("entry_points.txt", "[qrag]\nqrag_hurt = 17:?\n", "'17:\\?' does not name a module"),
+    ("direct_url.json", "{not json", "its direct_url.json in .* cannot be read"),
+    ("direct_url.json", "[]", "its direct_url.json in .* cannot be read"),
+    (
+        "../qrag_hurt-0.2.dist-info/METADATA",
+        "Metadata-Version: 2.1\nName: qrag_hurt\nVersion: 0.2\n",
+        "holds the METADATA of qrag_hurt 0.2 and 0.3",
+    ),
+]
+
+
+@pytest.mark.parametrize(("file", "text", "cause"), NOT_LOADABLE)
+def test_a_damaged_installation_is_left_out_and_can_be_blocked(
+    install: InstallPlugin,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    text: str | None,
+    cause: str,
+) -> None:
+    install("qrag_hurt", GOOD)
+    path = tmp_path / "site" / "qrag_hurt-0.3.dist-info" / file
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    plugins.forget()
+    with pytest.warns(RuntimeWarning, match=f"'qrag_hurt' .*{cause}"):
+        assert build_retriever("bm25").spec == "bm25"
+    with pytest.raises(RetrieverError, match=f"unknown retriever 'last'(.|\n)*{cause}"):
+        build_retriever("last")
+    monkeypatch.setenv("QRAG_BLOCK_PLUGINS", "qrag-hurt")
+    plugins.forget()
+    (found,) = [p for p in plugins.plugins() if p.name == "qrag_hurt"]
+    assert found.state == "blocked"
+    assert build_retriever("bm25").spec == "bm25"
+
+
+def test_a_damaged_package_of_somebody_else_is_none_of_our_business(
+    install: InstallPlugin, tmp_path: Path
+) -> None:
+    install("qrag_last", GOOD)
+    other = tmp_path / "site" / "other-1.dist-info"
+    other.mkdir()
+    (other / "entry_points.txt").write_bytes(b"\xff\xfe[console_scripts]\n")
+    plugins.forget()
+    assert build_retriever("last").spec == "last"
+    assert all(p.state == "ok" for p in plugins.plugins())
+
+
+def test_of_two_folders_the_first_on_the_path_counts(
+    install: InstallPlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("qrag_last", GOOD)
+    behind = tmp_path / "behind"
+    behind.mkdir()
+    put_plugin(behind, "qrag_last", "raise RuntimeError('imported')")
+    monkeypatch.setattr("sys.path", [*sys.path, str(behind)])
+    plugins.forget()
+    assert [p.state for p in plugins.plugins() if p.name == "qrag_last"] == ["ok"]

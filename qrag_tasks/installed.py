@@ -1,0 +1,138 @@
+"""The entry points in the group ``qrag`` of what is installed here.
+
+Each distribution is read on its own, so that a damaged one harms nobody else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import Distribution, EntryPoint, distribution, distributions
+from importlib.util import find_spec
+from pathlib import Path
+
+from qrag_tasks.errors import PluginError
+from qrag_tasks.hookspecs import PROJECT
+from qrag_tasks.retrieval.named import Origin
+
+_UNKNOWN = "unknown distribution"
+
+
+@dataclass(frozen=True)
+class Announced:
+    """A plugin that a distribution announces.
+
+    :ivar name: of the entry point; of the distribution where no entry point can be read.
+    :ivar point: ``None`` where it cannot be loaded.
+    :ivar cause: why it cannot; empty otherwise.
+    """
+
+    name: str
+    origin: Origin
+    point: EntryPoint | None
+    cause: str = ""
+
+
+def announced() -> Iterator[Announced]:
+    """Find every plugin that an installed distribution announces; never fails."""
+    for found in distributions():
+        try:
+            text = found.read_text("entry_points.txt") or ""
+        except (OSError, UnicodeDecodeError):
+            continue  # another project's: nothing tells that it is for us
+        if f"[{PROJECT}]" in text:
+            yield from _of(found)
+
+
+def _of(found: Distribution) -> Iterator[Announced]:
+    try:
+        points = list(dict.fromkeys(found.entry_points.select(group=PROJECT)))
+    except Exception as error:
+        # The parser of Python's own raises whatever happens to go wrong.
+        cause = f"its entry_points.txt is malformed ({type(error).__name__}: {error})"
+        name, version = _name_and_version(found)
+        yield Announced(name, Origin(name, version), None, cause)
+        return
+    for point in points:
+        written = f"entry point {point.name} = {point.value}"
+        name, version = _name_and_version(found)
+        origin = Origin(name, version, written)
+        try:
+            _check(found, point)
+            origin = Origin(name, version, written, source_digest(found, _package(point)))
+        except PluginError as error:
+            yield Announced(point.name, origin, None, str(error))
+        else:
+            if not _shadowed(found):
+                yield Announced(point.name, origin, point)
+
+
+def _check(found: Distribution, point: EntryPoint) -> None:
+    where = found.locate_file("")
+    name, version = _name_and_version(found)
+    for what, value, missing in (("name", name, _UNKNOWN), ("version", version, "?")):
+        if value == missing:
+            raise PluginError(
+                f"its METADATA in {where} is missing or has no {what}: uninstall and install it "
+                f"again"
+            )
+    if point.pattern.match(point.value) is None:
+        raise PluginError(f"{point.value!r} does not name a module")
+    here = sorted(
+        {str(other.version) for other in distributions(name=name) if _beside(other, found)}
+    )
+    if len(here) > 1:
+        raise PluginError(
+            f"{where} holds the METADATA of {name} {' and '.join(here)}, so that nothing tells "
+            f"which one is installed: uninstall and install it again"
+        )
+
+
+def _beside(other: Distribution, found: Distribution) -> bool:
+    return other.locate_file("") == found.locate_file("")
+
+
+def _shadowed(found: Distribution) -> bool:
+    """Tell whether another distribution of this name stands before it on Python's path."""
+    return not _beside(distribution(found.name), found)
+
+
+def _name_and_version(found: Distribution) -> tuple[str, str]:
+    # Where METADATA is missing, Python up to 3.13 has no metadata, and later raises an error.
+    try:
+        told = {key: found.metadata[key] for key in ("Name", "Version")}
+    except (KeyError, TypeError, OSError):
+        told = {}
+    return told.get("Name") or _UNKNOWN, told.get("Version") or "?"
+
+
+def _package(point: EntryPoint) -> str:
+    return point.value.partition(":")[0].partition(".")[0]
+
+
+def source_digest(found: Distribution, package: str) -> str:
+    """Return a digest of a package's code if it is installed to be edited, else nothing.
+
+    :raises PluginError: when the record of how it was installed cannot be read.
+    """
+    try:
+        told = json.loads(found.read_text("direct_url.json") or "{}")
+        editable = told.get("dir_info", {}).get("editable")
+    except (OSError, ValueError, AttributeError) as error:
+        raise PluginError(
+            f"its direct_url.json in {found.locate_file('')} cannot be read ({error}): uninstall "
+            f"and install it again"
+        ) from error
+    if not editable:
+        return ""
+    spec = find_spec(package)
+    folders = (spec and spec.submodule_search_locations) or ()
+    files = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
+    if not folders and spec and spec.origin:
+        files = [Path(spec.origin)]
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
