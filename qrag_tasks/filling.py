@@ -39,20 +39,24 @@ class Question:
     """What the prompt of one sample is written with.
 
     :ivar text: the input.
-    :ivar write: kept items, best first -> the prompt.
+    :ivar write: kept items, in the order in which they were chosen -> the prompt.
     :ivar official: how LaMP's code writes and cuts the prompts of its task.
+    :ivar query: the part of the input that is the user's own text.
+    :ivar examples: kept items -> their part of the prompt alone.
     """
 
     text: str
     write: Callable[[Sequence[Item]], str]
     official: OfficialPrompt
+    query: str
+    examples: Callable[[Sequence[Item]], str]
 
 
 @dataclass(frozen=True)
 class Filling:
     """What goes into a prompt.
 
-    :ivar items: the items, best first, as they go in.
+    :ivar items: the items, as they go in, in the order in which they were chosen.
     :ivar oversized: ids of those left out because each alone is longer than the budget.
     :ivar trimmed: ids of those in ``items`` whose long field was cut.
     """
@@ -63,7 +67,7 @@ class Filling:
 
 
 class Fill(Protocol):
-    """Chooses among the ranked items, best first, of one sample."""
+    """Chooses among the ranked items of one sample, the first of them before the others."""
 
     def __call__(self, ranked: Sequence[Item], question: Question, budget: TokenBudget) -> Filling:
         """Return what goes in; the prompt with it fits the budget."""
@@ -127,19 +131,20 @@ def _cut_to_fit(
 
 
 def paper(ranked: Sequence[Item], question: Question, budget: TokenBudget) -> Filling:
-    """Whole documents, best first, as arXiv 2406.10251 counts them: twice.
+    """Whole documents, best first, as arXiv 2406.10251 counts them: twice, and the query too.
 
     The next one goes in while ``tokens(examples with it + query) < window - tokens(prompt so
-    far)``; the prompt so far is what stands before the query and holds the examples again. So
-    about half of the window is used. What would leave no room for the answer does not go in.
+    far)``; the prompt so far holds examples and query again. So less than half of the window is
+    left for the examples. What would leave no room for the answer does not go in.
     """
-    alone = so_far = budget.count(question.write(()))
+    so_far = budget.count(question.write(()))
     kept = 0
     while kept < len(ranked):
-        with_next = budget.count(question.write(ranked[: kept + 1]))
-        # The query's own tokens stand on both sides of the condition, and are left out here.
-        if (with_next - alone) + so_far >= budget.context_tokens:
+        items = ranked[: kept + 1]
+        again = budget.tokens.count(question.examples(items) + question.query)
+        if again >= budget.context_tokens - so_far:
             break
+        with_next = budget.count(question.write(items))
         if with_next > budget.prompt_tokens:
             break
         so_far, kept = with_next, kept + 1

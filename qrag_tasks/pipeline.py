@@ -6,16 +6,19 @@ import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
+from typing import TypeVar
 
 from qrag_tasks.benchmark.data import Sample
 from qrag_tasks.benchmark.tasks import Item, LampTask
 from qrag_tasks.errors import BudgetError
 from qrag_tasks.filling import Fill, Filling, Question, TokenBudget, exact
 from qrag_tasks.markers import Markers
-from qrag_tasks.prompt_styles import PromptStyle, lamp
-from qrag_tasks.protocols import Order
+from qrag_tasks.prompt_styles import PromptStyle, examples, lamp
+from qrag_tasks.protocols import BEFORE_FILLING, Order
 from qrag_tasks.retrieval.base import Ranking
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,9 @@ def _record(
     layout: Layout,
 ) -> PromptRecord:
     by_id = {item["id"]: item for item in sample.profile}
-    ranked = [layout.markers.broken_in(by_id[i]) for i in ranking.ids]
+    before_filling = layout.order.endswith(BEFORE_FILLING)
+    ids = _in_order(ranking.ids, layout.order, sample.id) if before_filling else ranking.ids
+    ranked = [layout.markers.broken_in(by_id[i]) for i in ids]
     question = _question(task, sample, layout)
 
     filling = Filling(tuple(ranked))
@@ -110,9 +115,16 @@ def _record(
             raise _impossible(task, sample, budget, question_tokens)
         filling = layout.fill(ranked, question, budget)
 
-    kept = tuple(item["id"] for item in filling.items)
-    shown = frozenset(kept)
-    dropped = tuple(i for i in ranking.ids if i not in shown)
+    shown = frozenset(item["id"] for item in filling.items)
+    kept, dropped, oversized, trimmed = (
+        tuple(filter(chosen, ranking.ids))
+        for chosen in (
+            shown.__contains__,
+            lambda i: i not in shown,
+            filling.oversized.__contains__,
+            filling.trimmed.__contains__,
+        )
+    )
     with_markers = layout.style(task, sample.input, [by_id[i] for i in kept])
     prompt = question.write(filling.items)
     if budget is not None:
@@ -124,9 +136,9 @@ def _record(
         ranking=ranking,
         kept=kept,
         dropped=dropped,
-        oversized=filling.oversized,
-        trimmed=filling.trimmed,
-        shortfall=_shortfall(k, len(sample.profile), len(ranked), dropped, filling.oversized),
+        oversized=oversized,
+        trimmed=trimmed,
+        shortfall=_shortfall(k, len(sample.profile), len(ranked), dropped, oversized),
         markers_broken=len(layout.markers.found(with_markers)),
         question_tokens=question_tokens,
         prompt_tokens=prompt_tokens,
@@ -137,19 +149,24 @@ def _record(
 
 def _question(task: LampTask, sample: Sample, layout: Layout) -> Question:
     text = layout.markers.broken(sample.input)
+    # What was put in order before it was chosen stays as it is.
+    order = "best-first" if layout.order.endswith(BEFORE_FILLING) else layout.order
 
     def write(items: Sequence[Item]) -> str:
-        return layout.style(task, text, _in_order(items, layout.order, sample.id))
+        return layout.style(task, text, _in_order(items, order, sample.id))
 
-    return Question(text, write, task.prompt)
+    return Question(
+        text, write, task.prompt, task.query(text), partial(examples, layout.style, task)
+    )
 
 
-def _in_order(items: Sequence[Item], order: Order, seed: str) -> Sequence[Item]:
-    if order == "reversed":
-        return items[::-1]
-    if order == "shuffled":
-        # No cryptography here: a reproducible shuffle, the same in every arm.
-        return random.Random(f"order:{seed}").sample(items, len(items))  # noqa: S311
+def _in_order(items: Sequence[T], order: Order, seed: str) -> Sequence[T]:
+    match order.removesuffix(BEFORE_FILLING):
+        case "reversed":
+            return items[::-1]
+        case "shuffled":
+            # No cryptography here: a reproducible shuffle, the same in every arm.
+            return random.Random(f"order:{seed}").sample(items, len(items))  # noqa: S311
     return items
 
 

@@ -14,7 +14,9 @@ from qrag_tasks.benchmark.tasks import Index
 from qrag_tasks.errors import SettingsError, did_you_mean
 
 Filter = Literal["none", "paper"]
-Order = Literal["best-first", "reversed", "shuffled"]
+Order = Literal[
+    "best-first", "reversed", "shuffled", "reversed-before-filling", "shuffled-before-filling"
+]
 Fill = Literal["exact", "paper", "trimmed"]
 Oversized = Literal["skip", "trim"]
 Answer = Literal["generate", "likelihood"]
@@ -29,6 +31,9 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 """Metadata key -> the values that it may have."""
 
+BEFORE_FILLING = "-before-filling"
+"""What the orders end in that are applied to the ranking, before documents are chosen."""
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -40,7 +45,8 @@ class Protocol:
         arXiv 2406.10251 left out (:mod:`qrag_tasks.benchmark.filters`).
     :ivar index: which text of a profile item a retriever reads: LaMP's, or ``paper``, the long
         field alone.
-    :ivar order: how the kept documents stand in the prompt.
+    :ivar order: how the documents stand in the prompt: those that were kept are put in order, or,
+        ``-before-filling``, all that were ranked, so that others are kept where not all fit.
     :ivar fill: how many documents go in: ``exact``, whole ones as long as the finished prompt
         fits; ``paper``, whole ones counted twice (:mod:`qrag_tasks.filling`); ``trimmed``, all k,
         each cut to its share, as LaMP's code does.

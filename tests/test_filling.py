@@ -21,7 +21,7 @@ TASKS = [name for name in LAMP_TASKS if name.endswith("u")]
 def question_of(name: str, words: int) -> Question:
     prompt = LAMP_TASKS[name].prompt
     text = " ".join(["title"] * words)
-    return Question(text, partial(prompt, text), prompt)
+    return Question(text, partial(prompt, text), prompt, text, prompt.examples)
 
 
 def tokens(items: Sequence[Item], question: Question, budget: TokenBudget) -> int:
@@ -124,44 +124,53 @@ def test_a_document_that_fits_alone_is_never_cut() -> None:
         assert fill(ranked, question, budget) == Filling((ranked[0],))
 
 
-# The paper's way of filling, on prompts that are documents of 10 words and a question of 16: with
-# the mark and what is around, 20 tokens.
+# The paper's way of filling, on prompts that are documents of 10 words and a query of 16: with the
+# mark and what is around, 20 tokens.
 
 
-def tens(items: Sequence[Item]) -> str:
-    return " ".join([*(item["text"] for item in items), *["q"] * 16])
+def ten_words_each(items: Sequence[Item]) -> str:
+    return "".join(f"{item['text']} " for item in items)
 
 
 @pytest.mark.parametrize(
     ("window", "answer", "kept"),
     [
-        # n + 1 documents and the query, and what stands before the query with n: 10 (n + 1) + 20
-        # + 10 n; for n = 3 that is 90, for n = 4 it is 110.
-        (90, 0, 3),
-        (91, 0, 4),
-        (110, 0, 4),
-        (111, 0, 5),
-        # 30 is not less than 30.
-        (30, 0, 0),
-        (31, 0, 1),
-        # 50 < 60, but a prompt of 40 leaves no room for an answer of 30.
-        (60, 30, 1),
-        (60, 20, 2),
+        # Document n + 1 goes in while 10 (n + 1) + 16 + 1, the examples with it, the query and the
+        # mark, are less than the window less 10 n + 20, the prompt so far: for n = 3 while
+        # the window is more than 57 + 50, for n = 4 more than 67 + 60.
+        (107, 0, 3),
+        (108, 0, 4),
+        (127, 0, 4),
+        (128, 0, 5),
+        # 27 is not less than 47 - 20.
+        (47, 0, 0),
+        (48, 0, 1),
+        # 37 < 68 - 30, but a prompt of 40 leaves no room for an answer of 30.
+        (68, 30, 1),
+        (68, 28, 2),
     ],
 )
-def test_the_papers_filling_counts_the_examples_twice(window: int, answer: int, kept: int) -> None:
+def test_the_papers_filling_counts_examples_and_query_twice(
+    window: int, answer: int, kept: int
+) -> None:
     ranked = [review("a", 10) | {"id": str(i)} for i in range(9)]
-    question = Question("q " * 16, tens, LAMP_TASKS["lamp3u"].prompt)
+    query = "q " * 16
+    question = Question(
+        f"Rate this: {query}",
+        lambda items: ten_words_each(items) + query,
+        LAMP_TASKS["lamp3u"].prompt,
+        query,
+        ten_words_each,
+    )
     filling = paper(ranked, question, word_budget(window, answer))
     assert filling == Filling(tuple(ranked[:kept]))
 
 
 @given(cases())
-def test_the_papers_filling_uses_about_half_of_the_window(
+def test_the_papers_filling_uses_less_than_half_of_the_window(
     case: tuple[Question, list[Item], TokenBudget],
 ) -> None:
     question, ranked, budget = case
-    alone = tokens([], question, budget)
     sizes = [tokens(ranked[:n], question, budget) for n in range(len(ranked) + 1)]
     filling = paper(ranked, question, budget)
     n = len(filling.items)
@@ -169,12 +178,12 @@ def test_the_papers_filling_uses_about_half_of_the_window(
     assert sizes[n] <= budget.prompt_tokens
 
     def goes_in(n: int) -> bool:
-        twice = (sizes[n + 1] - alone) + sizes[n]
-        return twice < budget.context_tokens and sizes[n + 1] <= budget.prompt_tokens
+        examples = question.official.examples(ranked[: n + 1])
+        again = WORDS.count(examples + question.query)
+        return again < budget.context_tokens - sizes[n] and sizes[n + 1] <= budget.prompt_tokens
 
     assert all(goes_in(m) for m in range(n))
     assert n == len(ranked) or not goes_in(n)
-    assert n == 0 or sizes[n] + sizes[n - 1] < budget.context_tokens + alone
 
 
 @given(cases())

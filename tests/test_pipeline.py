@@ -22,7 +22,7 @@ from qrag_tasks.markers import Markers
 from qrag_tasks.pipeline import Layout, PromptRecord, check_questions, make_prompts
 from qrag_tasks.plugins import build_retriever
 from qrag_tasks.prompt_styles import lamp, yazan2024
-from qrag_tasks.protocols import Order
+from qrag_tasks.protocols import CHOICES, Order
 from qrag_tasks.rankings import make_query
 from qrag_tasks.retrieval.base import Ranking
 
@@ -36,7 +36,7 @@ layouts = st.builds(
         style, order, FILLS[fill](oversized), Markers(own)
     ),
     st.sampled_from([lamp, yazan2024]),
-    st.sampled_from(["best-first", "reversed", "shuffled"]),
+    st.sampled_from(CHOICES["order"]),
     st.sampled_from(list(FILLS)),
     st.sampled_from(["skip", "trim"]),
     st.lists(st.sampled_from(["[CLS]", "<sé>"]), max_size=2),
@@ -183,6 +183,51 @@ def test_the_shuffle_is_of_the_sample_and_the_same_everywhere() -> None:
     # To the letter: an arm that ran with another Python must have had the same prompts.
     assert order_of(_sample(8), "shuffled") == "60721354"
     assert order_of(_sample(8, "2"), "shuffled") != "60721354"
+
+
+def test_an_order_before_filling_keeps_other_documents() -> None:
+    # Room for two of nine.
+    def shown(order: Order, k: int | None) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        record = prompt_of("lamp3u", _sample(9), k, "first", _room_for_two(), Layout(order=order))
+        assert sorted(record.kept + record.dropped) == sorted(record.ranking.ids)
+        return "".join(re.findall(r"cup (\d)", record.prompt)), record.kept, record.dropped[:2]
+
+    assert shown("reversed", None) == ("10", ("0", "1"), ("2", "3"))
+    # The worst first, and told by rank as always.
+    assert shown("reversed-before-filling", None) == ("87", ("7", "8"), ("0", "1"))
+    # Of the three that were asked for.
+    assert shown("reversed-before-filling", 3) == ("21", ("1", "2"), ("0",))
+    # To the letter, as above; here the first two of the whole ranking's shuffle.
+    whole = prompt_of("lamp3u", _sample(9), 9, "first", layout=Layout(order="shuffled")).prompt
+    assert shown("shuffled-before-filling", None)[0] == "".join(re.findall(r"cup (\d)", whole))[:2]
+
+
+@pytest.mark.parametrize("turned", ["reversed", "shuffled"])
+def test_where_all_fit_both_orders_are_one(turned: str) -> None:
+    kept, before = (
+        prompt_of("lamp3u", _sample(9), 5, "first", word_budget(900), Layout(order=order))
+        for order in CHOICES["order"]
+        if order.startswith(turned)
+    )
+    assert kept == before
+    assert kept.prompt != prompt_of("lamp3u", _sample(9), 5, "first").prompt
+
+
+def test_the_papers_protocol_at_a_full_window_by_hand() -> None:
+    # An example is 10 words: "Review:", 7 of its own, "Score:" and "4"; the query is 40, and the
+    # mark one. The prompt of n examples is 10 n words and what stands around them.
+    texts = " ".join(f"w{i}" for i in range(7))
+    profile = tuple({"id": str(i), "text": texts, "score": "4"} for i in range(9))
+    sample = Sample("1", REVIEW_INPUT + " ".join(["q"] * 40), profile, "4")
+    alone = word_budget(0).count(yazan2024(LAMP_TASKS["lamp3u"], sample.input, ()))
+    around = word_budget(0).count(yazan2024(LAMP_TASKS["lamp3u"], sample.input, profile[:1])) - 10
+    kept = {}
+    # For document n + 1: 10 (n + 1) + 40 + 1 < window - (10 n + around).
+    for window in (51 + alone, 52 + alone, 71 + around, 72 + around, 191 + around, 192 + around):
+        layout = Layout(yazan2024, fill=FILLS["paper"]("skip"))
+        record = prompt_of("lamp3u", sample, None, "first", word_budget(window), layout)
+        kept[window] = len(record.kept)
+    assert list(kept.values()) == [0, 1, 1, 2, 7, 8]
 
 
 def _room_for_two() -> TokenBudget:

@@ -12,7 +12,7 @@ from lamp_files import PAPER_INPUT, REVIEW_INPUT
 from qrag_tasks.benchmark.tasks import LAMP_TASKS, lamp_task
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.plugins import prompt_style
-from qrag_tasks.prompt_styles import lamp, yazan2024
+from qrag_tasks.prompt_styles import examples, lamp, yazan2024
 
 REVIEWS = [
     {"id": "1", "text": "Nice cup.", "score": "4"},
@@ -79,8 +79,24 @@ def test_the_papers_prompt_without_documents_is_instruction_and_query(
     task = LAMP_TASKS[name]
     alone = yazan2024(task, question, [])
     assert alone.endswith(end)
-    assert "\n" not in alone.removesuffix(end)
-    assert yazan2024(task, question, items).endswith(f"</EXAMPLES>\n{alone}")
+    instruction = alone.removesuffix(end)
+    assert "\n" not in instruction
+    assert instruction.endswith(" and nothing else.")
+    # Nobody was mentioned who could be the same.
+    assert "same" not in instruction
+    assert yazan2024(task, question, items).endswith(end)
+
+
+def test_the_examples_of_a_style_alone() -> None:
+    paper, reviews = LAMP_TASKS["lamp5u"], LAMP_TASKS["lamp3u"]
+    told = "Abstract:\nOwls hoot.\nTitle:\nOn Owls\nAbstract:\nLarks sing.\nTitle:\nOn Larks\n"
+    assert examples(yazan2024, paper, PAPERS) == told
+    assert f"<EXAMPLES>\n{told}</EXAMPLES>" in yazan2024(paper, f"{PAPER_INPUT}x", PAPERS)
+    assert examples(yazan2024, paper, []) == ""
+    one = '4 is the score for "Nice cup." '
+    assert examples(lamp, reviews, REVIEWS[:1]) == one
+    # A style that tells nothing of its examples.
+    assert examples(lambda task, question, items: "", reviews, REVIEWS[:1]) == one
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

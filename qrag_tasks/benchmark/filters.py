@@ -1,6 +1,7 @@
 """The questions and profile items that arXiv 2406.10251 left out (``filter=paper``).
 
-In this order, lengths in words between white space:
+In this order, lengths in words between single spaces (``split(" ")``: of two spaces in a row, each
+ends a word, and no other white space does):
 
 1. questions whose query is longer than the 0.995 quantile of all queries;
 2. profile items whose long field (review, abstract) is longer than the 0.995 quantile of those of
@@ -42,7 +43,7 @@ def paper_filter(data: DataSet) -> DataSet:
     longest_item = float(np.quantile(items, QUANTILE)) if items else 0.0
     kept = FilteredSamples(samples, left, field, longest_item)
     too_long = sum(words > longest_item for words in items)
-    key = f"{data.fingerprint}:filter=paper"
+    key = f"{data.fingerprint}:filter=paper, words between single spaces"
     return replace(
         data,
         samples=kept,
@@ -94,4 +95,4 @@ class FilteredSamples(Sequence[Sample]):
 
 
 def _words(text: str) -> int:
-    return len(text.split())
+    return len(text.split(" "))

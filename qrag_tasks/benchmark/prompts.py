@@ -56,7 +56,11 @@ class OfficialPrompt:
         """Return the prompt of an input and the kept items, best first, whole."""
         if not items:
             return text
-        return self.merge(text, ", and ".join(self.example(item) for item in items))
+        return self.merge(text, self.examples(items))
+
+    def examples(self, items: Sequence[Item]) -> str:
+        """Return the items' part of the prompt alone."""
+        return ", and ".join(self.example(item) for item in items)
 
     def trimmed(
         self, text: str, items: Sequence[Item], max_length: int, tokens: Tokens

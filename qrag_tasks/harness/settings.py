@@ -25,7 +25,8 @@ KNOWN: Mapping[str, str] = {
     "prompt": "prompt style: how documents and question become one prompt",
     "filter": "what is left out: `none`, or what the `paper` left out",
     "index": "text of a document that is searched: `lamp`, or `paper`, the long field alone",
-    "order": "documents in the prompt: `best-first`, `reversed` or `shuffled`",
+    "order": "documents in the prompt: `best-first`, `reversed` or `shuffled`; or, as the paper, "
+    "`reversed-before-filling` or `shuffled-before-filling`",
     "fill": "whole documents while they fit, `exact` or as the `paper` counts; or all, `trimmed`",
     "oversized": "documents longer than the budget alone: `skip` or `trim`",
     "context_tokens": "tokens for prompt and answer together",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,11 +20,14 @@ from qrag_tasks.harness.settings import Settings
 from qrag_tasks.markers import Markers
 from qrag_tasks.pipeline import Layout
 from qrag_tasks.plugins import NamedPromptStyle, build_retriever, prompt_style
+from qrag_tasks.protocols import BEFORE_FILLING, CHOICES
 from qrag_tasks.rankings import Rankings
 from qrag_tasks.retrieval.named import NamedRetriever
 
 if TYPE_CHECKING:
     from qrag_tasks.harness.tokens import ModelText
+
+logger = logging.getLogger("lm_eval.qrag_tasks")
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,15 @@ class Setup:
             raise SettingsError(
                 f"context_tokens is {settings.context_tokens}, but {name}_rag_k{k} fixes it to "
                 f"{window}: leave it out, or ask for another k"
+            )
+        if (
+            chosen.name == "yazan2024"
+            and (paper := f"{chosen.order}{BEFORE_FILLING}") in CHOICES["order"]
+        ):
+            logger.warning(
+                "%s: order %r puts the documents that were kept in another order; what protocol %r "
+                "stands for is order %r, which keeps others where not all fit",
+                *(name, chosen.order, chosen.name, paper),
             )
         retriever = build_retriever(chosen.retriever)
         data = chosen_data(task, settings)

@@ -59,6 +59,18 @@ def test_by_hand() -> None:
         assert fact in told
 
 
+def test_words_end_at_single_spaces() -> None:
+    # Nine items of one word, and one of 40 as the paper counts: the quantile lies between them.
+    long = {"white space": "w\n" * 40, "in a row": f"w{' ' * 39}", "in twos": "w  " * 20}
+    kept = {}
+    for name, text in long.items():
+        texts = [*["w"] * 9, text]
+        profile = tuple({"id": str(i), "text": t, "score": "4"} for i, t in enumerate(texts))
+        data = data_set("lamp3u", (Sample("1", f"{REVIEW_INPUT}q", profile, "4"),))
+        kept[name] = len(paper_filter(data).samples[0].profile)
+    assert kept == {"white space": 10, "in a row": 9, "in twos": 9}
+
+
 def test_a_profile_counts_once_for_every_question() -> None:
     # One item of 9 words among 100. Alone it is longer than the quantile, 5.04 words. Of the 900
     # items of nine questions of that user it is one of the nine longest, and the quantile is 9.
@@ -99,14 +111,16 @@ def test_any_data_against_a_plain_reference(profiles: list[list[int]], data: st.
     whole = reviews_of(queries, profiles)
     kept = paper_filter(whole)
 
-    left = [n for n, query in enumerate(queries) if query <= np.quantile(queries, 0.995)]
-    items = [length for n in left for length in profiles[n]]
+    # An empty text is one word, as `split(" ")` has it.
+    words_of = [max(1, query) for query in queries]
+    left = [n for n, query in enumerate(words_of) if query <= np.quantile(words_of, 0.995)]
+    items = [max(1, length) for n in left for length in profiles[n]]
     longest = np.quantile(items, 0.995) if items else 0
     wanted = [
         replace(
             whole.samples[n],
             profile=tuple(
-                item for item in whole.samples[n].profile if len(item["text"].split()) <= longest
+                item for item in whole.samples[n].profile if len(item["text"].split(" ")) <= longest
             ),
         )
         for n in left

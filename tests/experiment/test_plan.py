@@ -434,7 +434,9 @@ def test_the_examples_are_plans() -> None:
     assert {cell.k for cell in paper.cells() if cell.arm.model == "llama2-7b"} == {
         *("0", "1", "3", "5", "max4k")
     }
-    assert {cell.order for cell in paper.cells()} == {None, "best-first", "reversed", "shuffled"}
+    assert {cell.order for cell in paper.cells()} == {
+        *(None, "best-first", "reversed-before-filling", "shuffled-before-filling")
+    }
     assert paper.protocol == "yazan2024"
     # 2 models, 4 precisions, 2 tasks, 4 retrievers at 4 k, and k = 0.
     assert len(real.cells()) == 2 * 4 * 2 * (4 * 4 + 1)

@@ -151,6 +151,24 @@ def test_protocol_yazan2024(small_data: Path) -> None:
     assert {"rougeL,none", "rougeL_yazan2024,none"} <= set(titles)
 
 
+def test_protocol_yazan2024_names_the_papers_own_order(
+    small_data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def warned(order: str) -> bool:
+        caplog.clear()
+        chosen = {"data": str(small_data), "protocol": "yazan2024", "order": order}
+        told = evaluate(chosen)["configs"][TASK]["metadata"]["qrag"]
+        assert told["order"] == order
+        return any(
+            f"order '{order}-before-filling', which keeps others" in record.message
+            for record in caplog.records
+        )
+
+    assert warned("shuffled")
+    assert not warned("shuffled-before-filling")
+    assert not warned("best-first")
+
+
 def test_protocol_yazan2024_is_for_the_tasks_of_its_paper() -> None:
     with pytest.raises(SettingsError, match="'yazan2024' is for LaMP_3, LaMP_5; lamp2u is of"):
         docs({"data": "mini", "protocol": "yazan2024"}, "lamp2u_rag_k1")
