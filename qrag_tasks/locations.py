@@ -32,3 +32,16 @@ def task_yamls() -> Path:
     """
     packaged = _PACKAGE / "task_yamls"
     return packaged if packaged.is_dir() else _PACKAGE.parent / "task_yamls"
+
+
+def share(folder: Path) -> None:
+    """Give a folder and all that is in it the modes that new ones have here.
+
+    What libraries write through temporary files is for its owner's eyes only.
+    """
+    probe = folder / ".mode"
+    probe.mkdir()
+    for_folders = probe.stat().st_mode
+    probe.rmdir()
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(for_folders if path.is_dir() else for_folders & 0o666)

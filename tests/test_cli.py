@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from lamp_files import REVIEW_INPUT, reviews, write_flat
+from run_files import rating, write_run
 
 from qrag_tasks.catalog import CATALOG, GROUPS
 from qrag_tasks.cli import main
@@ -85,7 +89,48 @@ def test_doctor_is_content_where_the_main_job_runs(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("QRAG_DATA", "mini")
     done = run("doctor")
     assert done.exit_code == 0, done.output
-    assert "The main job can run" in done.output
+    assert "--model_args load_in_4bit=True" in done.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize("place", ["cache", "cache/rankings"])
+def test_doctor_writes_into_the_cache(
+    place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch", reason="the hf extra is not installed")
+    monkeypatch.setenv("QRAG_DATA", "mini")
+    monkeypatch.setenv("QRAG_CACHE", str(tmp_path / "cache"))
+    # A folder of the system's that nobody may write into, not even root.
+    if not Path("/proc/self/fdinfo").is_dir():
+        pytest.skip("this system has no /proc")
+    blocked = tmp_path / place
+    blocked.parent.mkdir(exist_ok=True)
+    blocked.symlink_to("/proc/self/fdinfo", target_is_directory=True)
+    done = run("doctor")
+    assert done.exit_code == 1
+    assert f"{tmp_path / 'cache'} cannot be written: " in done.output
+    assert "The main job cannot run: " in done.output
+    assert "cache." in done.output.splitlines()[-1]
+    blocked.unlink()
+    assert run("doctor").exit_code == 0
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize(
+    "command", [("show", "lamp7u_rag_k1", "--index", "1", "--data", "mini"), ("tasks",)]
+)
+def test_a_terminal_that_lacks_a_character_shows_another(
+    encoding: str, command: tuple[str, ...]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "qrag_tasks.cli", *command],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    if command[0] == "show" and encoding == "cp1252":
+        told = done.stdout.decode(encoding)
+        assert "caf\u00e9: pink sky over the old factory this evening, no filter ?" in told
 
 
 def test_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -97,6 +142,22 @@ def test_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert "data lamp3u, data lamp5u" in done.output
     assert "QRAG_AUTOLOAD=0" in done.output
     assert "LaMP_3/dev/dev_questions.json" in done.output
+
+
+def test_a_file_is_written_as_utf_8_whatever_the_terminal_knows(tmp_path: Path) -> None:
+    runs = [tmp_path / "\u03b1", tmp_path / "other"]
+    for run_folder, answer in zip(runs, "12", strict=True):
+        rows = [rating(i, f"review {i}", answer, 1 + i % 5) for i in range(20)]
+        write_run(run_folder, rows, model_args={"pretrained": f"m-\u03b2-{answer}"})
+    out = tmp_path / "c.md"
+    done = subprocess.run(
+        [*(sys.executable, "-m", "qrag_tasks.cli", "compare", *runs), "--out", out],
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "m-\u03b2-2" in out.read_text(encoding="utf-8")
 
 
 def test_rank_fills_the_store_and_writes_a_run(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +18,13 @@ METADATA_HELP = "Any choices, as one JSON object, as for lm_eval."
 
 class _Group(click.Group):
     """A group of commands that prints our errors as messages, with exit code 1."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command, whatever characters the terminal knows."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

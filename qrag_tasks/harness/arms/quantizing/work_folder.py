@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qrag_tasks.errors import ModelError, QragError, SettingsError
 from qrag_tasks.harness.arms.checkpoints import SIDECARS
+from qrag_tasks.locations import share
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -53,7 +54,7 @@ def work_folder(out: Path) -> Iterator[Path]:
         raise SettingsError(f"--out {out}: cannot be written: {error}") from error
     try:
         yield work
-        work.chmod(0o755)
+        share(work)
         try:
             work.rename(out)
         except OSError as error:
