@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -60,3 +60,9 @@ def did_you_mean(value: str, known: Iterable[str], likeness: float = 0.6) -> str
     """
     close = get_close_matches(value.lower(), list(known), n=1, cutoff=likeness)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def first_of(ids: Sequence[str]) -> str:
+    """Return the first ids, in a list for a message: ``'7', '8', '9', ...``; ``none`` of none."""
+    listed = ", ".join(map(repr, ids[:3]))
+    return f"{listed}, ..." if len(ids) > 3 else listed or "none"

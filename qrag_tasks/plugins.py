@@ -216,7 +216,8 @@ def prompt_style(name: str) -> NamedPromptStyle:
 def build_retriever(spec: str) -> NamedRetriever:
     """Build the retriever that ``spec`` asks for: ``name`` or ``name:option=value,...``.
 
-    Asked for again in one process, the same retriever is returned: it may hold a loaded model.
+    Asked for again in one process, the same retriever is returned, for it may hold a loaded model;
+    but not one whose ``identity`` is another by now, as that of a file that was written again.
 
     :raises RetrieverError: when the name or an option is unknown, or a value is refused.
     """
@@ -227,7 +228,12 @@ def build_retriever(spec: str) -> NamedRetriever:
     plugin = known[name]
     factory = plugin.retrievers[name]
     options = read_options(name, rest, factory)
-    return _build(write_spec(name, options, factory), name, plugin.origin)
+    spec = write_spec(name, options, factory)
+    built = _build(spec, name, plugin.origin)
+    if dict(getattr(built.retriever, "identity", {})) != built.fingerprint.identity:
+        _build.cache_clear()
+        built = _build(spec, name, plugin.origin)
+    return built
 
 
 @lru_cache(maxsize=8)

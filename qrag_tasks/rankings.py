@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -19,13 +20,15 @@ from threading import Thread
 
 from qrag_tasks.benchmark.data import DataSet, Sample
 from qrag_tasks.benchmark.tasks import Index, LampTask, lamp_task
-from qrag_tasks.errors import RetrieverError
+from qrag_tasks.errors import RetrieverError, first_of
 from qrag_tasks.locations import cache_dir
 from qrag_tasks.plugins import build_retriever, core_origin
 from qrag_tasks.retrieval.base import Document, Query, Ranking
 from qrag_tasks.retrieval.named import NamedRetriever
 from qrag_tasks.retrieval.store import RankingStore, StoredChunk
 from qrag_tasks.retrieval.trec import run_lines
+
+logger = logging.getLogger("lm_eval.qrag_tasks")
 
 
 def make_query(task: LampTask, sample: Sample, retriever: NamedRetriever) -> Query:
@@ -113,6 +116,7 @@ class Rankings:
             data.ids,
         )
         self._chunk = lru_cache(maxsize=4)(self._read_or_rank)
+        self._compare_queries = cache(self._tell_other_queries)
 
     def of(self, indices: Sequence[int], k: int | None = None) -> list[Ranking]:
         """Return the best ``k`` documents of the samples at ``indices``.
@@ -122,6 +126,7 @@ class Rankings:
         """
         if k == 0:
             return [Ranking() for _ in indices]
+        self._compare_queries()
         rankings: dict[int, Ranking] = {}
         by_chunk: dict[int, list[int]] = {}
         for index in indices:
@@ -131,6 +136,39 @@ class Rankings:
             for index in members:
                 rankings[index] = stored.ranking(index - first, k)
         return [rankings[index] for index in indices]
+
+    def _tell_other_queries(self) -> None:
+        """Tell how the data's questions differ from the only queries that the retriever knows.
+
+        :raises RetrieverError: where it knows none of them.
+        """
+        known = self.retriever.known_queries
+        if known is None:
+            return
+        ids = set(self.data.ids)
+        strangers = [i for i in known if i not in ids]
+        task, spec = self.data.task.name, self.retriever.spec
+        lacking = [n for n, i in enumerate(self.data.ids) if i not in known]
+        if len(lacking) == len(ids):
+            raise RetrieverError(
+                f"retriever {spec!r} has none of the {len(ids)} questions of {task} "
+                f"({first_of(self.data.ids)}). It has {len(known)} queries: "
+                f"{first_of(strangers)}. Was it made for other data?"
+            )
+        # Who has no documents needs no ranking.
+        lacking = [n for n in lacking if self.data.samples[n].profile]
+        if strangers:
+            logger.warning(
+                "the data of %s hold no question for %d of the %d queries of retriever %r: %s",
+                *(task, len(strangers), len(known), spec, first_of(strangers)),
+            )
+        if lacking:
+            logger.warning(
+                "retriever %r has no ranking for %d of the %d questions of %s, and to ask one of "
+                "these is an error: %s",
+                *(spec, len(lacking), len(ids), task),
+                first_of([self.data.ids[n] for n in lacking]),
+            )
 
     def missing(self, indices: Sequence[int]) -> list[int]:
         """Return the chunks of the samples at ``indices`` that have yet to be ranked."""
@@ -152,6 +190,7 @@ class Rankings:
             itself, and a script that calls this must be importable: its main part stands under
             ``if __name__ == "__main__"``, as :mod:`multiprocessing` wants it.
         """
+        self._compare_queries()
         total, found, ranked = len(self.data.samples), 0, 0
         yield Progress(total, found, ranked)
         missing = []

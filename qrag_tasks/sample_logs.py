@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from qrag_tasks.benchmark.json_files import kind
 from qrag_tasks.errors import DataError
+from qrag_tasks.text_files import NotUTF8Error, raw_lines
 
 T = TypeVar("T")
 
@@ -86,9 +87,10 @@ class SampleLog:
         """
         number = 0
         try:
-            with self.path.open("rb") as lines:
-                for number, line in enumerate(lines, start=1):
-                    yield _sample(line, number, f"{self.path}, line {number}")
+            for number, line in enumerate(raw_lines(self.path), start=1):
+                yield _sample(line, number, f"{self.path}, line {number}")
+        except NotUTF8Error as error:
+            raise DataError(f"{self.path}: {error}.") from None
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read: {error.strerror}") from error
         if not number:

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -276,6 +277,59 @@ def test_recency_ranks_the_years_of_the_sample_data(name: str, tmp_path: Path) -
         assert all(len(date) == 4 for date in year.values())
         oldest_first = sorted(sample.profile, key=lambda i: (year[i["id"]], place[i["id"]]))
         assert list(ranking.ids) == [item["id"] for item in oldest_first][::-1]
+
+
+def run_of(folder: Path, *queries: str) -> NamedRetriever:
+    path = folder / "made.run"
+    path.write_text("".join(f"{query} Q0 {query}0 1 1 x\n" for query in queries))
+    return build_retriever(f"run:{path}")
+
+
+def test_queries_without_a_question_and_questions_without_a_query_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    questions, outputs = reviews(6)
+    questions[5]["profile"] = []
+    small = data.load(LAMP_TASKS["lamp3u"], str(write_flat(tmp_path, "lamp3u", questions, outputs)))
+
+    def told(*queries: str) -> list[str]:
+        caplog.clear()
+        rankings = Rankings(small, run_of(tmp_path, *queries), tmp_path)
+        with suppress(RetrieverError):
+            rankings.of([0])
+        with suppress(RetrieverError):
+            rankings.of([1])
+        return [record.message for record in caplog.records]
+
+    everything = ("100", "101", "102", "103", "104")
+    # The last has no documents, and needs no ranking.
+    assert told(*everything) == []
+    (strangers,) = told(*everything, "7", "8", "9", "10")
+    assert strangers == (
+        "the data of lamp3u hold no question for 4 of the 9 queries of retriever "
+        f"'run:{tmp_path}/made.run': '7', '8', '9', ..."
+    )
+    (lacking,) = told("100", "101", "104")
+    assert lacking == (
+        f"retriever 'run:{tmp_path}/made.run' has no ranking for 2 of the 6 questions of lamp3u, "
+        "and to ask one of these is an error: '102', '103'"
+    )
+    assert len(told("100", "7")) == 2
+
+
+@pytest.mark.parametrize("queries", [(), ("7",)])
+def test_a_run_of_other_data_is_an_error(tmp_path: Path, queries: Sequence[str]) -> None:
+    root = write_flat(tmp_path, "lamp3u", *reviews(5))
+    small = data.load(LAMP_TASKS["lamp3u"], str(root))
+    rankings = Rankings(small, run_of(tmp_path, *queries), tmp_path)
+    for ask in (lambda: rankings.of([0]), lambda: list(rankings.fill())):
+        with pytest.raises(
+            RetrieverError,
+            match=r"has none of the 5 questions of lamp3u \('100', '101', '102', ...\). It has "
+            r"[01] queries: (none|'7'). Was it made for other data",
+        ):
+            ask()
+    assert rankings.of([0], 0) == [Ranking()]
 
 
 def test_a_worker_that_is_killed_is_told(tmp_path: Path) -> None:

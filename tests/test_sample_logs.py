@@ -49,6 +49,16 @@ def test_the_prompt_is_what_the_model_was_given(tmp_path: Path) -> None:
     assert sample.metrics == {"mae": 1.0}
 
 
+def test_a_byte_order_mark_is_no_part_of_a_log(tmp_path: Path) -> None:
+    log = write_log(tmp_path, record("1", "4"), record("2", "4"))
+    plain, text = list(SampleLog.at(log)), log.read_text(encoding="utf-8")
+    log.write_text(text, encoding="utf-8-sig")
+    assert list(SampleLog.at(log)) == plain
+    log.write_text(text, encoding="utf-16")
+    with pytest.raises(DataError, match=r"jsonl: not UTF-8 text but UTF-16 or UTF-32\. Save"):
+        list(SampleLog.at(log))
+
+
 def test_a_gold_may_be_unknown(tmp_path: Path) -> None:
     lines = [record("1", "4", doc={"target": None}, target="None"), record("2", "4")]
     assert [sample.target for sample in SampleLog.at(write_log(tmp_path, *lines))] == [None, "2"]

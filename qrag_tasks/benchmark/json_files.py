@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from qrag_tasks.errors import DataError
+from qrag_tasks.text_files import NotUTF8Error, refuse_wide
 
 _BLOCK = 1 << 22
 _AFTER_VALUE = tuple(", ]\t\n\r")
@@ -140,16 +141,20 @@ def _text(path: Path, digest: Any) -> Iterator[str]:
     before = pending = 0
     try:
         with _opened(path) as file:
-            while raw := file.read(_BLOCK):
+            # The first four bytes tell what the text is written in.
+            while raw := file.read(_BLOCK if before else 4):
                 digest.update(raw)
                 pending = len(decoder.getstate()[0])
-                yield decoder.decode(raw)
+                text = decoder.decode(raw if before else refuse_wide(raw))
+                yield text if before else text.removeprefix("\ufeff")
                 before += len(raw)
             pending = len(decoder.getstate()[0])
             decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         at = before - pending + error.start
         raise DataError(f"{path}: not UTF-8 text at byte {at}: not a LaMP file") from None
+    except NotUTF8Error as error:
+        raise DataError(f"{path}: {error}.") from None
     except EOFError:
         raise DataError(
             f"{path}: cut after {before:,} bytes of text: its gzip stream has no end. Get it again."
@@ -172,7 +177,7 @@ def _too_much(error: Exception) -> str:
 
 def _invalid(path: Path, message: str, line: int, column: int) -> DataError:
     with _opened(path) as file:
-        start = file.read(40).decode("utf-8", "replace")
+        start = file.read(40).decode("utf-8-sig", "replace")
     return DataError(
         f"{path}: not valid JSON at line {line}, column {column} ({message}); "
         f"{path.stat().st_size:,} bytes, starting with {start!r}. Cut while downloading? "

@@ -16,6 +16,7 @@ import numpy as np
 
 from qrag_tasks.benchmark.metrics import macro_f1, root_mean
 from qrag_tasks.errors import ComparisonError, DataError
+from qrag_tasks.text_files import NotUTF8Error, raw_lines
 
 _RESULTS = re.compile(r"(?P<stem>.+)_(?P<time>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)\.json")
 _AGAIN = "Copy the file again; if that is how the run left it, run it again."
@@ -262,9 +263,10 @@ def _precision(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> str:
 def _samples(path: Path) -> Iterator[Sample]:
     number = 0
     try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                yield _sample(line, f"{path}, line {number}")
+        for number, line in enumerate(raw_lines(path), start=1):
+            yield _sample(line, f"{path}, line {number}")
+    except NotUTF8Error as error:
+        raise DataError(f"{path}: {error}.") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     if not number:

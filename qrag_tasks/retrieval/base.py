@@ -73,8 +73,8 @@ class Ranking:
 class Retriever(Protocol):
     """What a plugin registers: an object that ranks documents.
 
-    Beside :meth:`rank` it may have two attributes. Where it has not, it needs nothing and its
-    name, version and options say all:
+    Beside :meth:`rank` it may have three attributes. Where it has not, it needs nothing, its name,
+    version and options say all, and it ranks any query:
 
     - ``needs``: a collection of :data:`Need`. Data that lack one of them are an error that says
       so, before anything is ranked.
@@ -82,6 +82,8 @@ class Retriever(Protocol):
       ``{"model": "facebook/contriever", "revision": "2bd46a2"}``. It becomes part of the
       fingerprint under which rankings are kept, so it must be the same in every process, and it
       must be cheap: reading it must not load a model.
+    - ``known_queries``: a collection of the ids of the only queries that it can rank, as those of
+      a file of rankings. How it and the data differ is then told.
 
     **Ownership.** Queries and documents belong to the caller and are not to be changed, nor kept
     after the call. The rankings returned belong to the caller.

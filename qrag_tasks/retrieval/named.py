@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -83,6 +83,12 @@ class NamedRetriever:
     def sees_gold(self) -> bool:
         """Whether it is an upper bound: it ranks by the answer that the model is asked for."""
         return "gold" in self.needs
+
+    @property
+    def known_queries(self) -> Collection[str] | None:
+        """The ids of the only queries that it can rank; ``None`` where it ranks any."""
+        known: Collection[str] | None = getattr(self.retriever, "known_queries", None)
+        return known
 
     def rank(self, queries: Sequence[Query], k: int | None = None) -> list[Ranking]:
         """Rank like :meth:`Retriever.rank`, and hold the answer to the contract.

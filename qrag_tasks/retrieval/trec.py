@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from qrag_tasks.errors import RetrieverError, StoreError
+from qrag_tasks.errors import RetrieverError, StoreError, first_of
 from qrag_tasks.hookspecs import RegisterRetriever, hookimpl
 from qrag_tasks.retrieval.base import Query, Ranking
+from qrag_tasks.text_files import NotUTF8Error, decoded
 
 
 def run_lines(samples: Iterable[tuple[str, Ranking]], tag: str) -> Iterable[str]:
@@ -69,11 +70,17 @@ class RunFile:
 
     def __init__(self, file: str, /) -> None:
         self.path = Path(file).expanduser()
-        try:
-            self._digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise RetrieverError(f"run file {self.path}: {error.strerror}") from error
-        self.identity = {"sha256": self._digest}
+        self._sha256 = _sha256(self._content())
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The file's content as it is now."""
+        return {"sha256": _sha256(self._content())}
+
+    @property
+    def known_queries(self) -> Collection[str]:
+        """The queries that the file has."""
+        return self._rankings.keys()
 
     def rank(self, queries: Sequence[Query], k: int | None = None) -> list[Ranking]:
         """Return what the file says of each query."""
@@ -84,19 +91,21 @@ class RunFile:
             return self._rankings[query.id]
         if not query.documents:
             return Ranking()
-        some = ", ".join(list(self._rankings)[:3])
         raise RetrieverError(
             f"run file {self.path} has no query {query.id!r} (it has {len(self._rankings)}: "
-            f"{some}, ...). Was it made for other data?"
+            f"{first_of(list(self._rankings))}). Was it made for other data?"
         )
 
     @cached_property
     def _rankings(self) -> dict[str, Ranking]:
         lines: dict[str, list[tuple[float, float, str]]] = {}
+        content = self._content()
+        if _sha256(content) != self._sha256:
+            raise RetrieverError(f"run file {self.path}: it changed during the run. Run it again.")
         try:
-            text = self.path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise RetrieverError(f"run file {self.path}: not UTF-8 text: {error}") from error
+            text = decoded(content)
+        except NotUTF8Error as error:
+            raise RetrieverError(f"run file {self.path}: {error}.") from None
         for number, line in enumerate(text.split("\n"), start=1):
             if not line.strip():
                 continue
@@ -119,11 +128,21 @@ class RunFile:
             )
         }
 
+    def _content(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise RetrieverError(f"run file {self.path}: {error.strerror}") from error
+
     def _wrong(self, number: int, line: str) -> RetrieverError:
         return RetrieverError(
             f"run file {self.path}, line {number}: {line[:80]!r} is not 'query Q0 document rank "
             f"score tag'"
         )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 @hookimpl

@@ -91,6 +91,33 @@ def test_text_that_is_no_utf8_is_told_by_its_byte(path: Path) -> None:
         list(json_files.json_items(path, hashlib.sha256()))
 
 
+def test_a_byte_order_mark_is_read_away(path: Path) -> None:
+    packed = path.with_name("marked.json.gz")
+    raw = '[{"a": "café"},\n 2]'.encode("utf-8-sig")
+    path.write_bytes(raw)
+    packed.write_bytes(gzip.compress(raw))
+    for file in (path, packed):
+        digest = hashlib.sha256()
+        assert list(json_files.json_items(file, digest)) == [{"a": "café"}, 2]
+        assert digest.hexdigest() == hashlib.sha256(raw).hexdigest()
+        assert json_files.read_json(file, hashlib.sha256()) == [{"a": "café"}, 2]
+    # The places of faults are those that an editor shows; the bytes are the file's.
+    path.write_bytes(b"\xef\xbb\xbf[1 2]")
+    with pytest.raises(DataError, match=r"line 1, column 4 .*starting with '\[1 2\]'"):
+        list(json_files.json_items(path, hashlib.sha256()))
+    path.write_bytes(b'\xef\xbb\xbf["\xff"]')
+    with pytest.raises(DataError, match="not UTF-8 text at byte 5"):
+        list(json_files.json_items(path, hashlib.sha256()))
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_wide_text_is_named(path: Path, codec: str) -> None:
+    path.write_bytes('[{"a": 1}]'.encode(codec))
+    for read in (json_files.read_json, lambda *a: list(json_files.json_items(*a))):
+        with pytest.raises(DataError, match=r"list.json: not UTF-8 text but UTF-16 or UTF-32\."):
+            read(path, hashlib.sha256())
+
+
 PLAIN = json.dumps([{"a": 1, "b": "café"}, {"c": list(range(50))}]).encode()
 PACKED = gzip.compress(PLAIN, mtime=0)
 

@@ -375,8 +375,17 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="is a folder: name the plan, a YAML file"):
         read_plan(tmp_path)
     (tmp_path / "latin.yaml").write_bytes("name: é".encode("latin-1"))
-    with pytest.raises(PlanError, match=r"latin\.yaml: no UTF-8 text"):
+    with pytest.raises(PlanError, match=r"latin\.yaml: not UTF-8 text at byte"):
         read_plan(tmp_path / "latin.yaml")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_plan(tmp_path: Path) -> None:
+    marked = tmp_path / "marked.yaml"
+    marked.write_text(SMALL, encoding="utf-8-sig")
+    assert read_plan(marked) == read_plan(written(tmp_path, SMALL))
+    marked.write_text(SMALL, encoding="utf-16")
+    with pytest.raises(PlanError, match=r"marked\.yaml: not UTF-8 text but UTF-16"):
+        read_plan(marked)
 
 
 # ---------------------------------------------------------------------- plugins

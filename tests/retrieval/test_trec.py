@@ -61,7 +61,7 @@ def test_a_file_of_other_data_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "other.run"
     path.write_text("7 Q0 a 1 1 x\n")
     retriever = build_retriever(f"run:{path}")
-    with pytest.raises(RetrieverError, match=r"has no query '8' \(it has 1: 7, ...\). Was it made"):
+    with pytest.raises(RetrieverError, match=r"has no query '8' \(it has 1: '7'\). Was it made"):
         retriever.rank([query_of("8", "a")])
     with pytest.raises(RetrieverError, match=r"sample '7': ids that are not in the profile: 'a'"):
         retriever.rank([query_of("7", "b")])
@@ -83,11 +83,26 @@ def test_a_broken_line_is_named(tmp_path: Path, line: str, shown: str) -> None:
         build_retriever(f"run:{path}").rank([query_of("6", "a")])
 
 
-def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"6 Q0 \xff 1 1 x", "not UTF-8 text at byte 5"),
+        ("6 Q0 a 1 1 x\n".encode("utf-16"), "not UTF-8 text but UTF-16"),
+        ("6 Q0 a 1 1 x\n".encode("utf-16-le"), "not UTF-8 text but UTF-16"),
+    ],
+)
+def test_bytes_that_are_no_text(tmp_path: Path, content: bytes, told: str) -> None:
     path = tmp_path / "broken.run"
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(RetrieverError, match="not UTF-8 text"):
+    path.write_bytes(content)
+    with pytest.raises(RetrieverError, match=f"broken.run: {told}.*Save it as UTF-8"):
         build_retriever(f"run:{path}").rank([query_of("6", "a")])
+
+
+def test_a_byte_order_mark_belongs_to_no_query(tmp_path: Path) -> None:
+    path = tmp_path / "marked.run"
+    path.write_text("6 Q0 b 1 2 x\n6 Q0 a 2 1 x\n", encoding="utf-8-sig")
+    (six,) = build_retriever(f"run:{path}").rank([query_of("6", "a", "b")])
+    assert six.ids == ("b", "a")
 
 
 @pytest.mark.parametrize("name", ["a b", "", "a\u2003b"])
@@ -101,6 +116,22 @@ def test_ids_that_the_format_cannot_hold(tmp_path: Path, name: str) -> None:
 def test_a_run_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"out.trec: No such file or directory"):
         write_run(tmp_path / "no" / "out.trec", [])
+
+
+def test_a_file_that_is_written_again_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "made.run"
+    path.write_text("7 Q0 a 1 2 x\n7 Q0 b 2 1 x\n")
+    before = build_retriever(f"run:{path}")
+    assert before is build_retriever(f"run:{path}")
+    unread = build_retriever(f"run:{tmp_path}/../{tmp_path.name}/made.run")
+    assert before.rank([query_of("7", "a", "b")])[0].ids == ("a", "b")
+    path.write_text("7 Q0 b 1 2 x\n7 Q0 a 2 1 x\n")
+    after = build_retriever(f"run:{path}")
+    assert after.rank([query_of("7", "a", "b")])[0].ids == ("b", "a")
+    assert after.fingerprint != before.fingerprint
+    # Its fingerprint is of what is there no longer.
+    with pytest.raises(RetrieverError, match=r"made\.run: it changed during the run"):
+        unread.rank([query_of("7", "a", "b")])
 
 
 def test_the_content_is_in_the_fingerprint(tmp_path: Path) -> None:

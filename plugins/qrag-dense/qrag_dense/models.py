@@ -257,6 +257,6 @@ def read_config(folder: Path, name: str) -> Any:
     if not path.is_file():
         return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_bytes())  # which json reads with a byte order mark, too
     except (OSError, ValueError) as error:
         raise RetrieverError(f"{os.fspath(path)} cannot be read: {error}") from error

@@ -15,6 +15,7 @@ from qrag_tasks.errors import PlanError, QragError, did_you_mean
 from qrag_tasks.experiment.plan.grid import Model, Plan, PlanProblemsError
 from qrag_tasks.plugins import build_retriever, core_origin, prompt_style, retrievers
 from qrag_tasks.retrieval.options import read_options, split_spec
+from qrag_tasks.text_files import NotUTF8Error, decoded
 
 _Place = tuple[str | int, ...]
 _Problem = tuple[int, str]
@@ -116,15 +117,15 @@ class _Marks:
 
 def _yaml(path: Path, marks: _Marks) -> Any:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = decoded(path.read_bytes())
     except FileNotFoundError:
         raise PlanError(f"{path}: there is no such file") from None
     except IsADirectoryError:
         raise PlanError(f"{path} is a folder: name the plan, a YAML file") from None
     except OSError as error:
         raise PlanError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise PlanError(f"{path}: no UTF-8 text: {error}") from None
+    except NotUTF8Error as error:
+        raise PlanError(f"{path}: {error}.") from None
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is not None:

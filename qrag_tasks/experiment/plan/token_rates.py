@@ -142,7 +142,7 @@ def _template(folder: Path) -> tuple[str, Mapping[str, str]]:
         if key.endswith("_token") and isinstance(value, (str, dict))
     }
     own = folder / "chat_template.jinja"
-    template = own.read_text(encoding="utf-8") if own.is_file() else config.get("chat_template")
+    template = own.read_text(encoding="utf-8-sig") if own.is_file() else config.get("chat_template")
     if isinstance(template, list):  # several, by name
         template = {each["name"]: each["template"] for each in template}.get("default")
     if not isinstance(template, str):

@@ -80,7 +80,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
     :raises ModelError: when it holds none.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())  # which json reads with a byte order mark, too
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):

@@ -136,7 +136,7 @@ def test_texts_of_a_file(text: ModelText, tmp_path: Path) -> None:
         (b"", "holds no text; give texts in UTF-8 with an empty line between them"),
         (b" \n\n \n", "holds no text"),
         (b"A few words only, but ten tokens.", "tokens in 1 texts .*are too few .*at least 256"),
-        (b"\xff\xfe", "not in UTF-8"),
+        (b"\xff\xfe", "not UTF-8 text but UTF-16 or UTF-32"),
     ],
 )
 def test_bad_calibration_files_are_refused(

@@ -22,6 +22,7 @@ from qrag_tasks.harness.arms.quantizing.mini_train import MINI, MINI_TASKS, mini
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.setup import Setup
 from qrag_tasks.harness.tokens import ModelText, chat_template_of
+from qrag_tasks.text_files import NotUTF8Error, decoded
 
 DOCUMENTS = 5
 """How many documents a prompt holds, ranked by BM25."""
@@ -187,11 +188,11 @@ class Wanted:
                 f"of texts.{did_you_mean(self.source, (MINI, *LAMP_TASKS))}"
             )
         try:
-            content = path.read_bytes().decode("utf-8-sig")
+            content = decoded(path.read_bytes())
         except OSError as error:
             raise SettingsError(f"{given}: cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise SettingsError(f"{given}: not in UTF-8: {error}") from None
+        except NotUTF8Error as error:
+            raise SettingsError(f"{given}: {error}.") from None
         texts = [part.strip() for part in re.split(r"\r?\n[^\S\n]*\r?\n", content) if part.strip()]
         if not texts:
             raise SettingsError(
