@@ -35,7 +35,7 @@ from qrag_tasks.errors import StoreError
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
-_FORMAT = 1
+_FORMAT = 2
 """To be raised when equal data are written otherwise: in other columns, or repaired otherwise."""
 _MOST_NOTES = 10_000
 _TABLES = ("questions", "profiles")
@@ -52,7 +52,8 @@ class Sample:
     :ivar target: the gold answer; ``None`` where the data have none, as LaMP's test splits.
     :ivar user: who asks: ``user_id`` where the data give one; otherwise ``profile-`` and the start
         of the profile's hash, so that questions with equal profiles have the same user, in every
-        file. Those with empty profiles do, too.
+        file. An empty profile tells nothing of its user: such a question has a user of its own,
+        ``question-`` and its id.
     """
 
     id: str
@@ -139,7 +140,7 @@ class ColumnWriter:
         self.more_notes = 0
 
     def add(self, sample: Sample) -> None:
-        """Write a sample; one that says no user gets that of its profile."""
+        """Write a sample; one that names no user gets that of its profile, or its own."""
         rows = [tuple(map(item.get, self._item)) for item in sample.profile]
         # Of profiles that were written only the hash is held: LaMP-3's would be 400 MB.
         digest = _digest(rows)
@@ -148,7 +149,8 @@ class ColumnWriter:
             place = self._places[digest] = self._profiles.place
             for row in rows:
                 self._profiles.add(row)
-        user = sample.user or f"profile-{digest[:16]}"
+        by_profile = f"profile-{digest[:16]}" if rows else f"question-{sample.id}"
+        user = sample.user or by_profile
         size = len(sample.profile)
         self._questions.add((sample.id, sample.input, sample.target, user, *place, size))
 

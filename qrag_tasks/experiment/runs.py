@@ -284,7 +284,7 @@ def _sample(line: bytes, where: str) -> Sample:
         doc = record["doc"] if isinstance(record["doc"], dict) else {}
         # Of our tasks alone: others may call anything an id.
         ours = "prompt_hash" in doc and "ranked" in doc
-        key, user = (str(doc["id"]), doc.get("user")) if ours else (str(record["doc_id"]), None)
+        key, user = (str(doc["id"]), _user(doc)) if ours else (str(record["doc_id"]), None)
         last = requests[0][-1]
         return Sample(
             key=key,
@@ -296,7 +296,7 @@ def _sample(line: bytes, where: str) -> Sample:
             target=str(record["target"]),
             answers=tuple(map(str, record["filtered_resps"])),
             scores={name: record[name] for name in record["metrics"] if name in record},
-            user=None if user is None else str(user),
+            user=user,
             kept=len(doc["kept"]) if ours else None,
             distribution=_distribution(requests, record["filtered_resps"]),
             doc=doc,
@@ -305,6 +305,15 @@ def _sample(line: bytes, where: str) -> Sample:
         raise DataError(
             f"{where}: not as lm_eval logs a sample ({type(error).__name__}: {error}). {_AGAIN}"
         ) from None
+
+
+def _user(doc: Mapping[str, Any]) -> str | None:
+    """Return whose question a sample is; ``None`` where the log does not say."""
+    user = doc.get("user")
+    # Earlier versions named users by their profile's hash, and so by one name all who have none.
+    if user == "" or (doc.get("profile_size") == 0 and str(user).startswith("profile-")):
+        return f"question-{doc['id']}"
+    return None if user is None else str(user)
 
 
 def _distribution(

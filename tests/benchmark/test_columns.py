@@ -151,11 +151,13 @@ def test_any_data_comes_back_as_json_says_it(
         if "user_id" in question:
             assert sample.user == str(question["user_id"])
         else:
-            assert re.fullmatch(r"profile-[0-9a-f]{16}", sample.user)
+            own = f"question-{re.escape(sample.id)}"
+            assert re.fullmatch(r"profile-[0-9a-f]{16}" if sample.profile else own, sample.user)
     nameless = [s for q, s in zip(questions, everything, strict=True) if "user_id" not in q]
     for one in nameless:
         for other in nameless:
-            assert (one.user == other.user) == (one.profile == other.profile)
+            alike = one is other or (bool(one.profile) and one.profile == other.profile)
+            assert (one.user == other.user) == alike
 
 
 def test_profiles_of_any_size_span_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +178,14 @@ def test_profiles_that_only_look_alike_are_told_apart(tmp_path: Path) -> None:
     samples = load(write_flat(tmp_path, "lamp3u", questions, outputs)).samples
     assert [(s.profile[0]["id"], s.profile[0]["text"]) for s in samples] == texts
     assert len({sample.user for sample in samples}) == 3
+
+
+def test_every_question_without_a_profile_is_a_user_of_its_own(tmp_path: Path) -> None:
+    questions, outputs = reviews(60)
+    for question in questions:
+        question["profile"] = []
+    loaded = load(write_flat(tmp_path, "lamp3u", questions, outputs))
+    assert len({sample.user for sample in loaded.samples}) == 60
 
 
 def test_an_index_outside_is_an_error(tmp_path: Path) -> None:

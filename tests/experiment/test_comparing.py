@@ -140,6 +140,25 @@ def test_users_are_drawn_as_a_whole(tmp_path: Path) -> None:
     assert cell.metrics[0].interval != difference_interval(*values, resamples=999)
 
 
+@pytest.mark.parametrize("user", ["", "profile-0123456789abcdef"])
+def test_questions_without_a_profile_are_not_one_user(user: str, tmp_path: Path) -> None:
+    # As earlier versions logged them: all empty profiles have one hash.
+    one, two = (
+        write_run(
+            tmp_path / name,
+            [
+                {**row, "doc": {**row["doc"], "user": user, "profile_size": 0}}
+                for row in samples(given)
+            ],
+            model_args=arguments,
+        )
+        for name, given, arguments in (("one", answers(6), {}), ("two", answers(15, 3), QUANTIZED))
+    )
+    (cell,) = compared(one, two).cells
+    assert cell.users == 60
+    assert verdict(cell.metrics[0]) == "worse"
+
+
 def test_several_cells_are_corrected_together(tmp_path: Path) -> None:
     folders = []
     for name, arguments, wrong in (("one", {}, 6), ("two", QUANTIZED, 13)):
