@@ -1,33 +1,30 @@
 """Reading LaMP's files: from a data root to checked samples.
 
-A data root is a folder in LaMP's own layout (``LaMP_3/dev/dev_questions.json`` beside
-``dev_outputs.json``; ``time/LaMP_3/...`` for the time-based split) or in the flat one
-(``lamp3u/questions.json`` beside ``outputs.json``), which holds dev splits only. Each file may be
-packed, as ``.json.gz``. A file is parsed once, into columnar files in the cache folder
+A file is parsed once, into columnar files in the cache folder
 (:mod:`qrag_tasks.benchmark.columns`), and read from there until it changes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from qrag_tasks.benchmark.columns import ColumnFolder, Columns, ColumnWriter
 from qrag_tasks.benchmark.columns import Sample as Sample
+from qrag_tasks.benchmark.data_roots import LAMP_URL as LAMP_URL
+from qrag_tasks.benchmark.data_roots import MINI as MINI
+from qrag_tasks.benchmark.data_roots import SPLITS as SPLITS
+from qrag_tasks.benchmark.data_roots import data_root as data_root
+from qrag_tasks.benchmark.data_roots import find_files as find_files
+from qrag_tasks.benchmark.data_roots import how_to_make
 from qrag_tasks.benchmark.json_files import json_items, kind, read_json
 from qrag_tasks.benchmark.tasks import Item, LampTask, lamp_task
-from qrag_tasks.errors import DataError, SettingsError, did_you_mean
-from qrag_tasks.locations import cache_dir, mini_root
-
-LAMP_URL = "https://ciir.cs.umass.edu/downloads/LaMP"
-MINI = "mini"
-SPLITS = ("train", "dev", "test")
+from qrag_tasks.errors import DataError
+from qrag_tasks.locations import cache_dir
 
 
 @dataclass(frozen=True)
@@ -49,112 +46,6 @@ class DataSet:
     fingerprint: str
     notes: tuple[str, ...] = ()
     split: str = "dev"
-
-
-def data_root(data: str | None = None) -> Path:
-    """Return the folder that ``data`` names.
-
-    ``mini`` is the embedded sample. ``None`` means ``$QRAG_DATA``, else ``lamp`` in the cache
-    folder (:func:`qrag_tasks.locations.cache_dir`); ``mini`` is never chosen by itself.
-    """
-    chosen = data or os.environ.get("QRAG_DATA")
-    if not chosen:
-        return cache_dir() / "lamp"
-    return mini_root() if chosen == MINI else Path(chosen).expanduser()
-
-
-def find_files(task: LampTask, root: Path, split: str = "dev") -> tuple[Path, Path | None]:
-    """Return the questions file and the outputs file of ``task`` under ``root``.
-
-    A plain file goes before a packed one. The outputs file of a test split may be missing.
-
-    :raises DataError: when a file is missing; the message says how to get the data.
-    :raises SettingsError: when there is no such split.
-    """
-    if split not in SPLITS:
-        raise SettingsError(
-            f"unknown split {split!r} (known: {', '.join(SPLITS)}).{did_you_mean(split, SPLITS)}"
-        )
-    layouts = list(_layouts(task, root, split))
-    for folder, prefix in layouts:
-        questions = _plain_or_packed(folder / f"{prefix}questions.json")
-        if questions is None:
-            continue
-        outputs = _plain_or_packed(folder / f"{prefix}outputs.json")
-        if outputs is None and split != "test":
-            raise DataError(
-                f"{task.name}: {questions} has no {prefix}outputs.json beside it: the golds are "
-                f"missing.\n{_how_to_get(task, root, split)}"
-            )
-        return questions, outputs
-    raise DataError(_nothing_found(task, root, split, layouts))
-
-
-def _layouts(task: LampTask, root: Path, split: str) -> Iterator[tuple[Path, str]]:
-    """Yield the folder of each layout, and what its files' names start with."""
-    yield root / task.path / split, f"{split}_"
-    if split == "dev":
-        yield root / task.name, ""
-
-
-def _plain_or_packed(path: Path) -> Path | None:
-    packed = path.with_name(f"{path.name}.gz")
-    return next((candidate for candidate in (path, packed) if candidate.is_file()), None)
-
-
-def _nothing_found(task: LampTask, root: Path, split: str, layouts: list[tuple[Path, str]]) -> str:
-    mini = root == mini_root()
-    state = " (the embedded sample)" if mini else "" if root.is_dir() else " (no such folder)"
-    of_split = "" if split == "dev" else f" of the {split} split"
-    looked = [str(folder / f"{prefix}questions.json") for folder, prefix in layouts]
-    lines = [
-        f"{task.name}: no data{of_split} in {root}{state}",
-        "  looked for:  " + "\n               ".join(looked),
-        "               plain or as .json.gz",
-    ]
-    official = layouts[0][0]
-    retired = official.parent.parent / split
-    if task.path.endswith("/new") and retired.is_dir():
-        lines.append(f"  not this:    {retired}, LaMP's retired task on news")
-    lines.append(_how_to_get(task, root, split))
-    lines.append('  elsewhere?   --metadata \'{"data": "FOLDER"}\' or QRAG_DATA=FOLDER')
-    if not mini:
-        lines.append(
-            '  to try out:  --metadata \'{"data": "mini"}\', the embedded sample '
-            "(its scores mean nothing)"
-        )
-    return "\n".join(lines)
-
-
-def _how_to_get(task: LampTask, root: Path, split: str) -> str:
-    if not task.public:
-        return _how_to_make(task, split)
-    command = ["qrag", "download", task.name]
-    if split != "dev":
-        command += ["--split", split]
-    # Nothing is downloaded into the embedded sample.
-    into = cache_dir() / "lamp" if root == mini_root() else root
-    if into != data_root():
-        command += ["--into", str(into)]
-    url = f"{LAMP_URL}/{task.path}/{split}/{split}"
-    outputs = "" if split == "test" else f"               and {url}_outputs.json\n"
-    return (
-        f"  to get it:   {shlex.join(command)}\n"
-        f"  by hand:     get {url}_questions.json\n{outputs}"
-        f"               into {into / task.path / split}\n"
-        f"               (LaMP's licence: CC BY-NC-SA 4.0)"
-    )
-
-
-def _how_to_make(task: LampTask, split: str) -> str:
-    outputs = "" if split == "test" else f" and {split}_outputs.json"
-    return (
-        f"  to get it:   LaMP-6's e-mails are those of the LDC's Avocado corpus (LDC2015T03), and\n"
-        f"               LaMP gives only ids. With the corpus, LaMP's own script\n"
-        f"               data/avocado/create_avocado_dataset.py (github.com/LaMP-Benchmark/LaMP)\n"
-        f"               makes {split}_questions.json{outputs}: they belong into\n"
-        f"               {task.path}/{split} of the data folder"
-    )
 
 
 def load(task: LampTask, data: str | None = None, split: str = "dev") -> DataSet:
@@ -192,8 +83,24 @@ def load(task: LampTask, data: str | None = None, split: str = "dev") -> DataSet
     )
 
 
-State = tuple[str, int, int]
-"""Where a file really lies, its size in bytes, and when it was last changed, in ns."""
+class State(NamedTuple):
+    """What tells one content of a file from another without reading it.
+
+    Size and time of the last change, which anybody can set, do not: ``rsync -t`` and ``cp -p`` put
+    another file of equal both in its place. The system alone sets inode and time of the status.
+    What stays unnoticed is a file that is written to in place within one tick of the system's clock
+    (some milliseconds; seconds on a few file systems) after it was read. What is noticed for
+    nothing is ``chmod``, a rename or another link: the file is then read again, once.
+
+    :ivar path: where the file really lies.
+    :ivar size: in bytes.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
 
 
 def _state(path: Path) -> State:
@@ -201,7 +108,8 @@ def _state(path: Path) -> State:
         status = path.stat()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    return str(path.resolve()), status.st_size, status.st_mtime_ns
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return State(str(path.resolve()), status.st_size, *times, status.st_ino)
 
 
 @lru_cache(maxsize=16)
@@ -214,10 +122,10 @@ def _columns(
 ) -> Columns:
     task = lamp_task(name)
     source = {
-        what: state and dict(zip(("path", "size", "mtime_ns"), state, strict=True))
+        what: state and state._asdict()
         for what, state in zip(("questions", "outputs"), states, strict=True)
     }
-    folder = ColumnFolder(root, f"{name}-{split}", Path(states[0][0]))
+    folder = ColumnFolder(root, f"{name}-{split}", Path(states[0].path))
     return folder.open(source, task.item_fields, partial(_convert, task, split, files, states))
 
 
@@ -299,7 +207,7 @@ def _sample(
         if not task.public and ":" not in text:
             raise DataError(
                 f"{where}: its input is {text[:80]!r}, no e-mail: the file holds ids only.\n"
-                f"{_how_to_make(task, split)}"
+                f"{how_to_make(task, split)}"
             ) from None
         raise DataError(f"{where}: not an input of {task.folder}: {error}") from None
     if golds is not None and sample_id not in golds:

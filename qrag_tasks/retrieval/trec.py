@@ -69,7 +69,10 @@ class RunFile:
     """
 
     def __init__(self, file: str, /) -> None:
-        self.path = Path(file).expanduser()
+        try:
+            self.path = Path(file).expanduser()
+        except RuntimeError:
+            raise RetrieverError(f"run file {file}: there is no user of that name") from None
         self._sha256 = _sha256(self._content())
 
     @property

@@ -251,7 +251,7 @@ def test_the_json_is_read_once_and_nothing_is_written_then(
 
 
 @pytest.mark.parametrize("what", ["questions", "outputs"])
-@pytest.mark.parametrize("how", ["size", "time"])
+@pytest.mark.parametrize("how", ["size", "time", "neither, in its place", "neither, renamed"])
 def test_a_file_that_changed_is_converted_anew(
     tmp_path: Path, own_cache: Path, what: str, how: str
 ) -> None:
@@ -264,14 +264,21 @@ def test_a_file_that_changed_is_converted_anew(
         questions[0]["profile"][0]["text"] = "x" * len(questions[0]["profile"][0]["text"])
     else:
         outputs["golds"][0]["output"] = "5"
-    write_flat(tmp_path, "lamp3u", questions, outputs)
+    # The other file stays untouched: its time would tell.
+    path.write_text(json.dumps(questions if what == "questions" else outputs), encoding="utf-8")
     if how == "size":
         path.write_text(path.read_text(encoding="utf-8") + " ", encoding="utf-8")
         os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
         assert path.stat().st_size != was.st_size
     else:
-        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns + 1))
+        later = 1 if how == "time" else 0
+        if how == "neither, renamed":  # as rsync -t, and cp -p to another name
+            made = path.with_name("made")
+            made.write_bytes(path.read_bytes())
+            made.replace(path)
+        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns + later))
         assert path.stat().st_size == was.st_size
+        assert path.stat().st_mtime_ns == was.st_mtime_ns + later
     after = data.load(TASK, str(root))
     assert after.fingerprint != before.fingerprint
     assert after.samples[0] != before.samples[0]

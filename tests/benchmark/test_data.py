@@ -252,6 +252,48 @@ def test_missing_data_says_how_to_get_it(tmp_path: Path) -> None:
         assert part in message
 
 
+@pytest.mark.parametrize(
+    ("name", "layout", "given"),
+    [
+        ("lamp3u", "LaMP_3", "LaMP_3"),
+        ("lamp3u", "LaMP_3", "LaMP_3/dev"),
+        ("lamp3u", "LaMP_3", "LaMP_3/dev/dev_questions.json"),
+        ("lamp3u", "LaMP_3", "LaMP_5"),  # not there
+        ("lamp3u", "LaMP_3", ".."),
+        ("lamp3t", "time/LaMP_3", "time"),
+        ("lamp3t", "time/LaMP_3", "time/LaMP_3"),
+        ("lamp3u", None, "lamp3u"),
+        ("lamp3u", None, "lamp3u/questions.json"),
+        ("lamp3u", None, ".."),
+    ],
+)
+def test_a_folder_too_deep_or_too_high_is_told(
+    tmp_path: Path, name: str, layout: str | None, given: str
+) -> None:
+    root = tmp_path / "with space" / "my data"
+    if layout is None:
+        write_flat(root, name, *reviews())
+    else:
+        write_official(root, *reviews(), path=layout)
+    wrong = root / given if given != ".." else root.parent
+    message = missing(wrong, name)
+    assert f"{name}: no data in {wrong}" in message
+    assert f"  it is in:    {root}\n" in message
+    assert f"--metadata '{{\"data\": \"{root}\"}}' or QRAG_DATA='{root}'" in message
+    assert "qrag download" not in message
+    assert len(data.load(LAMP_TASKS[name], str(root)).samples) == 3
+
+
+def test_a_folder_below_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_official(tmp_path / "lamp", *reviews(2))
+    assert len(data.load(TASK, "~/lamp").samples) == 2
+    assert f"  it is in:    {tmp_path}/lamp\n" in missing(Path("~/lamp/LaMP_3"))
+    assert f"  it is in:    {tmp_path}/lamp\n" in missing(Path("~"))
+    with pytest.raises(SettingsError, match="data '~nobody-of-that-name/x': there is no user"):
+        data.data_root("~nobody-of-that-name/x")
+
+
 def test_missing_data_of_other_splits(tmp_path: Path) -> None:
     message = missing(tmp_path, "lamp2t", "test")
     for part in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -436,6 +437,27 @@ def test_files_among_the_arguments_are_known_by_what_they_are_now(tmp_path: Path
     assert created(Parrot, model=str(tmp_path)) == at_first
     weights.write_bytes(b"other")
     assert created(Parrot, model=str(tmp_path)).digest != at_first.digest
+
+
+@pytest.mark.parametrize("size", [9, 40_000_000])
+@pytest.mark.parametrize("at", [0.0, 0.5, 1.0])
+def test_files_of_equal_size_and_time_are_told_apart(tmp_path: Path, size: int, at: float) -> None:
+    weights = tmp_path / "model.gguf"
+    weights.write_bytes(bytes(size))
+    was = weights.stat()
+    at_first = created(Parrot, model=str(weights))
+    with weights.open("r+b") as file:
+        # As weights that were made anew: all of a megabyte differs, or what there is.
+        start = int(max(0, size - 1_000_000) * at)
+        file.seek(start)
+        file.write(b"x" * min(1_000_000, size - start))
+    os.utime(weights, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert weights.stat().st_size == size
+    assert created(Parrot, model=str(weights)).digest != at_first.digest
+    # A copy elsewhere in time and place is the same arm, as with several machines.
+    weights.write_bytes(bytes(size))
+    os.utime(weights, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert created(Parrot, model=str(weights)) == at_first
 
 
 def test_secrets_are_not_recorded() -> None:
