@@ -1,8 +1,15 @@
 """LaMP-style personalized RAG tasks, retriever plugins and precision arms for lm_eval.
 
-The public names are loaded on first use: this module is imported at every interpreter start
-(see :mod:`qrag_tasks.harness.autoload`), so it imports nothing itself.
+The public names are loaded on first use: this module is imported whenever lm_eval is
+(see :mod:`qrag_tasks.harness.autoload`), so it imports nothing but what makes our tasks known.
 """
+
+import os
+
+if os.environ.get("QRAG_AUTOLOAD") != "0":
+    from qrag_tasks.harness import autoload
+
+    autoload.install()
 
 TYPE_CHECKING = False  # what type checkers take for true, without importing typing
 if TYPE_CHECKING:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import PurePath
+from glob import glob
+from pathlib import Path
+from typing import Any
 
 from qrag_tasks.benchmark.tasks import LAMP_TASKS, LampTask
 from qrag_tasks.errors import SettingsError, did_you_mean
+from qrag_tasks.locations import task_yamls
 
 K_VALUES: tuple[int | str, ...] = (0, 1, 3, 5, 10, "max4k", "max8k")
 WINDOWS: Mapping[str, int] = {"max4k": 4096, "max8k": 8192}
@@ -79,22 +83,52 @@ def entry(name: str) -> CatalogEntry:
             members = " or ".join(GROUPS[name])
             raise SettingsError(f"{name!r} is a group; name one task: {members}") from None
         raise SettingsError(
-            f"unknown task {name!r} (known: {_pattern(CATALOG)}).{did_you_mean(name, CATALOG)}"
+            f"unknown task {name!r} (known: {_pattern(CATALOG)}).{_what_it_may_mean(name)}"
         ) from None
 
 
 def explain_unknown(names: Iterable[str], reason: str) -> None:
     """Where a name that is not there was probably meant to be ours, say what ours are.
 
-    :raises SettingsError: for the first such name among those that ``reason`` mentions.
+    :param names: what was asked for.
+    :param reason: lm_eval's message, which lists after a colon those that it does not find.
+    :raises SettingsError: for all of those that begin as ours do.
     """
-    known = [*CATALOG, *GROUPS, TAG]
-    for name in names:
-        if name in reason and name.startswith("lamp") and "_rag" in name:
-            raise SettingsError(
-                f"unknown task {name!r} (known: {_pattern(CATALOG)}; groups "
-                f"{_pattern(GROUPS)}; tag {TAG}).{did_you_mean(name, known)}"
-            )
+    missing = reason.partition(": ")[2].split(", ")
+    ours = [name for name in names if name in missing and name.strip().lower().startswith("lamp")]
+    if not ours:
+        return
+    told = f"{'unknown task' if len(ours) == 1 else 'unknown tasks'} " + ", ".join(map(repr, ours))
+    if others := [name for name in missing if name not in ours]:
+        told += f"; lm_eval does not know {', '.join(map(repr, others))} either"
+    hints = "".join(dict.fromkeys(map(_what_it_may_mean, ours)))
+    raise SettingsError(
+        f"{told} (known: {_pattern(CATALOG)}; groups {_pattern(GROUPS)}; tag {TAG}).{hints}"
+    )
+
+
+def _what_it_may_mean(name: str) -> str:
+    """Return a sentence on what an unknown name may mean; never another k than was asked for."""
+    given = name.strip().lower()
+    if given in (*CATALOG, *GROUPS, TAG):
+        return f" Did you mean {given!r}?"
+    stem, _, asked = given.rpartition("_k")
+    stems = dict.fromkeys(known.rpartition("_k")[0] for known in (*CATALOG, *GROUPS))
+    if stem in stems:
+        return f" {stem!r} has no k of {asked!r}: it is one of {', '.join(map(str, K_VALUES))}."
+    k = asked if asked in map(str, K_VALUES) else None
+    if found := re.match(r"lamp[-_ ]?(\d+)[-_ ]?([ut](?![a-z]))?", given):
+        splits = {"u": "user", "t": "time"}
+        meant = {
+            f"lamp{found[1]}{split}": f"{kind}-based split"
+            for split, kind in splits.items()
+            if found[2] in (None, split)
+        }
+        told = " or ".join(
+            f"{task}_rag_k{k or 5} ({split})" for task, split in meant.items() if task in LAMP_TASKS
+        )
+        return told and f" {'Did you mean' if k else 'Write for example'} {told}{'?' if k else '.'}"
+    return did_you_mean(given, [f"{stem}_k{k}" for stem in stems] if k else [TAG])
 
 
 def _pattern(names: Iterable[str]) -> str:
@@ -103,20 +137,51 @@ def _pattern(names: Iterable[str]) -> str:
     return f"{', '.join(stems)}, each with _k{{{','.join(map(str, K_VALUES))}}}"
 
 
+def members(name: str) -> frozenset[str]:
+    """Return the tasks of ours that a name stands for: itself, a group's, the tag's; or none."""
+    if name in CATALOG:
+        return frozenset({name})
+    if name == TAG:
+        return frozenset(task for task, found in CATALOG.items() if found.task.public)
+    return frozenset(GROUPS.get(name, ()))
+
+
 def requested(patterns: Iterable[str]) -> list[CatalogEntry]:
     """Return our tasks among what lm_eval's ``--tasks`` asks for, in the catalog's order.
 
-    :param patterns: names of tasks, groups or the tag, globs of these, or paths of task files.
-        What is not ours is passed over.
+    :param patterns: names of tasks, groups or the tag, globs of these, or paths of task files
+        and globs of these. What is not ours is passed over.
     """
+    known = (*CATALOG, *GROUPS, TAG)
     names: set[str] = set()
     for pattern in patterns:
         if pattern.endswith(".yaml"):
-            pattern = PurePath(pattern).stem
-        names.update(name for name in CATALOG if fnmatchcase(name, pattern))
-        for group, members in GROUPS.items():
-            if fnmatchcase(group, pattern):
-                names.update(members)
-        if fnmatchcase(TAG, pattern):
-            names.update(name for name, found in CATALOG.items() if found.task.public)
+            files = map(Path, glob(pattern))  # noqa: PTH207 - a pattern may begin at the root
+            found = [file.stem for file in files if _is_ours(file)]
+        else:
+            found = [name for name in known if fnmatchcase(name, pattern)]
+        names.update(*map(members, found))
     return [found for name, found in CATALOG.items() if name in names]
+
+
+def _is_ours(file: Path) -> bool:
+    return file.resolve().is_relative_to(task_yamls().resolve())
+
+
+def without_overlap(names: Iterable[Any]) -> tuple[list[Any], dict[str, str]]:
+    """Leave out the names whose tasks another one holds: lm_eval takes no task twice.
+
+    :param names: of tasks, groups or tags; what is not ours, or is no name, is kept as it is.
+    :return: what is left, in its order; and each name left out with the one that holds it.
+    """
+    given = list(names)
+    ours = {name: members(name) for name in given if isinstance(name, str) and members(name)}
+    held: dict[str, str] = {}
+    largest: list[str] = []
+    for name in sorted(ours, key=lambda name: -len(ours[name])):
+        holder = next((other for other in largest if ours[name] <= ours[other]), None)
+        if holder is None:
+            largest.append(name)
+        else:
+            held[name] = holder
+    return [name for name in given if not (isinstance(name, str) and name in held)], held

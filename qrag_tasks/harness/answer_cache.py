@@ -14,6 +14,7 @@ import functools
 import inspect
 import logging
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -59,6 +60,11 @@ def remember_creation_arguments(module: ModuleType) -> None:
     base.__init_subclass__ = classmethod(init_subclass)
 
 
+def creation_is_remembered() -> bool:
+    """Tell whether it is known of every model of this process how lm_eval created it."""
+    return "__init_subclass__" in vars(sys.modules["lm_eval.api.model"].LM)
+
+
 def _derived(cls: Any) -> Iterator[Any]:
     for derived in cls.__subclasses__():
         yield derived
@@ -101,11 +107,15 @@ def keep_answers_apart(module: ModuleType) -> None:
     if "dbdict" not in inspect.unwrap(initialize).__code__.co_names:
         raise TypeError("CachingLM has no dbdict")
 
+    def separate(self: Any) -> None:
+        if not isinstance(self.dbdict, _Answers):
+            self.dbdict = _Answers(self.dbdict, self.cache_db, closed=is_hflm(self.lm))
+            self.lm.set_cache_hook(self.get_cache_hook())
+
     @functools.wraps(initialize)
     def init(self: Any, lm: Any, cache_db: str) -> None:
         initialize(self, lm, cache_db)
-        self.dbdict = _Answers(self.dbdict, cache_db, closed=is_hflm(lm))
-        lm.set_cache_hook(self.get_cache_hook())
+        separate(self)
 
     @functools.wraps(attribute)
     def getattribute(self: Any, name: str) -> Any:
@@ -114,6 +124,7 @@ def keep_answers_apart(module: ModuleType) -> None:
             return found
 
         def answer(requests: Sequence[Any]) -> Any:
+            separate(self)  # where it was made before this was in place
             if not (is_hflm(self.lm) or any(map(is_ours, requests))):
                 return found(requests)
             with self.dbdict.of_arm(self.lm):
@@ -163,11 +174,13 @@ class _Answers:
             if "" not in self._told:
                 logger.warning(
                     "answers of this %s cannot be told from those of another model, so none is "
-                    "taken from %s and none is kept there: let lm_eval create the model from its "
-                    "name and arguments, or give its class a method arm_identity_parts() that "
-                    "returns, as a dict, all that its answers depend on",
+                    "taken from %s and none is kept there: %s, or give its class a method "
+                    "arm_identity_parts() that returns, as a dict, all that its answers depend on",
                     type(lm).__qualname__,
                     self._file,
+                    "let lm_eval create the model from its name and arguments"
+                    if creation_is_remembered()
+                    else "leave QRAG_AUTOLOAD=0 out",
                 )
             self._told.add("")
         elif identity.digest not in self._told:

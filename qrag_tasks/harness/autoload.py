@@ -2,9 +2,11 @@
 
 lm_eval 0.4.13 has no entry point for tasks. So the wheel carries ``autoload.pth``, one line that
 Python runs at every start. It imports nothing; it puts a stand-in in front of the import system
-that waits for ``import lm_eval`` and then calls :func:`install`. The finder installed here waits
-for the modules below and lets :mod:`qrag_tasks.harness.patches` adapt each, once. In a
-process that never imports lm_eval nothing happens. ``QRAG_AUTOLOAD=0`` turns it off.
+that waits for ``import lm_eval`` and then calls :func:`install`. So does ``import qrag_tasks``, for
+a Python that was running when the package was installed, or that reads no ``.pth`` file where it
+lies. The finder installed here waits for the modules below and lets
+:mod:`qrag_tasks.harness.patches` adapt each, once. In a process that imports neither nothing
+happens. ``QRAG_AUTOLOAD=0`` turns it off.
 
 What it costs: benchmarks/startup.py. It can be deleted on the day lm_eval has entry points (its
 pull requests 4013 and 4015).
@@ -13,22 +15,32 @@ pull requests 4013 and 4015).
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection, Mapping
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-PATCHES = {
-    "lm_eval.config.evaluate_config": "check_before_the_model_loads",
-    "lm_eval.tasks.manager": "add_task_folder",
-    "lm_eval.models": "register_model",
-    "lm_eval.utils": "add_cost_table",
-    "lm_eval.api.model": "keep_answers_apart",
-    "lm_eval.models.huggingface": "repair_hflm",
+PATCHES: Mapping[str, tuple[str, ...]] = {
+    "lm_eval.config.evaluate_config": ("check_before_the_model_loads",),
+    "lm_eval.tasks.manager": ("add_task_folder",),
+    "lm_eval.models": ("register_model",),
+    "lm_eval.utils": ("add_cost_table",),
+    "lm_eval.api.model": ("remember_creation", "keep_answers_apart"),
+    "lm_eval.models.huggingface": ("repair_hflm",),
+    "lm_eval.evaluator": ("check_every_run",),
 }
-"""Module of lm_eval -> the function of :mod:`qrag_tasks.harness.patches` that adapts it."""
+"""Module of lm_eval -> the functions of :mod:`qrag_tasks.harness.patches` that adapt it."""
+
+GUARDS = ("keep_answers_apart", "check_every_run")
+"""Those without which a run of our tasks may give wrong answers in silence.
+
+They come with the tasks, when the hook is off too.
+"""
 
 
 STAND_IN = "QragAutoload"
 """Name of the class that ``autoload.pth`` puts in place."""
+
+_ADAPTED_BY = "__adapted_by_qrag_tasks__"
 
 
 class _Finder:
@@ -38,8 +50,8 @@ class _Finder:
         self, fullname: str, path: object = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the spec that the other finders have, its loader prepared to call our patch."""
-        patch = PATCHES.get(fullname)
-        if patch is None:
+        patches = PATCHES.get(fullname)
+        if patches is None:
             return None
         spec: ModuleSpec | None = None
         for finder in sys.meta_path:
@@ -55,14 +67,33 @@ class _Finder:
 
         def exec_module(module: ModuleType) -> None:
             execute(module)
-            _apply(patch, module)
+            for patch in patches:
+                _apply(patch, module)
 
         loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 
+def adapt_loaded(only: Collection[str] | None = None) -> None:
+    """Adapt the modules of lm_eval that were imported before.
+
+    :param only: the functions to call; all by default.
+    """
+    for name, patches in PATCHES.items():
+        module = sys.modules.get(name)
+        # While it is being imported it is incomplete, and our finder has it.
+        if module is None or getattr(module.__spec__, "_initializing", False):
+            continue
+        for patch in patches:
+            if only is None or patch in only:
+                _apply(patch, module)
+
+
 def _apply(patch: str, module: ModuleType) -> None:
-    """Adapt ``module``; where it no longer looks as expected, step aside with one warning."""
+    """Adapt ``module`` once; where it does not look as expected, step aside with one warning."""
+    if patch in vars(module).setdefault(_ADAPTED_BY, []):
+        return
+    vars(module)[_ADAPTED_BY].append(patch)
     try:
         from qrag_tasks.harness import patches
 
@@ -78,14 +109,19 @@ def _apply(patch: str, module: ModuleType) -> None:
 
 
 def install() -> None:
-    """Put the finder in front of the import system, once."""
+    """Put the finder in front of the import system, and adapt what was imported before; once."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
+        adapt_loaded()
 
 
-def waiting() -> bool:
-    """Tell whether ``import lm_eval`` in this process is, or would be, adapted."""
-    return any(
-        isinstance(finder, _Finder) or getattr(finder, "__name__", "") == STAND_IN
-        for finder in sys.meta_path
+def runs_at_start() -> bool:
+    """Tell whether ``autoload.pth`` is run when this Python starts."""
+    import subprocess
+
+    code = f"import sys; print({STAND_IN!r} in [getattr(f, '__name__', '') for f in sys.meta_path])"
+    # Not asked of this process, in which importing qrag_tasks has put the finder in place.
+    done = subprocess.run(  # noqa: S603 - this Python itself
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
+    return done.stdout.strip() == "True"

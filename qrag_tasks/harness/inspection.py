@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Literal
@@ -120,12 +120,15 @@ def _autoload() -> Iterator[Finding]:
     if os.environ.get("QRAG_AUTOLOAD") == "0":
         yield Finding("missing", "autoload", "off: QRAG_AUTOLOAD=0", f"unset it, or {by_hand}")
         return
-    if not autoload.waiting():
+    if not autoload.runs_at_start():
+        folder = Path(str(distribution("qrag-tasks").locate_file("")))
         yield Finding(
             "missing",
             "autoload",
-            "qrag_tasks_autoload.pth was not run at interpreter start",
-            f"reinstall qrag-tasks into this environment; {by_hand}",
+            f"qrag_tasks_autoload.pth is not run when {sys.executable} starts: it lies in {folder}",
+            "Python reads .pth files in its site-packages only, not where pip install --target or "
+            "PYTHONPATH point to: install qrag-tasks there; in Python, import qrag_tasks first; "
+            f"or {by_hand}",
         )
         return
     for module in autoload.PATCHES:

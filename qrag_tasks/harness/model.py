@@ -13,7 +13,7 @@ from tqdm import tqdm
 from transformers import LogitsProcessorList
 
 from qrag_tasks.errors import ModelError
-from qrag_tasks.harness import generation, likelihoods, not_a_number, preflight
+from qrag_tasks.harness import generation, likelihoods, not_a_number
 from qrag_tasks.harness.arms import decoding, loading
 from qrag_tasks.harness.arms.identity import arm_identity
 from qrag_tasks.harness.arms.smoke import smoke_check
@@ -23,6 +23,7 @@ from qrag_tasks.harness.cost import Cost
 from qrag_tasks.harness.journal import Journal, request_keys
 from qrag_tasks.harness.meter import Meter
 from qrag_tasks.harness.tokens import ModelText
+from qrag_tasks.harness.windows import check_not_cut, check_nothing_is_cut
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -46,6 +47,8 @@ class QragLM(HFLM):  # type: ignore[misc]
     :raises ModelError: when the arm cannot be had, or is not what it claims.
     :raises SettingsError: for an impossible argument.
     """
+
+    refuses_long_prompts = True
 
     def __init__(
         self,
@@ -145,9 +148,7 @@ class QragLM(HFLM):  # type: ignore[misc]
         groups = generation.groups_of(requests, self.max_gen_toks)
         for group in groups:
             for i in group.indices:
-                preflight.check_not_cut(
-                    requests[i], len(prompts[i]), group.max_new_tokens, self.max_length
-                )
+                check_not_cut(requests[i], len(prompts[i]), group.max_new_tokens, self.max_length)
         keys = request_keys(request.args for request in requests)
         answers: list[str | None] = [self._kept(key) for key in keys]
         bar = self._bar("generate_until", len(requests), disable_tqdm)
@@ -217,7 +218,7 @@ class QragLM(HFLM):  # type: ignore[misc]
 
         :raises ModelError: when memory runs out on a single one, or logits are not numbers.
         """
-        preflight.check_nothing_is_cut(self, requests)
+        check_nothing_is_cut(self, requests)
         with self._meter.answering():
             return likelihoods.measure(
                 self, requests, lambda others: super(QragLM, self).loglikelihood(others)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,8 @@ from typing import Any
 from qrag_tasks import catalog
 from qrag_tasks.errors import ModelError, QragError
 from qrag_tasks.locations import task_yamls
+
+logger = logging.getLogger("lm_eval.qrag_tasks")
 
 _MODEL = "qrag_tasks.harness.model:QragLM"
 
@@ -52,34 +55,87 @@ def check_before_the_model_loads(module: ModuleType) -> None:
 
     @functools.wraps(original)
     def process_tasks(self: Any, metadata: Any = None) -> Any:
-        tasks = self.tasks.split(",") if isinstance(self.tasks, str) else self.tasks
-        names = [name for task in tasks if isinstance(task, str) for name in task.split(",")]
+        given = [self.tasks] if isinstance(self.tasks, str) else self.tasks
+        names = [name.strip() for tasks in given for name in str(tasks).split(",")]
         entries = catalog.requested(names)
-        if not entries:
-            try:
-                return original(self, metadata)
-            except ValueError as error:
-                _print_our_errors_plainly()
-                catalog.explain_unknown(names, str(error))
-                raise
-        _print_our_errors_plainly()
-        from qrag_tasks.harness import preflight
+        if entries:
+            _print_our_errors_plainly()
+            self.tasks = names
+            from qrag_tasks.harness import preflight
 
-        preflight.prepare(self)
-        manager = original(self, metadata)
-        preflight.check(self, manager, entries)
+            preflight.prepare(self)
+        try:
+            manager = original(self, metadata)
+        except ValueError as error:
+            _print_our_errors_plainly()
+            catalog.explain_unknown(names, str(error))
+            raise
+        if entries:
+            preflight.check(self, manager, entries)
         return manager
 
     config.process_tasks = process_tasks
     _leave_batches_to_qrag(config)
 
 
+def remember_creation(module: ModuleType) -> None:
+    """``lm_eval.api.model``: remember what every ``LM`` was created with."""
+    from qrag_tasks.harness import answer_cache
+
+    answer_cache.remember_creation_arguments(module)
+
+
 def keep_answers_apart(module: ModuleType) -> None:
     """``lm_eval.api.model``: never serve one arm the answers of another from ``--use_cache``."""
     from qrag_tasks.harness import answer_cache
 
-    answer_cache.remember_creation_arguments(module)
     answer_cache.keep_answers_apart(module)
+
+
+def check_every_run(module: ModuleType) -> None:
+    """``lm_eval.evaluator``: check what a run with tasks of ours was asked to do.
+
+    Its tasks are told which model answers, so that they know how much of a prompt it takes.
+    """
+    evaluate, simple_evaluate = module.evaluate, module.simple_evaluate
+    _expect(evaluate, "lm", "task_dict", "limit", "samples")
+    _expect(simple_evaluate, "model", "model_args", "tasks", "task_manager", "metadata")
+    signature, simple_signature = map(inspect.signature, (evaluate, simple_evaluate))
+
+    @functools.wraps(evaluate)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        if "qrag_tasks.harness.task" not in sys.modules:  # then there is no task of ours
+            return evaluate(*args, **kwargs)
+        from qrag_tasks.harness import every_run
+
+        lm, tasks = bound.arguments["lm"], every_run.tasks_in(bound.arguments["task_dict"])
+        if not every_run.named_in(tasks.values()):
+            return evaluate(*args, **kwargs)
+        with every_run.checked_run(lm, tasks, bound.arguments):
+            return evaluate(*bound.args, **bound.kwargs)
+
+    @functools.wraps(simple_evaluate)
+    def simply_checked(*args: Any, **kwargs: Any) -> Any:
+        bound = simple_signature.bind(*args, **kwargs)
+        given = bound.arguments
+        names = given.get("tasks") or []
+        if not catalog.requested(name for name in names if isinstance(name, str)):
+            return simple_evaluate(*args, **kwargs)
+        from qrag_tasks.harness import every_run
+
+        given["tasks"], held = catalog.without_overlap(names)
+        for name, holder in held.items():
+            logger.info("%s is part of %s, and is asked once", name, holder)
+        every_run.check_metadata(
+            [given.get("metadata"), getattr(given.get("task_manager"), "metadata", None)],
+            given["model"],
+            given.get("model_args"),
+        )
+        return simple_evaluate(*bound.args, **bound.kwargs)
+
+    module.evaluate = checked  # type: ignore[attr-defined]
+    module.simple_evaluate = simply_checked  # type: ignore[attr-defined]
 
 
 def add_cost_table(module: ModuleType) -> None:
@@ -136,11 +192,11 @@ def register_model(module: ModuleType) -> None:
 
 
 def repair_hflm(module: ModuleType) -> None:
-    """``HFLM``: load in 4 and 8 bits under transformers 5, and refuse to cut our prompts."""
+    """``HFLM``: load in 4 and 8 bits under transformers 5; one pass for all answers of a prompt."""
     model = module.HFLM
     create = model._create_model
     _expect(create, "pretrained", "dtype", "quantization_config")
-    for name in ("generate_until", "loglikelihood", "_loglikelihood_tokens"):
+    for name in ("loglikelihood", "_loglikelihood_tokens"):
         _expect(getattr(model, name), "requests")
 
     @functools.wraps(create)
@@ -163,26 +219,17 @@ def repair_hflm(module: ModuleType) -> None:
         create(self, *args, **{**kwargs, "dtype": dtype, "quantization_config": config})
         loading.check_quantized(self.model, config)
 
-    generate, measure = model.generate_until, model.loglikelihood
-
-    @functools.wraps(generate)
-    def generate_until(self: Any, requests: Any, *args: Any, **kwargs: Any) -> Any:
-        from qrag_tasks.harness import preflight
-
-        preflight.check_nothing_is_cut(self, requests)
-        return generate(self, requests, *args, **kwargs)
+    measure = model.loglikelihood
 
     @functools.wraps(measure)
     def loglikelihood(self: Any, requests: Any, *args: Any, **kwargs: Any) -> Any:
-        from qrag_tasks.harness import likelihoods, preflight
+        from qrag_tasks.harness import likelihoods
 
-        preflight.check_nothing_is_cut(self, requests)
         return likelihoods.measure(
             self, requests, lambda others: measure(self, others, *args, **kwargs)
         )
 
     model._create_model = create_model
-    model.generate_until = generate_until
     model.loglikelihood = loglikelihood
 
 

@@ -1,4 +1,4 @@
-"""What is checked before the model is loaded, and once more before it answers."""
+"""What the command line checks before the model is loaded."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from qrag_tasks.benchmark.data import MINI, data_root
-from qrag_tasks.catalog import CatalogEntry
-from qrag_tasks.errors import BudgetError
+from qrag_tasks.catalog import CATALOG, CatalogEntry
 from qrag_tasks.harness import embedded
 from qrag_tasks.harness.arms import loading
-from qrag_tasks.harness.requests import is_ours, name_of
+from qrag_tasks.harness.samples import check_limit, chosen_samples
 from qrag_tasks.harness.settings import Settings
-from qrag_tasks.harness.task import LampRagTask, generation_limit
+from qrag_tasks.harness.task import LampRagTask
 from qrag_tasks.harness.tokens import chat_template_of
 from qrag_tasks.locations import mini_root
 from qrag_tasks.plugins import release_retrievers
@@ -63,6 +62,10 @@ def check(config: Any, manager: Any, entries: Sequence[CatalogEntry]) -> None:
     :param manager: lm_eval's ``TaskManager`` of the run.
     :raises QragError: for whatever is wrong; see :mod:`qrag_tasks.errors`.
     """
+    check_limit(config.limit)
+    if config.samples:
+        others = set(manager.all_tasks) - set(CATALOG)
+        config.samples = chosen_samples(config.samples, {entry.name for entry in entries} | others)
     for entry in entries:
         _check(config, manager.load([entry.name])["tasks"][entry.name])
     _free_retrievers()
@@ -99,46 +102,3 @@ def _free_retrievers() -> None:
     gc.collect()
     if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-
-
-def check_nothing_is_cut(model: Any, requests: Sequence[Any]) -> None:
-    """Check that the loaded model takes every prompt of ours whole.
-
-    lm_eval cuts a long prompt from the left, where the best document stands. The prompts were
-    fitted already; this catches a model whose tokenizer or window is not the one they were
-    fitted for, such as one that was built in Python and named no path.
-
-    :param model: lm_eval's ``HFLM``.
-    :param requests: for answers, or for the likelihood of given ones.
-    :raises BudgetError: naming the first prompt that would be cut.
-    """
-    for request in requests:
-        if not is_ours(request):
-            continue
-        prompt, asked = request.args[:2]
-        # Of an answer whose likelihood is asked for, the last token is not fed.
-        limit = 1 if isinstance(asked, str) else generation_limit(asked)
-        prompt += asked if isinstance(asked, str) else ""
-        tokens = len(model.tok_encode(prompt)) - isinstance(asked, str)
-        # An encoder-decoder's answer takes no room beside its prompt.
-        check_not_cut(request, tokens, limit if model.backend == "causal" else 0, model.max_length)
-
-
-def check_not_cut(request: Any, tokens: int, answer: int, window: int) -> None:
-    """Check that a prompt and its longest answer fit the model's window.
-
-    :param tokens: of the prompt.
-    :param answer: tokens that the answer may have.
-    :raises BudgetError: when the prompt would be cut.
-    """
-    if tokens + answer <= window:
-        return
-    remedy = "Leave the task out, or take a model with a longer window."
-    if is_ours(request):
-        remedy = f"Set context_tokens to {window} or less in --metadata" + (
-            "." if request.doc.get("prompt_tokens") else ", and name the model's tokenizer there."
-        )
-    raise BudgetError(
-        f"{name_of(request)}: the prompt is {tokens} tokens and the answer may be {answer}, but "
-        f"the model's window is {window}: it would be cut. {remedy}"
-    )

@@ -34,8 +34,13 @@ KNOWN: Mapping[str, str] = {
 }
 """Metadata key -> what it is for."""
 
-# Put there by lm_eval itself, or by our task files.
-_NOT_OURS = {"version", "config", "config_source", "_metadata"}
+_NOT_OURS = {
+    # Put there by lm_eval itself, or by our task files.
+    *("version", "config", "config_source", "_metadata"),
+    # What prompts are counted with, where the model arguments do not tell it.
+    *("pretrained", "tokenizer", "max_length", "max_model_len", "add_bos_token"),
+    *("revision", "subfolder", "trust_remote_code", "gguf_file"),
+}
 _OF_PROTOCOL = ("retriever", "prompt", "filter", "index", "order", "fill")
 
 

@@ -132,7 +132,8 @@ class Setup:
         if asked is not None and asked > text.window:
             raise SettingsError(
                 f"{by}, but the model's window is {text.window} tokens: prompts would be cut. "
-                f"Ask for {text.window} or less."
+                f"{self._what_fits(text.window)} If the model takes more, say so: max_length="
+                f"{asked + text.kept_back} in --model_args."
             )
         from qrag_tasks.harness.tokens import PlainTokens
 
@@ -142,6 +143,14 @@ class Setup:
             answer_tokens=0 if text.answer_apart else answer_tokens,
             tokens=PlainTokens(text.tokenizer),
         )
+
+    def _what_fits(self, window: int) -> str:
+        if not self.window:
+            return f"Ask for {window} or less."
+        fitting = [k for k, tokens in WINDOWS.items() if tokens <= window]
+        if fitting:
+            return f"Ask for {self.task.name}_rag_k{fitting[-1]}."
+        return f"Ask for {self.task.name}_rag_k10, which takes as many of ten documents as fit."
 
     def provenance(self) -> dict[str, Any]:
         """Return what the results say about how the prompts came about."""

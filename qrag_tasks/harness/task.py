@@ -9,7 +9,6 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
-from lm_eval.models.utils import normalize_gen_kwargs
 from tqdm import tqdm
 
 from qrag_tasks import pipeline
@@ -24,17 +23,17 @@ from qrag_tasks.benchmark.metrics import (
 )
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.filling import TokenBudget
+from qrag_tasks.harness import autoload
 from qrag_tasks.harness.docs import AnswerShare, Doc, PromptDocs, as_doc, report
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.setup import Setup
 from qrag_tasks.harness.tokens import ModelText, model_text
+from qrag_tasks.harness.windows import check_nothing_is_cut, generation_limit, text_as_taken
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
-
-def generation_limit(generation_kwargs: Mapping[str, Any]) -> int:
-    """Return the most tokens that an answer may have, under whichever name it was given."""
-    return int(normalize_gen_kwargs(dict(generation_kwargs))["max_gen_toks"])
+# Where the hook is off, nothing has been adapted so far.
+autoload.adapt_loaded(autoload.GUARDS)
 
 
 class LampRagTask(ConfigurableTask):  # type: ignore[misc]
@@ -42,6 +41,9 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
 
     ``dataset_kwargs`` of the task file fix the LaMP task and k; lm_eval's ``--metadata`` carries
     the other choices (:class:`~qrag_tasks.harness.settings.Settings`).
+
+    :ivar given_metadata: the choices as lm_eval hands them over, model arguments among them.
+    :ivar model: the ``LM`` that answers, while a run is going on.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -57,7 +59,9 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
                 f"{config.get('task')}: dataset_kwargs must hold 'task' and 'k', got "
                 f"{sorted(fixed)}"
             )
-        settings = Settings.from_metadata(config.get("metadata") or {})
+        self.model: Any = None
+        self.given_metadata = dict(config.get("metadata") or {})
+        settings = Settings.from_metadata(self.given_metadata)
         self.setup = Setup.of(fixed["task"], fixed["k"], settings)
         self._metrics = self._chosen_metrics()
         config["metric_list"] = [
@@ -186,6 +190,8 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         super().build_all_requests(
             limit=limit, samples=samples, rank=rank, world_size=world_size, **options
         )
+        if self.model is not None and not getattr(self.model, "refuses_long_prompts", False):
+            check_nothing_is_cut(self.model, self._instances)
 
     def check_questions(
         self, *, limit: int | None, samples: Sequence[int] | None, **options: Any
@@ -216,7 +222,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
 
     def model_text(self, chat_template: Callable[..., str] | None = None) -> ModelText | None:
         """Return how the run's model reads text, or ``None`` where that is not known."""
-        return model_text(self.config.metadata, chat_template)
+        return text_as_taken(model_text(self.config.metadata, chat_template), self.model)
 
     def _budget(self, options: Mapping[str, Any]) -> TokenBudget | None:
         """Return the room of a prompt, or ``None`` where the model's tokenizer is not known."""

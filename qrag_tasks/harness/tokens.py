@@ -26,12 +26,15 @@ class ModelText:
     :ivar add_bos_token: lm_eval's model argument of that name.
     :ivar answer_apart: whether the answer takes no room of the prompt's, as with an
         encoder-decoder.
+    :ivar kept_back: tokens of the model argument ``max_length`` that the model's class in lm_eval
+        keeps for itself: they are not part of ``window``.
     """
 
     tokenizer: Any
     window: int
     add_bos_token: bool | None = None
     answer_apart: bool = False
+    kept_back: int = 0
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of ``text`` as lm_eval's HFLM encodes a generation request."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
+import venv
 from importlib.metadata import files
 from pathlib import Path
 from types import ModuleType
@@ -59,6 +61,63 @@ def test_it_can_be_turned_off() -> None:
     assert python(INDEX, QRAG_AUTOLOAD="0") == "lm_eval.tasks.manager False\nTrue\n"
 
 
+KERNEL = """
+import sys
+# As in a kernel that was running when the package was installed: no .pth file was run.
+sys.meta_path[:] = [f for f in sys.meta_path if getattr(f, "__name__", "") != "QragAutoload"]
+{before}
+import qrag_tasks
+from lm_eval import simple_evaluate
+from lm_eval.api.registry import get_model
+from lm_eval.tasks import TaskManager
+manager = TaskManager(metadata={{"data": "mini"}})
+found = simple_evaluate("dummy", tasks=["lamp_rag_k1"], task_manager=manager, limit=1)
+print(sorted(found["samples"]), get_model("qrag").__name__ if {torch} else "QragLM")
+import lm_eval.evaluator
+print(lm_eval.evaluator.evaluate.__code__.co_filename.endswith("patches.py"))
+"""
+
+
+@pytest.mark.parametrize(
+    "before", ["", "import lm_eval", "import lm_eval.evaluator, lm_eval.tasks"]
+)
+def test_in_a_running_kernel_importing_qrag_tasks_is_enough(before: str) -> None:
+    torch = importlib.util.find_spec("torch") is not None
+    told = python(KERNEL.format(before=before, torch=torch)).splitlines()
+    assert "['lamp3u_rag_k1', 'lamp5u_rag_k1'] QragLM" in told
+    assert told[-1] == "True"
+
+
+def test_importing_qrag_tasks_obeys_the_switch() -> None:
+    code = "import sys, qrag_tasks; print('qrag_tasks.harness.autoload' in sys.modules)"
+    assert python(code) == "True\n"
+    assert python(code, QRAG_AUTOLOAD="0") == "False\n"
+
+
+def test_adapting_twice_changes_nothing() -> None:
+    from lm_eval.tasks.manager import TaskManager
+
+    before = TaskManager.__init__
+    autoload.adapt_loaded()
+    assert TaskManager.__init__ is before
+
+
+def test_it_is_known_whether_python_runs_the_line(tmp_path: Path) -> None:
+    assert autoload.runs_at_start()
+    # What lies on PYTHONPATH, as after `pip install --target`, has its .pth files passed over.
+    code = "from qrag_tasks.harness import autoload; print(autoload.runs_at_start())"
+    clean = tmp_path / "venv"
+    venv.create(clean, with_pip=False)
+    done = subprocess.run(
+        [clean / "bin" / "python", "-c", code],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False\n"
+
+
 @pytest.mark.parametrize("module_name", list(autoload.PATCHES))
 def test_the_patches_fit_the_installed_lm_eval(module_name: str) -> None:
     if module_name.endswith("huggingface"):
@@ -74,7 +133,8 @@ def test_it_steps_aside_where_lm_eval_has_changed(
     module_name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     changed = ModuleType(module_name)
-    autoload._apply(autoload.PATCHES[module_name], changed)
+    for patch in autoload.PATCHES[module_name]:
+        autoload._apply(patch, changed)
     told = capsys.readouterr().err
     assert module_name in told
     assert '--include_path "$(qrag path)"' in told

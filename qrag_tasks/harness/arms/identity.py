@@ -88,13 +88,13 @@ def arm_identity(lm: Any) -> Identity:
     own = getattr(lm, "arm_identity_parts", None)
     if own is not None:
         parts["own"] = own()
-    created_with = _CREATED_WITH.get(lm)
+    arguments = created_with(lm)
     if is_hflm(lm):
         parts |= _hflm_parts(lm)
         if not parts["class"].startswith(("lm_eval.models.huggingface.", "qrag_tasks.")):
-            parts["subclass"] = _of_subclass(lm, created_with or {})
+            parts["subclass"] = _of_subclass(lm, arguments or {})
     elif own is None:
-        parts["arguments"] = token(lm) if created_with is None else _arguments(created_with)
+        parts["arguments"] = token(lm) if arguments is None else _arguments(arguments)
     return Identity.of(parts)
 
 
@@ -107,6 +107,12 @@ def is_hflm(lm: Any) -> bool:
 def remember_creation(lm: Any, arguments: Mapping[str, Any]) -> None:
     """Remember what lm_eval created ``lm`` with: :func:`arm_identity` knows it by that."""
     _CREATED_WITH.put(lm, dict(arguments))
+
+
+def created_with(lm: Any) -> Mapping[str, Any] | None:
+    """Return what lm_eval created ``lm`` with; ``None`` where that was not seen."""
+    found: Mapping[str, Any] | None = _CREATED_WITH.get(lm)
+    return found
 
 
 # ---------------------------------------------------------------------- any LM
