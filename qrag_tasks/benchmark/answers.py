@@ -22,11 +22,15 @@ _RATING = re.compile(
     r"(?![A-Za-z0-9_%]|[.,:]\d)"
     r"(?!\s*(?:/|out of)\s*(?!5(?!\d))\d)"
 )
+# An answer that is nothing but a decimal on the scale: "4.5", "**3.5**.", "4.5/5", "4.5 stars".
+_DECIMAL = re.compile(
+    r"[\s*_\"']*([1-4]\.[0-9]{1,6})(?:\s*(?:/|out of)\s*5)?(?:\s*stars?)?[\s*_\"'.!]*", re.I
+)
 # The scale itself and the list of its numbers, which some models repeat first.
 _TO = r"\s*(?:to|through|[-\u2013\u2014])\s*"
 _NOT_A_RATING = re.compile(
     rf"\b(?:1|one)(?:\s*\([^()]*\))?{_TO}(?:5|five)\b(?:\s*\([^()]*\))?"
-    r"|\b1,\s*2,\s*3,\s*4,?\s*(?:or|and)\s*5\b",
+    r"|\b1,\s*2,\s*3,\s*4,?\s*(?:(?:or|and)\s*)?5\b",
     re.I,
 )
 
@@ -106,6 +110,19 @@ def first_rating(answer: str) -> int | None:
     """
     match = _RATING.search(_NOT_A_RATING.sub(" ", _without_thoughts(answer)))
     return int(match.group(1)) if match else None
+
+
+def rating_value(answer: str) -> float | None:
+    """Return the number that ``answer`` rates with, 1 to 5, or ``None`` where there is none.
+
+    It is :func:`first_rating`, or the decimal of an answer that is nothing else ("4.5"). Such an
+    answer is not one of the five ratings, but its error is known, and one arm may write decimals
+    more often than another.
+    """
+    if (found := first_rating(answer)) is not None:
+        return float(found)
+    match = _DECIMAL.fullmatch(_without_thoughts(answer))
+    return float(match.group(1)) if match else None
 
 
 def rating(answer: str) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from qrag_tasks.benchmark.answers import first_rating, title
+from qrag_tasks.benchmark.answers import first_rating, rating_value, title
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
@@ -126,19 +126,20 @@ def official_rating(answer: str, target: float) -> float:
 def rating_scores(answer: str, target: str) -> dict[str, Value]:
     """Score one answer of a rating task (LaMP-3); ``target`` is the gold rating, "1" to "5".
 
-    ``rmse`` and ``rmse_lamp`` hold the squared error, for :func:`root_mean`.
+    ``rmse`` and ``rmse_lamp`` hold the squared error, for :func:`root_mean`. A decimal such as
+    "4.5" has the error of that number, but is not a valid rating.
     """
     gold = float(target)
-    rating = first_rating(answer)
-    cleaned = penalty_rating(gold) if rating is None else float(rating)
+    value = rating_value(answer)
+    cleaned = penalty_rating(gold) if value is None else value
     official = official_rating(answer, gold)
     return {
         "mae": abs(cleaned - gold),
         "rmse": (cleaned - gold) ** 2,
-        "accuracy": float(rating is not None and cleaned == gold),
+        "accuracy": float(value is not None and cleaned == gold),
         "mae_lamp": abs(official - gold),
         "rmse_lamp": (official - gold) ** 2,
-        "valid_rate": float(rating is not None),
+        "valid_rate": float(first_rating(answer) is not None),
     }
 
 

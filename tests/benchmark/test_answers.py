@@ -44,6 +44,7 @@ T = "The Songs of Birds"
         (" Sure! Based on the review, I would give it a score of 4.", 4),
         ("On a scale of 1 to 5, I would rate this review as a 4.", 4),
         ("On a scale of 1-5, 2", 2),
+        ("On a scale of [1, 2, 3, 4, 5] I would give it a 5", 5),
         ("I'd give it 4 on a scale from 1 to 5.", 4),
         ("on a 1-5 scale: 2", 2),
         ("4\n\nExplanation: the review gives 2 reasons", 4),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 from functools import cache
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_a_whole_file_scores_as_the_official_evaluator_scores_it() -> None:
     [
         ("I would give it a 4 out of 5.", "4", 0.0, 1.0, 1.0),
         ("4", "5", 1.0, 0.0, 1.0),
-        ("4.5", "5", 4.0, 0.0, 0.0),
+        ("4.5", "5", 0.5, 0.0, 0.0),
         ("47", "1", 4.0, 0.0, 0.0),
         ("nan", "3", 2.0, 0.0, 0.0),
         ("", "4", 3.0, 0.0, 0.0),
@@ -223,3 +224,30 @@ def test_root_mean_stderr_agrees_with_the_bootstrap() -> None:
 def test_root_mean_stderr_at_the_edges() -> None:
     assert metrics.root_mean_stderr([4.0]) == "N/A"
     assert metrics.root_mean_stderr([0.0, 0.0]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "error"),
+    [
+        ("4.5", "5", 0.5),
+        (" **3.5**.", "3", 0.5),
+        ("4.5/5", "4", 0.5),
+        ("1.25 out of 5 stars", "1", 0.25),
+        ("5.5", "5", 4.0),  # not on the scale
+        ("0.5", "1", 4.0),
+        ("version 4.5 of it", "5", 4.0),
+    ],
+)
+def test_a_bare_decimal_has_its_own_error_and_is_not_valid(
+    answer: str, gold: str, error: float
+) -> None:
+    scores = metrics.rating_scores(answer, gold)
+    assert scores["mae"] == error
+    assert scores["rmse"] == error**2
+    assert scores["accuracy"] == scores["valid_rate"] == 0.0
+
+
+@given(st.decimals(1, 5, places=2), st.integers(1, 5))
+def test_a_decimal_counts_as_the_official_score_takes_it(number: Decimal, gold: int) -> None:
+    scores = metrics.rating_scores(str(number), str(gold))
+    assert scores["mae"] == scores["mae_lamp"]
