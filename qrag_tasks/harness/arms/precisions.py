@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -95,6 +96,25 @@ PRECISIONS: Mapping[str, Precision] = MappingProxyType(
 )
 
 
+_DIGITS = re.compile(r"\d+").findall
+_INT4 = " For 4 bits take int4-nf4, made on loading, or int4-gptq or int4-awq, from a checkpoint."
+_MEANT: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("int4", "4bit", "4-bit", "w4", "w4a16", "load_in_4bit"), _INT4),
+        **dict.fromkeys(("8bit", "8-bit", "load_in_8bit"), " Did you mean 'int8'?"),
+        **dict.fromkeys(("float16", "half", "16bit"), " Did you mean 'fp16'?"),
+        "bfloat16": " Did you mean 'bf16'?",
+        **dict.fromkeys(("float32", "float", "full"), " Did you mean 'fp32'?"),
+        **{
+            name.removeprefix("int4-"): f" Did you mean {name!r}?"
+            for name in PRECISIONS
+            if name.startswith("int4-")
+        },
+    }
+)
+"""What people write for a precision -> what the message advises."""
+
+
 def precision(name: str) -> Precision:
     """Return the precision of that name.
 
@@ -103,7 +123,10 @@ def precision(name: str) -> Precision:
     try:
         return PRECISIONS[name]
     except KeyError:
+        text = str(name).lower()
+        # Other bits are another meaning, however alike the names.
+        alike = [known for known in PRECISIONS if _DIGITS(known) == _DIGITS(text)]
         raise SettingsError(
             f"unknown precision {name!r} (known: {', '.join(PRECISIONS)})."
-            + did_you_mean(str(name), PRECISIONS)
+            + (_MEANT.get(text) or did_you_mean(text, alike))
         ) from None

@@ -1,0 +1,29 @@
+"""What is advised where a precision is not known."""
+
+from __future__ import annotations
+
+import pytest
+
+from qrag_tasks.errors import SettingsError
+from qrag_tasks.harness.arms.precisions import precision
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("int4", " For 4 bits take int4-nf4, made on loading, or int4-gptq or int4-awq, from a "),
+        ("nf4", " Did you mean 'int4-nf4'?"),
+        ("GPTQ", " Did you mean 'int4-gptq'?"),
+        ("float16", " Did you mean 'fp16'?"),
+        ("bfloat16", " Did you mean 'bf16'?"),
+        ("8bit", " Did you mean 'int8'?"),
+        ("int4-gtpq", " Did you mean 'int4-gptq'?"),
+        ("fp61", ""),
+        ("int2", ""),
+    ],
+)
+def test_advice_is_never_another_meaning(name: str, advice: str) -> None:
+    with pytest.raises(SettingsError, match="unknown precision") as caught:
+        precision(name)
+    told = str(caught.value).partition(").")[2]
+    assert told.startswith(advice) if advice else told == ""
