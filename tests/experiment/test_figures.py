@@ -72,3 +72,9 @@ def test_every_k_of_the_base_is_drawn(drawn: dict[str, Figure]) -> None:
 def test_titles_stay_short(drawn: dict[str, Figure]) -> None:
     titles = [axes.get_title() for axes in drawn["gap-by-k"].drawn.axes]
     assert titles == ["model-1b, lamp3u, bm25", "model-1b, lamp3u, dense:…MiniLM-L6-v2"]
+
+
+def test_the_pdf_carries_no_type_3_font(drawn: dict[str, Figure], tmp_path: Path) -> None:
+    written = {path.suffix: path.read_bytes() for path in drawn["score-by-k"].save(tmp_path)}
+    assert b"/Type3" not in written[".pdf"]
+    assert b"/TrueType" in written[".pdf"] or b"/CIDFontType2" in written[".pdf"]

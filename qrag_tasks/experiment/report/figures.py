@@ -48,11 +48,15 @@ class Figure:
 
         :raises StoreError: when it cannot be written.
         """
+        import matplotlib
+
         paths = [folder / f"{self.name}.{form}" for form in ("svg", "pdf")]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for path in paths:
-                self.drawn.savefig(path, metadata={} if path.suffix == ".svg" else None)
+            # TrueType: publishers refuse the Type 3 fonts that are matplotlib's default.
+            with matplotlib.rc_context({"pdf.fonttype": 42}):
+                for path in paths:
+                    self.drawn.savefig(path, metadata={} if path.suffix == ".svg" else None)
         except OSError as error:
             raise StoreError(f"{folder}: cannot be written: {error.strerror}") from error
         return paths
