@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import logging
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from qrag_tasks import catalog
-from qrag_tasks.errors import ModelError, QragError
+from qrag_tasks.errors import ModelError, QragError, SettingsError
 from qrag_tasks.locations import task_yamls
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
@@ -55,8 +56,7 @@ def check_before_the_model_loads(module: ModuleType) -> None:
 
     @functools.wraps(original)
     def process_tasks(self: Any, metadata: Any = None) -> Any:
-        given = [self.tasks] if isinstance(self.tasks, str) else self.tasks
-        names = [name.strip() for tasks in given for name in str(tasks).split(",")]
+        names = _names(self.tasks)
         entries = catalog.requested(names)
         if entries:
             _print_our_errors_plainly()
@@ -75,7 +75,7 @@ def check_before_the_model_loads(module: ModuleType) -> None:
         return manager
 
     config.process_tasks = process_tasks
-    _leave_batches_to_qrag(config)
+    _read_the_command_line(config)
 
 
 def remember_creation(module: ModuleType) -> None:
@@ -158,17 +158,32 @@ def add_cost_table(module: ModuleType) -> None:
     module.make_table = make_table  # type: ignore[attr-defined]
 
 
-def _leave_batches_to_qrag(config: Any) -> None:
+def _names(tasks: Any) -> list[str]:
+    """Return the names in ``--tasks``, without the blanks around them."""
+    given = [tasks] if isinstance(tasks, str) else tasks or []
+    return [name.strip() for task in given for name in str(task).split(",")]
+
+
+def _read_the_command_line(config: Any) -> None:
     """``EvaluatorConfig.from_cli``: give ``--model qrag`` no batch size that nobody asked for.
 
-    lm_eval's command has one sequence a batch where the user names no number.
+    lm_eval's command has one sequence a batch where the user names no number. And explain a file
+    of ``--samples`` that is not valid JSON.
     """
     original = config.from_cli.__func__
     _expect(original, "namespace")
 
     @functools.wraps(original)
     def from_cli(cls: Any, namespace: Any) -> Any:
-        found = original(cls, namespace)
+        try:
+            found = original(cls, namespace)
+        except json.JSONDecodeError as error:
+            if not catalog.requested(_names(getattr(namespace, "tasks", None))):
+                raise
+            _print_our_errors_plainly()
+            raise SettingsError(
+                f"--samples {namespace.samples}: is not valid JSON: {error}"
+            ) from error
         file = getattr(namespace, "config", None)
         asked = hasattr(namespace, "batch_size") or (
             file and "batch_size" in cls.load_yaml_config(file)

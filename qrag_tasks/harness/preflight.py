@@ -65,7 +65,8 @@ def check(config: Any, manager: Any, entries: Sequence[CatalogEntry]) -> None:
     check_limit(config.limit)
     if config.samples:
         others = set(manager.all_tasks) - set(CATALOG)
-        config.samples = chosen_samples(config.samples, {entry.name for entry in entries} | others)
+        ours = [entry.name for entry in entries]
+        config.samples = chosen_samples(config.samples, ours, others)
     for entry in entries:
         _check(config, manager.load([entry.name])["tasks"][entry.name])
     _free_retrievers()

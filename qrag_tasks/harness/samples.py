@@ -20,16 +20,25 @@ def check_limit(limit: Any) -> None:
         return
     if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit < math.inf:
         raise SettingsError(
-            f"--limit {limit}: give a number of samples, 1 or more, or a share of them below 1; "
-            f"leave it out for all"
+            f"--limit {_plain(limit)}: give a number of samples, 1 or more, or a share of them "
+            f"below 1; leave it out for all"
         )
 
 
-def chosen_samples(samples: Any, tasks: Collection[str]) -> dict[str, Any]:
+def _plain(limit: Any) -> str:
+    # The command line reads every limit as a fraction.
+    return f"{limit:g}" if isinstance(limit, float) else str(limit)
+
+
+def chosen_samples(
+    samples: Any, tasks: Collection[str], others: Collection[str] = ()
+) -> dict[str, Any]:
     """Return samples by task, where they may be given by a group of ours or by the tag.
 
     :param samples: name -> positions from 0.
-    :param tasks: names of all tasks of the run; what is chosen of others' is passed on as it is.
+    :param tasks: names of the tasks of the run; what is chosen of tasks that are not ours is
+        passed on as it is.
+    :param others: names that may be part of the run too, and are not ours.
     :raises SettingsError: when a name is none of the run's, or positions are impossible.
     """
     if not isinstance(samples, Mapping):
@@ -41,7 +50,7 @@ def chosen_samples(samples: Any, tasks: Collection[str]) -> dict[str, Any]:
     for name, positions in samples.items():
         ours = members(name)
         meant = [task for task in tasks if task in ours] if ours else [name]
-        if not set(meant) & set(tasks):
+        if not set(meant) & {*tasks, *others}:
             raise SettingsError(
                 f"--samples: {name!r} is not in this run, which has {', '.join(sorted(tasks))}"
             )

@@ -206,15 +206,36 @@ def test_missing_data_fails_with_instructions(lm_eval_command: Command, tmp_path
             },
             "with --model qrag, give precision=int4-nf4",
         ),
+        ({"metadata": {"data": "mini"}, "limit": -1.0}, "--limit -1: give a number of samples"),
+        (
+            {"metadata": {"data": "mini"}, "samples": '{"lamp3u_rag_k5": ["0"]}'},
+            "lamp3u_rag_k5: '0' is not a whole number",
+        ),
+        ({"metadata": {"data": "mini"}, "samples": "nowhere.json"}, "neither a file that is there"),
+        (
+            {"metadata": {"data": "mini"}, "samples": {"lamp_rag_k1": [0]}},
+            "run, which has lamp3u_rag_k5$",
+        ),
+        (
+            {"metadata": {"data": "mini"}, "tasks": ["lamp3u_rag_k5", "lamp5u_rag_k4,LaMP_3"]},
+            "unknown tasks 'lamp5u_rag_k4', 'LaMP_3' ",
+        ),
     ],
 )
 def test_bad_input_is_refused_before_the_model_is_loaded(
     choices: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from qrag_tasks.errors import QragError
+
+    config = configured(monkeypatch, **choices)
+    with pytest.raises(QragError, match=message):
+        config.process_tasks(config.metadata)
+
+
+def configured(monkeypatch: pytest.MonkeyPatch, **choices: Any) -> Any:
+    """Return lm_eval's ``EvaluatorConfig`` of a command line."""
     import lm_eval.tasks
     from lm_eval.config.evaluate_config import EvaluatorConfig
-
-    from qrag_tasks.errors import QragError
 
     # lm_eval's own thousands of task files take half a minute to index, and are not wanted here.
     class OurTasks(lm_eval.tasks.TaskManager):
@@ -226,8 +247,48 @@ def test_bad_input_is_refused_before_the_model_is_loaded(
     monkeypatch.setattr(lm_eval.tasks, "TaskManager", OurTasks)
     config = EvaluatorConfig(**{"model": "dummy", "tasks": ["lamp3u_rag_k5"], **choices})
     config._process_arguments()
-    with pytest.raises(QragError, match=message):
-        config.process_tasks(config.metadata)
+    return config
+
+
+def test_samples_of_a_group_and_blanks_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configured(
+        monkeypatch,
+        tasks=" lamp3u_rag_k5, lamp5u_rag_k5 ",
+        metadata={"data": "mini"},
+        samples='{"lamp_rag_k5": [0]}',
+    )
+    config.process_tasks(config.metadata)
+    assert config.tasks == ["lamp3u_rag_k5", "lamp5u_rag_k5"]
+    assert config.samples == {"lamp3u_rag_k5": [0], "lamp5u_rag_k5": [0]}
+
+
+def test_a_run_without_our_tasks_is_left_alone_whatever_its_files_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QRAG_DATA", "/nowhere")
+    (tmp_path / "lamp3u_rag_k5.yaml").write_text("task: mine\n", encoding="utf-8")
+    config = configured(monkeypatch, tasks=[f"{tmp_path}/*.yaml"], metadata={"foo": 1})
+    config.process_tasks(config.metadata)
+    assert [task["task"] for task in config.tasks] == ["mine"]
+
+
+def test_a_file_of_samples_that_is_not_json_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lm_eval._cli.harness import HarnessCLI
+    from lm_eval.config.evaluate_config import EvaluatorConfig
+
+    from qrag_tasks.errors import SettingsError
+
+    file = tmp_path / "samples.json"
+    file.write_text("{bad", encoding="utf-8")
+    command = ["lm_eval", "--samples", str(file), "--tasks"]
+    monkeypatch.setattr("sys.argv", [*command, "lamp3u_rag_k1"])
+    with pytest.raises(SettingsError, match=r"samples.json: is not valid JSON: Expecting property"):
+        EvaluatorConfig.from_cli(HarnessCLI().parse_args())
+    monkeypatch.setattr("sys.argv", [*command, "hellaswag"])
+    with pytest.raises(json.JSONDecodeError):
+        EvaluatorConfig.from_cli(HarnessCLI().parse_args())
 
 
 def test_a_tokenizer_without_chat_template_is_named(tiny_model: Path, tmp_path: Path) -> None:
