@@ -92,11 +92,11 @@ def compare(
     """
     from qrag_tasks.experiment.comparison.compare import compare_runs
     from qrag_tasks.experiment.comparison.grids import compare_grid
-    from qrag_tasks.experiment.comparison.tables import (
+    from qrag_tasks.experiment.comparison.tables.terminal import terminal_table
+    from qrag_tasks.experiment.comparison.tables.texts import (
         HEADINGS,
         TREND_HEADINGS,
         rows_of,
-        terminal_table,
         trend_rows,
     )
     from qrag_tasks.experiment.runs import read_runs
@@ -137,20 +137,20 @@ def _noise(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, found: Comparison, metrics: tuple[str, ...]) -> None:
-    from qrag_tasks.experiment.comparison import tables
+    from qrag_tasks.experiment.comparison.tables import latex, markdown, records, texts
 
     if path.suffix == ".parquet":
-        tables.write_parquet(path, tables.flat(found))
+        records.write_parquet(path, records.flat(found))
         return
     if path.suffix == ".json":
         text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False) + "\n"
     elif path.suffix == ".csv":
-        text = tables.csv_text(tables.flat(found))
+        text = records.csv_text(records.flat(found))
     else:
-        form = tables.latex if path.suffix == ".tex" else tables.markdown
-        text = form(tables.HEADINGS, tables.rows_of(found, metrics))
-        if trends := tables.trend_rows(found, metrics):
-            text += "\n" + form(tables.TREND_HEADINGS, trends)
+        form = latex.latex if path.suffix == ".tex" else markdown.markdown
+        text = form(texts.HEADINGS, texts.rows_of(found, metrics))
+        if trends := texts.trend_rows(found, metrics):
+            text += "\n" + form(texts.TREND_HEADINGS, trends)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -20,15 +20,11 @@ from qrag_tasks.errors import ComparisonError, DataError
 from qrag_tasks.experiment.comparison.agreement import divergence
 from qrag_tasks.experiment.comparison.compare import Options, compare_runs, recovery
 from qrag_tasks.experiment.comparison.rows import Comparison
-from qrag_tasks.experiment.comparison.tables import (
-    HEADINGS,
-    csv_text,
-    flat,
-    latex,
-    markdown,
-    rows_of,
-    verdict,
-)
+from qrag_tasks.experiment.comparison.tables.latex import latex
+from qrag_tasks.experiment.comparison.tables.markdown import markdown
+from qrag_tasks.experiment.comparison.tables.records import csv_text, flat
+from qrag_tasks.experiment.comparison.tables.texts import HEADINGS, rows_of
+from qrag_tasks.experiment.comparison.verdicts import verdict
 from qrag_tasks.experiment.runs import read_runs
 from qrag_tasks.experiment.statistics import difference_interval, permutation_p
 

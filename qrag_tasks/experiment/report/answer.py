@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow, TrendRow
-from qrag_tasks.experiment.comparison.tables import HEADLINES, headline, verdict
+from qrag_tasks.experiment.comparison.verdicts import HEADLINES, headline, verdict
 
 _ALPHA = 0.05
 

@@ -17,7 +17,7 @@ from qrag_tasks.experiment.comparison.agreement import Pair, text_of
 from qrag_tasks.experiment.comparison.compare import Options, compare_matched
 from qrag_tasks.experiment.comparison.matching import Matched
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison
-from qrag_tasks.experiment.comparison.tables import (
+from qrag_tasks.experiment.comparison.tables.texts import (
     HEADINGS,
     TREND_HEADINGS,
     rows_of,

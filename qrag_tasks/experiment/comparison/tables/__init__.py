@@ -1,0 +1,1 @@
+"""A comparison as tables: one module a form."""

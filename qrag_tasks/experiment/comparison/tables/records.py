@@ -1,0 +1,90 @@
+"""A comparison as flat records, for CSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from qrag_tasks.errors import StoreError
+from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow
+from qrag_tasks.experiment.comparison.verdicts import verdict
+
+
+def flat(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return a flat record a cell and metric, with numbers as numbers, for CSV and Parquet."""
+    records = []
+    for cell in comparison.cells:
+        rows: Sequence[MetricRow | None] = cell.metrics or [None]
+        records += [_record(cell, row) for row in rows]
+    return records
+
+
+def _record(cell: CellRow, row: MetricRow | None) -> dict[str, Any]:
+    facts = cell.facts
+    record: dict[str, Any] = {
+        "task": cell.task,
+        "filter": cell.filter,
+        **{name: facts.get(name) for name in ("lamp_task", "k", "retriever", "order", "protocol")},
+        "kept": cell.kept,
+        "model": cell.other.model,
+        "base_model": cell.base.model,
+        "base_precision": cell.base.precision,
+        "precision": cell.other.precision,
+        "samples": cell.samples,
+        "users": cell.users,
+        "same_text": cell.agreement.same_text,
+        "same_answer": cell.agreement.same_answer,
+        "overlap": cell.agreement.overlap,
+        "divergence": cell.agreement.divergence,
+        "base_valid_rate": cell.base.valid_rate,
+        "valid_rate": cell.other.valid_rate,
+        "base_runaway_rate": cell.base.runaway_rate,
+        "runaway_rate": cell.other.runaway_rate,
+        **{f"{name}_ratio": cell.cost.get(name) for name in _COSTS},
+        **dict.fromkeys(_METRIC_FIELDS),
+        **dict.fromkeys(("low", "high", "verdict", "better", "worse")),
+    }
+    if row is not None:
+        record |= {name: getattr(row, name) for name in _METRIC_FIELDS}
+        record["verdict"] = verdict(row)
+        if row.interval is not None:
+            record |= {"low": row.interval.low, "high": row.interval.high}
+        if row.flips is not None:
+            record |= {"better": row.flips.better, "worse": row.flips.worse}
+    return record
+
+
+_COSTS = (
+    *("weight_bytes", "peak_device_bytes", "peak_rss_bytes", "run_seconds"),
+    *("prefill_tokens_per_second", "decode_tokens_per_second", "energy_joules"),
+)
+_METRIC_FIELDS = (
+    *("metric", "higher_is_better", "base", "other", "difference", "p", "p_holm", "margin"),
+    *("equivalence_p", "smallest_effect", "recovery"),
+)
+
+
+def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return flat records as CSV."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return out.getvalue()
+
+
+def write_parquet(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Write flat records as Parquet.
+
+    :raises StoreError: when the file cannot be written.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist([dict(r) for r in records]), path)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error}") from error
