@@ -10,6 +10,7 @@ import click
 from rich.text import Text
 
 from qrag_tasks.cli.group import console, main
+from qrag_tasks.cli.tables import Table, fits, print_tables
 from qrag_tasks.errors import SettingsError, StoreError
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def read_options(choices: Mapping[str, Any]) -> Options:
 @main.command()
 @comparing
 @click.option("--metric", "metrics", multiple=True, help="Show this metric; may be given often.")
+@click.option("--wide", is_flag=True, help="Show every column, however wide the terminal is.")
 @click.option(
     "--out",
     "outs",
@@ -81,6 +83,7 @@ def compare(
     base: Path,
     others: tuple[Path, ...],
     metrics: tuple[str, ...],
+    wide: bool,
     outs: tuple[Path, ...],
     **choices: Any,
 ) -> None:
@@ -92,13 +95,6 @@ def compare(
     """
     from qrag_tasks.experiment.comparison.compare import compare_runs
     from qrag_tasks.experiment.comparison.grids import compare_grid
-    from qrag_tasks.experiment.comparison.tables.terminal import terminal_table
-    from qrag_tasks.experiment.comparison.tables.texts import (
-        HEADINGS,
-        TREND_HEADINGS,
-        rows_of,
-        trend_rows,
-    )
     from qrag_tasks.experiment.runs import read_runs
 
     for path in outs:
@@ -109,14 +105,29 @@ def compare(
         found = compare_runs(read_runs(base), [read_runs(other) for other in others], options)
     else:
         found = compare_grid(base, options)
-    shown = console()
-    shown.print(terminal_table(HEADINGS, rows_of(found, metrics)))
-    if trends := trend_rows(found, metrics):
-        shown.print(terminal_table(TREND_HEADINGS, trends))
+    _show(found, metrics, wide)
     for note in found.notes:
         console(stderr=True).print(Text(f"note: {note}"), soft_wrap=True)
     for path in outs:
         _write(path, found, metrics)
+
+
+def _show(found: Comparison, metrics: tuple[str, ...], wide: bool) -> None:
+    from qrag_tasks.experiment.comparison.tables import terminal, texts
+
+    if wide:
+        shown = [terminal.Section("", texts.HEADINGS, texts.rows_of(found, metrics))]
+        if trends := texts.trend_rows(found, metrics):
+            shown.append(terminal.Section("", texts.TREND_HEADINGS, trends))
+    else:
+        shown = terminal.sections(found, metrics, fits)
+        shown += terminal.trend_sections(found, metrics, fits)
+    tables = []
+    for section in shown:
+        tables.append(Table(*section.headings, title=section.title))
+        for row in section.rows:
+            tables[-1].add_row(*row)
+    print_tables(*tables, fold=False, wide=wide)
 
 
 def _margin(text: str) -> tuple[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -40,11 +41,14 @@ def main() -> None:
     """LaMP-style RAG tasks for lm_eval: what does quantization do to them?"""
 
 
-def console(stderr: bool = False) -> Console:
-    """Return where a command prints."""
-    # In a pipe, as wide as the widest line: a cut cell cannot be searched for.
-    found = Console(highlight=False, stderr=stderr)
-    if not found.is_terminal:
+def console(stderr: bool = False, width: int | None = None) -> Console:
+    """Return where a command prints.
+
+    :param width: in columns; by default the terminal's, or that of the variable ``COLUMNS``.
+    """
+    found = Console(highlight=False, stderr=stderr, width=width)
+    if width is None and not found.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
+        # In a pipe nothing has to fit.
         found = Console(highlight=False, stderr=stderr, width=200)
     return found
 

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from typing import IO, TYPE_CHECKING
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from qrag_tasks import catalog
 from qrag_tasks.cli.group import console, main
+from qrag_tasks.cli.tables import Table, print_tables
 
 if TYPE_CHECKING:
     from qrag_tasks.benchmark.leaks import Leaks
@@ -51,15 +51,10 @@ def leaks(task: str, data: str | None, split: str, file: IO[str] | None) -> None
     out = console()
     table = Table("sample", "index", "leaks", "item", "excerpt")
     for leak in found.leaks:
-        table.add_row(
-            Text(leak.sample),
-            str(leak.index),
-            ", ".join(leak.kinds),
-            Text(leak.item),
-            Text(leak.excerpt),
-        )
+        kinds = ", ".join(leak.kinds)
+        table.add_row(leak.sample, str(leak.index), kinds, leak.item, leak.excerpt)
     if found.leaks:
-        out.print(table)
+        print_tables(table)
     for line in _closing_lines(found):
         out.print(Text(line), soft_wrap=True)
 

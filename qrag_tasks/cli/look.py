@@ -6,11 +6,12 @@ import sys
 from typing import Any
 
 import click
-from rich.table import Table
+from rich.table import Table as Drawn
 from rich.text import Text
 
 from qrag_tasks import catalog
 from qrag_tasks.cli.group import METADATA_HELP, console, main, read_metadata
+from qrag_tasks.cli.tables import Table, print_tables
 from qrag_tasks.locations import task_yamls
 
 
@@ -22,9 +23,9 @@ def tasks() -> None:
         scores = ", ".join(metric.name for metric in entry.task.metrics)
         table.add_row(entry.name, entry.task.folder, entry.asks_for, entry.task.summary, scores)
     for group, members in catalog.GROUPS.items():
-        table.add_row(group, "group", "", " + ".join(members), "")
+        table.add_row(group, "group", "", ", ".join(members), "")
     table.add_row(catalog.TAG, "tag", "", "all tasks whose data are public", "")
-    console().print(table)
+    print_tables(table)
 
 
 @main.command()
@@ -50,7 +51,7 @@ def show(task: str, index: int, given: str | None, tokenizer: str | None, **choi
     shown = show_sample(task, index, read_metadata(given, choices), tokenizer)
     record, budget = shown.record, shown.budget
     out = console()
-    facts = Table.grid(padding=(0, 2))
+    facts = Drawn.grid(padding=(0, 2))
     for name, value in (
         ("task", f"{shown.entry.name} ({shown.entry.task.summary})"),
         ("sample", f"{record.sample.id}, {index} of {shown.size}, from {shown.source}"),
@@ -81,9 +82,9 @@ def show(task: str, index: int, given: str | None, tokenizer: str | None, **choi
         state = "kept" if document_id in record.kept else "dropped"
         text = Text(shown.texts[document_id][:200].replace("\n", " "))
         text.truncate(60, overflow="ellipsis")
-        ranking.add_row(str(rank), Text(document_id), f"{score:.4f}", state, text)
+        ranking.add_row(str(rank), document_id, f"{score:.4f}", state, text)
     if record.ranking.ids:
-        out.print(ranking)
+        print_tables(ranking)
     out.rule("prompt")
     # Plain: a text may hold what rich takes for markup, and must be shown to the letter.
     click.echo(record.prompt)
@@ -103,10 +104,8 @@ def doctor() -> None:
         "missing": Text("MISSING", "bold red"),
     }
     for finding in findings:
-        table.add_row(
-            marks[finding.level], Text(finding.what), Text(finding.state), Text(finding.remedy)
-        )
-    out.print(table)
+        table.add_row(marks[finding.level], finding.what, finding.state, finding.remedy)
+    print_tables(table)
     missing = [finding.what for finding in findings if finding.level == "missing"]
     if missing:
         out.print(Text(f"The main job cannot run: {', '.join(missing)}.", "bold red"))

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import click
-from rich.table import Table
 
 from qrag_tasks.cli.group import METADATA_HELP, console, main, read_metadata
+from qrag_tasks.cli.tables import Table, print_tables
 from qrag_tasks.errors import SettingsError
 
 
@@ -84,6 +84,6 @@ def noise(
                 f"{other - one:+.4f}",
                 str(task.changed[name]),
             )
-    shown.print(table)
+    print_tables(table)
     if out is not None:
         out.write_text(json.dumps(found.as_dict(), indent=2) + "\n", encoding="utf-8")

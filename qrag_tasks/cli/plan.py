@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
+from rich.table import Table as Drawn
 from rich.text import Text
 
 from qrag_tasks.catalog import CATALOG
 from qrag_tasks.cli.group import console, main
+from qrag_tasks.cli.tables import Table, print_tables
 from qrag_tasks.errors import PlanError
 
 if TYPE_CHECKING:
@@ -51,19 +53,16 @@ def plan(file: Path, as_json: bool) -> None:
 
 def _show(found: Plan, estimated: Estimate) -> None:
     shown = console()
-    for table in (
-        _choices(found),
-        _dimensions(found),
-        _arms(found, estimated),
-        _tasks(estimated),
-    ):
-        shown.print(table)
+    shown.print(_choices(found))
+    shown.print()
+    print_tables(_dimensions(found), *_arms(found, estimated), _tasks(estimated))
+    shown.print()
     for line in _sources(estimated):
         shown.print(Text(line), soft_wrap=True)
 
 
-def _choices(plan: Plan) -> Table:
-    facts = Table.grid(padding=(0, 2))
+def _choices(plan: Plan) -> Drawn:
+    facts = Drawn.grid(padding=(0, 2))
     said = {
         "plan": plan.name,
         **plan.choices(),
@@ -91,33 +90,40 @@ def _dimensions(plan: Plan) -> Table:
         "orders": [cell.order or "one document or none" for cell in cells],
     }.items():
         for value in dict.fromkeys(values):
-            table.add_row(name, Text(value), f"{values.count(value):,}")
+            table.add_row(name, value, f"{values.count(value):,}")
             name = ""
-        table.add_section()
+        table.add_break()
     return table
 
 
-def _arms(plan: Plan, estimated: Estimate) -> Table:
-    table = Table("arm", "compared with", "weights, MB, about", "cells", *_SUMS.values())
-    bases = {model.name: plan.base_of(model) for model in plan.models}
-    for arm in plan.arms():
-        base = bases[arm.model]
-        taken = estimated.weights[arm.name].total
-        whole = estimated.weights[f"{arm.model}/{base}"].total
-        size = _UNKNOWN if taken is None else f"{taken / 1e6:,.1f}"
-        if taken is not None and whole is not None and arm.precision != base:
-            size += f" (x{taken / whole:.2f})"
-        table.add_row(
-            Text(arm.name),
-            "" if arm.precision == base else base,
-            size,
-            f"{sum(row.cell.arm == arm for row in estimated.cells):,}",
-            *(_number(estimated.total(what, arm)) for what in _SUMS),
-        )
-    table.add_section()
-    sums = [_number(estimated.total(what)) for what in _SUMS]
-    table.add_row("all", "", "", f"{len(estimated.cells):,}", *sums)
-    return table
+def _arms(plan: Plan, estimated: Estimate) -> Iterator[Table]:
+    """Yield a table a model, and one of the sums."""
+    headings = ("precision", "weights, MB, about", "cells", *_SUMS.values())
+    for model in plan.models:
+        base = plan.base_of(model)
+        whole = estimated.weights[f"{model.name}/{base}"].total
+        table = Table(*headings, title=f"{model.name}, compared with {base}")
+        for arm in plan.arms():
+            if arm.model == model.name:
+                table.add_row(
+                    arm.precision,
+                    _size(estimated.weights[arm.name].total, whole, arm.precision == base),
+                    f"{sum(row.cell.arm == arm for row in estimated.cells):,}",
+                    *(_number(estimated.total(what, arm)) for what in _SUMS),
+                )
+        yield table
+    sums = Table(*headings, title="All arms")
+    sums.add_row(
+        "all", "", f"{len(estimated.cells):,}", *(_number(estimated.total(w)) for w in _SUMS)
+    )
+    yield sums
+
+
+def _size(taken: int | None, whole: int | None, is_base: bool) -> str:
+    if taken is None:
+        return _UNKNOWN
+    share = "" if whole is None or is_base else f" (x{taken / whole:.2f})"
+    return f"{taken / 1e6:,.1f}{share}"
 
 
 def _tasks(estimated: Estimate) -> Table:

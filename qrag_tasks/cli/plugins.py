@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from qrag_tasks.cli.group import console, main
+from qrag_tasks.cli.tables import Table, print_tables
 
 
 @main.group(invoke_without_command=True)
@@ -23,18 +23,17 @@ def plugins(context: click.Context) -> None:
     for plugin in installed.plugins():
         supplied = [*plugin.retrievers, *(f"{name} (prompt)" for name in plugin.prompt_styles)]
         table.add_row(
-            Text(plugin.name),
-            Text(plugin.origin.distribution),
-            Text(plugin.origin.version),
+            plugin.name,
+            plugin.origin.distribution,
+            plugin.origin.version,
             ", ".join(plugin.hooks),
-            Text(", ".join(supplied)),
-            Text(f"{plugin.state}: {plugin.cause}" if plugin.cause else plugin.state),
+            ", ".join(supplied),
+            f"{plugin.state}: {plugin.cause}" if plugin.cause else plugin.state,
         )
-    out = console()
-    out.print(table)
+    print_tables(table)
     conflicts = installed.conflicts()
     for conflict in conflicts:
-        out.print(Text(conflict, "bold red"))
+        console().print(Text(conflict, "bold red"))
     if conflicts:
         sys.exit(1)
 

@@ -1,18 +1,112 @@
-"""A comparison on the terminal."""
+"""A comparison on the terminal: what is constant stands above a table, what fits stands in it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from rich.table import Table
-from rich.text import Text
+from qrag_tasks.experiment.comparison.rows import Comparison
+from qrag_tasks.experiment.comparison.tables import texts
+
+Fits = Callable[[Sequence[str], Sequence[Sequence[str]]], bool]
+"""Whether a table, by its headings and rows, fits the terminal."""
+Row = Mapping[str, str]
+"""Heading -> text."""
+
+_APART = ("Task", "Metric", "Model", "Base")
+"""What differs between tables, never in one."""
+_MOVABLE = ("Retriever", "Order", "Other")
+"""What stands in a column, or above a table of its own: the first moves first."""
+_CELL = (*_MOVABLE, "k", "n")
+_FIGURES = ("Verdict", "Difference", "95 % interval", "Base score", "Other score")
+_FURTHER = ("p (Holm)", "Same answers", "Recovery", "Better / worse")
+_SLOPE = (texts.SLOPE, "95 % interval", "p (Holm)")
 
 
-def terminal_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Return a table for the terminal, without the columns that are empty throughout."""
-    shown = [i for i in range(len(headings)) if any(row[i] for row in rows)]
-    table = Table(*[headings[i] for i in shown])
+@dataclass(frozen=True)
+class Section:
+    """One table, with what is the same for all of its rows in its title."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def sections(comparison: Comparison, metrics: Sequence[str], fits: Fits) -> list[Section]:
+    """Return a comparison's cells in tables, each of one task, filter, metric, model and base.
+
+    Of the further figures, those come along for which there is room in every table.
+
+    :param metrics: as :func:`texts.records`.
+    """
+    rows = texts.records(comparison, metrics)
+    return _sections(rows, _FIGURES, _FURTHER, fits)
+
+
+def trend_sections(comparison: Comparison, metrics: Sequence[str], fits: Fits) -> list[Section]:
+    """Return a comparison's trends in tables, as :func:`sections` does."""
+    return _sections(texts.trend_records(comparison, metrics), _SLOPE, (), fits)
+
+
+def _sections(
+    rows: Sequence[Row], figures: Sequence[str], further: Sequence[str], fits: Fits
+) -> list[Section]:
+    for moved in range(len(_MOVABLE) + 1):
+        groups = _split(rows, (*_APART, *_MOVABLE[:moved]))
+        if all(_fits(group, figures, fits) for group in groups):
+            break
+    shown = list(figures)
+    for name in further:
+        if all(_fits(group, [*shown, name], fits) for group in groups):
+            shown.append(name)
+    return [_section(group, shown) for group in groups]
+
+
+def _split(rows: Sequence[Row], names: Sequence[str]) -> list[list[Row]]:
+    found: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        # As text: a model's name may hold brackets.
-        table.add_row(*[Text(row[i]) for i in shown])
-    return table
+        found.setdefault(tuple(row[name] for name in names), []).append(row)
+    return [_in_order(members) for members in found.values()]
+
+
+def _in_order(rows: Sequence[Row]) -> list[Row]:
+    """Sort by the columns from the left, each in the order in which its values came."""
+    places = {name: list(dict.fromkeys(row[name] for row in rows)) for name in _varying(rows)}
+    return sorted(rows, key=lambda row: [known.index(row[n]) for n, known in places.items()])
+
+
+def _fits(rows: Sequence[Row], figures: Sequence[str], fits: Fits) -> bool:
+    section = _section(rows, figures)
+    return fits(section.headings, section.rows)
+
+
+def _section(rows: Sequence[Row], figures: Sequence[str]) -> Section:
+    varying = _varying(rows)
+    filled = [name for name in figures if any(row[name] for row in rows)]
+    headings = [*varying, *filled]
+    return Section(
+        _title(rows, [name for name in _CELL if name not in varying]),
+        headings,
+        [[row[name] for name in headings] for row in rows],
+    )
+
+
+def _varying(rows: Sequence[Row]) -> list[str]:
+    return [name for name in _CELL if len(_values(rows, name)) > 1]
+
+
+def _values(rows: Sequence[Row], name: str) -> list[str]:
+    """Return the different values of a column, but for those that say nothing."""
+    said = [row for row in rows if not (name == "Retriever" and row["k"] == "0")]
+    return list(dict.fromkeys(row[name] for row in said or rows if row[name]))
+
+
+def _title(rows: Sequence[Row], constant: Sequence[str]) -> str:
+    one = {name: value for name in constant for value in _values(rows, name)}
+    first = rows[0]
+    arms = " in ".join(part for part in (first["Model"], one.get("Other", "")) if part)
+    title = ", ".join(part for part in (first["Task"], first["Metric"]) if part)
+    parts = [one.get("Retriever", ""), one.get("Order", "")]
+    parts += [f"{name} = {one[name]}" for name in ("k", "n") if one.get(name)]
+    about = ", ".join(part for part in parts if part)
+    return f"{title}: {arms} against {first['Base']}" + (f" ({about})" if about else "")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow, TrendRow
 from qrag_tasks.experiment.comparison.verdicts import HEADLINES, headline, verdict
+from qrag_tasks.experiment.statistics import Interval
 
 HEADINGS = (
     *("Task", "k", "Retriever", "Model", "Base", "Other", "Metric", "n"),
@@ -16,78 +16,102 @@ HEADINGS = (
 
 
 def rows_of(comparison: Comparison, metrics: Sequence[str] = ()) -> list[tuple[str, ...]]:
-    """Return the table's rows as texts, under :data:`HEADINGS`.
+    """Return :func:`records` as rows under :data:`HEADINGS`."""
+    return [tuple(record[name] for name in HEADINGS) for record in records(comparison, metrics)]
+
+
+def records(comparison: Comparison, metrics: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Return a record of texts for every cell and metric: :data:`HEADINGS` and ``Order``.
 
     :param metrics: those to show; by default each cell's :func:`headline`. A cell without golds
-        has a row all the same.
+        has a record all the same.
     """
-    rows = []
+    found = []
     for cell in comparison.cells:
         wanted = metrics or (headline([row.metric for row in cell.metrics]),)
         chosen = [row for row in cell.metrics if row.metric in wanted]
-        rows += [_texts(cell, row) for row in chosen] or [_texts(cell, None)]
-    return rows
+        found += [_record(cell, row) for row in chosen] or [_record(cell, None)]
+    return found
 
 
-def _texts(cell: CellRow, row: MetricRow | None) -> tuple[str, ...]:
+def _record(cell: CellRow, row: MetricRow | None) -> dict[str, str]:
     facts = cell.facts
-    about = (
-        str(facts.get("lamp_task") or cell.task) + _filter(cell),
-        str(facts.get("k", "")),
-        "" if facts.get("k") == "0" else str(facts.get("retriever", "")),
-        cell.other.model,
-        cell.base.precision,
-        cell.other.precision,
-    )
-    alike = f"{cell.agreement.same_answer:.1%}"
+    record = {
+        **dict.fromkeys(HEADINGS, ""),
+        "Task": str(facts.get("lamp_task") or cell.task) + _filter(cell),
+        "k": str(facts.get("k", "")),
+        "Retriever": "" if facts.get("k") == "0" else str(facts.get("retriever", "")),
+        "Order": "" if facts.get("k") in ("0", "1") else str(facts.get("order", "")),
+        "Model": cell.other.model,
+        "Base": cell.base.precision if cell.base.model == cell.other.model else cell.base.label,
+        "Other": cell.other.precision,
+        "n": str(cell.samples),
+        "Same answers": f"{cell.agreement.same_answer:.1%}",
+    }
     if row is None:
-        return (*about, "", str(cell.samples), *[""] * 7, alike, "")
+        return record
     flips = row.flips
-    return (
-        *about,
-        row.metric + {True: " ↑", False: " ↓", None: ""}[row.higher_is_better],
-        str(cell.samples),
-        f"{row.base:.4f}",
-        f"{row.other:.4f}",
-        f"{row.difference:+.4f}",
-        _interval(row.interval),
-        "" if row.p_holm is None else f"{row.p_holm:.3f}",
-        verdict(row),
-        "" if row.recovery is None else f"{row.recovery:.1%}",
-        alike,
-        "" if flips is None else f"{flips.better} / {flips.worse}",
-    )
+    return record | {
+        "Metric": row.metric + _arrow(row),
+        "Base score": f"{row.base:.4f}",
+        "Other score": f"{row.other:.4f}",
+        "Difference": f"{row.difference:+.4f}",
+        "95 % interval": _interval(row.interval, 4),
+        "p (Holm)": "" if row.p_holm is None else f"{row.p_holm:.3f}",
+        "Verdict": verdict(row),
+        "Recovery": "" if row.recovery is None else f"{row.recovery:.1%}",
+        "Better / worse": "" if flips is None else f"{flips.better} / {flips.worse}",
+    }
+
+
+def _arrow(row: MetricRow | TrendRow) -> str:
+    return {True: " ↑", False: " ↓", None: ""}[row.higher_is_better]
 
 
 def _filter(cell: CellRow) -> str:
     return "" if cell.filter == "none" else f", {cell.filter}"
 
 
-def _interval(interval: Any) -> str:
-    return "" if interval is None else f"[{interval.low:+.4f}, {interval.high:+.4f}]"
+def _interval(interval: Interval | None, digits: int) -> str:
+    return "" if interval is None else f"[{interval.low:+.{digits}f}, {interval.high:+.{digits}f}]"
 
 
-def trend_rows(comparison: Comparison, metrics: Sequence[str] = ()) -> list[tuple[str, ...]]:
-    """Return the trends as texts, under :data:`TREND_HEADINGS`.
-
-    :param metrics: those to show; by default those of :data:`HEADLINES`.
-    """
-    return [_trend_texts(row) for row in comparison.trends if row.metric in (metrics or HEADLINES)]
-
-
+SLOPE = "Slope of the difference per document"
 TREND_HEADINGS = (
     *("Task", "Retriever", "Order", "Model", "Base", "Other", "Metric", "k", "n"),
-    *("Slope of the difference per document", "95 % interval", "p (Holm)"),
+    *(SLOPE, "95 % interval", "p (Holm)"),
 )
 
 
-def _trend_texts(row: TrendRow) -> tuple[str, ...]:
-    return (
-        *(row.lamp_task, row.retriever, row.order, row.model, row.base_precision, row.precision),
-        row.metric + {True: " ↑", False: " ↓", None: ""}[row.higher_is_better],
-        ", ".join(row.k),
-        str(row.samples),
-        f"{row.slope:+.5f}",
-        "" if row.interval is None else f"[{row.interval.low:+.5f}, {row.interval.high:+.5f}]",
-        "" if row.p_holm is None else f"{row.p_holm:.3f}",
-    )
+def trend_rows(comparison: Comparison, metrics: Sequence[str] = ()) -> list[tuple[str, ...]]:
+    """Return :func:`trend_records` as rows under :data:`TREND_HEADINGS`."""
+    return [
+        tuple(record[name] for name in TREND_HEADINGS)
+        for record in trend_records(comparison, metrics)
+    ]
+
+
+def trend_records(comparison: Comparison, metrics: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Return a record of texts for every trend.
+
+    :param metrics: those to show; by default those of :data:`HEADLINES`.
+    """
+    wanted = metrics or HEADLINES
+    return [_trend_record(row) for row in comparison.trends if row.metric in wanted]
+
+
+def _trend_record(row: TrendRow) -> dict[str, str]:
+    return {
+        "Task": row.lamp_task,
+        "Retriever": row.retriever,
+        "Order": row.order,
+        "Model": row.model,
+        "Base": row.base_precision,
+        "Other": row.precision,
+        "Metric": row.metric + _arrow(row),
+        "k": ", ".join(row.k),
+        "n": str(row.samples),
+        SLOPE: f"{row.slope:+.5f}",
+        "95 % interval": _interval(row.interval, 5),
+        "p (Holm)": "" if row.p_holm is None else f"{row.p_holm:.3f}",
+    }

@@ -1,0 +1,157 @@
+"""What commands print in tables: no cell is cut, however narrow the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from printed_tables import rows_of
+from run_files import rating, write_run
+
+from qrag_tasks.cli import main
+from qrag_tasks.cli.tables import Table, print_tables
+from qrag_tasks.experiment.comparison.compare import Options, compare_runs
+from qrag_tasks.experiment.comparison.tables import texts
+from qrag_tasks.experiment.runs import read_runs
+
+GOLDS = [1 + i % 5 for i in range(40)]
+DENSE = "dense:model=~/models/all-MiniLM-L6-v2"
+
+
+def printed(width: int, *arguments: object) -> str:
+    done = CliRunner().invoke(main, [*map(str, arguments)], env={"COLUMNS": str(width)})
+    assert done.exit_code == 0, done.output
+    assert "…" not in done.stdout
+    return done.stdout
+
+
+def write_arm(folder: Path, wrong: int, orders: tuple[str, ...], **arguments: object) -> Path:
+    """An arm over k = 0, 1, 10 by two retrievers."""
+    for retriever in ("bm25", DENSE):
+        for k in (0, 1, 10):
+            if k == 0 and retriever == DENSE:
+                continue
+            for order in orders if k > 1 else orders[:1]:
+                rows = [
+                    rating(
+                        i,
+                        f"{retriever} {k} {i}",
+                        str((gold - 1 or 2) if i < wrong + k else gold),
+                        gold,
+                        kept=[f"d{place}" for place in range(k)],
+                    )
+                    for i, gold in enumerate(GOLDS)
+                ]
+                write_run(
+                    folder / f"{retriever[:4]}-{k}-{order}",
+                    rows,
+                    task=f"lamp3u_rag_k{k}",
+                    facts={"retriever": retriever, "order": order},
+                    model_args=arguments,
+                )
+    return folder
+
+
+@pytest.fixture
+def arms(tmp_path: Path, request: pytest.FixtureRequest) -> list[Path]:
+    orders = getattr(request, "param", ("best-first",))
+    return [
+        write_arm(tmp_path / "fp16", 2, orders, dtype="float16"),
+        write_arm(tmp_path / "int8", 2, orders, load_in_8bit=True),
+        write_arm(tmp_path / "int4", 9, orders, load_in_4bit=True),
+    ]
+
+
+@pytest.mark.parametrize("width", [80, 120, 160])
+@pytest.mark.parametrize("arms", [("best-first",), ("best-first", "reversed")], indirect=True)
+def test_compare_shows_every_verdict_difference_and_interval(arms: list[Path], width: int) -> None:
+    found = compare_runs(
+        read_runs(arms[0]), [read_runs(arm) for arm in arms[1:]], Options(resamples=199)
+    )
+    output = printed(width, "compare", *arms, "--resamples", 199)
+    assert all(len(line.rstrip()) <= width for line in output.splitlines())
+    rows = rows_of(output)
+    records = texts.records(found)
+    assert len(rows) == len(records) + len(texts.trend_rows(found))
+    for record in records:
+        figures = [record[name] for name in ("Verdict", "Difference", "95 % interval")]
+        scores = [record["Base score"], record["Other score"]]
+        assert any([*figures, *scores] == row[i : i + 5] for row in rows for i in range(5)), record
+    for retriever in ("bm25", DENSE):
+        assert retriever in output
+    # What there is room for is there.
+    assert width == 120 or ("answers" in output) == (width == 160)
+
+
+def test_compare_wide_shows_every_column(arms: list[Path]) -> None:
+    output = printed(80, "compare", *arms, "--resamples", 199, "--wide")
+    (headings, *_) = output.splitlines()
+    for heading in texts.HEADINGS:
+        assert heading in headings
+    assert output.count(DENSE) == 2 * 2 + 2 * 2  # cells, and trends of two metrics
+
+
+def test_compare_narrower_than_its_figures(arms: list[Path]) -> None:
+    output = printed(40, "compare", *arms, "--resamples", 199)
+    assert printed(80, "compare", *arms, "--resamples", 199).count("[") == output.count("[")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_plan_shows_every_precision(tmp_path: Path, width: int) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(
+        """\
+name: of-two
+models:
+  - {name: qwen2.5-coder-1.5b, pretrained: owner/one}
+  - {name: smollm2-135m, pretrained: owner/two, checkpoints: {int4-gptq: owner/three}}
+precisions: [fp16, int8, int4-nf4]
+retrievers: [bm25, "bm25:k1=0.9,b=0.4", "random:seed=123456789"]
+tasks: [lamp3u, lamp5u]
+k: [0, 10]
+limit: 2
+""",
+        encoding="utf-8",
+    )
+    output = printed(width, "plan", plan)
+    for name in ("qwen2.5-coder-1.5b", "smollm2-135m"):
+        assert f"{name}, compared with fp16\n" in output
+    found = [row[0] for row in rows_of(output)]
+    for precision in ("fp16", "int8", "int4-nf4"):
+        assert found.count(precision) == 2
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("command", ["tasks", "plugins", "leaks lamp5u --data mini"])
+def test_lists(command: str, width: int) -> None:
+    narrow, wide = printed(width, *command.split()), printed(1000, *command.split())
+    assert all(len(line.rstrip()) <= width for line in narrow.splitlines()[:-3])
+    assert sorted(narrow.replace("─", "").split()) == sorted(wide.replace("─", "").split())
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    rows=st.lists(
+        st.lists(st.text("ab1é\n []…", max_size=120), min_size=3, max_size=3), min_size=1
+    ),
+    width=st.integers(20, 200),
+    fold=st.booleans(),
+)
+def test_no_text_is_lost(rows: list[list[str]], width: int, fold: bool) -> None:
+    table = Table("one", "two words", "[three]")
+    for row in rows:
+        table.add_row(*row)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        runner = CliRunner()
+        with runner.isolation() as (out, *_):
+            print_tables(table, fold=fold)
+            seen = out.getvalue().decode()
+    assert "[three]" in seen
+    for character in "ab1é[]…":
+        expected = sum(cell.count(character) for row in rows for cell in row)
+        expected += sum(heading.count(character) for heading in table.headings)
+        assert seen.count(character) == expected
