@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from lm_eval.utils import simple_parse_args_string
 
 from qrag_tasks.harness.answer_cache import creation_is_remembered
+from qrag_tasks.harness.arms.arguments import check_arguments
 from qrag_tasks.harness.arms.identity import created_with
 from qrag_tasks.harness.samples import check_limit, chosen_samples
 from qrag_tasks.harness.settings import Settings
@@ -89,23 +90,32 @@ def arguments_of(lm: Any) -> Collection[str] | None:
 
 
 def check_metadata(given: Sequence[Mapping[str, Any] | None], model: Any, model_args: Any) -> None:
-    """Check the choices of a run before its model is created.
+    """Check the choices of a run, and the arguments of its model, before that is created.
 
     :param given: the metadata that lm_eval was given, with or without the model arguments.
     :param model: a name, or an ``LM``.
     :param model_args: of a name: as mapping, text or ``None``.
-    :raises SettingsError: for an unknown key, or an impossible value.
+    :raises SettingsError: for an unknown key or argument, or an impossible value.
     """
-    names: Collection[str] | None = None
+    names: Collection[str] | None
     if not isinstance(model, str):
         names = arguments_of(_without_cache(model))
-    elif isinstance(model_args, str):
-        with suppress(ValueError):  # in a form of the class's own
-            names = simple_parse_args_string(model_args)
+    elif (arguments := _parsed(model_args)) is not None:
+        check_arguments(model, arguments)
+        names = arguments
     else:
-        names = model_args or {}
+        names = None
     for metadata in given:
         Settings.from_metadata(metadata or {}, names)
+
+
+def _parsed(model_args: Any) -> Mapping[str, Any] | None:
+    if not isinstance(model_args, str):
+        return model_args or {}
+    try:
+        return dict(simple_parse_args_string(model_args))
+    except ValueError:  # in a form of the class's own
+        return None
 
 
 def named_in(tasks: Iterable[Any]) -> bool:

@@ -15,6 +15,7 @@ from transformers import LogitsProcessorList
 from qrag_tasks.errors import ModelError
 from qrag_tasks.harness import generation, likelihoods, not_a_number
 from qrag_tasks.harness.arms import decoding, loading
+from qrag_tasks.harness.arms.arguments import asked_dtype, settings_of_config
 from qrag_tasks.harness.arms.identity import arm_identity
 from qrag_tasks.harness.arms.smoke import smoke_check
 from qrag_tasks.harness.arms.verification import verify
@@ -66,19 +67,26 @@ class QragLM(HFLM):  # type: ignore[misc]
         **arguments: Any,
     ) -> None:
         checkpoint, row = loading.asked_arm(
-            pretrained,
             {
                 **arguments,
+                "pretrained": pretrained,
                 "precision": precision,
                 "group_size": group_size,
+                "kernel": kernel,
+                "dtype": dtype,
+                "batch_size": batch_size,
+                "max_batch_size": max_batch_size,
+                "max_batch_tokens": max_batch_tokens,
                 "revision": revision,
                 "subfolder": subfolder,
             },
         )
+        dtype = asked_dtype({"dtype": dtype, "torch_dtype": arguments.pop("torch_dtype", None)})
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.precision = row
         self._asked_dtype = dtype
         self._asked_kernel = kernel
+        self._config_settings = settings_of_config(arguments)
         limit = BatchLimit.of(batch_size, max_batch_size, max_batch_tokens, torch.device(device))
         self._asked_limit = (limit.rows, limit.tokens)
         self._journal: Journal | None = None
@@ -124,8 +132,14 @@ class QragLM(HFLM):  # type: ignore[misc]
             self._asked_dtype, self.config, self.device, self.precision
         )
         arguments = loading.loading_arguments(
-            self.precision, self.config, self.computing_dtype, self._asked_kernel
+            self.precision,
+            self.config,
+            self.computing_dtype,
+            self._asked_kernel,
+            self._config_settings,
         )
+        if "config" in arguments:
+            kwargs = {k: v for k, v in kwargs.items() if k not in self._config_settings}
         super()._create_model(*args, **{**kwargs, "dtype": self.computing_dtype, **arguments})
         if "config" in arguments:
             loading.cast_unquantized(self._model, self.config.dtype, self.computing_dtype)

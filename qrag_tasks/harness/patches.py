@@ -217,7 +217,11 @@ def repair_hflm(module: ModuleType) -> None:
     @functools.wraps(create)
     def create_model(self: Any, *args: Any, **kwargs: Any) -> None:
         from qrag_tasks.harness.arms import loading
+        from qrag_tasks.harness.arms.arguments import asked_dtype
 
+        # torch_dtype is its older name, which transformers passes over beside the newer one.
+        kwargs["dtype"] = asked_dtype(kwargs)
+        kwargs.pop("torch_dtype", None)
         arguments = loading.take_bitsandbytes_arguments(kwargs)
         if kwargs.get("autogptq"):
             loading.refuse_autogptq()
@@ -229,7 +233,7 @@ def repair_hflm(module: ModuleType) -> None:
                 f"{kwargs.get('pretrained')} is quantized already "
                 f"({getattr(existing, 'quant_method', existing)}): drop load_in_4bit/load_in_8bit"
             )
-        dtype = loading.computing_dtype(kwargs.get("dtype", "auto"), self.config, self.device)
+        dtype = loading.computing_dtype(kwargs["dtype"], self.config, self.device)
         config = loading.bitsandbytes_config(arguments, dtype)
         create(self, *args, **{**kwargs, "dtype": dtype, "quantization_config": config})
         loading.check_quantized(self.model, config)

@@ -12,6 +12,7 @@ from qrag_tasks.benchmark.data import MINI, data_root
 from qrag_tasks.catalog import CATALOG, CatalogEntry
 from qrag_tasks.harness import embedded
 from qrag_tasks.harness.arms import loading
+from qrag_tasks.harness.arms.arguments import HF_MODELS, check_arguments
 from qrag_tasks.harness.samples import check_limit, chosen_samples
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.task import LampRagTask
@@ -20,8 +21,6 @@ from qrag_tasks.locations import mini_root
 from qrag_tasks.plugins import release_retrievers
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
-
-HF_MODELS = ("hf", "hf-auto", "huggingface", "qrag")
 
 
 def prepare(config: Any) -> None:
@@ -35,7 +34,7 @@ def prepare(config: Any) -> None:
     settings = Settings.from_metadata(config.metadata, config.model_args)
     if data_root(settings.data) == mini_root():
         logger.warning("data: %s, the embedded sample. Its scores mean nothing.", MINI)
-    if config.model in HF_MODELS and "pretrained" not in config.model_args:
+    if config.model in (*HF_MODELS, "qrag") and "pretrained" not in config.model_args:
         folder = str(embedded.model_folder())
         logger.warning(
             "NO pretrained= GIVEN: using the embedded %s, a demonstration that does not do these "
@@ -46,12 +45,11 @@ def prepare(config: Any) -> None:
         config.model_args["pretrained"] = folder
         config.metadata["pretrained"] = folder
     if config.model == "qrag":
-        loading.asked_arm(
-            config.model_args["pretrained"],
-            {name: value for name, value in config.model_args.items() if name != "pretrained"},
-        )
-    elif config.model in HF_MODELS and config.model_args.get("autogptq"):
-        loading.refuse_autogptq()
+        loading.asked_arm({**config.model_args, "batch_size": config.batch_size})
+    elif config.model in HF_MODELS:
+        if config.model_args.get("autogptq"):
+            loading.refuse_autogptq()
+        check_arguments(config.model, config.model_args)
 
 
 def check(config: Any, manager: Any, entries: Sequence[CatalogEntry]) -> None:

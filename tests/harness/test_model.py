@@ -289,23 +289,6 @@ def test_a_dtype_beside_a_precision_that_has_its_own(tiny_model: Path) -> None:
         load(tiny_model, "int4-nf4", dtype="float17")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        ({"load_in_4bit": True}, "load_in_4bit=True: with --model qrag, give precision=int4-nf4"),
-        ({"autogptq": True}, "autogptq=True: with --model qrag, give precision=int4-gptq"),
-        ({"bnb_4bit_quant_type": "fp4"}, "bnb_4bit_quant_type=fp4: a named precision fixes it"),
-        ({"truncation": True}, "truncation=True: a cut prompt"),
-        ({"precision": "int4"}, "unknown precision 'int4'"),
-    ],
-)
-def test_arguments_that_a_precision_replaces(
-    tiny_model: Path, arguments: dict[str, Any], told: str
-) -> None:
-    with pytest.raises(SettingsError, match=told):
-        load(tiny_model, **{"precision": "bf16", **arguments})
-
-
 def test_a_loaded_model_is_refused(tiny_model: Path) -> None:
     loaded = AutoModelForCausalLM.from_pretrained(tiny_model)
     with pytest.raises(SettingsError, match="pretrained is a LlamaForCausalLM"):

@@ -7,9 +7,17 @@ import importlib.util
 import logging
 import os
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from qrag_tasks.errors import ModelError, SettingsError, did_you_mean
+from qrag_tasks.harness.arms.arguments import (
+    BITSANDBYTES,
+    SWITCHES,
+    check_against,
+    check_arguments,
+    check_bitsandbytes,
+)
 from qrag_tasks.harness.arms.checkpoints import check_checkpoint, own_precision, read_checkpoint
 from qrag_tasks.harness.arms.claims import Checkpoint
 from qrag_tasks.harness.arms.layers import linear_layers
@@ -18,68 +26,27 @@ from qrag_tasks.harness.arms.precisions import precision as precision_named
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
-_PREFIXES = ("bnb_4bit_", "llm_int8_")
-_SWITCHES = ("load_in_4bit", "load_in_8bit")
-# HFLM's own ways to quantize -> ours, which are verified.
-_REPLACED = {
-    "load_in_4bit": "precision=int4-nf4",
-    "load_in_8bit": "precision=int8",
-    "gptqmodel": "precision=int4-gptq or int4-awq",
-    "autogptq": "precision=int4-gptq",
-}
 
-
-def asked_arm(pretrained: Any, arguments: Mapping[str, Any]) -> tuple[Checkpoint, Precision]:
+def asked_arm(arguments: Mapping[str, Any]) -> tuple[Checkpoint, Precision]:
     """Check what was asked of ``--model qrag``, without loading any weights.
 
-    :param arguments: the other model arguments.
+    :param arguments: the model arguments, ``pretrained`` among them.
     :returns: the checkpoint, and the precision it is to be loaded in.
     :raises SettingsError: for an argument that cannot be.
     :raises ModelError: when the checkpoint cannot become that arm.
     """
-    refuse_other_arguments(pretrained, arguments)
+    check_arguments("qrag", arguments)
     checkpoint = read_checkpoint(
-        pretrained,
+        arguments["pretrained"],
         revision=arguments.get("revision") or "main",
         subfolder=arguments.get("subfolder") or "",
     )
     name = arguments.get("precision")
     precision = precision_named(name) if name else own_precision(checkpoint)
+    check_against(precision, arguments)
     check_installed(precision)
-    check_checkpoint(checkpoint, precision, _group_size(arguments.get("group_size")))
+    check_checkpoint(checkpoint, precision, arguments.get("group_size"))
     return checkpoint, precision
-
-
-def _group_size(given: Any) -> int | None:
-    if given is None or (isinstance(given, int) and (given > 0 or given == -1)):
-        return given
-    raise SettingsError(
-        f"group_size={given}: give the number of weights that share a scale, or -1 for a whole row"
-    )
-
-
-def refuse_other_arguments(pretrained: Any, arguments: Mapping[str, Any]) -> None:
-    """Refuse the model arguments of HFLM that a named precision replaces.
-
-    :raises SettingsError: naming what to give instead.
-    """
-    if not isinstance(pretrained, str):
-        raise SettingsError(
-            f"pretrained is a {type(pretrained).__name__}: --model qrag loads and verifies the "
-            f"model itself, so give a folder or a name; HFLM (--model hf) takes loaded models"
-        )
-    for name, value in arguments.items():
-        if name in _REPLACED and value:
-            raise SettingsError(f"{name}={value}: with --model qrag, give {_REPLACED[name]}")
-        if name.startswith(_PREFIXES):
-            raise SettingsError(
-                f"{name}={value}: a named precision fixes it; --model hf takes it, with "
-                f"load_in_4bit=True or load_in_8bit=True"
-            )
-        if name == "truncation" and value:
-            raise SettingsError(
-                f"{name}={value}: a cut prompt is not the prompt that other arms get; leave it out"
-            )
 
 
 def refuse_autogptq() -> None:
@@ -117,13 +84,16 @@ def take_bitsandbytes_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
     """Remove the bitsandbytes arguments from ``arguments`` and return them.
 
     Empty where neither ``load_in_4bit`` nor ``load_in_8bit`` is on.
+
+    :raises SettingsError: for one that bitsandbytes would not look at.
     """
+    check_bitsandbytes(arguments)
     taken = {
         key: arguments.pop(key)
         for key in list(arguments)
-        if key in _SWITCHES or key.startswith(_PREFIXES)
+        if key in SWITCHES or key.startswith(BITSANDBYTES)
     }
-    return taken if any(taken.get(switch) for switch in _SWITCHES) else {}
+    return taken if any(taken.get(switch) for switch in SWITCHES) else {}
 
 
 def computing_dtype(
@@ -139,7 +109,7 @@ def computing_dtype(
     :param asked: a ``torch.dtype``, its name, or ``"auto"``.
     :param config: the model's configuration.
     :param device: where the model will be.
-    :raises SettingsError: when the precision is a dtype itself and another was asked for.
+    :raises SettingsError: when torch has no dtype of that name.
     """
     import torch
     from lm_eval.models.utils_hf import get_dtype
@@ -151,13 +121,7 @@ def computing_dtype(
             f"dtype={asked}: torch has no such dtype; give float16, bfloat16, float32 or auto"
         ) from None
     if precision is not None and precision.dtype is not None:
-        own = getattr(torch, precision.dtype)
-        if wanted not in ("auto", own):
-            raise SettingsError(
-                f"precision={precision.name} is {precision.dtype}, but dtype={asked} was given, "
-                f"too: leave dtype out"
-            )
-        return own
+        return getattr(torch, precision.dtype)
     if wanted != "auto":
         return wanted
     own = getattr(config, "dtype", None) or torch.float32
@@ -171,13 +135,20 @@ def computing_dtype(
 
 
 def loading_arguments(
-    precision: Precision, config: Any, dtype: Any, kernel: str | None = None
+    precision: Precision,
+    config: Any,
+    dtype: Any,
+    kernel: str | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return what ``from_pretrained`` is to be given, so that the weights are in a precision.
+
+    Where ``config`` is in it, the model's ``__init__`` would get ``settings`` given beside it.
 
     :param config: the checkpoint's configuration.
     :param dtype: in which the arm computes.
     :param kernel: GPT-QModel's name of the kernel that is to compute; its own choice by default.
+    :param settings: of the configuration, that are to differ from the checkpoint's.
     :raises SettingsError: for a kernel that there is not.
     """
     if precision.method == "bitsandbytes":
@@ -194,6 +165,8 @@ def loading_arguments(
         changes["bnb_4bit_compute_dtype"] = str(dtype).removeprefix("torch.")
     config = copy.deepcopy(config)
     config.quantization_config = {**found, **changes}
+    for name, value in settings.items():
+        setattr(config, name, value)
     return {"config": config, "quantization_config": None}
 
 
@@ -231,15 +204,10 @@ def _kernel(name: str, precision: Precision) -> str:
         from transformers.utils.quantization_config import AwqBackend
 
         kernels = AwqBackend
-    elif precision.method == "gptq":
+    else:
         import gptqmodel
 
         kernels = gptqmodel.BACKEND
-    else:
-        raise SettingsError(
-            f"kernel={name}: only int4-gptq and int4-awq have kernels to choose from, not "
-            f"{precision.name}"
-        )
     known = [str(kernel.value) for kernel in kernels]
     if name not in known:
         raise SettingsError(

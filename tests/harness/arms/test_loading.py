@@ -63,8 +63,8 @@ def test_an_arm_without_4_bit_layers_is_an_error(tiny_model: Path) -> None:
 def test_refused_arguments_are_named(tiny_model: Path) -> None:
     with pytest.raises(ModelError, match=r"bnb_4bit_compute_dtype=.*were refused"):
         load(tiny_model, load_in_4bit=True, bnb_4bit_compute_dtype="float17")
-    with pytest.raises(ModelError, match="were refused"):
-        load(tiny_model, load_in_4bit=True, load_in_8bit=True)
+    with pytest.raises(ModelError, match=r"bnb_4bit_quant_storage=.*were refused"):
+        load(tiny_model, load_in_4bit=True, bnb_4bit_quant_storage="float17")
 
 
 def test_a_quantized_checkpoint_is_not_quantized_again(tiny_model: Path, tmp_path: Path) -> None:
