@@ -9,12 +9,16 @@ others at most 0.055, but for noise (0.005 with 2,000 simulations); `differ` is 
 units whose two values differ.
 
     python benchmarks/coverage.py [--simulations 2000] [--resamples 599] [--units 100 200 500]
-        [--kinds "ratings, MAE" ...]
+        [--kinds "ratings, MAE" ...] [--fewest]
 
 Measured with 2,000 simulations of 399 resamples, with 100 and with 500 units: every kind covers in
 0.943 to 0.963, permutation sizes are at most 0.054, and equivalence sizes at most 0.052, but for
 two with 100 units: accuracy (8 differ), which covers in 0.973, and "ratings by user", whose
 equivalence size is 0.059. In 10,000 simulations these are 0.970 and 0.049.
+
+With --fewest: what would be told if fewer than `FEWEST` units that differ were enough. For each
+least number of them, the share of all simulations in which an interval is told and misses, and in
+which equivalence is told at the margin.
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ import numpy as np
 
 from qrag_tasks.experiment.statistics import (
     SCORES,
+    Bootstrap,
+    Units,
     difference_interval,
     encode,
     equivalence_p,
@@ -114,7 +120,11 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=599)
     parser.add_argument("--units", type=int, nargs="+", default=[100, 200, 500])
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
+    parser.add_argument("--fewest", action="store_true", help="Try fewer units than are allowed.")
     asked = parser.parse_args()
+    if asked.fewest:
+        print_fewest(asked.kinds, asked.simulations, asked.resamples)
+        return
     print("| kind | units | differ | true difference | covered | permutation | equivalence |")
     print("|---|---|---|---|---|---|---|")
     for kind in asked.kinds:
@@ -142,15 +152,56 @@ def one(draw: Any, units: int, score: Any, truth: float, seed: int, resamples: i
     member = np.arange(units) if user is None else user
     swap = (rng.random(units) < 0.5)[member]
     null = permutation_p(np.where(swap, other, base), np.where(swap, base, other), **options)
+    same = equivalence_p(base, other, abs(truth), **options)
     return np.array(
         [
             len(np.unique(member[base != other])),
             interval is not None and interval.low <= truth <= interval.high,
-            null < ALPHA,
-            equivalence_p(base, other, abs(truth), **options) < ALPHA,
+            null is not None and null < ALPHA,
+            same is not None and same < ALPHA,
         ],
         dtype=float,
     )
+
+
+class Ungated(Units):
+    """Units that are measured however few they are."""
+
+    @property
+    def measurable(self) -> bool:
+        """Whether there is any spread at all."""
+        return len(self) > 1 and self.deviating > 0
+
+
+LEAST = (1, 2, 3, 4, 5, 6, 8)
+
+
+def print_fewest(kinds: list[str], simulations: int, resamples: int) -> None:
+    print("| kind | units |", *[f"missed / equivalent from {few} |" for few in LEAST])
+    print("|---|---|" + "---|" * len(LEAST))
+    for kind in kinds:
+        draw, name = KINDS[kind]
+        score = SCORES[name]
+        base, other, _ = draw(1_000_000, np.random.default_rng(0))
+        truth = score.of(other) - score.of(base)
+        for units in (2, 3, 4, 5, 6, 8, 12, 24, 48):
+            told = []
+            for number in range(simulations):
+                base, other, user = draw(units, np.random.default_rng(number + 1))
+                found = Ungated.of(base, other, user, score)
+                bootstrap = Bootstrap(found, resamples, number + 1)
+                if not found.measurable or not len(bootstrap.drawn):
+                    continue
+                interval, same = bootstrap.interval(LEVEL), bootstrap.equivalence_p(abs(truth))
+                missed = interval is not None and not interval.low <= truth <= interval.high
+                told.append((found.deviating, missed, same is not None and same < ALPHA))
+            deviating, missed, same = np.array(told).T
+            shares = [
+                f"{missed[deviating >= few].sum() / simulations:.3f} / "
+                f"{same[deviating >= few].sum() / simulations:.3f} |"
+                for few in LEAST
+            ]
+            print(f"| {kind} | {units} |", *shares, flush=True)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,8 @@ TEXT_METRICS = (
     VALID_RATE,
     RUNAWAY_RATE,
 )
+ROOT_MEANS = frozenset(m.name for m in RATING_METRICS if m.aggregation == "root_mean")
+"""Metrics of which samples hold squares."""
 
 
 def label_scores(

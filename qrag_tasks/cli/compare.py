@@ -10,6 +10,8 @@ import click
 from rich.text import Text
 
 from qrag_tasks.cli.group import console, main
+from qrag_tasks.cli.outputs import OutFile
+from qrag_tasks.cli.progress import tracking
 from qrag_tasks.cli.tables import Table, fits, print_tables
 from qrag_tasks.errors import SettingsError, StoreError
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from qrag_tasks.experiment.comparison.compare import Options
+    from qrag_tasks.experiment.comparison.kept import KeptComparisons
+    from qrag_tasks.experiment.comparison.matching import Matched
     from qrag_tasks.experiment.comparison.rows import Comparison
 
 _FORMATS = (".json", ".csv", ".parquet", ".tex", ".md")
@@ -68,6 +72,32 @@ def read_options(choices: Mapping[str, Any]) -> Options:
     )
 
 
+def read_arms(
+    base: Path, others: tuple[Path, ...], options: Options
+) -> tuple[Matched, Options, str]:
+    """Return what is to be compared, how, and what it is called.
+
+    :raises QragError: when the folders do not hold what they should.
+    """
+    from qrag_tasks.experiment.comparison.grids import match_grid, with_margins
+    from qrag_tasks.experiment.comparison.matching import match_runs
+    from qrag_tasks.experiment.running.folder import GridFolder
+    from qrag_tasks.experiment.runs import read_runs
+
+    if others:
+        matched = match_runs(read_runs(base), [read_runs(other) for other in others])
+        return matched, options, base.resolve().name
+    return match_grid(base), with_margins(base, options), GridFolder.at(base).plan.name
+
+
+def kept_comparisons() -> KeptComparisons:
+    """Return where comparisons are kept."""
+    from qrag_tasks.experiment.comparison.kept import KeptComparisons
+    from qrag_tasks.locations import cache_dir
+
+    return KeptComparisons(cache_dir() / "comparisons")
+
+
 @main.command()
 @comparing
 @click.option("--metric", "metrics", multiple=True, help="Show this metric; may be given often.")
@@ -76,7 +106,7 @@ def read_options(choices: Mapping[str, Any]) -> Options:
     "--out",
     "outs",
     multiple=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutFile(*_FORMATS),
     help=f"Also write it to a file ({', '.join(_FORMATS)}); may be given often.",
 )
 def compare(
@@ -93,18 +123,11 @@ def compare(
     model or task; or BASE alone is the folder of `qrag run`. Arms that were not asked the same,
     to the letter, are refused.
     """
-    from qrag_tasks.experiment.comparison.compare import compare_runs
-    from qrag_tasks.experiment.comparison.grids import compare_grid
-    from qrag_tasks.experiment.runs import read_runs
+    from qrag_tasks.experiment.comparison.compare import compare_matched
 
-    for path in outs:
-        if path.suffix not in _FORMATS:
-            raise SettingsError(f"--out {path}: name a file in {', '.join(_FORMATS)}")
-    options = read_options(choices)
-    if others:
-        found = compare_runs(read_runs(base), [read_runs(other) for other in others], options)
-    else:
-        found = compare_grid(base, options)
+    matched, options, _ = read_arms(base, others, read_options(choices))
+    with tracking() as track:
+        found = compare_matched(matched, options, kept_comparisons(), track)
     _show(found, metrics, wide)
     for note in found.notes:
         console(stderr=True).print(Text(f"note: {note}"), soft_wrap=True)

@@ -8,6 +8,7 @@ import click
 from rich.text import Text
 
 from qrag_tasks.cli.group import console, main
+from qrag_tasks.cli.outputs import OutFileOrFolder
 from qrag_tasks.errors import SettingsError
 
 
@@ -23,7 +24,7 @@ def export() -> None:
     "--out",
     metavar="FILE.json|FOLDER",
     default=".",
-    type=click.Path(path_type=Path),
+    type=OutFileOrFolder(".json"),
     help="Where to write; several logs need a folder.  [default: the current folder]",
 )
 @click.option(

@@ -8,13 +8,14 @@ import click
 from rich.text import Text
 
 from qrag_tasks.cli.group import console, main
+from qrag_tasks.cli.outputs import OutFolder
 
 
 @main.command()
 @click.argument(
     "parts", nargs=-1, required=True, type=click.Path(file_okay=False, exists=True, path_type=Path)
 )
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--out", required=True, type=OutFolder())
 @click.pass_context
 def merge(context: click.Context, parts: tuple[Path, ...], out: Path) -> None:
     """Copy the complete cells of PARTS, folders of `qrag run --shard`, into one folder.

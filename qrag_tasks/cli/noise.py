@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from qrag_tasks.cli.group import METADATA_HELP, console, main, read_metadata
+from qrag_tasks.cli.outputs import OutFile
 from qrag_tasks.cli.tables import Table, print_tables
 from qrag_tasks.errors import SettingsError
 
@@ -36,9 +37,7 @@ from qrag_tasks.errors import SettingsError
 @click.option(
     "--apply_chat_template", "--apply-chat-template", "chat", is_flag=True, help="As for lm_eval."
 )
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write it as JSON, too."
-)
+@click.option("--out", type=OutFile(".json"), help="Write it as JSON, too.")
 def noise(
     tasks: tuple[str, ...],
     model_args: str,

@@ -10,6 +10,7 @@ import click
 from rich.text import Text
 
 from qrag_tasks.cli.group import console, main
+from qrag_tasks.cli.outputs import OutFolder
 
 
 @main.command()
@@ -24,7 +25,7 @@ from qrag_tasks.cli.group import console, main
     "--out",
     required=True,
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=OutFolder(),
     help="Folder to be made; one that is there already is refused.",
 )
 @click.option(

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from qrag_tasks import catalog
 from qrag_tasks.cli.group import METADATA_HELP, console, main, read_metadata
+from qrag_tasks.cli.outputs import OutFile
 
 
 @main.command()
@@ -25,7 +26,7 @@ from qrag_tasks.cli.group import METADATA_HELP, console, main, read_metadata
 )
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutFile(),
     help="Also write the rankings to this TREC run file.",
 )
 def rank(

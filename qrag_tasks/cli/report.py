@@ -7,8 +7,10 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from qrag_tasks.cli.compare import comparing, read_options
+from qrag_tasks.cli.compare import comparing, kept_comparisons, read_arms, read_options
 from qrag_tasks.cli.group import console, main
+from qrag_tasks.cli.outputs import OutFile, OutFolder
+from qrag_tasks.cli.progress import tracking
 
 
 @main.command()
@@ -16,14 +18,14 @@ from qrag_tasks.cli.group import console, main
 @click.option(
     "-o",
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutFile(".html", ".htm"),
     default=Path("report.html"),
     show_default=True,
 )
 @click.option(
     "--figures",
     "figure_folder",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=OutFolder(),
     help="Folder for the figures, as SVG and PDF.",
 )
 def report(
@@ -38,20 +40,11 @@ def report(
     It holds the answer in three sentences, figures, the table, and every sample with its prompt
     and both answers. It loads nothing from anywhere.
     """
-    from qrag_tasks.experiment.comparison.grids import match_grid, with_margins
-    from qrag_tasks.experiment.comparison.matching import match_runs
     from qrag_tasks.experiment.report.report import make_report, write_report
-    from qrag_tasks.experiment.running.folder import GridFolder
-    from qrag_tasks.experiment.runs import read_runs
 
-    options = read_options(choices)
-    if others:
-        matched = match_runs(read_runs(base), [read_runs(other) for other in others])
-        title = base.resolve().name
-    else:
-        matched, options = match_grid(base), with_margins(base, options)
-        title = GridFolder.at(base).plan.name
-    found = make_report(matched, options, title, figure_folder)
+    matched, options, title = read_arms(base, others, read_options(choices))
+    with tracking() as track:
+        found = make_report(matched, options, title, figure_folder, kept_comparisons(), track)
     write_report(out, found)
     size = out.stat().st_size / 1e6
     console().print(Text(f"{out}: {len(found.comparison.cells)} comparisons, {size:,.1f} MB"))

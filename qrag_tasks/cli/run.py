@@ -14,6 +14,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from qrag_tasks.cli.group import console, main
+from qrag_tasks.cli.outputs import OutFolder
 from qrag_tasks.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=OutFolder(),
     help="Folder for the grid.",
 )
 @click.option("--shard", metavar="I/N", help="Run the I-th of N parts, as in 2/4.")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from qrag_tasks.benchmark.metrics import macro_f1, root_mean
+from qrag_tasks.benchmark.metrics import ROOT_MEANS, macro_f1, root_mean
 from qrag_tasks.errors import ComparisonError, DataError
 from qrag_tasks.text_files import NotUTF8Error, raw_lines
 
@@ -106,7 +106,7 @@ class TaskRun:
                 name,
                 of,
                 self.directions.get(name),
-                _aggregation(values, float(value)),
+                _aggregation(name, values, float(value)),
                 float(value),
             )
         return found
@@ -259,6 +259,21 @@ def _precision(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     )
 
 
+def digest_of(path: Path) -> str:
+    """Return the sha256 of a file.
+
+    :raises DataError: when it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
+
+
 # ---------------------------------------------------------------------- samples
 def _samples(path: Path) -> Iterator[Sample]:
     number = 0
@@ -334,7 +349,7 @@ def _distribution(
     return measured
 
 
-def _aggregation(values: Sequence[Any], reported: float) -> str:
+def _aggregation(name: str, values: Sequence[Any], reported: float) -> str:
     """Tell of which function of the logged values the reported score is."""
     if not values:
         return "other"
@@ -342,11 +357,13 @@ def _aggregation(values: Sequence[Any], reported: float) -> str:
         return "macro_f1" if _near(macro_f1([(*value,) for value in values]), reported) else "other"
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
         return "other"
+    found = []
     if _near(float(np.mean(values)), reported):
-        return "mean"
+        found.append("mean")
     if min(values) >= 0 and _near(root_mean(values), reported):
-        return "root_mean"
-    return "other"
+        found.append("root_mean")
+    # Where all values are 0, or 1, both fit, and the name tells.
+    return found[-1 if name in ROOT_MEANS else 0] if found else "other"
 
 
 def _near(one: float, two: float) -> bool:

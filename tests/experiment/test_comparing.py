@@ -18,13 +18,26 @@ from run_files import QUANTIZED, rating, write_run
 from qrag_tasks.cli import main
 from qrag_tasks.errors import ComparisonError, DataError
 from qrag_tasks.experiment.comparison.agreement import divergence
-from qrag_tasks.experiment.comparison.compare import Options, compare_runs, recovery
+from qrag_tasks.experiment.comparison.compare import (
+    Options,
+    compare_matched,
+    compare_runs,
+    recovery,
+)
+from qrag_tasks.experiment.comparison.kept import KeptComparisons
+from qrag_tasks.experiment.comparison.matching import match_runs
 from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.comparison.tables.latex import latex
 from qrag_tasks.experiment.comparison.tables.markdown import markdown
 from qrag_tasks.experiment.comparison.tables.records import csv_text, flat
-from qrag_tasks.experiment.comparison.tables.texts import HEADINGS, rows_of
+from qrag_tasks.experiment.comparison.tables.texts import (
+    HEADINGS,
+    TREND_HEADINGS,
+    rows_of,
+    trend_rows,
+)
 from qrag_tasks.experiment.comparison.verdicts import verdict
+from qrag_tasks.experiment.report.answer import sentences
 from qrag_tasks.experiment.runs import read_runs
 from qrag_tasks.experiment.statistics import difference_interval, permutation_p
 
@@ -276,6 +289,125 @@ def test_recovery(
     assert recovery(base_score, score, better) == expected
 
 
+def test_two_users_are_too_few(tmp_path: Path) -> None:
+    folders = []
+    for name, arguments, wrong in (("one", {}, 6), ("two", QUANTIZED, 40)):
+        for k in ("0", "1", "3"):
+            rows = samples(answers(wrong), users=2, kept=["d"] * int(k))
+            task = f"lamp3u_rag_k{k}"
+            write_run(tmp_path / name / k, rows, task=task, model_args=arguments)
+        folders.append(tmp_path / name)
+    found = compared(*folders)
+    for cell in found.cells:
+        for row in cell.metrics:
+            assert (row.units, row.interval, row.bound, row.p) == (2, None, None, None)
+            assert (row.equivalence_p, row.smallest_effect, verdict(row)) == (None, None, "too few")
+    assert all((row.interval, row.p) == (None, None) for row in found.trends)
+    told = dict(zip(HEADINGS, rows_of(found)[0], strict=True))
+    assert (told["95 % interval"], told["Verdict"]) == ("too few", "too few")
+    trends = dict(zip(TREND_HEADINGS, trend_rows(found)[0], strict=True))
+    assert (trends["95 % interval"], trends["Verdict"]) == ("too few", "too few")
+    assert flat(found)[0]["verdict"] == "too few"
+    told = found.as_dict()
+    assert told["cells"][0]["metrics"][0]["verdict"] == told["trends"][0]["verdict"] == "too few"
+    counts, largest, line = sentences(found)
+    assert "0 undecided; in 3 too few samples or users, or too few that differ, allow" in counts
+    assert "(+0.567; too few samples or users for an interval)" in largest
+    assert line.startswith("Too few samples or users, or too few that differ, tell whether")
+
+
+def test_few_that_differ_are_bounded(tmp_path: Path, base: Path) -> None:
+    two = write_run(tmp_path / "two", samples(answers(8)), model_args=QUANTIZED)
+    found = compared(base, two)
+    mae, _, accuracy = found.cells[0].metrics
+    assert (mae.units, mae.differing, mae.interval, mae.p) == (60, 2, None, None)
+    assert verdict(mae) == "too few"
+    # Clopper and Pearson: with 2 of 60 that differ, at most a tenth do, by at most 4 stars.
+    assert mae.bound == pytest.approx(4 * 0.1012, rel=0.01)
+    assert accuracy.bound == pytest.approx(0.1012, rel=0.01)
+    told = dict(zip(HEADINGS, rows_of(found)[0], strict=True))
+    assert told["95 % interval"] == f"within ±{mae.bound:.4f}"
+    assert f"; 2 of 60 differ, so that it can be ±{mae.bound:.3f} at most)" in sentences(found)[1]
+    # The bound shows equivalence all the same where the margin is wide.
+    (cell,) = compared(base, two, margins={"accuracy": 0.11}).cells
+    assert verdict(cell.metrics[2]) == "equivalent"
+
+
+def test_arms_that_are_right_throughout(tmp_path: Path) -> None:
+    one, two = (
+        write_run(tmp_path / name, samples(answers(0)), model_args=arguments)
+        for name, arguments in (("one", {}), ("two", QUANTIZED))
+    )
+    mae, rmse, accuracy = compared(one, two, margins={"accuracy": 0.05}).cells[0].metrics
+    share = 1 - 0.05 ** (1 / 60)
+    for row, reach in ((mae, 4 * share), (rmse, 4 * math.sqrt(share)), (accuracy, share)):
+        assert row.interval is not None
+        assert (row.interval.low, row.interval.high) == pytest.approx((-reach, reach))
+        assert row.smallest_effect is None
+    assert verdict(accuracy) == "equivalent"
+    assert verdict(mae) == "undecided"
+
+
+def test_a_root_mean_is_one_where_the_base_is_right_throughout(tmp_path: Path) -> None:
+    # Mean and root mean of zeros are alike; those of the other arm's squares are not.
+    one = write_run(tmp_path / "one", samples(answers(0)))
+    two = write_run(tmp_path / "two", samples(answers(15)), model_args=QUANTIZED)
+    rmse = compared(one, two).cells[0].metrics[1]
+    assert (rmse.base, rmse.other) == (0, 0.5)
+
+
+def test_what_the_correction_makes_impossible_is_told(tmp_path: Path) -> None:
+    one = write_run(tmp_path / "one", samples(answers(0)))
+    others = [
+        write_run(
+            tmp_path / f"two-{number}",
+            samples(answers(6 + number % 2)),
+            model_args={**QUANTIZED, "pretrained": f"org/model-{number}"},
+        )
+        for number in range(4)
+    ]
+    found = compared(one, *others)
+    mae = [cell.metrics[0] for cell in found.cells]
+    # Six or seven that differ, all one way, have exact p of 2 in 64 and in 128.
+    assert sorted({row.smallest_p for row in mae if row.smallest_p}) == [2 / 128, 2 / 64]
+    assert {verdict(row) for row in mae} == {"undecided"}
+    assert (
+        "mae: corrected for 4 comparisons, the p of 4 of them could not fall below 0.05, however "
+        "the arms differ: as few units differ there, the smallest p is up to 0.031"
+    ) in found.notes
+
+
+def test_a_comparison_is_kept(base: Path, other: Path, tmp_path: Path) -> None:
+    matched = match_runs(read_runs(base), [read_runs(other)])
+    kept = KeptComparisons(tmp_path / "kept")
+    options = Options(resamples=999)
+
+    def refuse(members: Any, said: str) -> Any:
+        raise AssertionError(f"{said} again")
+
+    first = compare_matched(matched, options, kept)
+    again = compare_matched(matched, options, kept, refuse)
+    assert again.as_dict() == first.as_dict()
+    for changed in (Options(resamples=999, seed=1), Options(resamples=999, margins={"mae": 1.0})):
+        with pytest.raises(AssertionError, match="reading again"):
+            compare_matched(matched, changed, kept, refuse)
+    # Another answer, in as many bytes.
+    (log,) = other.glob("samples_*")
+    log.write_bytes(
+        log.read_bytes().replace(b'"filtered_resps": ["5"]', b'"filtered_resps": ["4"]')
+    )
+    with pytest.raises(AssertionError, match="reading again"):
+        compare_matched(match_runs(read_runs(base), [read_runs(other)]), options, kept, refuse)
+    # What is damaged is made again.
+    (file,) = kept.folder.iterdir()
+    file.write_text("{", encoding="utf-8")
+    assert kept.read(file.stem) is None
+    # A folder that cannot be made keeps nothing, and harms nothing.
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    nowhere = KeptComparisons(tmp_path / "file" / "kept")
+    assert compare_matched(matched, options, nowhere).cells[0].samples == 60
+
+
 # ---------------------------------------------------------------------- what is refused
 def refused(one: Path, two: Path, **options: Any) -> str:
     with pytest.raises(ComparisonError) as error:
@@ -499,7 +631,18 @@ def test_the_command_says_what_is_wrong(base: Path, other: Path, tmp_path: Path)
     assert "holds no grid: there is no plan.json" in told(base)
     assert "give a metric and a size above 0" in told(base, other, "--margin", "mae")
     assert "give a metric and a size above 0" in told(base, other, "--margin", "mae=-1")
-    assert "name a file in .json, .csv" in told(base, other, "--out", tmp_path / "x.xlsx")
+    # Before anything is read.
+    for command, option, name, said in (
+        ("compare", "--out", "x.xlsx", "name a file in .json, .csv, .parquet, .tex, .md"),
+        ("compare", "--out", "no/x.csv", f"there is no folder {tmp_path / 'no'}. Make it first"),
+        ("report", "-o", "x.pdf", "name a file in .html, .htm"),
+        ("report", "-o", "no/x.html", f"there is no folder {tmp_path / 'no'}. Make it first"),
+        ("report", "--figures", "file.csv/x", f"{tmp_path / 'file.csv'} is a file. Name a folder"),
+    ):
+        (tmp_path / "file.csv").write_text("", encoding="utf-8")
+        arguments = [command, tmp_path / "nowhere", other, option, tmp_path / name]
+        done = CliRunner().invoke(main, [*map(str, arguments)])
+        assert (done.exit_code, said in done.output) == (1, True), done.output
     (tmp_path / "noise.json").write_text("[1]", encoding="utf-8")
     message = told(base, other, "--noise", tmp_path / "noise.json")
     assert "not as `qrag noise --out` writes it" in message

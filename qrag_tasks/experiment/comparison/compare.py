@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.experiment.comparison.agreement import Pair, agreement, flips
+from qrag_tasks.experiment.comparison.kept import KeptComparisons
 from qrag_tasks.experiment.comparison.lines import corrected, trends
 from qrag_tasks.experiment.comparison.matching import Matched, Side, match_runs
 from qrag_tasks.experiment.comparison.rows import (
@@ -19,15 +21,20 @@ from qrag_tasks.experiment.comparison.rows import (
     MetricRow,
 )
 from qrag_tasks.experiment.comparison.values import RATES, Values, one_by_one
+from qrag_tasks.experiment.comparison.verdicts import ALPHA
 from qrag_tasks.experiment.pairing import pair
 from qrag_tasks.experiment.runs import Metric, Run
 from qrag_tasks.experiment.statistics import (
     SCORES,
     Bootstrap,
+    draws_needed,
     holm,
-    permutation_p,
+    permutation_test,
     smallest_effect,
 )
+
+Track = Callable[[Sequence[Any], str], Iterable[Any]]
+"""Goes through a sequence and shows how far it is: by what text is the second parameter."""
 
 MARGINS: Mapping[str, float] = {
     "accuracy": 0.02,
@@ -76,28 +83,41 @@ def compare_runs(
     return compare_matched(match_runs(base, others), options)
 
 
-def compare_matched(matched: Matched, options: Options | None = None) -> Comparison:
+def compare_matched(
+    matched: Matched,
+    options: Options | None = None,
+    kept: KeptComparisons | None = None,
+    track: Track = lambda members, _: members,
+) -> Comparison:
     """Compare pairs of arms over the same task.
 
+    :param kept: where the comparison is taken from if it was made before, and put otherwise.
+    :param track: shows how far it is.
     :raises ComparisonError: when two were given different prompts.
     """
     options = options or Options()
+    if kept is None:
+        return _compared(matched, options, track)
+    key = kept.key(matched, options)
+    found = kept.read(key)
+    if found is None:
+        found = _compared(matched, options, track)
+        kept.write(key, found)
+    return found
+
+
+def _compared(matched: Matched, options: Options, track: Track) -> Comparison:
     said = [*matched.notes, *_other_dtypes(matched)]
-    cells, values = [], []
-    for base, other in matched.sides:
+    values = []
+    for base, other in track(matched.sides, "reading"):
         pairs = pair(base.task, other.task, base.run, other.run, common=options.common)
-        for name, members in _by_filter(pairs).items():
-            found = Values(base, other, name, members)
-            cells.append(_cell(found, options, said))
-            values.append(found)
+        values += [Values(base, other, name, members) for name, members in by_filter(pairs).items()]
+    tests = Counter(metric.name for found in values for metric in found.metrics)
+    cells = [_cell(found, options, tests, said) for found in track(values, "comparing")]
     found_trends = list(trends(cells, values, options.level))
-    return Comparison(
-        _corrected(cells),
-        corrected(found_trends),
-        said,
-        options.level,
-        options.seed,
-    )
+    rows = _corrected(cells)
+    said += _floors(rows)
+    return Comparison(rows, corrected(found_trends), said, options.level, options.seed)
 
 
 def _other_dtypes(matched: Matched) -> Iterator[str]:
@@ -118,14 +138,15 @@ def _other_dtypes(matched: Matched) -> Iterator[str]:
             )
 
 
-def _by_filter(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
+def by_filter(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
+    """Return the pairs of each of lm_eval's filters."""
     found: dict[str, list[Pair]] = {}
     for members in pairs:
         found.setdefault(members[0].filter, []).append(members)
     return found
 
 
-def _cell(values: Values, options: Options, notes: list[str]) -> CellRow:
+def _cell(values: Values, options: Options, tests: Mapping[str, int], notes: list[str]) -> CellRow:
     base, other = values.base, values.other
     facts = dict(base.task.retrieval or {})
     lamp = LAMP_TASKS.get(str(facts.get("lamp_task")))
@@ -144,8 +165,8 @@ def _cell(values: Values, options: Options, notes: list[str]) -> CellRow:
         cost=cost_ratios(base.run, other.run),
         noise=_noise(base, options),
         metrics=[
-            _metric(values, metric, options, notes)
-            for metric in values.metrics()
+            _metric(values, metric, options, tests[metric.name], notes)
+            for metric in values.metrics
             if metric.name not in RATES
         ],
     )
@@ -166,7 +187,9 @@ def _arm(side: Side, samples: Sequence[Any]) -> ArmFacts:
     )
 
 
-def _metric(values: Values, metric: Metric, options: Options, notes: list[str]) -> MetricRow:
+def _metric(
+    values: Values, metric: Metric, options: Options, tests: int, notes: list[str]
+) -> MetricRow:
     better = metric.higher_is_better
     score = SCORES.get(metric.aggregation)
     if score is None:
@@ -179,9 +202,13 @@ def _metric(values: Values, metric: Metric, options: Options, notes: list[str]) 
         return MetricRow(metric.name, better, one, two, two - one, recovery(one, two, better))
     base, other = values.of(metric.name)
     one, two = score.of(base), score.of(other)
-    units: dict[str, Any] = {"clusters": values.users, "score": score}
-    resampling = {**units, "resamples": options.resamples, "seed": options.seed}
-    bootstrap = Bootstrap.of(base, other, **resampling)
+    span = values.span(metric.name)
+    bootstrap = Bootstrap.of(
+        base, other, values.users, score, options.resamples, options.seed, span
+    )
+    test = permutation_test(
+        bootstrap.units, options.resamples, draws_needed(tests, ALPHA), options.seed
+    )
     margin = options.margin(metric.name)
     directed = better is not None and one_by_one(metric)
     return MetricRow(
@@ -191,11 +218,15 @@ def _metric(values: Values, metric: Metric, options: Options, notes: list[str]) 
         two,
         two - one,
         recovery(one, two, better),
+        units=len(bootstrap.units),
+        differing=int(bootstrap.units.differing.sum()),
         interval=bootstrap.interval(options.level),
-        p=permutation_p(base, other, **resampling),
+        bound=bootstrap.bound(options.level),
+        p=None if test is None else test.p,
+        smallest_p=None if test is None else test.smallest,
         margin=margin,
         equivalence_p=None if margin is None else bootstrap.equivalence_p(margin),
-        smallest_effect=smallest_effect(base, other, **units),
+        smallest_effect=smallest_effect(base, other, clusters=values.users, score=score),
         flips=flips(base, other, bool(better)) if directed else None,
     )
 
@@ -248,3 +279,24 @@ def _corrected(cells: Sequence[CellRow]) -> list[CellRow]:
         for row, p in zip(rows, holm([row.p for row in rows]), strict=True):
             corrected[id(row)] = replace(row, p_holm=p)
     return [replace(cell, metrics=[corrected[id(row)] for row in cell.metrics]) for cell in cells]
+
+
+def _floors(cells: Sequence[CellRow]) -> Iterator[str]:
+    """Tell of tests that the correction for their number leaves without a chance."""
+    families: dict[str, list[MetricRow]] = {}
+    for cell in cells:
+        for row in cell.metrics:
+            if row.smallest_p is not None and row.differing:
+                families.setdefault(row.metric, []).append(row)
+    for metric, rows in families.items():
+        tests = sum(
+            row.metric == metric and row.p is not None for cell in cells for row in cell.metrics
+        )
+        lost = [row for row in rows if (row.smallest_p or 0) * tests >= ALPHA > (row.p or 0)]
+        if lost:
+            lowest = max(row.smallest_p or 0 for row in lost)
+            yield (
+                f"{metric}: corrected for {tests} comparisons, the p of {len(lost)} of them could "
+                f"not fall below {ALPHA}, however the arms differ: as few units differ there, the "
+                f"smallest p is up to {lowest:.2g}"
+            )

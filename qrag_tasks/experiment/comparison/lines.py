@@ -71,10 +71,10 @@ def _trend_of(
     if not shared:
         return
     users = values[0].users
-    for metric in values[0].metrics():
+    for metric in values[0].metrics:
         if metric.name in RATES or not one_by_one(metric):
             continue
-        if any(metric.name not in {m.name for m in found.metrics()} for found in values):
+        if any(metric.name not in {m.name for m in found.metrics} for found in values):
             continue
         columns = []
         for found, place in zip(values, places, strict=True):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qrag_tasks.experiment.comparison.agreement import Agreement, Flips
+from qrag_tasks.experiment.comparison.verdicts import trend_verdict, verdict
 from qrag_tasks.experiment.statistics import Interval
 
 
@@ -37,14 +38,19 @@ class MetricRow:
     ``difference`` is the other arm's score less the base's; every figure behind it is about that.
 
     :ivar higher_is_better: ``None`` where lm_eval's results do not say.
-    :ivar interval: paired bootstrap; ``None`` where the score is no known function of the samples'
-        values, or there are too few samples.
-    :ivar p: two-sided permutation test.
+    :ivar units: what is resampled as a whole: users where they are known, else samples; ``None``
+        where the score is not known as a function of the samples' values, and nothing is tested.
+    :ivar differing: how many units differ between the two arms.
+    :ivar interval: paired bootstrap; ``None`` where units, or units that differ, are too few.
+    :ivar bound: where too few units differ for an interval: the largest difference, in either
+        direction, that so few leave possible.
+    :ivar p: two-sided permutation test; ``None`` where units, or units that differ, are too few.
+    :ivar smallest_p: the smallest p that this test could have given.
     :ivar p_holm: the same, corrected by Holm over the cells of the comparison, for this metric.
     :ivar margin: differences below it do not matter; ``None`` where none was stated.
     :ivar equivalence_p: the larger p of two one-sided tests against the margin.
     :ivar smallest_effect: the smallest true difference that this sample would have shown with a
-        power of 0.8.
+        power of 0.8; ``None`` where too few units differ to tell how much the difference spreads.
     :ivar recovery: share of the base's score that is left: other over base, or base over other
         where lower is better.
     """
@@ -55,9 +61,13 @@ class MetricRow:
     other: float
     difference: float
     recovery: float | None
+    units: int | None = None
+    differing: int | None = None
     interval: Interval | None = None
+    bound: float | None = None
     p: float | None = None
     p_holm: float | None = None
+    smallest_p: float | None = None
     margin: float | None = None
     equivalence_p: float | None = None
     smallest_effect: float | None = None
@@ -98,6 +108,8 @@ class TrendRow:
 
     :ivar documents: mean number of documents in the prompts, a cell each.
     :ivar slope: change of the difference with each further document.
+    :ivar interval: ``None``, as ``p``, where units, or units whose slope is another than most
+        have, are too few.
     """
 
     model: str
@@ -131,5 +143,11 @@ class Comparison:
     seed: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
-        return asdict(self)
+        """Return it as JSON has it, with each row's verdict in a word."""
+        found = asdict(self)
+        for cell, told in zip(self.cells, found["cells"], strict=True):
+            for row, record in zip(cell.metrics, told["metrics"], strict=True):
+                record["verdict"] = verdict(row)
+        for line, record in zip(self.trends, found["trends"], strict=True):
+            record["verdict"] = trend_verdict(line)
+        return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qrag_tasks.benchmark.metrics import HIGHEST_RATING, LOWEST_RATING
 from qrag_tasks.experiment.comparison.agreement import Pair
 from qrag_tasks.experiment.comparison.matching import Side
 from qrag_tasks.experiment.runs import Metric
@@ -15,6 +17,15 @@ from qrag_tasks.experiment.statistics import encode
 
 RATES = ("valid_rate", "runaway_rate")
 """Metrics that say how the answers are, not how good."""
+
+_SHARES = ("accuracy", "accuracy_lamp", "acc", "acc_norm", "exact_match")
+_ROUGE = ("rouge1", "rougeL", "rouge1_lamp", "rougeL_lamp")
+SPANS: Mapping[str, float] = dict.fromkeys((*_SHARES, *_ROUGE), 1.0)
+"""Metric -> how far apart two samples' values can be, in any task."""
+_RATING_SPANS: Mapping[str, float] = {
+    "mae": HIGHEST_RATING - LOWEST_RATING,
+    "rmse": (HIGHEST_RATING - LOWEST_RATING) ** 2,
+}
 
 
 class Values:
@@ -26,6 +37,7 @@ class Values:
         self.users = np.asarray(users) if all(user is not None for user in users) else None
         self.keys = [one.key for one, _ in pairs]
 
+    @cached_property
     def metrics(self) -> list[Metric]:
         """Return the metrics that both arms have for every sample."""
         theirs = self.other.task.metrics
@@ -36,6 +48,12 @@ class Values:
             and key in theirs
             and all(metric.name in sample.scores for both in self.pairs for sample in both)
         ]
+
+    def span(self, metric: str) -> float | None:
+        """Return how far apart two samples' values of a metric can be, where that is known."""
+        # Other tasks may rate on any scale.
+        ours = _RATING_SPANS if self.base.task.retrieval else {}
+        return SPANS.get(metric, ours.get(metric))
 
     def of(self, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return a metric's value for every sample: of the base arm, and of the other."""

@@ -1,31 +1,19 @@
-"""What a row of a comparison shows, in a word, and the metric by which a cell is shown."""
+"""What a row of a comparison shows, in words, and the metric by which a cell is shown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from qrag_tasks.experiment.comparison.rows import MetricRow
+if TYPE_CHECKING:
+    from qrag_tasks.experiment.comparison.rows import MetricRow, TrendRow
+    from qrag_tasks.experiment.statistics import Interval
 
-
-def verdict(row: MetricRow, alpha: float = 0.05) -> str:
-    """Say in a word what a row shows.
-
-    ``worse`` or ``better`` where the corrected p is below ``alpha``; ``equivalent`` where two
-    one-sided tests place the difference within the margin; both where both hold, as a difference
-    can be real and too small to matter; else ``undecided``.
-    """
-    found = []
-    if row.p_holm is not None and row.p_holm < alpha and row.difference:
-        if row.higher_is_better is None:
-            found.append("different")
-        else:
-            found.append("better" if (row.difference > 0) == row.higher_is_better else "worse")
-    if row.equivalence_p is not None and row.equivalence_p < alpha:
-        found.append("equivalent")
-    if not found:
-        return "" if row.p is None else "undecided"
-    return ", ".join(found)
-
+ALPHA = 0.05
+WORSE, BETTER, DIFFERENT = "worse", "better", "different"
+EQUIVALENT, UNDECIDED = "equivalent", "undecided"
+TOO_FEW = "too few"
+NOT_TESTED = "not tested"
 
 HEADLINES = ("mae", "rougeL", "accuracy", "acc", "exact_match")
 """Metrics by which a cell is shown, where one of them is there: the first of them."""
@@ -34,3 +22,54 @@ HEADLINES = ("mae", "rougeL", "accuracy", "acc", "exact_match")
 def headline(metrics: Sequence[str]) -> str | None:
     """Return the metric by which a cell is shown; ``None`` where there is none."""
     return next((name for name in HEADLINES if name in metrics), next(iter(metrics), None))
+
+
+def verdict(row: MetricRow, alpha: float = ALPHA) -> str:
+    """Say in a word what a row shows.
+
+    ``worse`` or ``better`` where the corrected p is below ``alpha``; ``equivalent`` where two
+    one-sided tests place the difference within the margin; both where both hold, as a difference
+    can be real and too small to matter. Otherwise ``too few`` where units, or units that differ,
+    are too few for a test, ``not tested`` where the score is not known as a function of the
+    samples' values, and ``undecided``.
+    """
+    found = []
+    if row.p_holm is not None and row.p_holm < alpha and row.difference:
+        found.append(_direction(row.difference, row.higher_is_better))
+    if row.equivalence_p is not None and row.equivalence_p < alpha:
+        found.append(EQUIVALENT)
+    if found:
+        return ", ".join(found)
+    if row.units is None:
+        return NOT_TESTED
+    return TOO_FEW if row.p is None else UNDECIDED
+
+
+def trend_verdict(row: TrendRow, alpha: float = ALPHA) -> str:
+    """Say in a word whether the other arm gets worse or better with more documents."""
+    if row.p_holm is None:
+        return TOO_FEW
+    return _direction(row.slope, row.higher_is_better) if row.p_holm < alpha else UNDECIDED
+
+
+def interval_text(row: MetricRow | TrendRow, digits: int = 4) -> str:
+    """Return a row's interval as text, or why there is none.
+
+    ``within ±0.0123`` where so few units differ that only a bound of the difference is known.
+    """
+    interval: Interval | None = row.interval
+    if interval is not None:
+        return f"[{interval.low:+.{digits}f}, {interval.high:+.{digits}f}]"
+    bound = getattr(row, "bound", None)
+    if bound is not None:
+        return f"within ±{bound:.{digits}f}"
+    if getattr(row, "units", 0) is None:
+        return NOT_TESTED
+    # Where nothing differs p is 1, and there is no interval unless the range of values is known.
+    return TOO_FEW if row.p is None else UNDECIDED
+
+
+def _direction(change: float, higher_is_better: bool | None) -> str:
+    if higher_is_better is None:
+        return DIFFERENT
+    return BETTER if (change > 0) == higher_is_better else WORSE

@@ -6,9 +6,18 @@ from collections import Counter
 from collections.abc import Sequence
 
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow, TrendRow
-from qrag_tasks.experiment.comparison.verdicts import HEADLINES, headline, verdict
-
-_ALPHA = 0.05
+from qrag_tasks.experiment.comparison.verdicts import (
+    ALPHA,
+    BETTER,
+    EQUIVALENT,
+    HEADLINES,
+    NOT_TESTED,
+    TOO_FEW,
+    UNDECIDED,
+    WORSE,
+    headline,
+    verdict,
+)
 
 
 def sentences(comparison: Comparison) -> list[str]:
@@ -37,12 +46,20 @@ def _counts(shown: Sequence[tuple[CellRow, MetricRow]]) -> str:
     counts = Counter(word for _, row in shown for word in verdict(row).split(", "))
     others = ", ".join(sorted({cell.other.precision for cell, _ in shown}))
     bases = ", ".join(sorted({cell.base.precision for cell, _ in shown}))
-    return (
+    said = (
         f"Of {len(shown)} comparisons of {others} with {bases} on identical prompts, "
-        f"{counts['worse']} {_are(counts['worse'])} worse by more than chance explains (Holm-"
-        f"corrected p < {_ALPHA}), {counts['better']} better, {counts['equivalent']} equivalent "
-        f"within the stated margins, and {counts['undecided']} undecided."
+        f"{counts[WORSE]} {_are(counts[WORSE])} worse by more than chance explains (Holm-"
+        f"corrected p < {ALPHA}), {counts[BETTER]} better, {counts[EQUIVALENT]} equivalent "
+        f"within the stated margins, and {counts[UNDECIDED]} undecided"
     )
+    if counts[TOO_FEW]:
+        said += (
+            f"; in {counts[TOO_FEW]} too few samples or users, or too few that differ, allow no "
+            f"test"
+        )
+    if counts[NOT_TESTED]:
+        said += f"; {counts[NOT_TESTED]} could not be tested"
+    return f"{said}."
 
 
 def _largest(shown: Sequence[tuple[CellRow, MetricRow]]) -> str:
@@ -51,38 +68,52 @@ def _largest(shown: Sequence[tuple[CellRow, MetricRow]]) -> str:
     )
     if loss(row) <= 0:
         return "In none of them does the quantized arm score lower than its base."
-    interval = (
-        ""
-        if row.interval is None
-        else f", {row.interval.level:.0%} interval {row.interval.low:+.3f} to "
-        f"{row.interval.high:+.3f}"
-    )
     return (
         f"The largest relative loss is {cell.other.model} in {cell.other.precision} on "
         f"{_where(cell)}: {row.metric} {row.base:.3f} to {row.other:.3f} "
-        f"({row.difference:+.3f}{interval})."
+        f"({row.difference:+.3f}{_interval(row)})."
     )
+
+
+def _interval(row: MetricRow) -> str:
+    if row.interval is not None:
+        level, low, high = row.interval.level, row.interval.low, row.interval.high
+        return f", {level:.0%} interval {low:+.3f} to {high:+.3f}"
+    if row.bound is not None:
+        return (
+            f"; {row.differing} of {row.units} {'differs' if row.differing == 1 else 'differ'}, so "
+            f"that it can be ±{row.bound:.3f} at most"
+        )
+    if row.p is None and row.units is not None:
+        return "; too few samples or users for an interval"
+    return "; no interval is known"
 
 
 def _trend(trends: Sequence[TrendRow]) -> str:
     rows = [row for row in trends if row.metric in HEADLINES[:2]] or list(trends)
     if not rows:
         return "There are too few k to tell whether the difference grows with the documents."
-    growing = [
-        row for row in rows if row.p_holm is not None and row.p_holm < _ALPHA and _harm(row) > 0
-    ]
-    if not growing:
-        steepest = max(rows, key=_harm)
+    tested = [row for row in rows if row.p_holm is not None]
+    if not tested:
         return (
-            f"The loss grows with the number of documents in none of {len(rows)} series "
+            "Too few samples or users, or too few that differ, tell whether the difference grows "
+            "with the documents."
+        )
+    growing = [row for row in tested if (row.p_holm or 0) < ALPHA and _harm(row) > 0]
+    rest = len(rows) - len(tested)
+    untested = f"; too few samples or users tell in {rest}" if rest else ""
+    if not growing:
+        steepest = max(tested, key=_harm)
+        return (
+            f"The loss grows with the number of documents in none of {len(tested)} series "
             f"(steepest: {steepest.metric} {steepest.slope:+.4f} a document, {steepest.model} in "
-            f"{steepest.precision}, p {steepest.p_holm if steepest.p_holm is not None else 1:.2f})."
+            f"{steepest.precision}, p {steepest.p_holm:.2f}){untested}."
         )
     steepest = max(growing, key=_harm)
     return (
-        f"The loss grows with the number of documents in {len(growing)} of {len(rows)} series, "
+        f"The loss grows with the number of documents in {len(growing)} of {len(tested)} series, "
         f"most in {steepest.model} in {steepest.precision} on {steepest.lamp_task} with "
-        f"{steepest.retriever}: {steepest.metric} {steepest.slope:+.4f} a document."
+        f"{steepest.retriever}: {steepest.metric} {steepest.slope:+.4f} a document{untested}."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -230,9 +231,10 @@ def _gaps(panels: Sequence[_Panel]) -> Figure:
 
 def _with_intervals(axes: Any, line: _Line, colour: str, shift: float) -> None:
     rows = [row for _, row in line.cells]
+    # A bar of no length would read as certainty: where there is no interval, there is no bar.
     reach = [
-        [row.difference - row.interval.low if row.interval else 0.0 for row in rows],
-        [row.interval.high - row.difference if row.interval else 0.0 for row in rows],
+        [row.difference - row.interval.low if row.interval else math.nan for row in rows],
+        [row.interval.high - row.difference if row.interval else math.nan for row in rows],
     ]
     places = [x + shift for x in line.documents()]
     differences = [row.difference for row in rows]

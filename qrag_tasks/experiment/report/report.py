@@ -14,7 +14,8 @@ from typing import Any
 
 from qrag_tasks.errors import StoreError
 from qrag_tasks.experiment.comparison.agreement import Pair, text_of
-from qrag_tasks.experiment.comparison.compare import Options, compare_matched
+from qrag_tasks.experiment.comparison.compare import Options, Track, by_filter, compare_matched
+from qrag_tasks.experiment.comparison.kept import KeptComparisons
 from qrag_tasks.experiment.comparison.matching import Matched
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison
 from qrag_tasks.experiment.comparison.tables.texts import (
@@ -41,22 +42,28 @@ class Report:
 
 
 def make_report(
-    matched: Matched, options: Options, title: str, figure_folder: Path | None = None
+    matched: Matched,
+    options: Options,
+    title: str,
+    figure_folder: Path | None = None,
+    kept: KeptComparisons | None = None,
+    track: Track = lambda members, _: members,
 ) -> Report:
     """Compare arms and make the page.
 
     :param figure_folder: where the figures go as files, too.
+    :param kept: as for :func:`compare_matched`; so ``track``.
     :raises ComparisonError: when two arms were given different prompts.
     :raises StoreError: when a figure cannot be written.
     """
     from jinja2 import Environment
 
-    found = compare_matched(matched, options)
+    found = compare_matched(matched, options, kept, track)
     drawn = figures(found)
     if figure_folder is not None:
         for figure in drawn:
             figure.save(figure_folder)
-    cells, chunks = _samples(matched, options, found.cells)
+    cells, chunks = _samples(matched, options, found.cells, track)
     here = files("qrag_tasks.experiment.report")
     page = Environment(autoescape=True).from_string(
         here.joinpath("page.html.jinja").read_text(encoding="utf-8")
@@ -105,7 +112,7 @@ def _chunk(value: Any) -> str:
 
 
 def _samples(
-    matched: Matched, options: Options, rows: Sequence[CellRow]
+    matched: Matched, options: Options, rows: Sequence[CellRow], track: Track
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return what the page knows of every cell, and the chunks with its samples.
 
@@ -115,12 +122,9 @@ def _samples(
     prompts: dict[tuple[Any, ...], int] = {}
     cells = []
     found = iter(rows)
-    for base, other in matched.sides:
+    for base, other in track(matched.sides, "packing samples"):
         pairs = pair(base.task, other.task, base.run, other.run, common=options.common)
-        by_filter: dict[str, list[Pair]] = {}
-        for both in pairs:
-            by_filter.setdefault(both[0].filter, []).append(both)
-        for members in by_filter.values():
+        for members in by_filter(pairs).values():
             cell = next(found)
             asked = tuple(one.request for one, _ in members)
             if asked not in prompts:

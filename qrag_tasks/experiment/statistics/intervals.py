@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from qrag_tasks.experiment.statistics.scores import SCORES, Floats, Score, Units
+from qrag_tasks.experiment.statistics.draws import times_drawn
+from qrag_tasks.experiment.statistics.scores import SCORES, Floats, Score
+from qrag_tasks.experiment.statistics.units import FEWEST, Units
 
 RESAMPLES = 9999
-_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -36,27 +36,31 @@ def difference_interval(
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    span: float | None = None,
 ) -> Interval | None:
     """Return the bootstrap interval of ``score(other) - score(base)``.
 
-    The symmetric bootstrap-t of Hall (1988), resampled by :func:`scipy.stats.bootstrap`: pairs, or
-    whole clusters of them, as samples of one user are not independent. Of percentile, BCa,
+    The symmetric bootstrap-t of Hall (1988): pairs are drawn, or whole clusters of them, as samples
+    of one user are not independent. Of percentile, BCa,
     bootstrap-t and plain t intervals it covers best where few pairs differ, which is how an
     arm that answers nearly alike looks; the error it is scaled by is then widened, see
-    :meth:`~qrag_tasks.experiment.statistics.scores.Units.widened_error`. Where fewer than about 8
-    units differ nothing covers as it should; see ``benchmarks/coverage.py``.
+    :meth:`~qrag_tasks.experiment.statistics.units.Units.widened_error`.
 
     Where none differs, the interval is that of the rule of three (Hanley and Lippman-Hand 1983):
     of n units with a share q that would differ, none does with probability ``(1 - q) ** n``; a
-    unit that differs is taken to differ by the whole range of the values.
+    unit that differs is taken to differ by the whole range of the values. Where all differ by the
+    same amount, it is as wide, around that.
 
     :param base: values of the base arm's samples, shape (n,).
     :param other: of the other arm's, in the same order.
     :param clusters: a label a sample, such as its user.
-    :returns: ``None`` for fewer than two units, and where the values do not spread at all.
-    :raises ValueError: for lengths that differ or a value that is no number.
+    :param span: how far apart two samples' values can be, where that is known.
+    :returns: ``None`` for fewer units than :data:`~qrag_tasks.experiment.statistics.units.FEWEST`,
+        where fewer than that differ, but some do, and where none differs and the range of the
+        values is not known.
+    :raises ValueError: for lengths that differ or a value that is not finite.
     """
-    return Bootstrap.of(base, other, clusters, score, resamples, seed).interval(level)
+    return Bootstrap.of(base, other, clusters, score, resamples, seed, span).interval(level)
 
 
 class Bootstrap:
@@ -78,33 +82,67 @@ class Bootstrap:
         score: Score = SCORES["mean"],
         resamples: int = RESAMPLES,
         seed: int = 0,
+        span: float | None = None,
     ) -> Bootstrap:
         """Take the parameters of :func:`difference_interval`.
 
-        :raises ValueError: for lengths that differ or a value that is no number.
+        :raises ValueError: for lengths that differ or a value that is not finite.
         """
-        return cls(Units.of(base, other, clusters, score), resamples, seed)
+        return cls(Units.of(base, other, clusters, score, span), resamples, seed)
 
     @cached_property
     def drawn(self) -> Floats:
-        """Draws of the studentized difference; not all units are equal."""
-        return bootstrap_t(self.units, self._resamples, self._seed)
+        """Draws of ``(resampled difference - difference) / its standard error``.
+
+        Without those that have no standard error, as when no unit was drawn that differs.
+        """
+        units = self.units
+        observed = units.observed()
+        found = []
+        for times in times_drawn(len(units), self._resamples, self._seed):
+            difference, error = units.resampled(times)
+            known = error > 0
+            found.append((difference[known] - observed) / error[known])
+        return np.concatenate(found)
 
     def interval(self, level: float = 0.95) -> Interval | None:
         """Return what :func:`difference_interval` does."""
         units = self.units
-        if len(units) < 2:
+        if units.measurable:
+            reach = float(np.quantile(np.abs(self.drawn), level)) * units.widened_error()
+        elif units.deviating == 0 and (bound := self.bound(level)) is not None:
+            reach = bound
+        else:
             return None
-        if units.equal:
-            reach = units.largest() * (1 - (1 - level) ** (1 / len(units)))
-            return Interval(-reach, reach, level) if reach else None
-        difference, error = units.resampled(np.ones((1, len(units))))
-        if error[0] == 0:
-            return Interval(float(difference[0]), float(difference[0]), level)
-        if not len(self.drawn):
+        difference = units.observed()
+        return Interval(difference - reach, difference + reach, level)
+
+    def bound(self, level: float = 0.95) -> float | None:
+        """Return how far the true difference can be from what most units show, at most.
+
+        Where fewer units deviate from that than tell a spread: the upper Clopper-Pearson limit of
+        their share, each by the whole range of the values. Where none does, the rule of three.
+
+        :returns: ``None`` for too few units, where enough deviate for an interval, where most
+            units differ but not by one amount, and where the range of the values is not known.
+        """
+        from scipy.stats import beta
+
+        units, few = self.units, self.units.deviating
+        if self._from is None:
             return None
-        reach = float(np.quantile(np.abs(self.drawn), level)) * units.widened_error()
-        return Interval(float(difference[0]) - reach, float(difference[0]) + reach, level)
+        reach = units.reach(float(beta.ppf(level, few + 1, len(units) - few)))
+        return reach if reach > 0 else None
+
+    @property
+    def _from(self) -> float | None:
+        """What a bound is around; ``None`` where there is none."""
+        units, few = self.units, self.units.deviating
+        if len(units) < FEWEST or few >= FEWEST:
+            return None
+        if few == 0:
+            return units.observed()
+        return 0.0 if few == units.differing.sum() else None
 
     def equivalence_p(self, margin: float) -> float | None:
         """Return what :func:`~qrag_tasks.experiment.statistics.significance.equivalence_p` does.
@@ -114,53 +152,30 @@ class Bootstrap:
         if not margin > 0:
             raise ValueError(f"a margin of {margin}: it must be above 0")
         units = self.units
-        if len(units) < 2:
-            return None
-        if units.equal:
-            # The rule of three, as in the interval.
-            share = margin / units.largest() if units.largest() else 0.0
-            return float(max(0.0, 1 - share) ** len(units))
+        if not units.measurable:
+            return self._bounded_p(margin)
         difference, error = units.observed(), units.widened_error()
-        if error == 0:
-            return 0.0 if abs(difference) < margin else 1.0
         beyond = max(
             int(np.sum(self.drawn <= (difference - margin) / error)),
             int(np.sum(self.drawn >= (difference + margin) / error)),
         )
         return (beyond + 1) / (len(self.drawn) + 1)
 
+    def _bounded_p(self, margin: float) -> float | None:
+        """Return the p with which :meth:`bound` is within the margin."""
+        from scipy.optimize import brentq
+        from scipy.stats import binom
 
-def bootstrap_t(units: Units, resamples: int, seed: int) -> Floats:
-    """Return draws of ``(resampled difference - difference) / its standard error``.
-
-    Without those that have no standard error, as when no unit was drawn that differs.
-
-    :param units: not all of them equal.
-    """
-    from scipy.stats import bootstrap
-
-    observed = units.observed()
-
-    def statistic(drawn: NDArray[np.int64], axis: int = -1) -> Floats:
-        rows = np.moveaxis(drawn, axis, -1)
-        times = times_drawn(rows.reshape(-1, rows.shape[-1]), len(units))
-        difference, error = units.resampled(times)
-        undefined = np.full(error.shape, np.nan)
-        found = np.divide(difference - observed, error, out=undefined, where=error > 0)
-        return np.asarray(found.reshape(rows.shape[:-1]))
-
-    with warnings.catch_warnings():
-        # Of the percentiles that are not used here.
-        warnings.simplefilter("ignore")
-        found = bootstrap(
-            (np.arange(len(units)),),
-            statistic,
-            n_resamples=resamples,
-            batch=batch_of(len(units)),
-            method="percentile",
-            rng=np.random.default_rng(seed),
-        ).bootstrap_distribution
-    return np.asarray(found[np.isfinite(found)])
+        units, start = self.units, self._from
+        if start is None or units.reach(1.0) == 0:
+            return None
+        left = margin - abs(start)
+        if left <= 0:
+            return 1.0
+        if units.reach(1.0) <= left:
+            return 0.0
+        share = brentq(lambda share: units.reach(share) - left, 0.0, 1.0, xtol=1e-12)
+        return float(binom.cdf(units.deviating, len(units), share))
 
 
 def standard_error(
@@ -175,25 +190,9 @@ def standard_error(
     Of a mean of single samples it is the sample standard deviation over ``sqrt(n)``.
 
     :returns: ``None`` for fewer than two units.
-    :raises ValueError: for lengths that differ or a value that is no number.
+    :raises ValueError: for lengths that differ or a value that is not finite.
     """
     units = Units.of(base, other, clusters, score)
     if len(units) < 2:
         return None
     return float(units.resampled(np.ones((1, len(units))))[1][0])
-
-
-def times_drawn(drawn: NDArray[np.int64], units: int) -> Floats:
-    """Return how often each unit was drawn.
-
-    :param drawn: numbers of units, shape (resamples, draws).
-    :returns: shape (resamples, units).
-    """
-    rows = np.arange(len(drawn))[:, None] * units
-    counts = np.bincount((drawn + rows).ravel(), minlength=len(drawn) * units)
-    return counts.reshape(len(drawn), units).astype(np.float64)
-
-
-def batch_of(units: int) -> int:
-    """Return how many resamples to draw at a time, for memory's sake."""
-    return max(1, _BYTES // (8 * 4 * units))

@@ -3,21 +3,82 @@
 from __future__ import annotations
 
 import gc
+import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qrag_tasks.experiment.statistics.intervals import (
-    RESAMPLES,
-    Bootstrap,
-    batch_of,
-    standard_error,
-    times_drawn,
-)
-from qrag_tasks.experiment.statistics.scores import SCORES, Floats, Score, Units
+from qrag_tasks.experiment.statistics.draws import SignedSums
+from qrag_tasks.experiment.statistics.intervals import RESAMPLES, Bootstrap
+from qrag_tasks.experiment.statistics.scores import SCORES, Score
+from qrag_tasks.experiment.statistics.units import Units
+
+_EXTREME = 20
+"""With fewer draws as extreme as what was observed, more are drawn where more were asked for."""
+
+
+@dataclass(frozen=True)
+class PermutationTest:
+    """A permutation test.
+
+    :ivar p: two-sided.
+    :ivar smallest: the smallest p that the test could have given.
+    """
+
+    p: float
+    smallest: float
+
+
+def permutation_test(
+    units: Units, resamples: int = RESAMPLES, most: int = 0, seed: int = 0
+) -> PermutationTest | None:
+    """Test that the arms are interchangeable: they are swapped unit by unit.
+
+    Exactly, over all ways to swap, where there are no more ways than the draws that are allowed.
+    Otherwise p is ``(b + 1) / (m + 1)``, where b of m draws are at least as extreme (Phipson and
+    Smyth 2010), so that it is never 0. Where few of the first draws are, the test goes on to
+    ``most``: a correction for many tests needs small p, and other p need no more draws (Besag and
+    Clifford 1991).
+
+    :param resamples: draws at first.
+    :param most: draws at most, where that is more.
+    :returns: ``None`` for fewer units than :data:`~qrag_tasks.experiment.statistics.units.FEWEST`,
+        and where fewer than that differ, but some do. Where none does, p is 1.
+    """
+    if not units.testable:
+        return None
+    # A unit that is equal in both arms is the same either way round.
+    base, other = units.base[units.differing], units.other[units.differing]
+    if not len(base):
+        return PermutationTest(1.0, 1.0)
+    moved = other - base
+    used = (moved != 0).any(axis=0)
+    sums = SignedSums(moved[:, used])
+    first, second = units.base.sum(axis=0), units.other.sum(axis=0)
+    observed = abs(float(units.difference(first, second)))
+
+    def extreme(swapped: NDArray[np.float64]) -> int:
+        change = np.zeros((len(swapped), len(first)))
+        change[:, used] = swapped
+        found = np.abs(units.difference(first + change, second - change))
+        # Sums in another order differ in their last digits.
+        return int(np.sum(found >= observed - 1e-9 * max(observed, 1e-300)))
+
+    # The other half of the ways mirrors this one.
+    share = math.ldexp(1.0, 1 - len(base))
+    most = max(most, resamples)
+    if share * most >= 1:
+        return PermutationTest(sum(map(extreme, sums.all())) * share, share)
+    rng = np.random.default_rng(seed)
+    drawn, beyond = resamples, sum(map(extreme, sums.random(resamples, rng)))
+    if beyond < _EXTREME and most > drawn:
+        beyond += sum(map(extreme, sums.random(most - drawn, rng)))
+        drawn = most
+    return PermutationTest((beyond + 1) / (drawn + 1), max(1 / (most + 1), share))
 
 
 def permutation_p(
@@ -29,48 +90,23 @@ def permutation_p(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> float | None:
-    """Return the two-sided p of a paired permutation test that the arms are interchangeable.
+    """Return the two-sided p of :func:`permutation_test`.
 
-    The arms are swapped within pairs, of a whole cluster together, by
-    :func:`scipy.stats.permutation_test`: exactly where there are few units, else with
-    ``(b + 1) / (m + 1)`` of m draws, so that p is never 0.
-
-    :returns: ``None`` for fewer than two units.
-    :raises ValueError: for lengths that differ or a value that is no number.
+    :param clusters: a label a sample, such as its user: whole clusters are swapped.
+    :returns: ``None`` as there.
+    :raises ValueError: for lengths that differ or a value that is not finite.
     """
-    from scipy.stats import permutation_test
+    found = permutation_test(Units.of(base, other, clusters, score), resamples, seed=seed)
+    return None if found is None else found.p
 
-    units = Units.of(base, other, clusters, score)
-    if len(units) < 2:
-        return None
-    # A unit that is equal in both arms is the same either way round.
-    differing = np.flatnonzero(units.differing)
-    if len(differing) < 2:
-        # Swapping the one changes the sign alone.
-        return 1.0
-    fixed = units.base.sum(axis=0) - units.base[differing].sum(axis=0)
-    both = np.concatenate([units.base[differing], units.other[differing]])
 
-    def statistic(one: NDArray[np.int64], two: NDArray[np.int64], axis: int = -1) -> Floats:
-        return units.difference(*(fixed + _sums(numbers, axis) for numbers in (one, two)))
+def draws_needed(tests: int, alpha: float = 0.05) -> int:
+    """Return how many draws let Holm's correction for this many tests come far below alpha.
 
-    def _sums(numbers: NDArray[np.int64], axis: int) -> Floats:
-        rows = np.moveaxis(numbers, axis, -1)
-        counts = times_drawn(rows.reshape(-1, rows.shape[-1]), len(both))
-        return np.asarray((counts @ both).reshape(*rows.shape[:-1], both.shape[1]))
-
-    numbers = np.arange(len(differing))
-    found = permutation_test(
-        (numbers, numbers + len(differing)),
-        statistic,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=resamples,
-        batch=batch_of(4 * len(differing)),
-        alternative="two-sided",
-        rng=np.random.default_rng(seed),
-    )
-    return float(found.pvalue)
+    The smallest p of m draws is ``1 / (m + 1)``, and the correction multiplies it by the number
+    of tests: so many draws that the product is a tenth of alpha.
+    """
+    return math.ceil(10 * tests / alpha)
 
 
 def equivalence_p(
@@ -82,21 +118,26 @@ def equivalence_p(
     score: Score = SCORES["mean"],
     resamples: int = RESAMPLES,
     seed: int = 0,
+    span: float | None = None,
 ) -> float | None:
     """Return the larger p of two one-sided tests that the difference is within the margin.
 
     TOST (Schuirmann 1987): below alpha, the difference lies between ``-margin`` and ``margin``.
     The tests are bootstrap-t tests over clusters: rare large differences skew the distribution,
     and plain t tests then say "equivalent" too often. The error is widened as in
-    :func:`~qrag_tasks.experiment.statistics.intervals.difference_interval`. Where no unit differs,
-    the probability that none would, if the difference were the margin.
+    :func:`~qrag_tasks.experiment.statistics.intervals.difference_interval`. Where fewer units
+    differ than :data:`~qrag_tasks.experiment.statistics.units.FEWEST`, or none does, it is an exact
+    binomial test: the probability that so few would differ if the difference were the
+    margin and each of them differed by the whole range of the values.
 
     :param margin: above 0, in the score's unit.
-    :returns: ``None`` for fewer than two units.
-    :raises ValueError: for a margin of 0 or less, lengths that differ, or a value that is no
-        number.
+    :param span: how far apart two samples' values can be, where that is known.
+    :returns: ``None`` for fewer units than that, and where none differs and the range of the values
+        is not known.
+    :raises ValueError: for a margin of 0 or less, lengths that differ, or a value that is not
+        finite.
     """
-    return Bootstrap.of(base, other, clusters, score, resamples, seed).equivalence_p(margin)
+    return Bootstrap.of(base, other, clusters, score, resamples, seed, span).equivalence_p(margin)
 
 
 def smallest_effect(
@@ -113,15 +154,15 @@ def smallest_effect(
     That is: with probability ``power``, by a two-sided t test at ``alpha``, given the spread that
     was observed. Solved by statsmodels' power of the paired t test.
 
-    :returns: in the score's unit; ``None`` for fewer than three units; 0 where nothing differed.
-    :raises ValueError: for lengths that differ or a value that is no number.
+    :returns: in the score's unit; ``None`` where the units do not tell how much the difference
+        spreads: fewer units, or fewer that differ, than
+        :data:`~qrag_tasks.experiment.statistics.units.FEWEST`.
+    :raises ValueError: for lengths that differ or a value that is not finite.
     """
     units = Units.of(base, other, clusters, score)
-    error = standard_error(base, other, clusters=clusters, score=score)
-    if error is None or len(units) < 3:
+    if not units.measurable:
         return None
-    if error == 0:
-        return 0.0
+    error = float(units.resampled(np.ones((1, len(units))))[1][0])
     return _effect_size(len(units), alpha, power) * error * float(np.sqrt(len(units)))
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qrag_tasks.experiment.statistics.intervals import Interval, standard_error
+from qrag_tasks.experiment.statistics.intervals import Interval
+from qrag_tasks.experiment.statistics.scores import SCORES
+from qrag_tasks.experiment.statistics.units import Units
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,9 @@ class Trend:
     """A slope.
 
     :ivar slope: change of the difference with 1 of ``x``.
-    :ivar interval: by the t distribution; ``None`` for fewer than two units.
-    :ivar p: two-sided, that the slope is 0.
+    :ivar interval: by the t distribution; ``None`` where units, or units whose slope is another
+        than most have, are too few.
+    :ivar p: two-sided, that the slope is 0; ``None`` where there is no interval.
     """
 
     slope: float
@@ -41,7 +44,7 @@ def trend(
 
     :param x: at least two different values.
     :param differences: shape (samples, len(x)): the other arm less the base.
-    :raises ValueError: for shapes that do not fit, a value that is no number, or a single ``x``.
+    :raises ValueError: for shapes that do not fit, a value that is not finite, or a single ``x``.
     """
     from scipy.stats import t
 
@@ -54,13 +57,10 @@ def trend(
         raise ValueError("a slope needs two different x")
     slopes = values @ centred / (centred**2).sum()
     slope = float(slopes.mean())
-    error = standard_error(np.zeros(len(slopes)), slopes, clusters=clusters)
-    if error is None:
+    units = Units.of(np.zeros(len(slopes)), slopes, clusters, SCORES["mean"])
+    if not units.measurable:
         return Trend(slope, None, None)
-    units = len(slopes) if clusters is None else len(np.unique(np.asarray(clusters)))
-    reach = float(t.ppf(0.5 + level / 2, units - 1)) * error
-    if error == 0:
-        p = 1.0 if slope == 0 else 0.0
-    else:
-        p = float(2 * t.sf(abs(slope) / error, units - 1))
+    error = float(units.resampled(np.ones((1, len(units))))[1][0])
+    reach = float(t.ppf(0.5 + level / 2, len(units) - 1)) * error
+    p = float(2 * t.sf(abs(slope) / error, len(units) - 1))
     return Trend(slope, Interval(slope - reach, slope + reach, level), p)

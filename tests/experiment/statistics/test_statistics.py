@@ -17,18 +17,21 @@ from statsmodels.stats.multitest import multipletests
 
 from qrag_tasks.benchmark.metrics import macro_f1
 from qrag_tasks.experiment.statistics import (
+    FEWEST,
     SCORES,
     Bootstrap,
+    Units,
     difference_interval,
+    draws_needed,
     encode,
     equivalence_p,
     holm,
     permutation_p,
+    permutation_test,
     smallest_effect,
     standard_error,
     trend,
 )
-from qrag_tasks.experiment.statistics.scores import Units
 
 RNG = np.random.default_rng(0)
 BASE = RNG.random(200)
@@ -115,21 +118,58 @@ def test_an_interval_of_many_samples_is_the_t_interval() -> None:
 
 
 def test_permutations_of_few_pairs_are_exact() -> None:
-    base, other = np.array([1.0, 2, 3, 4, 5]), np.array([2.0, 3, 5, 5, 7])
-    # All differ upwards: of 32 ways to swap, this and its mirror image are as extreme.
-    assert permutation_p(base, other) == pytest.approx(2 / 32)
+    base = np.arange(7.0)
+    other = base + np.array([1, 1, 2, 1, 2, 1, 0])
+    # Six differ, all upwards: of 64 ways to swap, this and its mirror image are as extreme.
+    assert permutation_p(base, other) == pytest.approx(2 / 64)
+    difference = RNG.normal(0.3, 1, 12)
     expected = stats.permutation_test(
-        (other - base,), np.mean, permutation_type="samples", n_resamples=np.inf
+        (difference,), np.mean, permutation_type="samples", n_resamples=np.inf
     )
-    assert permutation_p(base, other) == pytest.approx(expected.pvalue)
-    together = permutation_p(base, other, clusters=["a", "a", "b", "b", "b"])
-    assert together == pytest.approx(2 / 4)
+    assert permutation_p(np.zeros(12), difference) == pytest.approx(expected.pvalue)
+    pairs = np.repeat(np.arange(6), 2)
+    together = permutation_p(np.zeros(12), difference + 3, clusters=pairs)
+    assert together == pytest.approx(2 / 64)
+
+
+def test_permutations_of_macro_f1_are_exact() -> None:
+    triples = RNG.integers(0, 3, (10, 3))
+    one, two = (encode([(int(row[i]), int(row[2]), 3) for row in triples]) for i in (0, 1))
+    score = SCORES["macro_f1"]
+    observed = abs(score.of(two) - score.of(one))
+    swaps = (np.arange(1024)[:, None] >> np.arange(10)) & 1 == 1
+    found = [
+        abs(score.of(np.where(swap, one, two)) - score.of(np.where(swap, two, one)))
+        for swap in swaps
+    ]
+    expected = np.mean(np.array(found) >= observed - 1e-12)
+    assert permutation_p(one, two, score=score) == pytest.approx(expected)
 
 
 def test_permutations_of_many_pairs() -> None:
     found = permutation_p(BASE, OTHER)
     assert found == pytest.approx(stats.ttest_rel(BASE, OTHER).pvalue, abs=0.02)
-    assert permutation_p(BASE, BASE + 1, resamples=999) == pytest.approx(2 / 1000, abs=1.1e-3)
+    assert permutation_p(BASE, BASE + 1, resamples=999) == 1 / 1000
+
+
+def test_a_correction_for_many_tests_gets_the_draws_it_needs() -> None:
+    # 400 comparisons: a p of .0001 is .04 once corrected, and the next larger one .08.
+    units = Units.of(BASE, BASE + 0.1, None, SCORES["mean"])
+    found = permutation_test(units, most=draws_needed(400))
+    assert found is not None
+    assert found.smallest == found.p == 1 / 80_001
+    assert holm([found.p, *[1.0] * 399])[0] == pytest.approx(0.005, rel=1e-3)
+    first = permutation_test(units)
+    assert first is not None
+    assert first.smallest == 1 / 10_000
+    # Where the first draws have said enough, no more are made.
+    unclear = Units.of(BASE, BASE + RNG.normal(0, 1, 200), None, SCORES["mean"])
+    assert permutation_test(unclear, most=10**9) is not None
+    # Few that differ have no smaller p, whatever is drawn.
+    few = Units.of(np.zeros(200), (np.arange(200) < 6) * 1.0, None, SCORES["mean"])
+    exact = permutation_test(few, most=draws_needed(400))
+    assert exact is not None
+    assert exact.smallest == exact.p == 2 / 64
 
 
 def test_equivalence_of_many_samples_is_two_t_tests() -> None:
@@ -202,7 +242,7 @@ def test_a_few_that_changed_show_no_more_than_the_exact_test(samples: int, margi
 def test_intervals_cover_where_few_differ() -> None:
     # Means of the moves below, clipped to 0..4, in a tenth of the samples.
     truth = 0.1 * (-0.4 * 0.5 + 0.4 * 0.96 + 0.2 * (2 * 0.9 + 0.06))
-    covered = equivalent = 0
+    missed = shown = equivalent = 0
     runs = 1000
     for i in range(runs):
         rng = np.random.default_rng(i)
@@ -211,9 +251,12 @@ def test_intervals_cover_where_few_differ() -> None:
         other = np.where(rng.random(80) < 0.1, moved, base)
         found = difference_interval(base, other, resamples=199, seed=i)
         p = equivalence_p(base, other, truth, resamples=199, seed=i)
-        covered += found is not None and found.low <= truth <= found.high
+        shown += found is not None
+        missed += found is not None and not found.low <= truth <= found.high
         equivalent += p is not None and p < 0.05
-    assert 0.93 <= covered / runs <= 0.98
+    # Where fewer than six differ, none is shown.
+    assert 0.5 <= shown / runs <= 0.7
+    assert missed / runs <= 0.055
     assert equivalent / runs <= 0.055
 
 
@@ -231,15 +274,17 @@ def test_root_mean_squares_cover_where_few_differ() -> None:
     score = SCORES["root_mean"]
     base, other = squared_errors(np.random.default_rng(0), 1_000_000)
     truth = score.of(other) - score.of(base)
-    covered = equivalent = 0
+    missed = shown = equivalent = 0
     runs = 1000
     for i in range(runs):
         base, other = squared_errors(np.random.default_rng(i + 1), 100)
         bootstrap = Bootstrap.of(base, other, score=score, resamples=199, seed=i)
         found, p = bootstrap.interval(), bootstrap.equivalence_p(truth)
-        covered += found is not None and found.low <= truth <= found.high
+        shown += found is not None
+        missed += found is not None and not found.low <= truth <= found.high
         equivalent += p is not None and p < 0.05
-    assert 0.93 <= covered / runs <= 0.97
+    assert 0.7 <= shown / runs <= 0.9
+    assert missed / runs <= 0.055
     assert equivalent / runs <= 0.055
 
 
@@ -253,36 +298,111 @@ def test_arms_that_are_equal() -> None:
     assert permutation_p(BASE, BASE) == 1
     assert equivalence_p(BASE, BASE, three) == pytest.approx(0.05, abs=0.005)
     assert equivalence_p(BASE, BASE, 2.0) == 0
-    assert smallest_effect(BASE, BASE) == 0
+    assert smallest_effect(BASE, BASE) is None, "no spread was seen, so nothing is known of it"
 
 
-def test_few_samples_that_are_equal_show_little() -> None:
-    few = np.array([0.0, 1, 1, 2, 3, 4])
-    p = equivalence_p(few, few, 0.05)
+@pytest.mark.parametrize(
+    ("name", "span", "reach"),
+    [("mean", 1, 0.00746), ("mean", 4, 0.0299), ("root_mean", 16, 0.3455), ("macro_f1", None, 0)],
+)
+def test_arms_that_are_right_throughout(name: str, span: float | None, reach: float) -> None:
+    # No value says how far another could be; where the range is known, 400 samples bound it.
+    score = SCORES[name]
+    right = encode([(i % 4, i % 4, 4) for i in range(400)]) if name == "macro_f1" else np.zeros(400)
+    found = difference_interval(right, right, score=score, span=span)
+    assert found is not None
+    if name == "macro_f1":
+        one = right.copy()
+        one[0] = encode([(1, 0, 4)])[0]
+        # One of 400 changed, times the 2.99 that may have.
+        reach = (score.of(right) - score.of(one)) * 2.986
+    assert found.high == pytest.approx(reach, rel=0.01)
+    assert found.low == -found.high
+    p = equivalence_p(right, right, 1.01 * reach, score=score, span=span)
     assert p is not None
-    assert p > 0.9
-    alike = np.full(500, 3.0)
-    assert difference_interval(alike, alike) is None
-    assert equivalence_p(alike, alike, 0.05) == 1
+    assert 0.03 < p < 0.05
+    if span is not None:
+        assert difference_interval(right, right, score=score) is None
+        assert equivalence_p(right, right, 0.05, score=score) is None
 
 
-def test_a_constant_difference() -> None:
-    base = np.arange(8.0)
-    assert equivalence_p(base, base + 2, 1) == 1
-    assert equivalence_p(base, base + 2, 3) == 0
-    interval = difference_interval(base, base + 2)
-    assert interval is not None
-    assert (interval.low, interval.high) == pytest.approx((2, 2))
+def test_the_largest_user_bounds_what_equal_users_show() -> None:
+    users = np.repeat(np.arange(50), [10] + [1] * 49)
+    found = difference_interval(np.ones(59), np.ones(59), clusters=users, span=1)
+    assert found is not None
+    # Of 50 users 5.8 % may differ, each with ten samples where the mean is 1.18.
+    assert found.high == pytest.approx((1 - 0.05 ** (1 / 50)) * 10 / 1.18)
 
 
-@pytest.mark.parametrize(("samples", "users"), [(1, None), (4, ["a"] * 4)])
-def test_one_unit_says_nothing(samples: int, users: Any) -> None:
-    base, other = BASE[:samples], OTHER[:samples] + 1
-    assert difference_interval(base, other, clusters=users) is None
+@pytest.mark.parametrize("units", range(1, FEWEST))
+@pytest.mark.parametrize("differ", [True, False])
+def test_too_few_units_say_nothing(units: int, differ: bool) -> None:
+    base = BASE[:units]
+    other = OTHER[:units] + 0.1 if differ else base
+    says_nothing(base, other, None)
+    # Forty samples of few users are few units.
+    many = np.arange(40) % units
+    says_nothing(BASE[:40], OTHER[:40] if differ else BASE[:40], many)
+
+
+@pytest.mark.parametrize(
+    ("base", "other"), [([0.30, 0.40], [0.301, 0.404]), ([1.0, 1.0], [1.0, 1.0])]
+)
+def test_two_units_are_not_equivalent(base: list[float], other: list[float]) -> None:
+    says_nothing(np.array(base), np.array(other), None)
+
+
+def says_nothing(base: NDArray[Any], other: NDArray[Any], users: Any) -> None:
+    bootstrap = Bootstrap.of(base, other, users, span=1.0)
+    assert bootstrap.interval() is None
+    assert bootstrap.bound() is None
+    assert bootstrap.equivalence_p(0.01) is None
     assert permutation_p(base, other, clusters=users) is None
-    assert equivalence_p(base, other, 1, clusters=users) is None
     assert smallest_effect(base, other, clusters=users) is None
-    assert standard_error(base, other, clusters=users) is None
+    found = trend([0, 1], np.stack([base * 0, other - base], axis=1), clusters=users)
+    assert (found.interval, found.p) == (None, None)
+
+
+@pytest.mark.parametrize("differing", range(1, FEWEST))
+def test_few_that_differ_have_a_bound_alone(differing: int) -> None:
+    base = np.zeros(300)
+    other = (np.arange(300) < differing).astype(float)
+    bootstrap = Bootstrap.of(base, other)
+    assert bootstrap.interval() is None
+    assert permutation_p(base, other) is None
+    assert smallest_effect(base, other) is None
+    found = trend([0, 1], np.stack([base, other], axis=1))
+    assert (found.interval, found.p) == (None, None)
+    bound = bootstrap.bound()
+    assert bound is not None
+    # Clopper and Pearson's upper limit of the share that differs.
+    exact = stats.binomtest(differing, 300, alternative="less").proportion_ci(0.95).high
+    assert bound == pytest.approx(exact)
+    assert bootstrap.equivalence_p(bound) == pytest.approx(0.05)
+    enough = (np.arange(300) < FEWEST).astype(float)
+    assert difference_interval(base, enough) is not None
+    assert permutation_p(base, enough) == 2 / 64
+
+
+def test_a_trend_that_no_sample_has() -> None:
+    found = trend([0, 1, 3], np.zeros((60, 3)))
+    assert (found.slope, found.interval, found.p) == (0, None, None)
+
+
+@pytest.mark.parametrize("users", [None, np.arange(40) // 2])
+def test_a_constant_difference(users: Any) -> None:
+    base = np.arange(40.0) / 40
+    one, two = equivalence_p(base, base + 2, 1, clusters=users), equivalence_p(base, base + 2, 9)
+    assert (one, two) == (1, 0)
+    interval = difference_interval(base, base + 2, clusters=users)
+    assert interval is not None
+    # As where none differs: a unit that was not seen may have any other difference.
+    units = 40 if users is None else 20
+    reach = (1 - 0.05 ** (1 / units)) * (2 + 39 / 40)
+    assert (interval.low, interval.high) == pytest.approx((2 - reach, 2 + reach))
+    p = permutation_p(base, base + 2, clusters=users)
+    assert p is not None
+    assert p < 0.001
 
 
 @given(
@@ -295,13 +415,14 @@ def test_nothing_fails_on_few_or_odd_samples(pairs: list[tuple[int, int]], name:
     interval = difference_interval(base, other, score=score, resamples=99)
     difference = score.of(other) - score.of(base)
     assert interval is None or interval.low <= difference <= interval.high
-    assert interval is not None or len(pairs) < 4 or len(set(pairs)) == 1
+    differ = sum(one != two for one, two in pairs)
     p = permutation_p(base, other, score=score, resamples=99)
-    assert p is not None
-    assert 0 < p <= 1
+    assert (p is None) == (len(pairs) < FEWEST or 0 < differ < FEWEST)
+    assert p is None or 0 < p <= 1
     margin = equivalence_p(base, other, 0.5, score=score, resamples=99)
-    assert margin is not None
-    assert 0 <= margin <= 1
+    assert margin is None or 0 <= margin <= 1
+    for found in (interval, margin):
+        assert found is None or len(pairs) >= FEWEST
 
 
 @pytest.mark.parametrize(
@@ -315,7 +436,7 @@ def test_nothing_fails_on_few_or_odd_samples(pairs: list[tuple[int, int]], name:
     ],
 )
 def test_what_is_no_pairs(base: list[float], other: list[float], users: Any) -> None:
-    for call in (difference_interval, permutation_p, smallest_effect):
+    for call in (difference_interval, permutation_p, smallest_effect, standard_error):
         with pytest.raises(ValueError, match=r"pairs|finite|labels"):
             call(base, other, clusters=users)
     with pytest.raises(ValueError, match="it must be above 0"):

@@ -11,6 +11,7 @@ _LATEX = {
     "^": "\\textasciicircum{}",
     "↑": "$\\uparrow$",
     "↓": "$\\downarrow$",
+    "±": "$\\pm$",
 }
 
 

@@ -62,8 +62,8 @@ _COSTS = (
     *("prefill_tokens_per_second", "decode_tokens_per_second", "energy_joules"),
 )
 _METRIC_FIELDS = (
-    *("metric", "higher_is_better", "base", "other", "difference", "p", "p_holm", "margin"),
-    *("equivalence_p", "smallest_effect", "recovery"),
+    *("metric", "higher_is_better", "units", "differing", "base", "other", "difference", "bound"),
+    *("p", "p_holm", "smallest_p", "margin", "equivalence_p", "smallest_effect", "recovery"),
 )
 
 

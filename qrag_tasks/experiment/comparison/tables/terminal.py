@@ -45,7 +45,7 @@ def sections(comparison: Comparison, metrics: Sequence[str], fits: Fits) -> list
 
 def trend_sections(comparison: Comparison, metrics: Sequence[str], fits: Fits) -> list[Section]:
     """Return a comparison's trends in tables, as :func:`sections` does."""
-    return _sections(texts.trend_records(comparison, metrics), _SLOPE, (), fits)
+    return _sections(texts.trend_records(comparison, metrics), _SLOPE, ("Verdict",), fits)
 
 
 def _sections(

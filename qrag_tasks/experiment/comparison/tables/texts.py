@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow, TrendRow
-from qrag_tasks.experiment.comparison.verdicts import HEADLINES, headline, verdict
-from qrag_tasks.experiment.statistics import Interval
+from qrag_tasks.experiment.comparison.verdicts import (
+    HEADLINES,
+    headline,
+    interval_text,
+    trend_verdict,
+    verdict,
+)
 
 HEADINGS = (
     *("Task", "k", "Retriever", "Model", "Base", "Other", "Metric", "n"),
@@ -56,7 +61,7 @@ def _record(cell: CellRow, row: MetricRow | None) -> dict[str, str]:
         "Base score": f"{row.base:.4f}",
         "Other score": f"{row.other:.4f}",
         "Difference": f"{row.difference:+.4f}",
-        "95 % interval": _interval(row.interval, 4),
+        "95 % interval": interval_text(row),
         "p (Holm)": "" if row.p_holm is None else f"{row.p_holm:.3f}",
         "Verdict": verdict(row),
         "Recovery": "" if row.recovery is None else f"{row.recovery:.1%}",
@@ -72,14 +77,10 @@ def _filter(cell: CellRow) -> str:
     return "" if cell.filter == "none" else f", {cell.filter}"
 
 
-def _interval(interval: Interval | None, digits: int) -> str:
-    return "" if interval is None else f"[{interval.low:+.{digits}f}, {interval.high:+.{digits}f}]"
-
-
 SLOPE = "Slope of the difference per document"
 TREND_HEADINGS = (
     *("Task", "Retriever", "Order", "Model", "Base", "Other", "Metric", "k", "n"),
-    *(SLOPE, "95 % interval", "p (Holm)"),
+    *(SLOPE, "95 % interval", "p (Holm)", "Verdict"),
 )
 
 
@@ -112,6 +113,7 @@ def _trend_record(row: TrendRow) -> dict[str, str]:
         "k": ", ".join(row.k),
         "n": str(row.samples),
         SLOPE: f"{row.slope:+.5f}",
-        "95 % interval": _interval(row.interval, 5),
+        "95 % interval": interval_text(row, digits=5),
         "p (Holm)": "" if row.p_holm is None else f"{row.p_holm:.3f}",
+        "Verdict": trend_verdict(row),
     }

@@ -1,0 +1,201 @@
+"""How long `qrag compare` and `qrag report` take over a grid's worth of runs.
+
+Writes runs of seven arms over 34 cells (ratings and titles; 204 comparisons), then times both
+commands: the comparison, the report after it, and the report without what the comparison kept.
+With --against, an earlier checkout of this repository is timed over the same runs before that.
+
+    python benchmarks/comparing.py [--samples 400] [--against CHECKOUT]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from qrag_tasks.benchmark.metrics import rating_scores, root_mean, text_scores
+
+OTHERS = ("int8", "int4-nf4", "int4-fp4", "int4-gptq", "int4-awq", "bf16")
+RETRIEVERS = ("bm25", "contriever", "recency", "random")
+WORDS = (
+    *("deep", "sparse", "model", "of", "language", "for", "tasks"),
+    *("with", "graphs", "text", "neural", "learning", "fast", "robust"),
+)
+TIME = "2026-01-01T00-00-00.000000"
+FACTS = {
+    "data_sha256": "d",
+    "retriever_sha256": "r",
+    "protocol": "qrag",
+    "order": "best-first",
+    "prompt": "lamp",
+    "filter": "none",
+    "index": "lamp",
+    "fill": "exact",
+    "split": "dev",
+    "oversized": "skip",
+    "answer": "generate",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time compare and report.")
+    parser.add_argument("--samples", type=int, default=400)
+    parser.add_argument("--against", type=Path, help="A checkout to be timed as well.")
+    asked = parser.parse_args()
+    here = Path(__file__).resolve().parents[1]
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        cells = write_runs(root, asked.samples)
+        print(f"{cells * len(OTHERS)} comparisons of {asked.samples} samples")
+        now = timed(root, here)
+        if asked.against:
+            before = timed(root, asked.against.resolve())
+            for name, used in now.items():
+                print(f"{name}: {before[name]:.1f} -> {used:.1f} s, 1/{before[name] / used:.1f}")
+
+
+def timed(root: Path, checkout: Path) -> dict[str, float]:
+    """Return the seconds of CPU of each command."""
+    arms = [str(root / arm) for arm in ("fp16", *OTHERS)]
+    report = ["report", *arms, "-o", str(root / "report.html")]
+    print(checkout)
+    with tempfile.TemporaryDirectory() as kept, tempfile.TemporaryDirectory() as empty:
+        return {
+            "compare": seconds(checkout, kept, ["compare", *arms]),
+            "report after it": seconds(checkout, kept, report),
+            "report alone": seconds(checkout, empty, report),
+        }
+
+
+def seconds(checkout: Path, cache: str, command: list[str]) -> float:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(checkout),
+        "QRAG_CACHE": cache,
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    quiet = subprocess.DEVNULL
+    command = [sys.executable, "-m", "qrag_tasks.cli", *command]
+    # In the checkout: what Python finds in the current folder comes first.
+    subprocess.run(command, cwd=checkout, env=environment, check=True, stdout=quiet, stderr=quiet)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"  {command[3]}: {time.perf_counter() - start:.1f} s, {used:.1f} of CPU", flush=True)
+    return used
+
+
+def write_runs(root: Path, samples: int) -> int:
+    """Write a run for every arm and cell; return the number of cells."""
+    cells = [
+        (task, k, retriever)
+        for task in ("lamp3u", "lamp5u")
+        for k in (0, 1, 3, 5, 10)
+        for retriever in (RETRIEVERS if k else RETRIEVERS[:1])
+    ]
+    for number, (task, k, retriever) in enumerate(cells):
+        rng = random.Random(number)
+        golds = [rng.choice("1234555") for _ in range(samples)]
+        if task == "lamp5u":
+            golds = [" ".join(rng.sample(WORDS, 7)) for _ in range(samples)]
+        prompts = [
+            f"{task} {k} {retriever} {i}: " + " ".join(rng.choices(WORDS, k=60 * (1 + k)))
+            for i in range(samples)
+        ]
+        base = answers(golds, rng)
+        for place, arm in enumerate(("fp16", *OTHERS)):
+            others = answers(golds, rng)
+            given = [
+                two if rng.random() < 0.08 * place else one
+                for one, two in zip(base, others, strict=True)
+            ]
+            rows = [
+                sample(i, task, k, *told)
+                for i, told in enumerate(zip(prompts, golds, given, strict=True))
+            ]
+            write_run(root / arm / str(number), arm, task, k, retriever, rows)
+    return len(cells)
+
+
+def answers(golds: Sequence[str], rng: random.Random) -> list[str]:
+    """Return ratings and titles that are near the golds."""
+    found = []
+    for gold in golds:
+        if gold.isdecimal():
+            found.append(str(min(5, max(1, int(gold) + rng.choice((-1, 0, 0, 1))))))
+        else:
+            found.append(" ".join([*gold.split()[: rng.randint(1, 7)], *rng.sample(WORDS, 3)]))
+    return found
+
+
+def sample(
+    number: int, task: str, k: int, prompt: str, gold: str, answer: str
+) -> dict[str, object]:
+    scores = (rating_scores if task == "lamp3u" else text_scores)(answer, gold)
+    documents = [str(n) for n in range(k)]
+    return {
+        "doc_id": number,
+        "doc": {
+            "id": str(number),
+            "user": f"user-{number}",
+            "target": gold,
+            "profile_size": 40,
+            "ranked": documents,
+            "kept": documents,
+            "dropped": [],
+            "prompt": prompt,
+            "prompt_hash": "0" * 64,
+        },
+        "target": gold,
+        "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": {"until": [], "max_gen_toks": 32}}},
+        "resps": [[answer]],
+        "filtered_resps": [answer],
+        "filter": "none",
+        "metrics": list(scores),
+        **scores,
+    }
+
+
+def write_run(
+    folder: Path, arm: str, task: str, k: int, retriever: str, rows: Sequence[dict[str, object]]
+) -> None:
+    folder.mkdir(parents=True)
+    name, metrics = f"{task}_rag_k{k}", list(rows[0]["metrics"])
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / f"samples_{name}_{TIME}.jsonl").write_text(text, encoding="utf-8")
+    reported = {}
+    for metric in metrics:
+        values = [float(row[metric]) for row in rows]
+        mean = root_mean if metric.startswith("rmse") else np.mean
+        reported[f"{metric},none"] = float(mean(values))
+    config = {
+        "dataset_kwargs": {"task": task, "k": k},
+        "metadata": {"qrag": {**FACTS, "retriever": retriever}},
+    }
+    body = {
+        "results": {name: reported},
+        "configs": {name: config},
+        "higher_is_better": {name: {m: m[:3] not in ("mae", "rms") for m in metrics}},
+        "config": {
+            "model": "qrag",
+            "model_args": {"pretrained": "org/model-1b"},
+            "gen_kwargs": {},
+            "qrag": {"precision": arm, "identity": arm},
+        },
+    }
+    (folder / f"results_{TIME}.json").write_text(json.dumps(body), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

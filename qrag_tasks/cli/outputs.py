@@ -1,0 +1,94 @@
+"""Where a command writes: refused before any work where nothing can be written there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qrag_tasks.errors import SettingsError, StoreError
+
+if TYPE_CHECKING:
+    _PathType = click.ParamType[Path]
+else:
+    # It takes no type parameter before click 8.2.
+    _PathType = click.ParamType
+
+
+class OutFile(_PathType):
+    """A file to be written, in a folder that is there.
+
+    :param suffixes: the endings that it may have; none for any.
+    """
+
+    name = "file"
+
+    def __init__(self, *suffixes: str) -> None:
+        self.suffixes = suffixes
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: Any) -> Path:
+        """Return the path.
+
+        :raises SettingsError: for another ending.
+        :raises StoreError: when it cannot be written.
+        """
+        path, said = Path(value), f"{_option(param)} {value}"
+        if self.suffixes and path.suffix not in self.suffixes:
+            raise SettingsError(f"{said}: name a file in {', '.join(self.suffixes)}")
+        if path.is_dir():
+            raise StoreError(f"{said}: cannot be written: it is a folder. Name a file in it.")
+        if not path.parent.is_dir():
+            raise StoreError(
+                f"{said}: cannot be written: there is no folder {path.parent}. Make it first, or "
+                f"name another."
+            )
+        _check_permission(path if path.exists() else path.parent, said)
+        return path
+
+
+class OutFolder(_PathType):
+    """A folder to be written to, which is made where it is not there."""
+
+    name = "directory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: Any) -> Path:
+        """Return the path.
+
+        :raises StoreError: when nothing can be written there.
+        """
+        path, said = Path(value), f"{_option(param)} {value}"
+        nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+        if not nearest.is_dir():
+            raise StoreError(f"{said}: cannot be written: {nearest} is a file. Name a folder.")
+        _check_permission(nearest, said)
+        return path
+
+
+class OutFileOrFolder(_PathType):
+    """A file of one ending, or else a folder."""
+
+    name = "path"
+
+    def __init__(self, suffix: str) -> None:
+        self.suffix = suffix
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: Any) -> Path:
+        """Return the path.
+
+        :raises StoreError: when it cannot be written.
+        """
+        path = Path(value)
+        one_file = path.suffix == self.suffix and not path.is_dir()
+        kind = OutFile(self.suffix) if one_file else OutFolder()
+        return kind.convert(value, param, ctx)
+
+
+def _option(param: click.Parameter | None) -> str:
+    return param.opts[-1] if param is not None else "output"
+
+
+def _check_permission(place: Path, said: str) -> None:
+    if not os.access(place, os.W_OK):
+        raise StoreError(f"{said}: cannot be written: {place} is read-only for this user.")
