@@ -66,6 +66,21 @@ def model_folder() -> Path:
     return folder
 
 
+def instead_of_none() -> str:
+    """Return the folder of the embedded model for a run that names no model, and warn.
+
+    :raises ModelError: as :func:`model_folder`.
+    """
+    folder = str(model_folder())
+    logger.warning(
+        "NO pretrained= GIVEN: using the embedded %s, a demonstration that does not do these "
+        "tasks (%s)",
+        NAME,
+        folder,
+    )
+    return folder
+
+
 def _unpack(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig

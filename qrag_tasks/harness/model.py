@@ -13,7 +13,7 @@ from tqdm import tqdm
 from transformers import LogitsProcessorList
 
 from qrag_tasks.errors import ModelError
-from qrag_tasks.harness import generation, likelihoods, not_a_number
+from qrag_tasks.harness import embedded, generation, likelihoods, not_a_number
 from qrag_tasks.harness.arms import decoding, loading
 from qrag_tasks.harness.arms.arguments import asked_dtype, settings_of_config
 from qrag_tasks.harness.arms.identity import arm_identity
@@ -35,7 +35,7 @@ class QragLM(HFLM):  # type: ignore[misc]
 
     Beside HFLM's own arguments:
 
-    :param pretrained: folder or hub name of a checkpoint.
+    :param pretrained: folder or hub name of a checkpoint; the embedded model where none is named.
     :param precision: one of :data:`~qrag_tasks.harness.arms.precisions.PRECISIONS`; the
         checkpoint's own where none is given.
     :param group_size: weights that share a scale: where it is given it is checked, not chosen.
@@ -53,7 +53,7 @@ class QragLM(HFLM):  # type: ignore[misc]
 
     def __init__(
         self,
-        pretrained: str,
+        pretrained: str | None = None,
         precision: str | None = None,
         group_size: int | None = None,
         kernel: str | None = None,
@@ -66,6 +66,8 @@ class QragLM(HFLM):  # type: ignore[misc]
         subfolder: str = "",
         **arguments: Any,
     ) -> None:
+        if pretrained is None:
+            pretrained = embedded.instead_of_none()
         checkpoint, row = loading.asked_arm(
             {
                 **arguments,

@@ -92,7 +92,7 @@ def measure_noise(
     if "batch_size" in arguments:
         raise SettingsError("batch_size: the two runs differ in it; give the second's own option")
     if "pretrained" not in arguments:
-        arguments["pretrained"] = str(embedded.model_folder())
+        arguments["pretrained"] = embedded.instead_of_none()
     Settings.from_metadata(metadata, ())
     manager = TaskManager(
         include_path=str(task_yamls()),

@@ -35,13 +35,7 @@ def prepare(config: Any) -> None:
     if data_root(settings.data) == mini_root():
         logger.warning("data: %s, the embedded sample. Its scores mean nothing.", MINI)
     if config.model in (*HF_MODELS, "qrag") and "pretrained" not in config.model_args:
-        folder = str(embedded.model_folder())
-        logger.warning(
-            "NO pretrained= GIVEN: using the embedded %s, a demonstration that does not do these "
-            "tasks (%s)",
-            embedded.NAME,
-            folder,
-        )
+        folder = embedded.instead_of_none()
         config.model_args["pretrained"] = folder
         config.metadata["pretrained"] = folder
     if config.model == "qrag":

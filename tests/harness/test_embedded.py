@@ -35,6 +35,18 @@ def test_a_cache_that_cannot_be_written_is_named(
 
 
 @needs_demo
+def test_it_is_used_with_a_warning_wherever_no_model_is_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from lm_eval.api.registry import get_model
+
+    # As the lm_eval command and simple_evaluate do it, for tasks that are not ours, too.
+    model = get_model("qrag").create_from_arg_obj({}, {"device": "cpu", "batch_size": "auto"})
+    assert model.pretrained == str(embedded.model_folder())
+    assert "NO pretrained= GIVEN: using the embedded SmolLM2-135M-Instruct" in caplog.text
+
+
+@needs_demo
 def test_two_processes_at_once_leave_one_whole_model(tmp_path: Path) -> None:
     code = "from qrag_tasks.harness import embedded; print(embedded.model_folder())"
     # A run that was killed while unpacking left this behind; nobody takes it for a model.
