@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.benchmark.metrics import UNFINISHED_THOUGHT_RATE
 from qrag_tasks.benchmark.tasks import LampTask
 from qrag_tasks.catalog import CATALOG
 from qrag_tasks.errors import DataError, StoreError
@@ -99,6 +100,7 @@ def read_predictions(log: SampleLog, cleaned: bool = False) -> Predictions:
     task = CATALOG[log.task].task
     # Of a sample only this is held: its place, its line and its answer.
     first: dict[str, tuple[int, int, str]] = {}
+    unfinished: set[str] = set()
     chosen, repeated = None, 0
     other_filters: dict[str, None] = {}
     for sample in log:
@@ -109,6 +111,8 @@ def read_predictions(log: SampleLog, cleaned: bool = False) -> Predictions:
         answer = _answer(sample, f"{log.path}, line {sample.line}")
         _, line, its_answer = first.setdefault(sample.id, (sample.doc_id, sample.line, answer))
         if line == sample.line:
+            if sample.metrics.get(UNFINISHED_THOUGHT_RATE.name):
+                unfinished.add(sample.id)
             continue
         if its_answer != answer:
             raise DataError(
@@ -117,7 +121,7 @@ def read_predictions(log: SampleLog, cleaned: bool = False) -> Predictions:
             )
         repeated += 1
     answers = {
-        name: task.read_answer(answer) if cleaned else answer
+        name: ("" if name in unfinished else task.read_answer(answer)) if cleaned else answer
         for name, (_, _, answer) in sorted(first.items(), key=lambda found: found[1])
     }
     results = log.results() or {}

@@ -94,6 +94,13 @@ def test_cleaned_answers(tmp_path: Path, task: str, answer: str, cleaned: str) -
     assert answers_of(tmp_path, line, task=task, cleaned=True).answers == {"1": cleaned}
 
 
+def test_a_thought_that_was_cut_holds_no_answer(tmp_path: Path) -> None:
+    unfinished = {"metrics": ["unfinished_thought_rate"], "unfinished_thought_rate": 1.0}
+    line = record("1", "The user gave 5", **unfinished)
+    assert answers_of(tmp_path, line).answers == {"1": "The user gave 5"}
+    assert answers_of(tmp_path, line, cleaned=True).answers == {"1": ""}
+
+
 @pytest.mark.parametrize(
     ("shares", "likeliest"),
     [

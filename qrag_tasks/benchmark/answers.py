@@ -1,7 +1,8 @@
 """From a model's free text to the answer in it: a rating, a title, a tag, a reference.
 
 Models say more than they are asked for: "Sure! Here is a title: ...", "**4**", "The answer is
-[2].". What is around the answer is passed over; an answer is never made up.
+[2].". What is around the answer is passed over; an answer is never made up. A thought is no part
+of the answer (:mod:`qrag_tasks.benchmark.thoughts`), and one without an end is none.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import re
 
 from qrag_tasks.benchmark.queries import MOVIE_TAGS
+from qrag_tasks.benchmark.thoughts import without_thoughts
 
-_THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
-_TURN_MARK = re.compile(r"<\|[^|<>\s]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]")
+# Of a turn, or of the answer that a thought was followed by.
+_TURN_MARK = re.compile(r"<\|[^|<>\s]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]|</?answer>")
 
 # A digit 1-5 that is no part of a word, a longer number, a decimal, a percentage, a ratio, a time
 # or a negative number, and neither the 5 of "out of 5" nor a share of another number. "4/5", "4.",
@@ -108,7 +110,7 @@ def first_rating(answer: str) -> int | None:
 
     The scale itself ("on a scale of 1 to 5") is no rating.
     """
-    match = _RATING.search(_NOT_A_RATING.sub(" ", _without_thoughts(answer)))
+    match = _RATING.search(_NOT_A_RATING.sub(" ", without_thoughts(answer) or ""))
     return int(match.group(1)) if match else None
 
 
@@ -121,7 +123,7 @@ def rating_value(answer: str) -> float | None:
     """
     if (found := first_rating(answer)) is not None:
         return float(found)
-    match = _DECIMAL.fullmatch(_without_thoughts(answer))
+    match = _DECIMAL.fullmatch(without_thoughts(answer) or "")
     return float(match.group(1)) if match else None
 
 
@@ -136,7 +138,7 @@ def citation(answer: str) -> str:
 
     Both together ("[1] or [2]") are no answer.
     """
-    answer = _BOTH.sub(" ", _without_thoughts(answer))
+    answer = _BOTH.sub(" ", without_thoughts(answer) or "")
     match = _REFERENCE.search(answer) or _BARE_REFERENCE.search(answer)
     return f"[{match.group(1)}]" if match else ""
 
@@ -147,7 +149,7 @@ def movie_tag(answer: str) -> str:
     Case, and whether its words are joined by spaces or hyphens, do not matter; the list of all
     tags does not count.
     """
-    match = _TAG.search(_ALL_TAGS.sub(" ", _without_thoughts(answer)))
+    match = _TAG.search(_ALL_TAGS.sub(" ", without_thoughts(answer) or ""))
     return _TAG_OF.get(re.sub(r"[\W_]", "", match.group(1).lower()), "") if match else ""
 
 
@@ -158,7 +160,9 @@ def title(answer: str) -> str:
     announces it in that line, label, emphasis and quotes. Where the model goes on in the pattern
     of the prompt (``"T" is a title for "..."``), it is ``T``. Empty where nothing is left.
     """
-    turn = next((part for part in _TURN_MARK.split(_without_thoughts(answer)) if part.strip()), "")
+    turn = next(
+        (part for part in _TURN_MARK.split(without_thoughts(answer) or "") if part.strip()), ""
+    )
     lines = [line.strip() for line in turn.splitlines() if line.strip()]
     while len(lines) > 1 and _only_announces(lines[0]):
         lines = lines[1:]
@@ -175,10 +179,6 @@ def title(answer: str) -> str:
         line = match.group(1) or match.group(2)
     line = _without(_LABEL, _unwrap(line.strip()))
     return _unwrap(line.strip())
-
-
-def _without_thoughts(answer: str) -> str:
-    return _THOUGHTS.sub("", answer)
 
 
 def _without(opening: re.Pattern[str], line: str) -> str:

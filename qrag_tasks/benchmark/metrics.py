@@ -1,8 +1,9 @@
 """Scores: the official LaMP evaluator's (names ending in ``_lamp``) and the cleaned ones.
 
 The official evaluator reads the raw answer; the cleaned scores first take the rating, tag or
-title out of it (:mod:`qrag_tasks.benchmark.answers`). Every function here scores one sample; what
-is not averaged is aggregated by a function of this module.
+title out of it (:mod:`qrag_tasks.benchmark.answers`). A thought without an end (``unfinished``) is
+an answer without one, whatever it says. Every function here scores one sample; what is not averaged
+is aggregated by a function of this module.
 
 Source of the official scores: LaMP (arXiv 2304.11406), its public evaluation code.
 """
@@ -48,6 +49,9 @@ class Metric:
 
 VALID_RATE = Metric("valid_rate", True, "share of answers that hold what was asked for")
 RUNAWAY_RATE = Metric("runaway_rate", False, "share of answers that hit their length limit")
+UNFINISHED_THOUGHT_RATE = Metric(
+    "unfinished_thought_rate", False, "share of answers that are a thought without an end"
+)
 
 LABEL_METRICS = (
     Metric("accuracy", True, "share of answers whose first label is the gold"),
@@ -56,6 +60,7 @@ LABEL_METRICS = (
     Metric("f1_lamp", True, "the official evaluator's macro F1, on the raw answer", "macro_f1"),
     VALID_RATE,
     RUNAWAY_RATE,
+    UNFINISHED_THOUGHT_RATE,
 )
 RATING_METRICS = (
     Metric("mae", False, "mean absolute error of the first standalone rating"),
@@ -65,6 +70,7 @@ RATING_METRICS = (
     Metric("rmse_lamp", False, "the official evaluator's RMSE, on the raw answer", "root_mean"),
     VALID_RATE,
     RUNAWAY_RATE,
+    UNFINISHED_THOUGHT_RATE,
 )
 TEXT_METRICS = (
     Metric("rouge1", True, "ROUGE-1 F1 of the cleaned answer"),
@@ -73,13 +79,18 @@ TEXT_METRICS = (
     Metric("rougeL_lamp", True, "the official evaluator's ROUGE-L, on the raw answer"),
     VALID_RATE,
     RUNAWAY_RATE,
+    UNFINISHED_THOUGHT_RATE,
 )
 ROOT_MEANS = frozenset(m.name for m in RATING_METRICS if m.aggregation == "root_mean")
 """Metrics of which samples hold squares."""
 
 
 def label_scores(
-    read: Callable[[str], str], labels: Sequence[str], answer: str, target: str
+    read: Callable[[str], str],
+    labels: Sequence[str],
+    answer: str,
+    target: str,
+    unfinished: bool = False,
 ) -> dict[str, Value]:
     """Score one answer of a task with labels (LaMP-1, LaMP-2).
 
@@ -87,7 +98,7 @@ def label_scores(
 
     :param read: answer -> the label in it, or an empty text.
     """
-    cleaned, official = read(answer), answer.strip()
+    cleaned, official = "" if unfinished else read(answer), answer.strip()
     gold = labels.index(target)
     return {
         "accuracy": float(cleaned == target),
@@ -125,14 +136,15 @@ def official_rating(answer: str, target: float) -> float:
     return value if math.isfinite(value) else penalty_rating(target)
 
 
-def rating_scores(answer: str, target: str) -> dict[str, Value]:
+def rating_scores(answer: str, target: str, unfinished: bool = False) -> dict[str, Value]:
     """Score one answer of a rating task (LaMP-3); ``target`` is the gold rating, "1" to "5".
 
     ``rmse`` and ``rmse_lamp`` hold the squared error, for :func:`root_mean`. A decimal such as
     "4.5" has the error of that number, but is not a valid rating.
     """
     gold = float(target)
-    value = rating_value(answer)
+    said = "" if unfinished else answer
+    value = rating_value(said)
     cleaned = penalty_rating(gold) if value is None else value
     official = official_rating(answer, gold)
     return {
@@ -141,13 +153,13 @@ def rating_scores(answer: str, target: str) -> dict[str, Value]:
         "accuracy": float(value is not None and cleaned == gold),
         "mae_lamp": abs(official - gold),
         "rmse_lamp": (official - gold) ** 2,
-        "valid_rate": float(first_rating(answer) is not None),
+        "valid_rate": float(first_rating(said) is not None),
     }
 
 
-def text_scores(answer: str, target: str) -> dict[str, Value]:
+def text_scores(answer: str, target: str, unfinished: bool = False) -> dict[str, Value]:
     """Score one answer of a text task (LaMP-4 to 7) by ROUGE-1 and ROUGE-L F1, not stemmed."""
-    cleaned = title(answer)
+    cleaned = "" if unfinished else title(answer)
     rouge1, rouge_l = rouge(cleaned, target)
     rouge1_lamp, rouge_l_lamp = rouge(answer, target)
     return {

@@ -43,7 +43,8 @@ class LampTask:
     :ivar targets: the closed set of golds, or ``None`` where any text is one.
     :ivar answer_tokens: the longest answer, in tokens, that the model may generate.
     :ivar read_answer: the model's text -> the answer in it, empty where there is none.
-    :ivar score: (the model's text, target) -> {metric: value for this sample}.
+    :ivar score: (the model's text, target, whether it is a thought without an end) -> {metric:
+        value for this sample}.
     :ivar repair: (question id, input) -> the input without a known flaw of the data, or ``None``.
     """
 
@@ -60,7 +61,7 @@ class LampTask:
     targets: tuple[str, ...] | None
     answer_tokens: int
     read_answer: Callable[[str], str]
-    score: Callable[[str, str], dict[str, metrics.Value]]
+    score: Callable[[str, str, bool], dict[str, metrics.Value]]
     metrics: tuple[Metric, ...]
     time: bool = False
     public: bool = True

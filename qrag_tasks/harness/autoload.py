@@ -23,7 +23,7 @@ PATCHES: Mapping[str, tuple[str, ...]] = {
     "lm_eval.config.evaluate_config": ("check_before_the_model_loads",),
     "lm_eval.tasks.manager": ("add_task_folder",),
     "lm_eval.models": ("register_model",),
-    "lm_eval.utils": ("add_cost_table",),
+    "lm_eval.utils": ("add_cost_table", "hide_what_never_happened"),
     "lm_eval.api.model": ("remember_creation", "keep_answers_apart"),
     "lm_eval.models.huggingface": ("repair_hflm",),
     "lm_eval.evaluator": ("check_every_run",),

@@ -197,6 +197,33 @@ def _read_the_command_line(config: Any) -> None:
     config.from_cli = classmethod(from_cli)
 
 
+def hide_what_never_happened(module: ModuleType) -> None:
+    """``lm_eval.utils.make_table``: no row for unfinished thoughts where there was none.
+
+    The results hold it all the same: most models do not think.
+    """
+    original = module.make_table
+    _expect(original, "result_dict", "column")
+
+    @functools.wraps(original)
+    def make_table(result_dict: Any, column: str = "results", *args: Any, **kwargs: Any) -> Any:
+        from qrag_tasks.benchmark.metrics import UNFINISHED_THOUGHT_RATE
+
+        name = UNFINISHED_THOUGHT_RATE.name
+        shown = {
+            task: {
+                key: value
+                for key, value in scores.items()
+                if key.partition(",")[0] not in (name, f"{name}_stderr")
+                or scores.get(f"{name},{key.partition(',')[2]}") != 0
+            }
+            for task, scores in result_dict[column].items()
+        }
+        return original({**result_dict, column: shown}, column, *args, **kwargs)
+
+    module.make_table = make_table  # type: ignore[attr-defined]
+
+
 def register_model(module: ModuleType) -> None:
     """``lm_eval.models``: make ``--model qrag`` known beside lm_eval's own."""
     from lm_eval.api.registry import model_registry

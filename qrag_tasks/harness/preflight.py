@@ -16,7 +16,7 @@ from qrag_tasks.harness.arms.arguments import HF_MODELS, check_arguments
 from qrag_tasks.harness.samples import check_limit, chosen_samples
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.task import LampRagTask
-from qrag_tasks.harness.tokens import chat_template_of
+from qrag_tasks.harness.tokens import chat_template_of, template_options
 from qrag_tasks.locations import mini_root
 from qrag_tasks.plugins import release_retrievers
 
@@ -74,7 +74,7 @@ def _check(config: Any, task: Any) -> None:
     text = task.model_text()
     chat_template = None
     if config.apply_chat_template and text is not None:
-        options = config.model_args.get("chat_template_args") or {}
+        options = template_options(config.model_args)
         chat_template = chat_template_of(text.tokenizer, config.apply_chat_template, options)
     limit = get_sample_size(task, config.limit)
     samples = (config.samples or {}).get(task.config.task)

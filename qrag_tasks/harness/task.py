@@ -18,6 +18,7 @@ from qrag_tasks.benchmark.metrics import (
     AGGREGATIONS,
     RUNAWAY_RATE,
     STANDARD_ERRORS,
+    UNFINISHED_THOUGHT_RATE,
     VALID_RATE,
     Metric,
 )
@@ -27,6 +28,7 @@ from qrag_tasks.harness import autoload
 from qrag_tasks.harness.docs import AnswerShare, Doc, PromptDocs, as_doc, report
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.setup import Setup
+from qrag_tasks.harness.thinking import Thoughts, refuse_thoughts
 from qrag_tasks.harness.tokens import ModelText, model_text
 from qrag_tasks.harness.windows import check_nothing_is_cut, generation_limit, text_as_taken
 
@@ -53,6 +55,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         config["process_results"] = "qrag_tasks.harness.task.LampRagTask.process_results"
         self._text: ModelText | None = None
         self._asked: Continuations | None = None
+        self._thoughts = Thoughts("")
         fixed = config.get("dataset_kwargs") or {}
         if set(fixed) != {"task", "k"}:
             raise SettingsError(
@@ -185,11 +188,13 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             )
         budget = self._budget(options)
         self._asked = None
+        self._thoughts = Thoughts(self.task_name)
         docs = self.eval_docs.make(self._wanted(limit, samples)[rank::world_size], budget)
         report(self.task_name, self.setup.documents, self.setup.retriever.spec, docs, budget)
         super().build_all_requests(
             limit=limit, samples=samples, rank=rank, world_size=world_size, **options
         )
+        self._thoughts.warn_of_short_answers(self._answer_limit, self.setup.task.answer_tokens)
         if self.model is not None and not getattr(self.model, "refuses_long_prompts", False):
             check_nothing_is_cut(self.model, self._instances)
 
@@ -224,6 +229,10 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         """Return how the run's model reads text, or ``None`` where that is not known."""
         return text_as_taken(model_text(self.config.metadata, chat_template), self.model)
 
+    @property
+    def _answer_limit(self) -> int:
+        return generation_limit(self.config.generation_kwargs)
+
     def _budget(self, options: Mapping[str, Any]) -> TokenBudget | None:
         """Return the room of a prompt, or ``None`` where the model's tokenizer is not known."""
         chat_template = options.get("chat_template")
@@ -236,16 +245,19 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             fewshot_as_multiturn=options.get("fewshot_as_multiturn", False),
             chat_template=chat_template,
         )
-        return self.setup.budget(
-            text,
-            generation_limit(self.config.generation_kwargs),
-            lambda prompt: finish({"prompt": prompt, "target": ""}),
-        )
+
+        def finished(prompt: str) -> str:
+            return finish({"prompt": prompt, "target": ""})  # type: ignore[no-any-return]
+
+        if self.OUTPUT_TYPE == "loglikelihood":
+            refuse_thoughts(self.config.task, finished(""))
+        return self.setup.budget(text, self._answer_limit, finished)
 
     # ------------------------------------------------------------------ answers
     def construct_requests(self, doc: Doc, ctx: str, **options: Any) -> Any:
         """Ask for an answer, or for the likelihood of every possible one."""
         if self.OUTPUT_TYPE != "loglikelihood":
+            self._thoughts.note(doc, ctx)
             return super().construct_requests(doc, ctx, **options)
         templated = bool(options.pop("apply_chat_template", False))
         options.pop("chat_template", None)
@@ -303,20 +315,25 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             logprobs = [found["logprob"] for found in results]
             scores = {**likelihood.scores(answers, logprobs, doc["target"])}
         else:
-            scores = self._scores(results[0], doc["target"])
+            scores = self._scores(results[0], doc)
         for name in list(scores):
             if f"{name}_stderr" in self._aggregation_list:
                 scores[f"{name}_stderr"] = scores[name]
         return {name: value for name, value in scores.items() if name in self._aggregation_list}
 
-    def _scores(self, answer: str, target: str | None) -> dict[str, Any]:
-        task = self.setup.task
-        scores: dict[str, Any] = {VALID_RATE.name: float(bool(task.read_answer(answer)))}
+    def _scores(self, answer: str, doc: Doc) -> dict[str, Any]:
+        task, target = self.setup.task, doc["target"]
+        tokens = None if self._text is None else self._text.count_answer(answer)
+        limit = self._answer_limit
+        unfinished = self._thoughts.unfinished(doc, answer, tokens, limit, self.model)
+        scores: dict[str, Any] = {
+            VALID_RATE.name: float(not unfinished and bool(task.read_answer(answer))),
+            UNFINISHED_THOUGHT_RATE.name: float(unfinished),
+        }
         if target is not None:
-            scores |= task.score(answer, target)
+            scores |= task.score(answer, target, unfinished)
             if self.setup.settings.protocol.scores_as_published:
                 scores |= paper_scores.SCORES[task.folder](answer, target)
-        if self._text is not None:
-            limit = generation_limit(self.config.generation_kwargs)
-            scores[RUNAWAY_RATE.name] = float(self._text.count_answer(answer) >= limit)
+        if tokens is not None:
+            scores[RUNAWAY_RATE.name] = float(tokens >= limit)
         return scores

@@ -147,13 +147,21 @@ def model_text(
     )
 
 
+def template_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what lm_eval's HFLM gives the chat template, of the model arguments."""
+    options = dict(arguments.get("chat_template_args") or {})
+    if (thinking := arguments.get("enable_thinking")) is not None:
+        options["enable_thinking"] = thinking
+    return options
+
+
 def chat_template_of(
     tokenizer: Any, name: bool | str, options: Mapping[str, Any]
 ) -> Callable[..., str]:
     """Return what lm_eval's HFLM will do for ``--apply_chat_template``, without the model.
 
     :param name: ``True``, or the name of one of the tokenizer's templates.
-    :param options: model argument ``chat_template_args``.
+    :param options: as :func:`template_options` has them.
     :raises SettingsError: when the tokenizer has no such template.
     """
     from jinja2 import TemplateError

@@ -117,6 +117,30 @@ def test_a_cell(base: Path, other: Path) -> None:
     assert mae.p == permutation_p(values, others, resamples=999)
 
 
+def test_thoughts_that_were_cut(tmp_path: Path) -> None:
+    def with_thoughts(cut: int) -> list[dict[str, Any]]:
+        return [
+            {
+                **sample,
+                "metrics": [*sample["metrics"], "unfinished_thought_rate"],
+                "unfinished_thought_rate": float(number < cut),
+            }
+            for number, sample in enumerate(samples(answers(0)))
+        ]
+
+    one = write_run(tmp_path / "one", with_thoughts(0))
+    two = write_run(tmp_path / "two", with_thoughts(15), model_args=QUANTIZED)
+    (cell,) = compared(one, two).cells
+    assert cell.base.unfinished_thought_rate == 0.0
+    assert cell.other.unfinished_thought_rate == 15 / 60
+    # The texts are equal; what a thought says is no answer.
+    assert (cell.agreement.same_text, cell.agreement.same_answer) == (1.0, 45 / 60)
+    assert "unfinished_thought_rate" not in [row.metric for row in cell.metrics]
+    (record, *_) = flat(compare_runs(read_runs(one), [read_runs(two)], Options(resamples=99)))
+    assert record["base_unfinished_thought_rate"] == 0.0
+    assert record["unfinished_thought_rate"] == 15 / 60
+
+
 def test_equal_arms_are_equivalent(base: Path, tmp_path: Path) -> None:
     twin = write_run(tmp_path / "twin", samples(answers(6)), model_args=QUANTIZED)
     (cell,) = compared(base, twin, margins={"mae": 0.2}).cells

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qrag_tasks.benchmark.metrics import rouge
+from qrag_tasks.benchmark.metrics import UNFINISHED_THOUGHT_RATE, rouge
 from qrag_tasks.experiment.runs import Sample
 
 Pair = tuple[Sample, Sample]
@@ -62,7 +62,9 @@ def agreement(pairs: Sequence[Pair], read: Callable[[str], str] = str.strip) -> 
     generated = len(distributions) < len(pairs)
     return Agreement(
         same_text=_share([one == two for one, two in texts]),
-        same_answer=_share([read(one) == read(two) for one, two in texts]),
+        same_answer=_share(
+            [_answer_of(base, read) == _answer_of(other, read) for base, other in pairs]
+        ),
         overlap=_share([1.0 if a == b else rouge(b, a)[1] for a, b in texts])
         if generated
         else None,
@@ -75,6 +77,12 @@ def text_of(sample: Sample) -> str:
     if sample.distribution:
         return max(sample.distribution, key=sample.distribution.__getitem__)
     return sample.answers[0] if sample.answers else ""
+
+
+def _answer_of(sample: Sample, read: Callable[[str], str]) -> str:
+    # Where the prompt opened the thought, the text does not show that it has no end.
+    unfinished = sample.scores.get(UNFINISHED_THOUGHT_RATE.name)
+    return "" if unfinished else read(text_of(sample))
 
 
 def divergence(base: Mapping[str, float], other: Mapping[str, float]) -> float:

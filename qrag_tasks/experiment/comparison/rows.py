@@ -20,6 +20,8 @@ class ArmFacts:
     :ivar identity: digest of all that its answers depend on, where it is known.
     :ivar valid_rate: share of answers that hold what was asked for, where the task counts it.
     :ivar runaway_rate: share of answers that hit their length limit, where the task counts it.
+    :ivar unfinished_thought_rate: share of answers that are a thought without an end, where the
+        task counts it.
     """
 
     label: str
@@ -29,6 +31,7 @@ class ArmFacts:
     identity: str | None
     valid_rate: float | None
     runaway_rate: float | None
+    unfinished_thought_rate: float | None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from qrag_tasks.experiment.comparison.matching import Side
 from qrag_tasks.experiment.runs import Metric
 from qrag_tasks.experiment.statistics import encode
 
-RATES = ("valid_rate", "runaway_rate")
+RATES = ("valid_rate", "runaway_rate", "unfinished_thought_rate")
 """Metrics that say how the answers are, not how good."""
 
 _SHARES = ("accuracy", "accuracy_lamp", "acc", "acc_norm", "exact_match")

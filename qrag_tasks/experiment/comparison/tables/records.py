@@ -43,6 +43,8 @@ def _record(cell: CellRow, row: MetricRow | None) -> dict[str, Any]:
         "valid_rate": cell.other.valid_rate,
         "base_runaway_rate": cell.base.runaway_rate,
         "runaway_rate": cell.other.runaway_rate,
+        "base_unfinished_thought_rate": cell.base.unfinished_thought_rate,
+        "unfinished_thought_rate": cell.other.unfinished_thought_rate,
         **{f"{name}_ratio": cell.cost.get(name) for name in _COSTS},
         **dict.fromkeys(_METRIC_FIELDS),
         **dict.fromkeys(("low", "high", "verdict", "better", "worse")),
