@@ -26,12 +26,13 @@ PATCHES: Mapping[str, tuple[str, ...]] = {
     "lm_eval.utils": ("add_cost_table", "hide_what_never_happened"),
     "lm_eval.api.model": ("remember_creation", "keep_answers_apart"),
     "lm_eval.models.huggingface": ("repair_hflm",),
+    "lm_eval.evaluator_utils": ("add_standard_errors",),
     "lm_eval.evaluator": ("check_every_run",),
 }
 """Module of lm_eval -> the functions of :mod:`qrag_tasks.harness.patches` that adapt it."""
 
-GUARDS = ("keep_answers_apart", "check_every_run")
-"""Those without which a run of our tasks may give wrong answers in silence.
+GUARDS = ("keep_answers_apart", "check_every_run", "add_standard_errors")
+"""Those without which a run of our tasks may give wrong answers, or no errors of them, in silence.
 
 They come with the tasks, when the hook is off too.
 """

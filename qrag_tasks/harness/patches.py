@@ -138,6 +138,24 @@ def check_every_run(module: ModuleType) -> None:
     module.simple_evaluate = simply_checked  # type: ignore[attr-defined]
 
 
+def add_standard_errors(module: ModuleType) -> None:
+    """``lm_eval.evaluator_utils``: know the standard errors of our own aggregations.
+
+    lm_eval knows those of its own alone, and a task can give none.
+    """
+    original = module.stderr_for_metric
+    _expect(original, "metric", "bootstrap_iters")
+
+    @functools.wraps(original)
+    def stderr_for_metric(metric: Any, bootstrap_iters: int) -> Any:
+        from qrag_tasks.benchmark.metrics import STANDARD_ERRORS
+
+        ours = STANDARD_ERRORS.get(metric) if bootstrap_iters > 0 else None
+        return ours or original(metric, bootstrap_iters)
+
+    module.stderr_for_metric = stderr_for_metric  # type: ignore[attr-defined]
+
+
 def add_cost_table(module: ModuleType) -> None:
     """``lm_eval.utils.make_table``: put what the run cost behind the last table of scores."""
     original = module.make_table

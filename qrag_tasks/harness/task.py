@@ -17,7 +17,6 @@ from qrag_tasks.benchmark.likelihood import Continuations
 from qrag_tasks.benchmark.metrics import (
     AGGREGATIONS,
     RUNAWAY_RATE,
-    STANDARD_ERRORS,
     UNFINISHED_THOUGHT_RATE,
     VALID_RATE,
     Metric,
@@ -81,12 +80,6 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             limits = {"max_gen_toks": answer_tokens}
             config["generation_kwargs"] = {**config["generation_kwargs"], **limits}
         super().__init__(config=config)
-        for metric in self._metrics:
-            if standard_error := STANDARD_ERRORS.get(metric.aggregation):
-                # lm_eval knows no standard error for an aggregation of ours; a metric of this
-                # name lands where its own would stand.
-                self._aggregation_list[f"{metric.name}_stderr"] = standard_error
-                self._higher_is_better[f"{metric.name}_stderr"] = False
 
     def _chosen_metrics(self) -> Sequence[Metric]:
         task, settings = self.setup.task, self.setup.settings
@@ -316,9 +309,6 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             scores = {**likelihood.scores(answers, logprobs, doc["target"])}
         else:
             scores = self._scores(results[0], doc)
-        for name in list(scores):
-            if f"{name}_stderr" in self._aggregation_list:
-                scores[f"{name}_stderr"] = scores[name]
         return {name: value for name, value in scores.items() if name in self._aggregation_list}
 
     def _scores(self, answer: str, doc: Doc) -> dict[str, Any]:

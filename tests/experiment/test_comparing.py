@@ -117,6 +117,33 @@ def test_a_cell(base: Path, other: Path) -> None:
     assert mae.p == permutation_p(values, others, resamples=999)
 
 
+def test_runs_of_earlier_versions(tmp_path: Path) -> None:
+    """They have the standard error of ``rmse`` as a metric of its own, of every sample too."""
+
+    def earlier(wrong: int) -> list[dict[str, Any]]:
+        return [
+            {**row, "metrics": [*row["metrics"], "rmse_stderr"], "rmse_stderr": row["rmse"]}
+            for row in samples(answers(wrong))
+        ]
+
+    runs = []
+    for name, wrong, arguments in (("one", 6, {}), ("two", 15, QUANTIZED)):
+        task = "lamp3u_rag_k1"
+        folder = write_run(tmp_path / name, earlier(wrong), model_args=arguments)
+        (path,) = folder.glob("results_*.json")
+        body = json.loads(path.read_text(encoding="utf-8"))
+        body["results"][task] |= {"rmse_stderr,none": 0.1, "rmse_stderr_stderr,none": "N/A"}
+        body["higher_is_better"][task]["rmse_stderr"] = False
+        path.write_text(json.dumps(body), encoding="utf-8")
+        runs.append(folder)
+    (cell,) = compared(*runs).cells
+    assert [row.metric for row in cell.metrics] == ["mae", "rmse", "accuracy"]
+    assert cell.metrics[1].other == pytest.approx(math.sqrt(15 / 60))
+    mixed = write_run(tmp_path / "now", samples(answers(15)), model_args=QUANTIZED)
+    (cell,) = compared(runs[0], mixed).cells
+    assert [row.metric for row in cell.metrics] == ["mae", "rmse", "accuracy"]
+
+
 def test_thoughts_that_were_cut(tmp_path: Path) -> None:
     def with_thoughts(cut: int) -> list[dict[str, Any]]:
         return [

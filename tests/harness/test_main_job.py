@@ -132,6 +132,9 @@ def test_without_autoload(lm_eval_command: Command, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "lamp5u_rag_k1" in done.stdout
+    (rmse,) = [line for line in done.stdout.splitlines() if "|rmse " in line]
+    assert "N/A" not in rmse
+    assert "rmse_stderr" not in done.stdout
 
 
 def test_lm_eval_finds_every_task_and_group_valid(lm_eval_command: Command, tmp_path: Path) -> None:

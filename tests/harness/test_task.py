@@ -11,6 +11,7 @@ import pytest
 from lamp_files import REVIEW_INPUT, papers, reviews, write_flat
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
+from lm_eval.utils import make_table
 from plugin_files import InstallPlugin
 
 from qrag_tasks.errors import BudgetError, DataError, RetrieverError, SettingsError
@@ -43,6 +44,61 @@ def test_scores_of_answers_without_a_rating(small_data: Path) -> None:
         assert isinstance(ratings[f"{name}_stderr,none"], float)
     for name in ("rouge1", "rougeL", "rouge1_lamp", "rougeL_lamp", "valid_rate"):
         assert isinstance(titles[f"{name}_stderr,none"], float)
+
+
+@pytest.mark.parametrize(
+    ("task", "choices"),
+    [
+        ("lamp1u_rag_k1", {}),
+        ("lamp3u_rag_k1", {}),
+        ("lamp3u_rag_k1", {"protocol": "yazan2024"}),
+        ("lamp3u_rag_k1", {"answer": "likelihood"}),
+        ("lamp5u_rag_k1", {}),
+    ],
+)
+def test_results_and_logs_hold_every_metric_once(task: str, choices: dict[str, str]) -> None:
+    results = evaluate({"data": "mini", **choices}, tasks=[task], limit=5)
+    names = set(results["higher_is_better"][task])
+    found = {key.partition(",")[0] for key in results["results"][task] if "," in key}
+    assert not [name for name in names if name.endswith("_stderr")]
+    assert found - {f"{name}_stderr" for name in found} <= names
+    assert {f"{name}_stderr" for name in found & names} == found - names
+    # Of the run: the dummy model has no tokenizer.
+    assert names - found <= {"runaway_rate"}
+    for name in found - names:
+        assert isinstance(results["results"][task][f"{name},none"], float)
+    for sample in results["samples"][task]:
+        assert set(sample["metrics"]) == found & names
+    rows = [line.split("|")[5].strip() for line in make_table(results).splitlines()[2:]]
+    assert sorted(rows) == sorted((found & names) - {"unfinished_thought_rate"})
+    assert "N/A" not in make_table(results)
+
+
+def test_a_group_of_the_users_has_a_standard_error(tmp_path: Path, small_data: Path) -> None:
+    group = "group: mine\ntask: [lamp3u_rag_k1, lamp3u_rag_k3]\naggregate_metric_list: "
+    (tmp_path / "mine.yaml").write_text(f"{group}[{{metric: rmse}}]\n", encoding="utf-8")
+    manager = TaskManager(
+        include_path=[str(task_yamls()), str(tmp_path)],
+        include_defaults=False,
+        metadata={"data": str(small_data)},
+    )
+    results = simple_evaluate(model="dummy", tasks=["mine"], task_manager=manager)
+    assert results is not None
+    scores = {key: value for key, value in results["groups"]["mine"].items() if "rmse" in key}
+    assert sorted(scores) == ["rmse,none", "rmse_stderr,none"]
+    assert isinstance(scores["rmse_stderr,none"], float)
+
+
+def test_no_standard_errors_where_none_are_asked_for(small_data: Path) -> None:
+    manager = TaskManager(
+        include_path=str(task_yamls()), include_defaults=False, metadata={"data": str(small_data)}
+    )
+    results = simple_evaluate(
+        model="dummy", tasks=TASKS[:1], task_manager=manager, bootstrap_iters=0
+    )
+    assert results is not None
+    for name in ("mae", "rmse"):
+        assert results["results"][TASKS[0]][f"{name}_stderr,none"] == "N/A"
 
 
 def test_every_logged_sample_accounts_for_its_documents(small_data: Path) -> None:
