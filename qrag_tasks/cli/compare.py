@@ -77,17 +77,23 @@ def read_arms(
 ) -> tuple[Matched, Options, str]:
     """Return what is to be compared, how, and what it is called.
 
-    :raises QragError: when the folders do not hold what they should.
+    :raises QragError: when the folders do not hold what they should, or a margin is stated for a
+        metric that they do not have.
     """
     from qrag_tasks.experiment.comparison.grids import match_grid, with_margins
     from qrag_tasks.experiment.comparison.matching import match_runs
+    from qrag_tasks.experiment.comparison.metric_names import check_metrics
     from qrag_tasks.experiment.running.folder import GridFolder
     from qrag_tasks.experiment.runs import read_runs
 
     if others:
         matched = match_runs(read_runs(base), [read_runs(other) for other in others])
-        return matched, options, base.resolve().name
-    return match_grid(base), with_margins(base, options), GridFolder.at(base).plan.name
+        title = base.resolve().name
+    else:
+        matched = match_grid(base)
+        title = GridFolder.at(base).plan.name
+    check_metrics(matched, options.margins, "--margin")
+    return matched, options if others else with_margins(base, options), title
 
 
 def kept_comparisons() -> KeptComparisons:
@@ -124,8 +130,10 @@ def compare(
     to the letter, are refused.
     """
     from qrag_tasks.experiment.comparison.compare import compare_matched
+    from qrag_tasks.experiment.comparison.metric_names import check_metrics
 
     matched, options, _ = read_arms(base, others, read_options(choices))
+    check_metrics(matched, metrics, "--metric")
     with tracking() as track:
         found = compare_matched(matched, options, kept_comparisons(), track)
     _show(found, metrics, wide)

@@ -30,7 +30,11 @@ def pair(
     """
     said = f"{base.task}: {base_run.path} and {other_run.path} cannot be compared"
     for what, one, two in _settings(base, other, base_run, other_run):
-        raise ComparisonError(f"{said}: they differ in {what}: {_shown(one)} and {_shown(two)}")
+        texts = [run.texts.get(what) for run in (base_run, other_run)]
+        # By the text rather than by its sha256, where both are logged.
+        one, two = (text or setting for text, setting in zip(texts, (one, two), strict=True))
+        shown = _apart(*map(str, texts)) if all(texts) else f"{_shown(one)} and {_shown(two)}"
+        raise ComparisonError(f"{said}: they differ in {what}: {shown}")
     firsts, seconds = _by_key(base), _by_key(other)
     missing = [key for key in firsts if key not in seconds]
     more = [key for key in seconds if key not in firsts]
@@ -105,13 +109,15 @@ def _first_difference(one: Sample, two: Sample) -> str:
             )
     if one.prompt == two.prompt:
         return "the answers whose likelihoods were measured differ"
-    pairs = enumerate(zip(one.prompt, two.prompt, strict=False))
-    place = next((i for i, (a, b) in pairs if a != b), min(len(one.prompt), len(two.prompt)))
+    return f"its prompts differ {_apart(one.prompt, two.prompt)}"
+
+
+def _apart(one: str, two: str) -> str:
+    """Say from where on two texts differ, and show what is around."""
+    pairs = enumerate(zip(one, two, strict=False))
+    place = next((i for i, (a, b) in pairs if a != b), min(len(one), len(two)))
     around = slice(max(0, place - _AROUND // 2), place + _AROUND)
-    return (
-        f"its prompts differ from character {place:,} on: "
-        f"{one.prompt[around]!r} and {two.prompt[around]!r}"
-    )
+    return f"from character {place:,} on: {one[around]!r} and {two[around]!r}"
 
 
 def _shown(value: Any) -> str:

@@ -93,6 +93,12 @@ class TaskRun:
         """
         return sorted(_samples(self.log), key=lambda sample: (sample.doc_id, sample.filter))
 
+    @property
+    def metric_names(self) -> list[str]:
+        """The names of its metrics, which need no sample to be read."""
+        names = (key.partition(",") for key in self.reported)
+        return list(dict.fromkeys(n for n, comma, _ in names if comma and "_stderr" not in n))
+
     @cached_property
     def metrics(self) -> Mapping[tuple[str, str], Metric]:
         """(metric, filter) -> what is known of it."""
@@ -121,7 +127,8 @@ class Run:
     :ivar precision: of the model, as far as the results tell.
     :ivar dtype: in which it computed, such as ``"float16"``, as far as the results tell.
     :ivar settings: what the prompts and their answers depend on beside task and model: the chat
-        template, the system instruction, generation arguments, end tokens.
+        template and the system instruction by their sha256, generation arguments, end tokens.
+    :ivar texts: those settings that are a text of several lines, as it is.
     """
 
     path: Path
@@ -135,6 +142,7 @@ class Run:
     cost: Mapping[str, Any] | None
     weight_bytes: int | None
     settings: Mapping[str, Any]
+    texts: Mapping[str, str | None]
     tasks: Mapping[str, TaskRun]
 
     @property
@@ -153,7 +161,7 @@ def read_runs(place: Path) -> list[Run]:
         return [_run(place)]
     if not place.is_dir():
         raise DataError(f"{place}: no such file or folder")
-    found = [path for path in sorted(place.rglob("*.json")) if _RESULTS.fullmatch(path.name)]
+    found = _results_in(place)
     if not found:
         raise ComparisonError(
             f"{place}: no results of lm_eval in this folder (results_TIME.json). lm_eval writes "
@@ -162,11 +170,25 @@ def read_runs(place: Path) -> list[Run]:
     return [_run(path) for path in found]
 
 
+def holds_runs(place: Path) -> bool:
+    """Whether a folder holds results of lm_eval."""
+    return bool(_results_in(place))
+
+
+def _results_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*.json")) if _RESULTS.fullmatch(path.name)]
+
+
 def _run(path: Path) -> Run:
     name = _RESULTS.fullmatch(path.name)
+    if name is None:
+        raise DataError(
+            f"{path}: not named as a results file of lm_eval is, results_TIME.json. Give such a "
+            f"file, which has its samples beside it, or the folder that holds both"
+        )
     body = _json(path)
-    if name is None or not isinstance(body, dict) or not {"results", "configs"} <= body.keys():
-        raise DataError(f"{path}: not a results file of lm_eval, results_TIME.json")
+    if not isinstance(body, dict) or not {"results", "configs"} <= body.keys():
+        raise DataError(f"{path}: not a results file of lm_eval: no 'results' and 'configs' in it")
     config = body.get("config") or {}
     arguments = _arguments(config.get("model_args"))
     ours = config.get("qrag") or {}
@@ -193,6 +215,10 @@ def _run(path: Path) -> Run:
             "few-shot examples as turns": body.get("fewshot_as_multiturn"),
             "generation arguments": config.get("gen_kwargs") or {},
             "end tokens": decoding.get("end_tokens"),
+        },
+        texts={
+            "chat template": body.get("chat_template"),
+            "system instruction": body.get("system_instruction"),
         },
         tasks=tasks,
     )

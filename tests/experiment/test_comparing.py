@@ -42,6 +42,7 @@ from qrag_tasks.experiment.runs import read_runs
 from qrag_tasks.experiment.statistics import difference_interval, permutation_p
 
 GOLDS = [1 + i % 5 for i in range(60)]
+TEMPLATE = "{% for turn in turns %}" + "{{ turn }}" * 5 + "user"
 PROMPTS = [f"review {i}\u2028: {{{{ braces }}}} näher" for i in range(60)]
 
 
@@ -489,19 +490,29 @@ def test_a_prompt_that_only_goes_on(base: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"chat_template_sha": "e" * 64}, "they differ in chat template: 'ccc"),
+        ({"chat_template_sha": None}, "they differ in chat template: '{% for turn in turns %}{{ t"),
         ({"system_instruction_sha": "e"}, "they differ in system instruction: None and 'e'"),
         ({"fewshot_as_multiturn": True}, "they differ in few-shot examples as turns"),
         ({"config": {"gen_kwargs": {"temperature": 1}}}, "they differ in generation arguments: {}"),
         ({"facts": {"data_sha256": "e"}}, "they differ in data: 'ddd"),
         ({"facts": {"answer": "likelihood"}}, "they differ in answer mode: 'generate' and 'like"),
         ({"facts": {"protocol": "lamp"}}, "they differ in protocol: 'qrag' and 'lamp'"),
-        ({"facts": {"retriever": "random"}}, "lamp3u_rag_k1, random, best-first is not in the ba"),
+        ({"facts": {"order": "reversed"}}, "they differ in order: 'best-first' and 'reversed'"),
+        (
+            {"chat_template_sha": "e", "chat_template": TEMPLATE.replace("user", "human")},
+            "they differ in chat template: from character 73 on: '{{ turn }}",
+        ),
+        (
+            {"system_instruction_sha": "e", "system_instruction": "Be brief."},
+            "they differ in system instruction: None and 'Be brief.'",
+        ),
+        ({"facts": {"retriever": "random"}}, "they differ in retriever: 'bm25' and 'random'"),
     ],
 )
 def test_other_settings_are_named_as_the_cause(
-    base: Path, tmp_path: Path, changes: dict[str, Any], told: str
+    tmp_path: Path, changes: dict[str, Any], told: str
 ) -> None:
+    base = write_run(tmp_path / "base", samples(answers(6)), chat_template=TEMPLATE)
     rows = samples(answers(6))
     for row in rows:
         # What such settings do to prompts must not hide them.
@@ -586,6 +597,17 @@ def test_runs_of_other_tasks(base: Path, tmp_path: Path) -> None:
     write_run(two, samples(answers(7)), time="2026-11-23T00-00-00.5")
     found = compared(base, two)
     assert found.notes == [told]
+
+
+def test_what_has_no_counterpart_is_one_note(base: Path, other: Path) -> None:
+    for k in ("0", "3", "5", "10"):
+        write_run(other / k, samples(answers(7)), task=f"lamp3u_rag_k{k}", model_args=QUANTIZED)
+    write_run(base / "0", samples(answers(7)), task="lamp5u_rag_k1")
+    assert compared(base, other).notes == [
+        "model-1b int4-nf4: 4 tasks are not in the base: lamp3u_rag_k0, "
+        "lamp3u_rag_k10, bm25, best-first, lamp3u_rag_k3, bm25, best-first, ...",
+        "model-1b bf16: lamp5u_rag_k1, bm25, best-first is not in model-1b int4-nf4",
+    ]
 
 
 def test_a_base_of_two_runs(base: Path, other: Path) -> None:
@@ -679,7 +701,16 @@ def test_the_command_says_what_is_wrong(base: Path, other: Path, tmp_path: Path)
         assert not isinstance(done.exception, ComparisonError)
         return done.output
 
-    assert "holds no grid: there is no plan.json" in told(base)
+    assert "holds runs of lm_eval, and no plan.json" in told(base)
+    (tmp_path / "empty").mkdir()
+    assert "holds no grid: there is no plan.json" in told(tmp_path / "empty")
+    (log,) = other.glob("samples_*")
+    assert f"{log}: not named as a results file of lm_eval is" in told(base, log)
+    known = "these runs have no such metric (they have mae, rmse, accuracy)."
+    assert f"--metric foo: {known}\n" in told(base, other, "--metric", "foo")
+    said = told(base, other, "--margin", "accuracyy=.1")
+    assert f"--margin accuracyy: {known} Did you mean 'accuracy'?" in said
+    assert "no such metric" in told(base, other, "--metric", "valid_rate")
     assert "give a metric and a size above 0" in told(base, other, "--margin", "mae")
     assert "give a metric and a size above 0" in told(base, other, "--margin", "mae=-1")
     # Before anything is read.

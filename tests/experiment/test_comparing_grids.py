@@ -84,3 +84,13 @@ def test_a_grid_of_bases_alone(grid: GridFolder) -> None:
             (grid.cell(cell).path / "complete.json").unlink()
     with pytest.raises(ComparisonError, match="both in a base precision and in another"):
         match_grid(grid.root)
+
+
+def test_unfinished_cells_are_one_note(grid: GridFolder) -> None:
+    folders = [cell.folder for cell in grid.plan.cells() if cell.arm.model == "large"]
+    for folder in folders:
+        (grid.root / "cells" / folder / "complete.json").unlink()
+    assert len(folders) == 4
+    assert match_grid(grid.root).notes == [
+        f"4 cells are not complete: {', '.join(folders[:3])}, ..."
+    ]

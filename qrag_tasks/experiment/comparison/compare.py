@@ -14,6 +14,7 @@ from qrag_tasks.experiment.comparison.agreement import Pair, agreement, flips
 from qrag_tasks.experiment.comparison.kept import KeptComparisons
 from qrag_tasks.experiment.comparison.lines import corrected, trends
 from qrag_tasks.experiment.comparison.matching import Matched, Side, match_runs
+from qrag_tasks.experiment.comparison.notes import folded
 from qrag_tasks.experiment.comparison.rows import (
     ArmFacts,
     CellRow,
@@ -113,7 +114,10 @@ def _compared(matched: Matched, options: Options, track: Track) -> Comparison:
         pairs = pair(base.task, other.task, base.run, other.run, common=options.common)
         values += [Values(base, other, name, members) for name, members in by_filter(pairs).items()]
     tests = Counter(metric.name for found in values for metric in found.metrics)
-    cells = [_cell(found, options, tests, said) for found in track(values, "comparing")]
+    untested: list[str] = []
+    cells = [_cell(found, options, tests, untested) for found in track(values, "comparing")]
+    no_interval = "no known function of the samples' values, so there is no interval for"
+    said += folded(untested, f"is {no_interval} it", f"scores are {no_interval} them")
     found_trends = list(trends(cells, values, options.level))
     rows = _corrected(cells)
     said += _floors(rows)
@@ -146,7 +150,9 @@ def by_filter(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
     return found
 
 
-def _cell(values: Values, options: Options, tests: Mapping[str, int], notes: list[str]) -> CellRow:
+def _cell(
+    values: Values, options: Options, tests: Mapping[str, int], untested: list[str]
+) -> CellRow:
     base, other = values.base, values.other
     facts = dict(base.task.retrieval or {})
     lamp = LAMP_TASKS.get(str(facts.get("lamp_task")))
@@ -165,7 +171,7 @@ def _cell(values: Values, options: Options, tests: Mapping[str, int], notes: lis
         cost=cost_ratios(base.run, other.run),
         noise=_noise(base, options),
         metrics=[
-            _metric(values, metric, options, tests[metric.name], notes)
+            _metric(values, metric, options, tests[metric.name], untested)
             for metric in values.metrics
             if metric.name not in RATES
         ],
@@ -188,15 +194,12 @@ def _arm(side: Side, samples: Sequence[Any]) -> ArmFacts:
 
 
 def _metric(
-    values: Values, metric: Metric, options: Options, tests: int, notes: list[str]
+    values: Values, metric: Metric, options: Options, tests: int, untested: list[str]
 ) -> MetricRow:
     better = metric.higher_is_better
     score = SCORES.get(metric.aggregation)
     if score is None:
-        notes.append(
-            f"{values.base.task.task}: {metric.name} is no known function of the samples' values, "
-            f"so there is no interval for it"
-        )
+        untested.append(f"{values.base.task.task}: {metric.name}")
         theirs = values.other.task.metrics[metric.name, values.filter]
         one, two = metric.reported, theirs.reported
         return MetricRow(metric.name, better, one, two, two - one, recovery(one, two, better))

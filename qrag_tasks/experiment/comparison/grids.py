@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from qrag_tasks.errors import ComparisonError
+from qrag_tasks.errors import ComparisonError, PlanError
 from qrag_tasks.experiment.comparison.compare import Options, compare_matched
 from qrag_tasks.experiment.comparison.matching import Matched, Side, in_table_order
+from qrag_tasks.experiment.comparison.notes import folded
 from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.plan import Cell
 from qrag_tasks.experiment.running.folder import GridFolder
-from qrag_tasks.experiment.runs import read_runs
+from qrag_tasks.experiment.runs import holds_runs, read_runs
 
 
 def compare_grid(root: Path, options: Options | None = None) -> Comparison:
@@ -25,7 +26,7 @@ def compare_grid(root: Path, options: Options | None = None) -> Comparison:
 
 def with_margins(root: Path, options: Options) -> Options:
     """Put the margins of a grid's plan behind those that are given."""
-    return replace(options, margins={**GridFolder.at(root).plan.margins, **options.margins})
+    return replace(options, margins={**_grid(root).plan.margins, **options.margins})
 
 
 def match_grid(root: Path) -> Matched:
@@ -35,18 +36,18 @@ def match_grid(root: Path) -> Matched:
     :raises PlanError: when there is no grid.
     :raises ComparisonError: when no two cells can be compared.
     """
-    grid = GridFolder.at(root)
+    grid = _grid(root)
     plan = grid.plan
     bases = {model.name: plan.base_of(model) for model in plan.models}
     arms = {(arm.model, arm.precision): arm for arm in plan.arms()}
     sides = {}
-    notes = []
+    unfinished = []
     for cell in plan.cells():
         folder = grid.cell(cell)
         if folder.complete:
             sides[cell] = _side(folder.path, cell)
         else:
-            notes.append(f"{cell.folder} is not complete")
+            unfinished.append(cell.folder)
     matched = []
     for cell, side in sides.items():
         base = bases[cell.arm.model]
@@ -59,7 +60,24 @@ def match_grid(root: Path) -> Matched:
             f"{root}: no cell is complete both in a base precision and in another: run `qrag run` "
             f"again, or plan more than one precision"
         )
+    notes = folded(unfinished, "is not complete", "cells are not complete")
     return Matched(in_table_order(matched), notes)
+
+
+def _grid(root: Path) -> GridFolder:
+    """Return the grid in a folder.
+
+    :raises PlanError: when there is none; it tells what is missing where there are runs instead.
+    """
+    try:
+        return GridFolder.at(root)
+    except PlanError:
+        if not (root / "plan.json").exists() and holds_runs(root):
+            raise PlanError(
+                f"{root} holds runs of lm_eval, and no plan.json as a folder of `qrag run` does: "
+                f"name a second folder, or more, to compare it with"
+            ) from None
+        raise
 
 
 def _side(folder: Path, cell: Cell) -> Side:

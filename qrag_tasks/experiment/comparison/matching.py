@@ -8,6 +8,7 @@ from typing import Any
 
 from qrag_tasks.catalog import K_VALUES
 from qrag_tasks.errors import ComparisonError
+from qrag_tasks.experiment.comparison.notes import folded
 from qrag_tasks.experiment.runs import Run, TaskRun
 
 
@@ -59,26 +60,46 @@ def match_runs(base: Sequence[Run], others: Sequence[Sequence[Run]]) -> Matched:
                 f"both of the base: name the folder of one arm's one run"
             )
         bases[side.prompts] = side
-    matched, notes = [], []
+    notes: list[str] = []
+    matched, same_task = [], []
     for runs in others:
         found = list(_sides(runs))
-        for side in found:
-            if side.prompts in bases:
-                matched.append((bases[side.prompts], side))
-            else:
-                notes.append(f"{side.run.label}: {side.called} is not in the base")
+        alone = [side for side in found if side.prompts not in bases]
+        matched += [(bases[side.prompts], side) for side in found if side.prompts in bases]
         seen = {side.prompts for side in found}
-        notes += [
-            f"{side.run.label}: {side.called} is not in {runs[0].label}"
-            for key, side in bases.items()
-            if key not in seen
+        missing = [side for key, side in bases.items() if key not in seen]
+        notes += _only_in(alone, "the base")
+        notes += _only_in(missing, runs[0].label if runs else "the other")
+        same_task += [
+            (one, two) for one in missing for two in alone if one.task.task == two.task.task
         ]
     if not matched:
-        raise ComparisonError(
-            "the runs have no task in common: "
-            + "; ".join(notes or ["there is no other run to compare with"])
-        )
+        raise ComparisonError(_why_none(same_task, notes))
     return Matched(in_table_order(matched), notes)
+
+
+def _only_in(sides: Sequence[Side], where: str) -> Iterator[str]:
+    """Note the tasks of one side that the other lacks, by arm."""
+    arms: dict[str, list[str]] = {}
+    for side in sides:
+        arms.setdefault(side.run.label, []).append(side.called)
+    for label, called in arms.items():
+        told = folded(called, f"is not in {where}", f"tasks are not in {where}")
+        yield from (f"{label}: {line}" for line in told)
+
+
+def _why_none(same_task: Sequence[tuple[Side, Side]], notes: Sequence[str]) -> str:
+    """Say why no task of one side is a task of the other."""
+    for one, two in same_task:
+        ours, theirs = (side.task.retrieval or {} for side in (one, two))
+        for name in ("retriever", "order"):
+            if ours.get(name) != theirs.get(name):
+                return (
+                    f"{one.task.task}: {one.run.path} and {two.run.path} cannot be compared: they "
+                    f"differ in {name}: {ours.get(name)!r} and {theirs.get(name)!r}"
+                )
+    told = "; ".join(notes or ["there is no other run to compare with"])
+    return f"the runs have no task in common: {told}"
 
 
 def in_table_order(sides: Sequence[tuple[Side, Side]]) -> list[tuple[Side, Side]]:

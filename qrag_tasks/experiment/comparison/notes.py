@@ -1,0 +1,21 @@
+"""Notes on what is left out of a comparison: one line a reason, however many it holds for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+_FIRST = 3
+"""How many are named."""
+
+
+def folded(things: Iterable[str], one: str, many: str) -> list[str]:
+    """Return the note on things that share a reason; none without a thing.
+
+    :param one: what is said behind the name of the one thing that there is.
+    :param many: what is said behind the number of several, before the first of their names.
+    """
+    found = list(dict.fromkeys(things))
+    if len(found) < 2:
+        return [f"{thing} {one}" for thing in found]
+    more = ", ..." if len(found) > _FIRST else ""
+    return [f"{len(found):,} {many}: {', '.join(found[:_FIRST])}{more}"]
