@@ -10,6 +10,7 @@ from rich.table import Table as Drawn
 from rich.text import Text
 
 from qrag_tasks import catalog
+from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.cli.group import METADATA_HELP, console, main, read_metadata
 from qrag_tasks.cli.tables import Table, print_tables
 from qrag_tasks.locations import task_yamls
@@ -18,14 +19,21 @@ from qrag_tasks.locations import task_yamls
 @main.command()
 def tasks() -> None:
     """List the tasks and groups that lm_eval knows from us."""
-    table = Table("task", "LaMP", "documents", "what the model is asked", "scores")
-    for entry in catalog.CATALOG.values():
-        scores = ", ".join(metric.name for metric in entry.task.metrics)
-        table.add_row(entry.name, entry.task.folder, entry.asks_for, entry.task.summary, scores)
+    table = Table("task", "LaMP", "what the model is asked", "scores")
+    for task in LAMP_TASKS.values():
+        # All k of a task in one cell, a line each: they differ in nothing else.
+        names = [name for name, entry in catalog.CATALOG.items() if entry.task is task]
+        scores = ", ".join(metric.name for metric in task.metrics)
+        table.add_row("\n".join(names), task.folder, task.summary, scores)
+        table.add_break()
     for group, members in catalog.GROUPS.items():
-        table.add_row(group, "group", "", ", ".join(members), "")
-    table.add_row(catalog.TAG, "tag", "", "all tasks whose data are public", "")
+        table.add_row(group, "group", ", ".join(members), "")
+    table.add_row(catalog.TAG, "tag", "all tasks whose data are public", "")
     print_tables(table)
+    click.echo()
+    click.echo("k is how many documents are put into the prompt.")
+    for k, window in catalog.WINDOWS.items():
+        click.echo(f"k{k}: as many as fit {window:,} tokens, answer included")
 
 
 @main.command()
