@@ -56,7 +56,7 @@ def noise(
         raise SettingsError(f"--out {out} exists: name another file, or remove it")
     from qrag_tasks.harness.noise import measure_noise
 
-    names = [name for task in tasks for name in task.split(",")]
+    names = [name.strip() for task in tasks for name in task.split(",")]
     found = measure_noise(
         names,
         model_args,

@@ -75,17 +75,19 @@ def measure_noise(
     from lm_eval.tasks import TaskManager
     from lm_eval.utils import simple_parse_args_string
 
-    from qrag_tasks.catalog import requested
+    from qrag_tasks.catalog import explain_unknown, requested
     from qrag_tasks.harness import embedded
     from qrag_tasks.harness.model import QragLM
     from qrag_tasks.harness.settings import Settings
     from qrag_tasks.locations import task_yamls
 
-    entries = requested(tasks)
-    if not entries:
+    if unknown := [name for name in tasks if not requested([name])]:
+        explain_unknown(unknown, f"unknown: {', '.join(unknown)}")
         raise SettingsError(
-            f"{', '.join(tasks)}: no such task; name tasks or groups that `qrag tasks` lists"
+            f"no such task: {', '.join(map(repr, unknown))}. Name tasks or groups that "
+            f"`qrag tasks` lists"
         )
+    entries = requested(tasks)
     arguments = dict(
         simple_parse_args_string(model_args) if isinstance(model_args, str) else model_args
     )

@@ -82,6 +82,8 @@ def test_an_arm_in_32_bits_has_no_noise(
     ("arguments", "told"),
     [
         (["no_such_task"], "no such task"),
+        (["lamp3u_rag_k1", "hellaswag"], "no such task: 'hellaswag'"),
+        (["lamp3u_rag_k1", "lamp5u_rag_k4"], "'lamp5u_rag' has no k of '4'"),
         (["lamp_rag_k1", "--model_args", "pretrained=x,batch_size=4"], "the two runs differ in it"),
         (["lamp_rag_k1", "--data", "mini", "--metadata", '{"foo": 1}'], "unknown metadata key"),
     ],
