@@ -43,7 +43,8 @@ def test_a_grid_in_parts_and_together(plan: Path, tmp_path: Path) -> None:
     # The merged folder is a grid like any other: what is missing is made there.
     rest = invoke("run", plan, "--out", tmp_path / "grid")
     assert rest.exit_code == 0, rest.output
-    assert "1 cells are complete already" in rest.stderr
+    assert f"Now compare its arms: qrag compare {tmp_path}/grid" in rest.stdout
+    assert "1 cell is complete already" in rest.stderr
     assert "[2/2] llama/int8/lamp3u_rag_k0 complete, " in rest.stderr
     again = invoke("run", plan, "--out", tmp_path / "grid")
     assert (again.exit_code, again.stderr) == (0, "2 cells are complete already\n")
@@ -70,8 +71,8 @@ def test_how_long_the_rest_will_take(
     plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the pace of this run alone: what was there before took it no time."""
-    now = iter([100.0, 110.0, 140.0, 150.0])
-    monkeypatch.setattr("qrag_tasks.cli.run.time.monotonic", lambda: next(now))
+    clock = [0.0]
+    monkeypatch.setattr("qrag_tasks.cli.run.time.monotonic", lambda: clock[0])
     before, one, two, three = Plan.model_validate(
         {
             "name": "tiny",
@@ -84,17 +85,49 @@ def test_how_long_the_rest_will_take(
     told = io.StringIO()
     shown = _Shown(Console(file=told))
     progress = Progress(dict.fromkeys((before, one, two, three), 10))
-    for cell in (before, one, two, three):
+    for cell, now in zip((before, one, two, three), (0.0, 10.0, 40.0, 50.0), strict=True):
+        clock[0] = now
         progress.answered[cell] = 10
         progress.complete.append(cell)
         shown(progress)
     assert told.getvalue().splitlines() == [
-        "1 cells are complete already",
+        "1 cell is complete already",
         # 20 of 50 sample-documents in 10 s.
-        f"[2/4] {one.folder} complete, 10 s, about 0:00:15 left",
-        f"[3/4] {two.folder} complete, 40 s, about 0:00:27 left",
-        f"[4/4] {three.folder} complete, 50 s",
+        f"[2/4] {one.folder} complete, 0:00:10, about 0:00:15 left",
+        f"[3/4] {two.folder} complete, 0:00:40, about 0:00:27 left",
+        f"[4/4] {three.folder} complete, 0:00:50",
     ]
+
+
+def test_the_screen_keeps_the_time_left_through_a_batch_of_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing new for ten minutes, on 80 columns: the time left is still there, and no word cut."""
+    clock = [0.0]
+    monkeypatch.setattr("qrag_tasks.cli.run.time.monotonic", lambda: clock[0])
+    one, two = Plan.model_validate(
+        {
+            "name": "long",
+            "models": [{"name": "a-model-with-quite-a-long-name-7b", "pretrained": "somewhere"}],
+            "precisions": ["int4-nf4"],
+            "retrievers": ["bm25", "bm25-word"],
+            "tasks": ["lamp3u"],
+            "k": [5],
+        }
+    ).cells()
+    told = io.StringIO()
+    shown = _Shown(Console(file=told, force_terminal=True, width=80))
+    progress = Progress({one: 100, two: 100}, doing=f"arm 1/1: {one.folder}")
+    with shown:
+        for clock[0], answered in ((0.0, 0), (60.0, 20), (660.0, 20)):
+            progress.answered[one] = answered
+            shown(progress)
+        progress.failed[two] = "out of memory"
+        shown(progress)
+    screen = told.getvalue().rpartition("cells")[2]
+    assert "about 0:44:00 left" in screen  # 80 samples at 20 in 660 s; the other cell is lost
+    assert f"arm 1/1: {one.folder}" in screen
+    assert f"[1/2] {two.folder} failed, 0:11:00, about 0:44:00 left" in told.getvalue()
 
 
 def test_what_is_refused(plan: Path, tmp_path: Path) -> None:

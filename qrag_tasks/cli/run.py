@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
@@ -66,7 +67,7 @@ def run(
     terminal = console(stderr=True)
     shown = _Shown(terminal)
     try:
-        with shown.bars:
+        with shown:
             chosen = Ray(address, gpus) if engine == "ray" else Here()
             found = run_plan(read_plan(plan), out, part, chosen, shown)
     except KeyboardInterrupt:
@@ -77,27 +78,42 @@ def run(
     told = f"{len(found.complete)} of {len(found.samples)} cells complete in {out}"
     if found.failed:
         told += f", {len(found.failed)} failed; the same command tries those again"
-    console().print(Text(told), soft_wrap=True)
+    console().print(Text(f"{told}, after {shown.elapsed()}"), soft_wrap=True)
+    if found.complete and not found.failed and part is None:
+        console().print(Text(f"Now compare its arms: qrag compare {out}"), soft_wrap=True)
     context.exit(1 if found.failed else 0)
 
 
 class _Shown:
-    """Shows progress: a bar on a terminal, else a line for each cell that ends."""
+    """Shows progress: a bar on a terminal, else a line for each cell that ends.
+
+    The time left is reckoned here, from all work since the run began: rich's own column forgets
+    what is older than half a minute, and one batch may take longer.
+    """
 
     def __init__(self, terminal: Console) -> None:
         self._terminal = terminal
         self._told: set[str] | None = None
         self._begun = time.monotonic()
-        self.bars = Bars(
-            BarColumn(),
-            TextColumn("{task.fields[samples]} samples"),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}", markup=False),
-            console=terminal,
-            disable=not terminal.is_terminal,
-        )
-        self._bar = self.bars.add_task("", total=None, samples="")
         self._done_before = 0
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=terminal,
+        )
+        self._bar = self._bars.add_task("", total=None, left="")
+        # On a line of its own, where the longest name of a cell has room.
+        self._doing = Text()
+        self._live = Live(Group(self._bars, self._doing), console=terminal)
+
+    def __enter__(self) -> None:
+        if self._terminal.is_terminal:
+            self._live.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
 
     def __call__(self, progress: Progress) -> None:
         """Show how far a run has come."""
@@ -105,34 +121,43 @@ class _Shown:
             # Whole before this run: no line for each of them.
             self._told = {cell.folder for cell in progress.complete}
             self._done_before, _ = progress.work()
-            if self._told:
-                self._line(f"{len(self._told)} cells are complete already")
+            if count := len(self._told):
+                self._line(f"{count} {'cell is' if count == 1 else 'cells are'} complete already")
         done, left = progress.work()
-        self.bars.update(
+        remaining = self._left(done, left)
+        ended = len(progress.complete) + len(progress.failed)
+        self._bars.update(
             self._bar,
             completed=done,
             total=done + left,
-            samples="/".join(map(str, progress.of(list(progress.samples)))),
-            description=progress.doing,
+            left="" if remaining is None else f"about {remaining} left",
+            description=f"{ended} of {len(progress.samples)} cells",
         )
+        self._doing.plain = progress.doing
         for cell in (*progress.complete, *progress.failed):
-            if cell.folder not in self._told:
-                self._told.add(cell.folder)
-                how = "failed" if cell in progress.failed else "complete"
-                ended = len(progress.complete) + len(progress.failed)
-                self._line(
-                    f"[{ended}/{len(progress.samples)}] {cell.folder} {how}, "
-                    f"{self._spent(done, left)}"
-                )
+            if cell.folder in self._told:
+                continue
+            self._told.add(cell.folder)
+            said = f"[{ended}/{len(progress.samples)}] {cell.folder} "
+            if cell in progress.failed:
+                self._line(f"{said}failed, {self._spent(remaining)}", on_terminal=True)
+            else:
+                self._line(f"{said}complete, {self._spent(remaining)}")
 
-    def _spent(self, done: int, left: int) -> str:
-        """Say how long it took so far, and how long the rest will take at that pace."""
-        seconds = time.monotonic() - self._begun
+    def elapsed(self) -> timedelta:
+        """Return how long the run has taken, in whole seconds."""
+        return timedelta(seconds=round(time.monotonic() - self._begun))
+
+    def _left(self, done: int, left: int) -> timedelta | None:
+        """Return how long the rest will take at the pace of this run; ``None`` if not known."""
         if done <= self._done_before or not left:
-            return f"{seconds:.0f} s"
-        rest = seconds * left / (done - self._done_before)
-        return f"{seconds:.0f} s, about {timedelta(seconds=round(rest))} left"
+            return None
+        seconds = (time.monotonic() - self._begun) * left / (done - self._done_before)
+        return timedelta(seconds=round(seconds))
 
-    def _line(self, text: str) -> None:
-        if not self._terminal.is_terminal:
+    def _spent(self, remaining: timedelta | None) -> str:
+        return f"{self.elapsed()}" + ("" if remaining is None else f", about {remaining} left")
+
+    def _line(self, text: str, on_terminal: bool = False) -> None:
+        if on_terminal or not self._terminal.is_terminal:
             self._terminal.print(Text(text), soft_wrap=True)

@@ -155,7 +155,7 @@ def _answer(
     by_arm: dict[Arm, list[Cell]] = {}
     for cell in cells:
         by_arm.setdefault(cell.arm, []).append(cell)
-    progress.doing = "loading"
+    progress.doing = _doing(by_arm, progress)
     tell(progress)
     with engine.started(grid, list(by_arm.items())) as handle:
         done = False
@@ -164,7 +164,21 @@ def _answer(
             done = handle.done()
             for members in by_arm.values():
                 _note(grid, members, progress)
+            progress.doing = _doing(by_arm, progress)
             tell(progress)
+
+
+def _doing(by_arm: Mapping[Arm, Sequence[Cell]], progress: Progress) -> str:
+    """Say which arm of how many is at work, and whether it is loading or which cell it answers."""
+    for number, (arm, cells) in enumerate(by_arm.items(), 1):
+        open_cells = [c for c in cells if c not in progress.complete and c not in progress.failed]
+        if not open_cells:
+            continue
+        begun = next((cell for cell in open_cells if progress.answered.get(cell)), None)
+        loading = begun is None and len(open_cells) == len(cells)
+        what = f"loading {arm.name}" if loading else (begun or open_cells[0]).folder
+        return f"arm {number}/{len(by_arm)}: {what}"
+    return ""
 
 
 def _note(grid: GridFolder, cells: Sequence[Cell], progress: Progress) -> None:
@@ -184,8 +198,6 @@ def _note(grid: GridFolder, cells: Sequence[Cell], progress: Progress) -> None:
                 progress.answered[cell] = min(answered(folder.journal), progress.samples[cell])
             except StoreError:
                 continue  # its own process says so
-            if progress.answered[cell]:
-                progress.doing = cell.folder
             if progress.answered[cell] < progress.samples[cell]:
                 return
 
