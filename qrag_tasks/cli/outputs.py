@@ -67,7 +67,7 @@ class OutFolder(_PathType):
 
 
 class OutFileOrFolder(_PathType):
-    """A file of one ending, or else a folder."""
+    """A file of one ending, or else a folder; the folder is made where it is not there."""
 
     name = "path"
 
@@ -80,9 +80,11 @@ class OutFileOrFolder(_PathType):
         :raises StoreError: when it cannot be written.
         """
         path = Path(value)
-        one_file = path.suffix == self.suffix and not path.is_dir()
-        kind = OutFile(self.suffix) if one_file else OutFolder()
-        return kind.convert(value, param, ctx)
+        if path.suffix == self.suffix and not path.is_dir():
+            OutFolder().convert(path.parent, param, ctx)
+        else:
+            OutFolder().convert(value, param, ctx)
+        return path
 
 
 def _option(param: click.Parameter | None) -> str:
