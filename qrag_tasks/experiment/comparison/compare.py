@@ -28,10 +28,11 @@ from qrag_tasks.experiment.runs import Metric, Run
 from qrag_tasks.experiment.statistics import (
     SCORES,
     Bootstrap,
+    draw_together,
     draws_needed,
+    effect_to_show,
     holm,
     permutation_test,
-    smallest_effect,
 )
 
 Track = Callable[[Sequence[Any], str], Iterable[Any]]
@@ -170,11 +171,7 @@ def _cell(
         agreement=agreement(values.pairs, lamp.read_answer if lamp else str.strip),
         cost=cost_ratios(base.run, other.run),
         noise=_noise(base, options),
-        metrics=[
-            _metric(values, metric, options, tests[metric.name], untested)
-            for metric in values.metrics
-            if metric.name not in RATES
-        ],
+        metrics=_metrics(values, options, tests, untested),
     )
 
 
@@ -193,25 +190,43 @@ def _arm(side: Side, samples: Sequence[Any]) -> ArmFacts:
     )
 
 
-def _metric(
-    values: Values, metric: Metric, options: Options, tests: int, untested: list[str]
-) -> MetricRow:
+def _metrics(
+    values: Values, options: Options, tests: Mapping[str, int], untested: list[str]
+) -> list[MetricRow]:
+    metrics = [metric for metric in values.metrics if metric.name not in RATES]
+    bootstraps = {}
+    for metric in metrics:
+        score = SCORES.get(metric.aggregation)
+        if score is not None:
+            span = values.span(metric.name)
+            bootstraps[metric.name] = Bootstrap.of(
+                *(*values.of(metric.name), values.users, score),
+                *(options.resamples, options.seed, span),
+            )
+    draw_together(found for found in bootstraps.values() if found.units.measurable)
+    rows = []
+    for metric in metrics:
+        bootstrap = bootstraps.get(metric.name)
+        if bootstrap is None:
+            rows.append(_untested(values, metric))
+            untested.append(f"{values.base.task.task}: {metric.name}")
+        else:
+            rows.append(_tested(values, metric, bootstrap, options, tests[metric.name]))
+    return rows
+
+
+def _untested(values: Values, metric: Metric) -> MetricRow:
     better = metric.higher_is_better
-    score = SCORES.get(metric.aggregation)
-    if score is None:
-        untested.append(f"{values.base.task.task}: {metric.name}")
-        theirs = values.other.task.metrics[metric.name, values.filter]
-        one, two = metric.reported, theirs.reported
-        return MetricRow(metric.name, better, one, two, two - one, recovery(one, two, better))
-    base, other = values.of(metric.name)
-    one, two = score.of(base), score.of(other)
-    span = values.span(metric.name)
-    bootstrap = Bootstrap.of(
-        base, other, values.users, score, options.resamples, options.seed, span
-    )
-    test = permutation_test(
-        bootstrap.units, options.resamples, draws_needed(tests, ALPHA), options.seed
-    )
+    one, two = metric.reported, values.other.task.metrics[metric.name, values.filter].reported
+    return MetricRow(metric.name, better, one, two, two - one, recovery(one, two, better))
+
+
+def _tested(
+    values: Values, metric: Metric, bootstrap: Bootstrap, options: Options, tests: int
+) -> MetricRow:
+    better, units = metric.higher_is_better, bootstrap.units
+    one, two = (float(units.score.of_sums(arm.sum(axis=0))) for arm in (units.base, units.other))
+    test = permutation_test(units, options.resamples, draws_needed(tests, ALPHA), options.seed)
     margin = options.margin(metric.name)
     directed = better is not None and one_by_one(metric)
     return MetricRow(
@@ -221,16 +236,16 @@ def _metric(
         two,
         two - one,
         recovery(one, two, better),
-        units=len(bootstrap.units),
-        differing=int(bootstrap.units.differing.sum()),
+        units=len(units),
+        differing=int(units.differing.sum()),
         interval=bootstrap.interval(options.level),
         bound=bootstrap.bound(options.level),
         p=None if test is None else test.p,
         smallest_p=None if test is None else test.smallest,
         margin=margin,
         equivalence_p=None if margin is None else bootstrap.equivalence_p(margin),
-        smallest_effect=smallest_effect(base, other, clusters=values.users, score=score),
-        flips=flips(base, other, bool(better)) if directed else None,
+        smallest_effect=effect_to_show(units),
+        flips=flips(*values.of(metric.name), bool(better)) if directed else None,
     )
 
 

@@ -4,12 +4,14 @@ from qrag_tasks.experiment.statistics.intervals import (
     Bootstrap,
     Interval,
     difference_interval,
+    draw_together,
     standard_error,
 )
 from qrag_tasks.experiment.statistics.scores import SCORES, Score, encode
 from qrag_tasks.experiment.statistics.significance import (
     PermutationTest,
     draws_needed,
+    effect_to_show,
     equivalence_p,
     holm,
     permutation_p,
@@ -29,7 +31,9 @@ __all__ = [
     "Trend",
     "Units",
     "difference_interval",
+    "draw_together",
     "draws_needed",
+    "effect_to_show",
     "encode",
     "equivalence_p",
     "holm",

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from qrag_tasks.experiment.statistics.scores import Floats
 
 _BATCH = 4_000_000
-_HELD_BYTES = 256_000_000
+_HELD = 32_000_000
+"""Draws that are kept for the next metric: a quarter of a gigabyte."""
 
 
 def times_drawn(units: int, resamples: int, seed: int) -> Iterator[Floats]:
@@ -22,30 +23,25 @@ def times_drawn(units: int, resamples: int, seed: int) -> Iterator[Floats]:
 
     :returns: batches of shape (some resamples, units).
     """
-    rows = max(1, _BATCH // units)
-    if units * resamples <= _HELD_BYTES:
-        held = _held(units, resamples, seed)
-        for start in range(0, resamples, rows):
-            yield held[start : start + rows].astype(np.float64)
+    if units * resamples <= _HELD:
+        yield from _held(units, resamples, seed)
     else:
-        for batch in _drawn(units, resamples, seed):
-            yield batch.astype(np.float64)
+        yield from _drawn(units, resamples, seed)
 
 
 @lru_cache(maxsize=1)
-def _held(units: int, resamples: int, seed: int) -> NDArray[np.uint8]:
-    return np.concatenate(list(_drawn(units, resamples, seed)))
+def _held(units: int, resamples: int, seed: int) -> list[Floats]:
+    return list(_drawn(units, resamples, seed))
 
 
-def _drawn(units: int, resamples: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+def _drawn(units: int, resamples: int, seed: int) -> Iterator[Floats]:
     rng = np.random.default_rng(seed)
     rows = max(1, _BATCH // units)
     for start in range(0, resamples, rows):
         many = min(rows, resamples - start)
         numbers = rng.integers(0, units, (many, units)) + units * np.arange(many)[:, None]
         counts = np.bincount(numbers.ravel(), minlength=many * units).reshape(many, units)
-        # One unit 256 times or more has a probability below 1e-500.
-        yield np.minimum(counts, 255).astype(np.uint8)
+        yield counts.astype(np.float64)
 
 
 class SignedSums:

@@ -159,11 +159,15 @@ def smallest_effect(
         :data:`~qrag_tasks.experiment.statistics.units.FEWEST`.
     :raises ValueError: for lengths that differ or a value that is not finite.
     """
-    units = Units.of(base, other, clusters, score)
+    return effect_to_show(Units.of(base, other, clusters, score), alpha, power)
+
+
+def effect_to_show(units: Units, alpha: float = 0.05, power: float = 0.8) -> float | None:
+    """Return what :func:`smallest_effect` does."""
     if not units.measurable:
         return None
-    error = float(units.resampled(np.ones((1, len(units))))[1][0])
-    return _effect_size(len(units), alpha, power) * error * float(np.sqrt(len(units)))
+    error = units.standard_error()
+    return _effect_size(len(units), alpha, power) * error * math.sqrt(len(units))
 
 
 @cache

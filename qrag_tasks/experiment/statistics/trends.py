@@ -60,7 +60,7 @@ def trend(
     units = Units.of(np.zeros(len(slopes)), slopes, clusters, SCORES["mean"])
     if not units.measurable:
         return Trend(slope, None, None)
-    error = float(units.resampled(np.ones((1, len(units))))[1][0])
+    error = units.standard_error()
     reach = float(t.ppf(0.5 + level / 2, len(units) - 1)) * error
     p = float(2 * t.sf(abs(slope) / error, len(units) - 1))
     return Trend(slope, Interval(slope - reach, slope + reach, level), p)

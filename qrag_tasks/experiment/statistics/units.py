@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -128,25 +129,13 @@ class Units:
         return self.score.reach(self.base.sum(axis=0), samples, self.span)
 
     def resampled(self, times: Floats) -> tuple[Floats, Floats]:
-        """Return the difference over drawn units, and its standard error.
+        """Return what :func:`resampled_together` does, of these units alone."""
+        (found,) = resampled_together([self], times)
+        return found
 
-        The error is that of the linearized score, ``sum (g' o - h' b)^2`` over units with sums
-        ``o`` and ``b`` and gradients ``g`` and ``h``, times ``units / (units - 1)``: for the mean
-        of single samples, ``s / sqrt(n)``.
-
-        :param times: how often each unit is drawn, shape (resamples, units).
-        """
-        if self._moments is None:
-            sums = np.zeros((2, len(times), self.base.shape[1]))
-            used = self._used
-            sums[0][:, used] = times @ self.base[:, used]
-            sums[1][:, used] = times @ self.other[:, used]
-            base, other = sums
-            squares = np.einsum("ru,ru->r", times, self._pull(base, other) ** 2)
-        else:
-            base, other, squares = self._by_moments(times @ self._moments)
-        many = len(self) / (len(self) - 1)
-        return self.difference(base, other), np.sqrt(many * squares)
+    def standard_error(self) -> float:
+        """Return the standard error of the difference over all units."""
+        return float(self.resampled(np.ones((1, len(self))))[1][0])
 
     def widened_error(self) -> float:
         """Return the standard error over all units and :attr:`Score.unseen` more, which differ.
@@ -180,14 +169,15 @@ class Units:
         )
 
     @cached_property
-    def _moments(self) -> Floats | None:
+    def moments(self) -> tuple[Floats, NDArray[np.intp]] | None:
         """Sums and products of each unit, with which a resample is one product of matrices.
 
         With ``d = o - b``, a unit's pull is ``g' d + (g - h)' b``, so the sum of its squares needs
         the sums of ``d d'``, ``d b'`` and ``b b'`` alone, and no value is the small difference of
         large ones. ``None`` for scores of many parts, whose products are too many.
 
-        :returns: shape (units, 2 parts + 3 parts^2).
+        :returns: the columns that differ, shape (units, columns), and which of them each of the
+            2 parts + 3 parts^2 columns is: products are symmetric, and some parts constant.
         """
         units, parts = self.base.shape
         if parts > _PARTS_FOR_MOMENTS:
@@ -197,10 +187,14 @@ class Units:
             np.einsum("ui,uj->uij", one, two).reshape(units, parts**2)
             for one, two in ((moved, moved), (moved, self.base), (self.base, self.base))
         )
-        return np.hstack([moved, self.base, *products])
+        columns = np.hstack([moved, self.base, *products]).T
+        numbers: dict[bytes, int] = {}
+        places = [numbers.setdefault(column.tobytes(), len(numbers)) for column in columns]
+        first = [places.index(number) for number in range(len(numbers))]
+        return columns[first].T, np.asarray(places)
 
-    def _by_moments(self, sums: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return sums of both arms, shape (resamples, parts), and sums of squared pulls."""
+    def by_moments(self, sums: Floats) -> tuple[Floats, Floats]:
+        """Return what :func:`resampled_together` does, by the sums of all columns of moments."""
         parts = self.base.shape[1]
         moved, base, *products = np.split(
             sums, [parts, 2 * parts, 2 * parts + parts**2, 2 * parts + 2 * parts**2], axis=1
@@ -217,7 +211,47 @@ class Units:
         )
         squares = terms.sum(axis=0)
         # What rounding leaves of terms that cancel is 0.
-        return base, other, np.where(squares > 1e-12 * np.abs(terms).sum(axis=0), squares, 0.0)
+        squares = np.where(squares > 1e-12 * np.abs(terms).sum(axis=0), squares, 0.0)
+        return self._with_error(base, other, squares)
+
+    def by_pulls(self, times: Floats) -> tuple[Floats, Floats]:
+        """Return what :func:`resampled_together` does, by the pull of each unit."""
+        sums = np.zeros((2, len(times), self.base.shape[1]))
+        used = self._used
+        sums[0][:, used] = times @ self.base[:, used]
+        sums[1][:, used] = times @ self.other[:, used]
+        base, other = sums
+        return self._with_error(
+            base, other, np.einsum("ru,ru->r", times, self._pull(base, other) ** 2)
+        )
+
+    def _with_error(self, base: Floats, other: Floats, squares: Floats) -> tuple[Floats, Floats]:
+        many = len(self) / (len(self) - 1)
+        return self.difference(base, other), np.sqrt(many * squares)
+
+
+def resampled_together(many: Sequence[Units], times: Floats) -> list[tuple[Floats, Floats]]:
+    """Return the difference over drawn units, and its standard error, for each of several scores.
+
+    The error is that of the linearized score, ``sum (g' o - h' b)^2`` over units with sums ``o``
+    and ``b`` and gradients ``g`` and ``h``, times ``units / (units - 1)``: for the mean of single
+    samples, ``s / sqrt(n)``. To go through the draws takes longer than to add up, so that several
+    scores take hardly longer than one.
+
+    :param many: all with as many units.
+    :param times: how often each unit is drawn, shape (resamples, units).
+    """
+    moments = [units.moments for units in many]
+    columns = [found[0] for found in moments if found is not None]
+    sums = iter(
+        np.split(times @ np.hstack(columns), np.cumsum([c.shape[1] for c in columns])[:-1], axis=1)
+        if columns
+        else ()
+    )
+    return [
+        units.by_pulls(times) if found is None else units.by_moments(next(sums)[:, found[1]])
+        for units, found in zip(many, moments, strict=True)
+    ]
 
 
 _PARTS_FOR_MOMENTS = 2
