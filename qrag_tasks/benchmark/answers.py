@@ -1,4 +1,4 @@
-"""From a model's free text to the answer in it: a rating, a title, a tag, a reference.
+"""From a model's free text to the answer in it: a title, a tag, a reference.
 
 Models say more than they are asked for: "Sure! Here is a title: ...", "**4**", "The answer is
 [2].". What is around the answer is passed over; an answer is never made up. A thought is no part
@@ -15,28 +15,11 @@ from qrag_tasks.benchmark.thoughts import without_thoughts
 # Of a turn, or of the answer that a thought was followed by.
 _TURN_MARK = re.compile(r"<\|[^|<>\s]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]|</?answer>")
 
-# A digit 1-5 that is no part of a word, a longer number, a decimal, a percentage, a ratio, a time
-# or a negative number, and neither the 5 of "out of 5" nor a share of another number. "4/5", "4.",
-# "4.0" and "**4**" hold the rating 4; "4.5/5", "47", "4th", "-4", "4:1", "4/10" hold none.
-_RATING = re.compile(
-    r"(?<![A-Za-z0-9_\-\u2212/])(?<!/ )(?<!\d[,:])(?<![^.]\.)(?<!\A\.)(?<![Oo]ut of )"
-    r"([1-5])(?:\.0+)?"
-    r"(?![A-Za-z0-9_%]|[.,:]\d)"
-    r"(?!\s*(?:/|out of)\s*(?!5(?!\d))\d)"
-)
-# An answer that is nothing but a decimal on the scale: "4.5", "**3.5**.", "4.5/5", "4.5 stars".
-_DECIMAL = re.compile(
-    r"[\s*_\"']*([1-4]\.[0-9]{1,6})(?:\s*(?:/|out of)\s*5)?(?:\s*stars?)?[\s*_\"'.!]*", re.I
-)
-# The scale itself and the list of its numbers, which some models repeat first.
-_TO = r"\s*(?:to|through|[-\u2013\u2014])\s*"
-_NOT_A_RATING = re.compile(
-    rf"\b(?:1|one)(?:\s*\([^()]*\))?{_TO}(?:5|five)\b(?:\s*\([^()]*\))?"
-    r"|\b1,\s*2,\s*3,\s*4,?\s*(?:(?:or|and)\s*)?5\b",
+_BOTH = re.compile(
+    r"\[([12])\]\s*(?:,|/|&|and|or|nor)\s*\[(?!\1)[12]\]"
+    r"|\b([12])\s*(?:/|&|and|or|nor)\s*(?!\2)[12]\b(?![.,:]\d)",
     re.I,
 )
-
-_BOTH = re.compile(r"\[([12])\]\s*(?:,|/|&|and|or|nor)\s*\[(?!\1)[12]\]", re.I)
 _REFERENCE = re.compile(r"\[([12])\]")
 _BARE_REFERENCE = re.compile(r"(?<![A-Za-z0-9_.,\-])([12])(?![A-Za-z0-9_%]|[.,:]\d)")
 
@@ -103,34 +86,6 @@ _AFTER_QUOTE = re.compile(
     rf"|\s+(?:is|would be|could be|can be|might be)\s+an?\s[^\"]*\b{_NAMED}\b|\s+This\s+{_NAMED}\b",
     re.I,
 )
-
-
-def first_rating(answer: str) -> int | None:
-    """Return the first standalone rating 1-5 in ``answer``, or ``None`` where there is none.
-
-    The scale itself ("on a scale of 1 to 5") is no rating.
-    """
-    match = _RATING.search(_NOT_A_RATING.sub(" ", without_thoughts(answer) or ""))
-    return int(match.group(1)) if match else None
-
-
-def rating_value(answer: str) -> float | None:
-    """Return the number that ``answer`` rates with, 1 to 5, or ``None`` where there is none.
-
-    It is :func:`first_rating`, or the decimal of an answer that is nothing else ("4.5"). Such an
-    answer is not one of the five ratings, but its error is known, and one arm may write decimals
-    more often than another.
-    """
-    if (found := first_rating(answer)) is not None:
-        return float(found)
-    match = _DECIMAL.fullmatch(without_thoughts(answer) or "")
-    return float(match.group(1)) if match else None
-
-
-def rating(answer: str) -> str:
-    """Return :func:`first_rating` as text; empty where there is none."""
-    found = first_rating(answer)
-    return "" if found is None else str(found)
 
 
 def citation(answer: str) -> str:

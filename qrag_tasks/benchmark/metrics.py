@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from qrag_tasks.benchmark.answers import first_rating, rating_value, title
+from qrag_tasks.benchmark.answers import title
+from qrag_tasks.benchmark.ratings import rating_value
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
@@ -139,9 +140,8 @@ def official_rating(answer: str, target: float) -> float:
 def rating_scores(answer: str, target: str, unfinished: bool = False) -> dict[str, Value]:
     """Score one answer of a rating task (LaMP-3); ``target`` is the gold rating, "1" to "5".
 
-    ``rmse`` and ``rmse_lamp`` hold the squared error, for :func:`root_mean`. A decimal such as
-    "4.5" has the error of that number, but is not a valid rating.
-    """
+        ``rmse`` and ``rmse_lamp`` hold the squared error, for :func:`root_mean`. A decimal such as
+    XX"""
     gold = float(target)
     said = "" if unfinished else answer
     value = rating_value(said)
@@ -153,7 +153,7 @@ def rating_scores(answer: str, target: str, unfinished: bool = False) -> dict[st
         "accuracy": float(value is not None and cleaned == gold),
         "mae_lamp": abs(official - gold),
         "rmse_lamp": (official - gold) ** 2,
-        "valid_rate": float(first_rating(said) is not None),
+        "valid_rate": float(value is not None and value.is_integer()),
     }
 
 

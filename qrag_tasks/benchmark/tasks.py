@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Literal
 
-from qrag_tasks.benchmark import answers, metrics, prompts, queries
+from qrag_tasks.benchmark import answers, metrics, prompts, queries, ratings
 from qrag_tasks.benchmark.metrics import Metric
 from qrag_tasks.benchmark.prompts import Item as Item
 from qrag_tasks.benchmark.prompts import OfficialPrompt
@@ -130,7 +130,7 @@ _USER_SPLIT = (
         answer="rating",
         targets=RATINGS,
         answer_tokens=16,
-        read_answer=answers.rating,
+        read_answer=ratings.rating,
         score=metrics.rating_scores,
         metrics=metrics.RATING_METRICS,
     ),

@@ -316,8 +316,9 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         tokens = None if self._text is None else self._text.count_answer(answer)
         limit = self._answer_limit
         unfinished = self._thoughts.unfinished(doc, answer, tokens, limit, self.model)
+        found = "" if unfinished else task.read_answer(answer)
         scores: dict[str, Any] = {
-            VALID_RATE.name: float(not unfinished and bool(task.read_answer(answer))),
+            VALID_RATE.name: float(bool(found) if task.targets is None else found in task.targets),
             UNFINISHED_THOUGHT_RATE.name: float(unfinished),
         }
         if target is not None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qrag_tasks.benchmark.answers import citation, first_rating, movie_tag, title
+from qrag_tasks.benchmark.answers import citation, movie_tag, title
 from qrag_tasks.benchmark.metrics import rating_scores
+from qrag_tasks.benchmark.ratings import rating_value
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.benchmark.thoughts import MARKS, begun_thought, without_thoughts
 
@@ -55,7 +56,7 @@ def test_every_mark(begin: str, end: str) -> None:
         assert without_thoughts(answer, opened) == "2"
         assert without_thoughts(answer[: -len(f"{end}2")], opened) is None
     cut = f"{begin}The tag comedy, [1], 5."
-    assert first_rating(cut) is None
+    assert rating_value(cut) is None
     assert citation(cut) == movie_tag(cut) == title(cut) == ""
 
 
@@ -92,4 +93,4 @@ def test_an_unfinished_thought_scores_as_no_answer_but_for_the_official_scores(n
 def test_the_answer_that_a_thought_leads_to_may_be_marked() -> None:
     answer = "<reasoning>\nIt is on birds.\n</reasoning>\n<answer>\nThe Songs of Birds\n</answer>"
     assert title(answer) == "The Songs of Birds"
-    assert first_rating("<reasoning>A 5?</reasoning><answer>4</answer>") == 4
+    assert rating_value("<reasoning>A 5?</reasoning><answer>4</answer>") == 4
