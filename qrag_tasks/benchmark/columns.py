@@ -35,7 +35,7 @@ from qrag_tasks.errors import StoreError
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
-_FORMAT = 2
+_FORMAT = 3
 """To be raised when equal data are written otherwise: in other columns, or repaired otherwise."""
 _MOST_NOTES = 10_000
 _TABLES = ("questions", "profiles")

@@ -7,6 +7,8 @@ A file is parsed once, into columnar files in the cache folder
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -172,12 +174,13 @@ def _golds(task: LampTask, path: Path, body: Any) -> dict[str, str]:
         if not isinstance(entry, dict):
             raise DataError(f"{where}: expected an object, got {kind(entry)}")
         gold_id = _text(entry, "id", where)
-        target = _text(entry, "output", f"{path}: gold of id {gold_id!r}")
+        written = _text(entry, "output", f"{path}: gold of id {gold_id!r}")
+        target = task.read_gold(written)
         if gold_id in golds:
             raise DataError(f"{path}: two golds have the id {gold_id!r}")
         if task.targets is not None and target not in task.targets:
             raise DataError(
-                f"{path}: gold of id {gold_id!r} is {target!r}, "
+                f"{path}: gold of id {gold_id!r} is {written!r}, "
                 f"expected one of {', '.join(task.targets)}"
             )
         golds[gold_id] = target
@@ -260,6 +263,11 @@ def _text(record: Mapping[str, Any], field: str, where: str) -> str:
                 f"{where}: field {field!r} holds half a surrogate pair: no valid text"
             ) from None
         return value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DataError(
+            f"{where}: field {field!r} is {json.dumps(value)}, which is not a number: expected "
+            f"text or a number"
+        )
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
     raise DataError(f"{where}: field {field!r}: expected text or a number, got {kind(value)}")

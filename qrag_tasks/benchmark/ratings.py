@@ -120,6 +120,14 @@ def rating(answer: str) -> str:
     return "" if value is None else f"{value:g}"
 
 
+def gold_rating(gold: str) -> str:
+    """Return a gold as the official evaluator takes it, ``float(gold)``: "5.0" and "5 " are "5"."""
+    try:
+        return f"{float(gold):g}"
+    except ValueError:
+        return gold
+
+
 def _in_digits(match: re.Match[str]) -> str:
     return _EACH_WORD.sub(lambda word: _DIGITS[word[0].lower()], match[0])
 

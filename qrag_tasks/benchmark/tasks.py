@@ -41,6 +41,8 @@ class LampTask:
     :ivar prompt: LaMP's own: (input, kept items, best first) -> the prompt.
     :ivar answer: what the model is asked for, in one word.
     :ivar targets: the closed set of golds, or ``None`` where any text is one.
+    :ivar read_gold: a gold as the outputs file has it -> one of ``targets``, as the official
+        evaluator takes it; any other text where it is none of them.
     :ivar answer_tokens: the longest answer, in tokens, that the model may generate.
     :ivar read_answer: the model's text -> the answer in it, empty where there is none.
     :ivar score: (the model's text, target, whether it is a thought without an end) -> {metric:
@@ -66,6 +68,7 @@ class LampTask:
     time: bool = False
     public: bool = True
     repair: Callable[[str, str], str | None] | None = None
+    read_gold: Callable[[str], str] = str.strip
     index: Index = "lamp"
 
 
@@ -76,6 +79,7 @@ _text_task = partial(
     LampTask,
     targets=None,
     read_answer=answers.title,
+    read_gold=str,
     score=metrics.text_scores,
     metrics=metrics.TEXT_METRICS,
 )
@@ -131,6 +135,7 @@ _USER_SPLIT = (
         targets=RATINGS,
         answer_tokens=16,
         read_answer=ratings.rating,
+        read_gold=ratings.gold_rating,
         score=metrics.rating_scores,
         metrics=metrics.RATING_METRICS,
     ),

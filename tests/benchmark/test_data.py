@@ -415,6 +415,47 @@ def _break(what: str, questions: list[dict[str, Any]], outputs: dict[str, Any]) 
 
 
 @pytest.mark.parametrize(
+    "number", [float("nan"), float("inf"), -float("inf")], ids=["NaN", "Infinity", "-Infinity"]
+)
+@pytest.mark.parametrize("place", ["score", "text", "id", "gold"])
+def test_a_number_that_is_none_is_refused(tmp_path: Path, place: str, number: float) -> None:
+    questions, outputs = reviews()
+    if place == "gold":
+        outputs["golds"][1]["output"] = number
+    else:
+        questions[1]["profile"][2][place] = number
+    root = write_flat(tmp_path, "lamp3u", questions, outputs)
+    field, told = ("output" if place == "gold" else place), json.dumps(number)
+    with pytest.raises(DataError, match=f"field '{field}' is {told}, which is not a number"):
+        data.load(TASK, str(root))
+
+
+def test_a_number_that_is_none_in_a_field_that_nobody_reads(tmp_path: Path) -> None:
+    questions, outputs = reviews()
+    questions[0]["profile"][0]["helpful"] = float("nan")
+    assert (
+        len(data.load(TASK, str(write_flat(tmp_path, "lamp3u", questions, outputs))).samples) == 3
+    )
+
+
+def test_golds_are_taken_as_the_official_evaluator_takes_them(tmp_path: Path) -> None:
+    questions, outputs = reviews(5)
+    for gold, written in zip(outputs["golds"], ["5 ", 5.0, " 4\n", 3, "2.0"], strict=True):
+        gold["output"] = written
+    root = write_flat(tmp_path, "lamp3u", questions, outputs)
+    assert [sample.target for sample in data.load(TASK, str(root)).samples] == [*"55432"]
+    outputs["golds"][0]["output"] = "4.5 "
+    write_flat(tmp_path, "lamp3u", questions, outputs)
+    with pytest.raises(DataError, match=r"gold of id '100' is '4.5 ', expected one of 1, 2, 3"):
+        data.load(TASK, str(root))
+
+
+@pytest.mark.parametrize(("name", "gold"), [("lamp1u", "[2]"), ("lamp2u", "dark comedy")])
+def test_golds_that_are_labels_may_have_blanks_around_them(name: str, gold: str) -> None:
+    assert LAMP_TASKS[name].read_gold(f" {gold}\n") == gold
+
+
+@pytest.mark.parametrize(
     ("what", "message"),
     [
         (
