@@ -33,15 +33,18 @@ def first_digit(answer: str) -> int:
 
 
 def paper_title(answer: str) -> str:
-    """Return the first quoted span of ``answer``, else what follows "Title:", else all of it.
+    """Return the first quoted span of ``answer``, else what the paper makes of the rest.
 
-    Cut before "Note:" and before end markers of chat models.
+    That is what follows "Title:", or all of it, and of this what follows the first line break where
+    anything does: with a title on the first line, the title is lost. Cut before "Note:" and before
+    end markers of chat models.
     """
     answer = _END.split(answer, maxsplit=1)[0]
     if quoted := _QUOTED.search(answer):
         return (quoted.group(1) or quoted.group(2)).strip()
-    _, found, rest = answer.partition("Title:")
-    return (rest if found else answer).strip()
+    _, found, named = answer.partition("Title:")
+    first, _, following = (named if found else answer).rstrip().partition("\n")
+    return (following or first).strip()
 
 
 def _rating(answer: str, target: str) -> dict[str, Value]:

@@ -47,10 +47,16 @@ def test_the_rating_is_the_first_character_1_to_5(answer: str, digit: int) -> No
         ('On Owls<|end_of_turn|>GPT4 Correct User: "Why?"', "On Owls"),
         ("On Owls<|eot_id|><|eot_id|>", "On Owls"),
         ('"On Owls', '"On Owls'),
+        # What follows the first line break.
+        ("A Title\n\nAbstract:\nIn this", "Abstract:\nIn this"),
+        ("Title:\nOn Owls", "On Owls"),
+        ("\nOn Owls\n", "On Owls"),
+        ("Title: On Owls\nAbstract: We", "Abstract: We"),
+        ('"On Owls"\n\nThis title', "On Owls"),
         ("", ""),
     ],
 )
-def test_the_title_is_quoted_or_named_and_ends_at_a_note_or_marker(answer: str, title: str) -> None:
+def test_the_title_is_quoted_named_or_what_follows_the_first_line(answer: str, title: str) -> None:
     assert paper_scores.paper_title(answer) == title
 
 
