@@ -147,9 +147,8 @@ def _show(found: Comparison, metrics: tuple[str, ...], wide: bool) -> None:
     from qrag_tasks.experiment.comparison.tables import terminal, texts
 
     if wide:
-        shown = [terminal.Section("", texts.HEADINGS, texts.rows_of(found, metrics))]
-        if trends := texts.trend_rows(found, metrics):
-            shown.append(terminal.Section("", texts.TREND_HEADINGS, trends))
+        tables_of = (texts.cell_table(found, metrics), texts.trend_table(found, metrics))
+        shown = [terminal.Section("", *table) for table in tables_of if table.rows]
     else:
         shown = terminal.sections(found, metrics, fits)
         shown += terminal.trend_sections(found, metrics, fits)
@@ -190,9 +189,8 @@ def _write(path: Path, found: Comparison, metrics: tuple[str, ...]) -> None:
         text = records.csv_text(records.flat(found))
     else:
         form = latex.latex if path.suffix == ".tex" else markdown.markdown
-        text = form(texts.HEADINGS, texts.rows_of(found, metrics))
-        if trends := texts.trend_rows(found, metrics):
-            text += "\n" + form(texts.TREND_HEADINGS, trends)
+        tables = (texts.cell_table(found, metrics), texts.trend_table(found, metrics))
+        text = "\n".join(form(*table) for table in tables if table.rows)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -16,7 +16,6 @@ _DECIDING = {
     **{name: name for name in ("fill", "oversized", "split")},
     "answer": "answer mode",
 }
-_OF_RANKINGS = ("retriever", "order")
 
 
 def pair(
@@ -73,10 +72,7 @@ def _settings(
 ) -> Iterator[tuple[str, Any, Any]]:
     """Yield what the two runs' settings differ in: what explains a difference in the prompts."""
     if base.retrieval and other.retrieval:
-        unranked = base.retrieval.get("k") == other.retrieval.get("k") == "0"
         for name, what in _DECIDING.items():
-            if unranked and name in _OF_RANKINGS:
-                continue
             one, two = base.retrieval.get(name), other.retrieval.get(name)
             if one != two:
                 yield what, one, two

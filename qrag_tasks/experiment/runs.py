@@ -75,7 +75,8 @@ class TaskRun:
     """One task of a run.
 
     :ivar config: what the results say of the task.
-    :ivar retrieval: of our tasks: ``lamp_task``, ``k``, and what decided the prompts.
+    :ivar retrieval: of our tasks: ``lamp_task``, ``k``, and what decided the prompts: without
+        documents ``retriever`` is ``none``, and ``order`` is ``None`` for one document or none.
     """
 
     task: str
@@ -234,18 +235,24 @@ def _task(path: Path, task: str, time: str, body: Mapping[str, Any]) -> TaskRun:
     config = body["configs"][task]
     metadata = config.get("metadata") or {}
     said = metadata.get("qrag") if isinstance(metadata, dict) else None
-    retrieval = None
-    if said:
-        arguments = config.get("dataset_kwargs") or {}
-        retrieval = {"lamp_task": arguments.get("task"), "k": str(arguments.get("k")), **said}
     return TaskRun(
         task,
         log,
         config,
-        retrieval,
+        _retrieval(config.get("dataset_kwargs") or {}, said) if said else None,
         body["results"][task],
         (body.get("higher_is_better") or {}).get(task) or {},
     )
+
+
+def _retrieval(arguments: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decided the prompts, without what was chosen and could decide nothing."""
+    found = {"lamp_task": arguments.get("task"), "k": str(arguments.get("k")), **said}
+    if found["k"] == "0":
+        found["retriever"] = "none"
+    if found["k"] in ("0", "1"):
+        found["order"] = None
+    return found
 
 
 def _arguments(given: Any) -> dict[str, Any]:

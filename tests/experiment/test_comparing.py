@@ -31,10 +31,9 @@ from qrag_tasks.experiment.comparison.tables.latex import latex
 from qrag_tasks.experiment.comparison.tables.markdown import markdown
 from qrag_tasks.experiment.comparison.tables.records import csv_text, flat
 from qrag_tasks.experiment.comparison.tables.texts import (
-    HEADINGS,
-    TREND_HEADINGS,
-    rows_of,
-    trend_rows,
+    cell_table,
+    records,
+    trend_records,
 )
 from qrag_tasks.experiment.comparison.verdicts import verdict
 from qrag_tasks.experiment.report.answer import sentences
@@ -255,8 +254,8 @@ def test_without_golds_agreement_is_left(tmp_path: Path) -> None:
     assert cell.metrics == []
     assert cell.agreement.same_answer == pytest.approx(51 / 60)
     assert cell.agreement.overlap == pytest.approx(51 / 60)
-    (row,) = rows_of(found)
-    assert dict(zip(HEADINGS, row, strict=True))["Same answers"] == "85.0%"
+    (record,) = records(found)
+    assert record["Same answers"] == "85.0%"
     assert flat(found)[0]["same_answer"] == cell.agreement.same_answer
 
 
@@ -355,9 +354,9 @@ def test_two_users_are_too_few(tmp_path: Path) -> None:
             assert (row.units, row.interval, row.bound, row.p) == (2, None, None, None)
             assert (row.equivalence_p, row.smallest_effect, verdict(row)) == (None, None, "too few")
     assert all((row.interval, row.p) == (None, None) for row in found.trends)
-    told = dict(zip(HEADINGS, rows_of(found)[0], strict=True))
+    told = records(found)[0]
     assert (told["95 % interval"], told["Verdict"]) == ("too few", "too few")
-    trends = dict(zip(TREND_HEADINGS, trend_rows(found)[0], strict=True))
+    trends = trend_records(found)[0]
     assert (trends["95 % interval"], trends["Verdict"]) == ("too few", "too few")
     assert flat(found)[0]["verdict"] == "too few"
     told = found.as_dict()
@@ -377,7 +376,7 @@ def test_few_that_differ_are_bounded(tmp_path: Path, base: Path) -> None:
     # Clopper and Pearson: with 2 of 60 that differ, at most a tenth do, by at most 4 stars.
     assert mae.bound == pytest.approx(4 * 0.1012, rel=0.01)
     assert accuracy.bound == pytest.approx(0.1012, rel=0.01)
-    told = dict(zip(HEADINGS, rows_of(found)[0], strict=True))
+    told = records(found)[0]
     assert told["95 % interval"] == f"within ±{mae.bound:.4f}"
     assert f"; 2 of 60 differ, so that it can be ±{mae.bound:.3f} at most)" in sentences(found)[1]
     # The bound shows equivalence all the same where the margin is wide.
@@ -497,7 +496,6 @@ def test_a_prompt_that_only_goes_on(base: Path, tmp_path: Path) -> None:
         ({"facts": {"data_sha256": "e"}}, "they differ in data: 'ddd"),
         ({"facts": {"answer": "likelihood"}}, "they differ in answer mode: 'generate' and 'like"),
         ({"facts": {"protocol": "lamp"}}, "they differ in protocol: 'qrag' and 'lamp'"),
-        ({"facts": {"order": "reversed"}}, "they differ in order: 'best-first' and 'reversed'"),
         (
             {"chat_template_sha": "e", "chat_template": TEMPLATE.replace("user", "human")},
             "they differ in chat template: from character 73 on: '{{ turn }}",
@@ -546,7 +544,51 @@ def test_without_documents_the_retriever_is_no_matter(tmp_path: Path) -> None:
         )
         for name, arguments in (("bm25", {}), ("random", QUANTIZED))
     )
-    assert compared(one, two).cells[0].agreement.same_text == 1
+    found = compared(one, two)
+    assert found.cells[0].agreement.same_text == 1
+    for record in (flat(found)[0], found.as_dict()["cells"][0]["facts"]):
+        assert (record["k"], record["retriever"], record["order"]) == ("0", "none", None)
+
+
+def test_one_document_has_no_order(tmp_path: Path) -> None:
+    one, two = (
+        write_run(
+            tmp_path / name,
+            samples(answers(6)),
+            facts={"order": name},
+            model_args=arguments,
+        )
+        for name, arguments in (("best-first", {}), ("reversed", QUANTIZED))
+    )
+    assert {record["order"] for record in flat(compared(one, two))} == {None}
+
+
+def test_an_order_is_shown_where_it_varies(tmp_path: Path) -> None:
+    arms = []
+    for name, arguments in (("one", {}), ("two", QUANTIZED)):
+        for order in ("best-first", "reversed"):
+            for k in (0, 1, 3):
+                # With one document or none, as in a grid, it is run once.
+                if k == 3 or order == "best-first":
+                    write_run(
+                        tmp_path / name / f"{k}{order}",
+                        samples(answers(6), kept=["d"] * k),
+                        task=f"lamp3u_rag_k{k}",
+                        facts={"order": order},
+                        model_args=arguments,
+                    )
+        arms.append(tmp_path / name)
+    found = compared(*arms)
+    assert [(row["k"], row["Retriever"], row["Order"]) for row in records(found)] == [
+        ("0", "none", ""),
+        ("1", "bm25", ""),
+        ("3", "bm25", "best-first"),
+        ("3", "bm25", "reversed"),
+    ]
+    assert "Order" in cell_table(found).headings
+    # What has no retriever or no order belongs to the lines of all.
+    trends = [(row.order, row.k) for row in found.trends if row.metric == "mae"]
+    assert trends == [("best-first", ["0", "1", "3"]), ("reversed", ["0", "1", "3"])]
 
 
 def test_other_golds(base: Path, tmp_path: Path) -> None:
@@ -562,6 +604,16 @@ def test_other_stop_strings(base: Path, tmp_path: Path) -> None:
         row["arguments"]["gen_args_0"]["arg_1"]["until"] = ["\n"]
     two = write_run(tmp_path / "two", rows, model_args=QUANTIZED)
     assert "sample 90000: its stop strings differ: [] and ['\\n']" in refused(base, two)
+
+
+def test_other_orders(tmp_path: Path) -> None:
+    one, two = (
+        write_run(
+            tmp_path / order, samples(answers(6)), task="lamp3u_rag_k3", facts={"order": order}
+        )
+        for order in ("best-first", "reversed")
+    )
+    assert "they differ in order: 'best-first' and 'reversed'" in refused(one, two)
 
 
 def test_samples_that_only_one_has(base: Path, tmp_path: Path) -> None:
@@ -604,9 +656,9 @@ def test_what_has_no_counterpart_is_one_note(base: Path, other: Path) -> None:
         write_run(other / k, samples(answers(7)), task=f"lamp3u_rag_k{k}", model_args=QUANTIZED)
     write_run(base / "0", samples(answers(7)), task="lamp5u_rag_k1")
     assert compared(base, other).notes == [
-        "model-1b int4-nf4: 4 tasks are not in the base: lamp3u_rag_k0, "
+        "model-1b int4-nf4: 4 tasks are not in the base: lamp3u_rag_k0, none, "
         "lamp3u_rag_k10, bm25, best-first, lamp3u_rag_k3, bm25, best-first, ...",
-        "model-1b bf16: lamp5u_rag_k1, bm25, best-first is not in model-1b int4-nf4",
+        "model-1b bf16: lamp5u_rag_k1, bm25 is not in model-1b int4-nf4",
     ]
 
 
@@ -735,8 +787,8 @@ def test_tables_of_odd_names(base: Path, tmp_path: Path) -> None:
         tmp_path / "odd", samples(answers(9)), model_args={"pretrained": "my_model|50%[x]"}
     )
     found = compared(base, odd)
-    assert "my_model\\|50%[x]" in markdown(HEADINGS, rows_of(found))
-    assert "my\\_model|50\\%[x]" in latex(HEADINGS, rows_of(found))
+    assert "my_model\\|50%[x]" in markdown(*cell_table(found))
+    assert "my\\_model|50\\%[x]" in latex(*cell_table(found))
     assert next(csv.DictReader(io.StringIO(csv_text(flat(found)))))["model"] == "my_model|50%[x]"
-    assert len(rows_of(found, ["mae", "accuracy"])) == 2
+    assert len(records(found, ["mae", "accuracy"])) == 2
     assert np.isfinite(found.cells[0].metrics[0].difference)

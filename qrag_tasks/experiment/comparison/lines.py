@@ -42,7 +42,7 @@ def lines(cells: Sequence[CellRow]) -> dict[Line, list[int]]:
             continue
         own = _line(cell)
         for line, members in found.items():
-            reach = 4 if cell.facts["k"] == "0" else 5 if cell.facts["k"] == "1" else 6
+            reach = 4 if cell.facts["k"] == "0" else 6 if own[-1] else 5
             if own[:reach] == line[:reach]:
                 members.append(number)
     return found
@@ -56,7 +56,7 @@ def _line(cell: CellRow) -> Line:
         cell.base.precision,
         str(facts["lamp_task"]),
         str(facts["retriever"]),
-        "" if facts["k"] == "1" else str(facts["order"]),
+        facts["order"] or "",
     )
 
 

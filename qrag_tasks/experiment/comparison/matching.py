@@ -23,9 +23,7 @@ class Side:
     def prompts(self) -> tuple[str, ...]:
         """What tells the prompts of this task from those of another."""
         facts = self.task.retrieval or {}
-        # Without documents, neither says anything.
-        names = () if facts.get("k") == "0" else ("retriever", "order")
-        return (self.task.task, *(str(facts.get(name)) for name in names))
+        return (self.task.task, *(str(facts.get(name)) for name in ("retriever", "order")))
 
     @property
     def called(self) -> str:
@@ -116,8 +114,10 @@ def _place(both: tuple[Side, Side]) -> tuple[Any, ...]:
         str(facts.get("lamp_task", base.task.task)),
         other.run.name,
         other.run.precision,
-        "" if k == "0" else str(facts.get("retriever", "")),
-        "" if k in ("0", "1") else str(facts.get("order", "")),
+        # What has no retriever comes first: k = 0.
+        facts.get("retriever") != "none",
+        str(facts.get("retriever")),
+        facts.get("order") or "",
         known.index(k) if k in known else 0,
         base.task.task,
     )

@@ -134,7 +134,7 @@ def _where(cell: CellRow) -> str:
     facts = cell.facts
     if not facts.get("lamp_task"):
         return cell.task
-    by = "" if str(facts.get("k")) == "0" else f" with {facts.get('retriever')}"
+    by = "" if facts.get("retriever") == "none" else f" with {facts.get('retriever')}"
     return f"{facts['lamp_task']} at k = {facts.get('k')}{by}"
 
 

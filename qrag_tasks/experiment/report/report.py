@@ -18,12 +18,7 @@ from qrag_tasks.experiment.comparison.compare import Options, Track, by_filter, 
 from qrag_tasks.experiment.comparison.kept import KeptComparisons
 from qrag_tasks.experiment.comparison.matching import Matched
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison
-from qrag_tasks.experiment.comparison.tables.texts import (
-    HEADINGS,
-    TREND_HEADINGS,
-    rows_of,
-    trend_rows,
-)
+from qrag_tasks.experiment.comparison.tables.texts import cell_table, trend_table
 from qrag_tasks.experiment.pairing import pair
 from qrag_tasks.experiment.report.answer import headline_row, sentences
 from qrag_tasks.experiment.report.figures import figures
@@ -75,10 +70,8 @@ def make_report(
         script=here.joinpath("page.js").read_text(encoding="utf-8"),
         sentences=sentences(found),
         figures=[{"caption": figure.caption, "svg": figure.svg()} for figure in drawn],
-        headings=HEADINGS,
-        rows=rows_of(found),
-        trend_headings=TREND_HEADINGS,
-        trends=trend_rows(found),
+        table=cell_table(found),
+        trends=trend_table(found),
         notes=found.notes,
         level=found.level,
         data=_for_script({"cells": cells}),
@@ -141,8 +134,8 @@ def _facts(cell: CellRow) -> dict[str, Any]:
     return {
         "task": cell.facts.get("lamp_task") or cell.task,
         "k": str(cell.facts.get("k", "")),
-        "retriever": "" if cell.facts.get("k") == "0" else str(cell.facts.get("retriever", "")),
-        "order": "" if cell.facts.get("k") in ("0", "1") else str(cell.facts.get("order", "")),
+        "retriever": cell.facts.get("retriever") or "",
+        "order": cell.facts.get("order") or "",
         "filter": "" if cell.filter == "none" else cell.filter,
         "model": cell.other.model,
         "base": cell.base.precision,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow, TrendRow
 from qrag_tasks.experiment.comparison.verdicts import (
@@ -14,19 +15,38 @@ from qrag_tasks.experiment.comparison.verdicts import (
 )
 
 HEADINGS = (
-    *("Task", "k", "Retriever", "Model", "Base", "Other", "Metric", "n"),
+    *("Task", "k", "Retriever", "Order", "Model", "Base", "Other", "Metric", "n"),
     *("Base score", "Other score", "Difference", "95 % interval", "p (Holm)", "Verdict"),
     *("Recovery", "Same answers", "Better / worse"),
 )
 
 
-def rows_of(comparison: Comparison, metrics: Sequence[str] = ()) -> list[tuple[str, ...]]:
-    """Return :func:`records` as rows under :data:`HEADINGS`."""
-    return [tuple(record[name] for name in HEADINGS) for record in records(comparison, metrics)]
+class Table(NamedTuple):
+    """Texts in rows, under headings."""
+
+    headings: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def cell_table(comparison: Comparison, metrics: Sequence[str] = ()) -> Table:
+    """Return :func:`records` as a table."""
+    return _table(records(comparison, metrics), HEADINGS)
+
+
+def trend_table(comparison: Comparison, metrics: Sequence[str] = ()) -> Table:
+    """Return :func:`trend_records` as a table, which may have no rows."""
+    return _table(trend_records(comparison, metrics), TREND_HEADINGS)
+
+
+def _table(found: Sequence[Mapping[str, str]], headings: tuple[str, ...]) -> Table:
+    # The order of the documents is hardly ever varied.
+    if len({record["Order"] for record in found if record["Order"]}) < 2:
+        headings = tuple(name for name in headings if name != "Order")
+    return Table(headings, [tuple(record[name] for name in headings) for record in found])
 
 
 def records(comparison: Comparison, metrics: Sequence[str] = ()) -> list[dict[str, str]]:
-    """Return a record of texts for every cell and metric: :data:`HEADINGS` and ``Order``.
+    """Return a record of texts, under :data:`HEADINGS`, for every cell and metric.
 
     :param metrics: those to show; by default each cell's :func:`headline`. A cell without golds
         has a record all the same.
@@ -45,8 +65,8 @@ def _record(cell: CellRow, row: MetricRow | None) -> dict[str, str]:
         **dict.fromkeys(HEADINGS, ""),
         "Task": str(facts.get("lamp_task") or cell.task) + _filter(cell),
         "k": str(facts.get("k", "")),
-        "Retriever": "" if facts.get("k") == "0" else str(facts.get("retriever", "")),
-        "Order": "" if facts.get("k") in ("0", "1") else str(facts.get("order", "")),
+        "Retriever": facts.get("retriever") or "",
+        "Order": facts.get("order") or "",
         "Model": cell.other.model,
         "Base": cell.base.precision if cell.base.model == cell.other.model else cell.base.label,
         "Other": cell.other.precision,
@@ -84,16 +104,8 @@ TREND_HEADINGS = (
 )
 
 
-def trend_rows(comparison: Comparison, metrics: Sequence[str] = ()) -> list[tuple[str, ...]]:
-    """Return :func:`trend_records` as rows under :data:`TREND_HEADINGS`."""
-    return [
-        tuple(record[name] for name in TREND_HEADINGS)
-        for record in trend_records(comparison, metrics)
-    ]
-
-
 def trend_records(comparison: Comparison, metrics: Sequence[str] = ()) -> list[dict[str, str]]:
-    """Return a record of texts for every trend.
+    """Return a record of texts, under :data:`TREND_HEADINGS`, for every trend.
 
     :param metrics: those to show; by default those of :data:`HEADLINES`.
     """
