@@ -82,8 +82,9 @@ def entry(name: str) -> CatalogEntry:
         if name in GROUPS:
             members = " or ".join(GROUPS[name])
             raise SettingsError(f"{name!r} is a group; name one task: {members}") from None
+        several = " Name one task." if "," in name else _what_it_may_mean(name)
         raise SettingsError(
-            f"unknown task {name!r} (known: {_pattern(CATALOG)}).{_what_it_may_mean(name)}"
+            f"unknown task {name!r} (known: {_pattern(CATALOG)}).{several}"
         ) from None
 
 

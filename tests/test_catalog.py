@@ -105,6 +105,7 @@ def test_a_pattern_holds_all_its_tasks_once() -> None:
     ("name", "hint"),
     [
         ("lamp3_rag_k5", "lamp3u_rag_k5 (user-based split) or lamp3t_rag_k5 (time-based split)?"),
+        ("lamp3u_rag_k5,lamp5u_rag_k5", "Name one task."),
         ("LaMP_3", "Write for example lamp3u_rag_k5 (user-based split) or lamp3t_rag_k5"),
         ("lamp-5t", "Write for example lamp5t_rag_k5 (time-based split)."),
         (" Lamp3u_rag_k5", "Did you mean 'lamp3u_rag_k5'?"),

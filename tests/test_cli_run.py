@@ -133,6 +133,8 @@ def test_the_screen_keeps_the_time_left_through_a_batch_of_minutes(
 def test_what_is_refused(plan: Path, tmp_path: Path) -> None:
     out = tmp_path / "grid"
     for arguments, told in {
+        ("--shard", ""): "--shard '': give the number of this part and of all parts",
+        ("--shard", "1/2,2/2"): "--shard '1/2,2/2': give",
         ("--shard", "3/2"): "give the number of this part and of all parts",
         ("--gpus", "1"): "--address and --gpus are for --engine ray",
     }.items():

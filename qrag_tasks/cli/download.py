@@ -37,7 +37,8 @@ def download(tasks: tuple[str, ...], split: str, into: str | None, force: bool) 
     from qrag_tasks.benchmark.data import data_root
     from qrag_tasks.benchmark.download import LICENCE, Download
 
-    wanted = Download(tasks, split, into, force)
+    names = [name.strip() for task in tasks for name in task.split(",")]
+    wanted = Download(names, split, into, force)
     count = len(wanted.files)
     done = 0
     try:

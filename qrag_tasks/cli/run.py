@@ -63,7 +63,7 @@ def run(
     from qrag_tasks.experiment.running.grid import run_plan
     from qrag_tasks.experiment.running.shards import Shard
 
-    part = Shard.parse(shard) if shard else None
+    part = None if shard is None else Shard.parse(shard)
     terminal = console(stderr=True)
     shown = _Shown(terminal)
     try:

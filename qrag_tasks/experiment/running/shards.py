@@ -26,7 +26,7 @@ class Shard:
         match = re.fullmatch(r"(\d+)/(\d+)", text.strip(), re.ASCII)
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
             raise PlanError(
-                f"--shard {text}: give the number of this part and of all parts, as in 2/4; the "
+                f"--shard {text!r}: give the number of this part and of all parts, as in 2/4; the "
                 f"first is 1/4"
             )
         return cls(int(match[1]), int(match[2]))

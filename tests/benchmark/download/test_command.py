@@ -67,6 +67,13 @@ def test_tasks_that_cannot_be_downloaded(name: str, messages: list[str]) -> None
         assert message in str(caught.value)
 
 
+def test_tasks_with_commas_are_tasks_each(root: Path) -> None:
+    done = run("lamp3u, lamp9x", "--into", str(root))
+    assert done.exit_code == 1
+    assert "unknown LaMP task 'lamp9x'" in done.output
+    assert not list(root.rglob("*.json"))
+
+
 @pytest.mark.parametrize("slash", ["", "/", "//"])
 def test_a_mirror(
     server: BadServer, root: Path, monkeypatch: pytest.MonkeyPatch, slash: str
