@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher
+from typing import Any
 
 
 class QragError(Exception):
@@ -56,10 +58,51 @@ class ComparisonError(QragError, ValueError):
 def did_you_mean(value: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest known name, or an empty string.
 
+    Names that are equally near are all told, up to three of them. A name that means something else
+    is never told, however alike the two are: ``-1`` is not ``1``, ``max16k`` is not ``max8k``,
+    ``min_length`` is not ``max_length``, ``inexact`` is not ``exact``.
+
     :param likeness: how much alike they must be, 0 to 1 (:mod:`difflib`'s ratio).
     """
-    close = get_close_matches(value.lower(), list(known), n=1, cutoff=likeness)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    given = value.lower()
+    ratios = {
+        name: _likeness(given, name.lower())
+        for name in known
+        if not _differ_in_meaning(given, name.lower())
+    }
+    nearest = max(ratios.values(), default=0.0)
+    names = [name for name, ratio in ratios.items() if ratio == nearest]
+    if nearest < likeness or len(names) > 3:
+        return ""
+    return f" Did you mean {' or '.join(map(repr, names))}?"
+
+
+# The square of rmse, and a name of its own.
+_NOT_MISSPELT = frozenset({"mse"})
+_NUMBERS = re.compile(r"\d+")
+_WORDS = re.compile(r"[^-_ ]+")
+_NEGATION = re.compile(r"(?:-|(?:un|in|non|not|no)[-_ ]?)")
+
+
+def _likeness(one: str, other: str) -> float:
+    return SequenceMatcher(None, other, one).ratio()
+
+
+def _differ_in_meaning(given: str, known: str) -> bool:
+    """Tell whether two names differ in a number, in a negation or in one whole word."""
+    numbers: list[Any] = _NUMBERS.findall(given)
+    others: list[Any] = _NUMBERS.findall(known)
+    if not given.lstrip("+-").isdecimal():
+        # In a name, digits that are swapped or doubled are a slip: bm52, lamp33u.
+        numbers, others = ([sorted(set(each)) for each in found] for found in (numbers, others))
+    if given in _NOT_MISSPELT or (numbers and numbers != others):
+        return True
+    if given.endswith(known) and _NEGATION.fullmatch(given.removesuffix(known)):
+        return True
+    words, known_words = _WORDS.findall(given), _WORDS.findall(known)
+    return len(words) == len(known_words) > 1 and any(
+        _likeness(one, other) < 0.5 for one, other in zip(words, known_words, strict=True)
+    )
 
 
 def first_of(ids: Sequence[str]) -> str:

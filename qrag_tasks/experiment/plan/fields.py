@@ -12,7 +12,7 @@ from qrag_tasks.benchmark import likelihood, paper_scores
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.catalog import K_VALUES
 from qrag_tasks.errors import did_you_mean
-from qrag_tasks.harness.arms.precisions import PRECISIONS
+from qrag_tasks.harness.arms.precisions import precision
 
 _SAFE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
@@ -59,7 +59,8 @@ def _plain_value(value: object) -> object:
 Name = Annotated[
     str, BeforeValidator(lambda value: _file_safe(value) if isinstance(value, str) else value)
 ]
-PrecisionName = Annotated[str, _one_of(list(PRECISIONS), "precision")]
+# An error that advises what people mean by `int4`.
+PrecisionName = Annotated[str, BeforeValidator(lambda name: precision(name).name)]
 TaskName = Annotated[str, _one_of(list(LAMP_TASKS), "task")]
 K = Annotated[str, _one_of([str(k) for k in K_VALUES], "k")]
 MetricName = Annotated[str, _one_of(_metrics(), "metric")]
