@@ -61,6 +61,8 @@ def test_prompts_and_answers_are_counted(small_data: Path) -> None:
     assert estimate(plan(protocol="yazan2024")).total("answer_tokens") == 64 * sum(
         row.prompts or 0 for row in estimate(plan(protocol="yazan2024")).cells
     )
+    longer = estimate(plan(data=str(small_data), answer_tokens=2048))
+    assert [row.answer_tokens for row in longer.cells] == [3 * 2048] * 6
     likelihood = estimate(plan(answer="likelihood", tasks=["lamp3u"]))
     assert likelihood.total("answer_tokens") == 0
 

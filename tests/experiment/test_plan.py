@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from qrag_tasks.catalog import CATALOG, K_VALUES
 from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.plan import Plan, missing_plugins, read_plan
+from qrag_tasks.experiment.running.folder import cell_key
 from qrag_tasks.harness.settings import Settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -57,6 +58,14 @@ def built(**changes: Any) -> Plan:
 
 
 # ---------------------------------------------------------------------- the grid
+def test_a_longer_answer_is_another_grid() -> None:
+    one, two = built(), built(answer_tokens=2048)
+    assert (one.generation(), two.generation()) == ({}, {"max_gen_toks": 2048})
+    assert one.fingerprint() != two.fingerprint()
+    (cell,) = one.cells()
+    assert cell_key(one, cell) != cell_key(two, cell)
+
+
 def test_the_cells_in_running_order(tmp_path: Path) -> None:
     plan = read_plan(written(tmp_path, SMALL))
     odd = "bm25-k1-0.9-b-0.4-245035bf"
@@ -323,6 +332,10 @@ def test_a_mistake(tmp_path: Path, line: str, told: str) -> None:
     ("text", "told"),
     [
         ("protocol: yazan2024\ntasks: [lamp3u, lamp1u]", "tasks[1]: protocol 'yazan2024' is for"),
+        (
+            "answer: likelihood\ntasks: [lamp3u]\nanswer_tokens: 9",
+            "answer_tokens: answer 'likelihood' generates nothing",
+        ),
         ("answer: likelihood\ntasks: [lamp5u]", "tasks[0]: answer 'likelihood' is for the tasks"),
         (
             "tasks: [lamp3u]\ncontext_tokens: 2048\nk: [1, max4k]",

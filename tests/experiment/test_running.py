@@ -73,6 +73,18 @@ def contents(root: Path) -> dict[str, Any]:
     return found
 
 
+def test_answers_may_be_as_long_as_the_plan_says(plan: Plan, tmp_path: Path) -> None:
+    short = plan.model_copy(
+        update={"answer_tokens": 3, "precisions": ("bf16",), "tasks": ("lamp3u",), "k": ("0",)}
+    )
+    assert not run_plan(short, tmp_path / "grid").failed
+    (log,) = (tmp_path / "grid").rglob("samples_*.jsonl")
+    for line in log.read_text(encoding="utf-8").splitlines():
+        sample = json.loads(line)
+        assert sample["arguments"]["gen_args_0"]["arg_1"]["max_gen_toks"] == 3
+        assert sample["doc"]["answer_tokens"] == 3
+
+
 def test_every_cell_is_a_result_of_lm_evals(plan: Plan, whole: Path, tiny_model: Path) -> None:
     cells = plan.cells()
     assert len(cells) == 8

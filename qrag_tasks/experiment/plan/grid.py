@@ -78,6 +78,7 @@ class Plan(_Strict):
     order.
 
     :ivar data: folder with LaMP's files, or ``mini``.
+    :ivar answer_tokens: the longest answer; the task's own or the protocol's by default.
     :ivar limit: samples of each task; all of them by default.
     :ivar base: precision that the others are compared with; the first by default.
     :ivar margins: metric -> difference that does not matter, for the comparison.
@@ -102,6 +103,7 @@ class Plan(_Strict):
     filter: str | None = None
     index: str | None = None
     context_tokens: int | None = Field(default=None, ge=1, strict=True)
+    answer_tokens: int | None = Field(default=None, ge=1, strict=True)
     chat_template: bool = Field(default=False, strict=True)
     system_instruction: str | None = None
     limit: int | None = Field(default=None, ge=1, strict=True)
@@ -153,6 +155,11 @@ class Plan(_Strict):
 
     def _impossible_tasks(self) -> Iterator[_Problem]:
         """Find what :class:`~qrag_tasks.harness.setup.Setup` would refuse, cell by cell."""
+        if self.answer == "likelihood" and self.answer_tokens is not None:
+            yield (
+                ("answer_tokens",),
+                "answer 'likelihood' generates nothing: leave answer_tokens out",
+            )
         for place, name in enumerate(self.tasks):
             task, named = LAMP_TASKS[name], PROTOCOLS.get(self.protocol)
             if named is not None and named.tasks and task.folder not in named.tasks:
@@ -267,8 +274,15 @@ class Plan(_Strict):
                             ] = None
         return tuple(found)
 
+    def generation(self) -> dict[str, int]:
+        """Return what lm_eval's ``--gen_kwargs`` would say."""
+        return {} if self.answer_tokens is None else {"max_gen_toks": self.answer_tokens}
+
     def fingerprint(self) -> str:
         """Return the sha256 of everything in the plan but how its arms are compared."""
-        answers = self.model_dump(mode="json", exclude={"base", "margins"})
+        left_out = {"base", "margins"}
+        if self.answer_tokens is None:  # as in the plans of versions that had no such field
+            left_out.add("answer_tokens")
+        answers = self.model_dump(mode="json", exclude=left_out)
         body = json.dumps(answers, sort_keys=True)
         return hashlib.sha256(body.encode()).hexdigest()

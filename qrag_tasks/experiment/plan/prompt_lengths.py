@@ -43,6 +43,7 @@ class Questions:
     prompts: int
     places: tuple[int, ...]
     seed: int
+    asked_answer_tokens: int | None
     _ranked: dict[str, list[Ranking]] = field(default_factory=dict)
 
     @classmethod
@@ -53,12 +54,15 @@ class Questions:
             range(prompts), min(QUESTIONS, prompts)
         )
         settings = Settings.from_metadata(plan.metadata_of(cell), ())
-        return cls(task, settings, data, prompts, tuple(sorted(drawn)), plan.seed)
+        return cls(
+            task, settings, data, prompts, tuple(sorted(drawn)), plan.seed, plan.answer_tokens
+        )
 
     @property
     def answer_tokens(self) -> int:
         """Tokens that an answer may have."""
-        return self.settings.protocol.answer_tokens or self.task.answer_tokens
+        own = self.settings.protocol.answer_tokens or self.task.answer_tokens
+        return self.asked_answer_tokens or own
 
     @cached_property
     def samples(self) -> tuple[Sample, ...]:

@@ -100,6 +100,7 @@ def answer(lm: Any, plan: Plan, cell: Cell, folder: CellFolder) -> None:
             include_defaults=False,
             metadata={**arguments, **plan.metadata_of(cell)},
         ),
+        gen_kwargs=plan.generation() or None,
         limit=plan.limit,
         apply_chat_template=plan.chat_template,
         system_instruction=plan.system_instruction,

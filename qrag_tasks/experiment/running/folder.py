@@ -207,6 +207,7 @@ def cell_key(plan: Plan, cell: Cell) -> str:
         "chat_template": plan.chat_template,
         "system_instruction": plan.system_instruction,
         "seed": plan.seed,
+        **plan.generation(),
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
