@@ -80,15 +80,15 @@ def read_arms(
     :raises QragError: when the folders do not hold what they should, or a margin is stated for a
         metric that they do not have.
     """
+    from qrag_tasks.experiment.comparison.arm_names import read_arm, split
     from qrag_tasks.experiment.comparison.grids import match_grid, with_margins
     from qrag_tasks.experiment.comparison.matching import match_runs
     from qrag_tasks.experiment.comparison.metric_names import check_metrics
     from qrag_tasks.experiment.running.folder import GridFolder
-    from qrag_tasks.experiment.runs import read_runs
 
     if others:
-        matched = match_runs(read_runs(base), [read_runs(other) for other in others])
-        title = base.resolve().name
+        matched = match_runs(read_arm(base), [read_arm(other) for other in others])
+        title = split(base)[1].resolve().name
     else:
         matched = match_grid(base)
         title = GridFolder.at(base).plan.name
@@ -126,8 +126,9 @@ def compare(
     """Compare arms sample by sample.
 
     BASE and OTHER are output folders of lm_eval with --log_samples, each of one arm, by whatever
-    model or task; or BASE alone is the folder of `qrag run`. Arms that were not asked the same,
-    to the letter, are refused.
+    model or task; or BASE alone is the folder of `qrag run`. NAME=FOLDER says what an arm is called
+    in tables, as in fp16=results/a int4=results/b; else its precision does. Arms that were not
+    asked the same, to the letter, are refused.
     """
     from qrag_tasks.experiment.comparison.compare import compare_matched
     from qrag_tasks.experiment.comparison.metric_names import check_metrics

@@ -125,11 +125,12 @@ class Run:
 
     :ivar path: of its results file.
     :ivar name: of the model, short.
-    :ivar precision: of the model, as far as the results tell.
+    :ivar precision: of the model; ``None`` where the results do not tell, as of most servers.
     :ivar dtype: in which it computed, such as ``"float16"``, as far as the results tell.
     :ivar settings: what the prompts and their answers depend on beside task and model: the chat
         template and the system instruction by their sha256, generation arguments, end tokens.
     :ivar texts: those settings that are a text of several lines, as it is.
+    :ivar called: the arm's name in tables, where somebody gave it one.
     """
 
     path: Path
@@ -137,7 +138,7 @@ class Run:
     model: str
     model_args: Mapping[str, Any]
     name: str
-    precision: str
+    precision: str | None
     dtype: str | None
     identity: str | None
     cost: Mapping[str, Any] | None
@@ -145,11 +146,17 @@ class Run:
     settings: Mapping[str, Any]
     texts: Mapping[str, str | None]
     tasks: Mapping[str, TaskRun]
+    called: str | None = None
+
+    @property
+    def arm(self) -> str:
+        """What the arm is called beside its model; empty where nothing is known."""
+        return self.called or self.precision or ""
 
     @property
     def label(self) -> str:
-        """The model and its precision."""
-        return f"{self.name} {self.precision}"
+        """The model and its arm."""
+        return f"{self.name} {self.arm}".strip()
 
 
 def read_runs(place: Path) -> list[Run]:
@@ -204,7 +211,7 @@ def _run(path: Path) -> Run:
         time=name["time"],
         model=str(config.get("model")),
         model_args=arguments,
-        name=_name(body, arguments),
+        name=_name(config, arguments),
         precision=ours.get("precision") or _precision(arguments, config),
         dtype=_dtype(config.get("model_dtype")),
         identity=ours.get("identity"),
@@ -262,8 +269,15 @@ def _arguments(given: Any) -> dict[str, Any]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def _name(body: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
-    named = arguments.get("pretrained") or arguments.get("model") or body.get("model_name") or "?"
+# As lm_eval looks for a model's name in its arguments; where there is none it makes one up.
+_NAMING = ("pretrained", "model", "path", "engine")
+
+
+def _name(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
+    named = next((arguments[key] for key in _NAMING if arguments.get(key)), None)
+    if named is None:
+        # Whoever gives none to --model qrag gets the embedded model.
+        named = "embedded" if config.get("model") == "qrag" else config.get("model") or "?"
     return str(named).rstrip("/").rsplit("/", 1)[-1]
 
 
@@ -272,8 +286,18 @@ def _dtype(logged: Any) -> str | None:
     return name if name in ("bfloat16", "float16", "float32", "float64") else None
 
 
-def _precision(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """Say what arguments of ``--model hf`` come to."""
+_DTYPES = {
+    "float16": "fp16",
+    "bfloat16": "bf16",
+    "float32": "fp32",
+    # vLLM's own words.
+    "half": "fp16",
+    "float": "fp32",
+}
+
+
+def _precision(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
+    """Say what arguments of ``--model hf`` or ``vllm`` come to; ``None`` where they do not tell."""
 
     def on(name: str) -> bool:
         return str(arguments.get(name)).lower() in ("true", "1")
@@ -284,12 +308,14 @@ def _precision(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         return f"int4-{arguments.get('bnb_4bit_quant_type', 'nf4')}"
     if on("gptqmodel"):
         return "int4-gptq"
+    # vLLM's, in its own words: they do not tell how many bits a checkpoint has.
+    if arguments.get("quantization") not in (None, "None"):
+        return str(arguments["quantization"])
     dtype = arguments.get("dtype")
     if dtype in (None, "auto"):
-        dtype = config.get("model_dtype") or "?"
-    return {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}.get(
-        str(dtype).removeprefix("torch."), str(dtype)
-    )
+        dtype = config.get("model_dtype")
+    dtype = str(dtype).removeprefix("torch.")
+    return None if dtype in ("None", "auto") else _DTYPES.get(dtype, dtype)
 
 
 def digest_of(path: Path) -> str:

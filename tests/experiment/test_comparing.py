@@ -459,6 +459,77 @@ def test_a_comparison_is_kept(base: Path, other: Path, tmp_path: Path) -> None:
     assert compare_matched(matched, options, nowhere).cells[0].samples == 60
 
 
+# ---------------------------------------------------------------------- what arms are called
+@pytest.mark.parametrize(
+    ("model", "arguments", "named"),
+    [
+        ("hf", {"pretrained": "org/m/", "dtype": "float16"}, ("m", "fp16")),
+        ("hf", {"pretrained": "org/m", "dtype": "auto"}, ("m", None)),
+        ("vllm", {"pretrained": "org/m", "dtype": "half"}, ("m", "fp16")),
+        ("vllm", {"pretrained": "org/m", "dtype": "auto"}, ("m", None)),
+        ("vllm", {"pretrained": "m", "quantization": "fp8", "dtype": "bfloat16"}, ("m", "fp8")),
+        ("local-completions", {"model": "served", "base_url": "http://a/b"}, ("served", None)),
+        ("qrag", {"precision": "int8"}, ("embedded", None)),
+        ("dummy", {}, ("dummy", None)),
+    ],
+)
+def test_what_results_tell_of_an_arm(
+    tmp_path: Path, model: str, arguments: dict[str, str], named: tuple[str, str | None]
+) -> None:
+    folder = write_run(
+        tmp_path / "run",
+        samples(answers(6)),
+        # lm_eval's own, where it finds no name in the arguments.
+        model_name="random-word-hill",
+        config={"model": model, "model_args": arguments},
+    )
+    (run,) = read_runs(folder)
+    assert (run.name, run.precision) == named
+
+
+def test_arms_that_results_do_not_tell_apart(tmp_path: Path) -> None:
+    """Of two servers, or of two checkpoints of one precision, no line may be made of both."""
+    folders = []
+    for name, wrong in (("base", 6), ("four", 9), ("five", 12)):
+        for k in (1, 3):
+            write_run(
+                tmp_path / name / "org__m" / str(k),
+                samples(answers(wrong), kept=["d"] * k),
+                task=f"lamp3u_rag_k{k}",
+                config={"model": "local-completions", "model_args": {"model": "m"}},
+            )
+        folders.append(tmp_path / name)
+    found = compared(*folders)
+    assert {row["Other"] for row in records(found)} == {"four", "five"}
+    assert {row["Base"] for row in records(found)} == {"base"}
+    trends = [(row.arm, row.k) for row in found.trends if row.metric == "mae"]
+    assert trends == [("five", ["1", "3"]), ("four", ["1", "3"])]
+    out = tmp_path / "out.csv"
+    base, four, five = folders
+    arms = [f"fp16={base}", f"int4={four}", five, "--resamples", 199, "--out", out]
+    done = CliRunner().invoke(main, ["compare", *map(str, arms)])
+    assert done.exit_code == 0, done.output
+    assert "lamp3u, mae ↓: m against fp16" in done.stdout
+    with out.open(newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    assert {(row["base_arm"], row["arm"], row["precision"]) for row in table} == {
+        ("fp16", "int4", ""),
+        ("fp16", "five", ""),
+    }
+    done = CliRunner().invoke(main, ["compare", f"a={base}", f"a={four}"])
+    assert "two arms are called a: give each a name of its own" in done.output
+    done = CliRunner().invoke(main, ["compare", str(base), "int4=nowhere"])
+    assert "nowhere: no such file or folder" in done.output
+
+
+def test_a_folder_with_an_equals_sign(tmp_path: Path) -> None:
+    one = write_run(tmp_path / "lr=1", samples(answers(6)))
+    two = write_run(tmp_path / "lr=2", samples(answers(9)), model_args=QUANTIZED)
+    done = CliRunner().invoke(main, ["compare", str(one), str(two), "--resamples", "99"])
+    assert done.exit_code == 0, done.output
+    assert "model-1b int4-nf4 against bf16" in done.stdout
+
+
 # ---------------------------------------------------------------------- what is refused
 def refused(one: Path, two: Path, **options: Any) -> str:
     with pytest.raises(ComparisonError) as error:
@@ -644,7 +715,7 @@ def test_arms_that_computed_in_another_dtype(base: Path, tmp_path: Path) -> None
 
 def test_runs_of_other_tasks(base: Path, tmp_path: Path) -> None:
     two = write_run(tmp_path / "two", samples(answers(6)), task="lamp3u_rag_k3")
-    told = "model-1b bf16: lamp3u_rag_k3, bm25, best-first is not in the base"
+    told = "model-1b bf16 (two): lamp3u_rag_k3, bm25, best-first is not in the base"
     assert f"the runs have no task in common: {told}" in refused(base, two)
     write_run(two, samples(answers(7)), time="2026-11-23T00-00-00.5")
     found = compared(base, two)

@@ -85,7 +85,7 @@ def test_the_answer_has_its_numbers(page: Path) -> None:
     assert counts.startswith("Of 3 comparisons of int4-nf4 with bf16 on identical prompts, ")
     assert "2 are worse by more than chance explains" in counts
     # At k = 3 40 of 70 are one off and 2 hold nothing, which counts as the far end of the scale.
-    assert "model-1b in int4-nf4 on lamp3u at k = 3 with bm25: mae 0.057 to 0.6" in largest
+    assert "model-1b int4-nf4 on lamp3u at k = 3 with bm25: mae 0.057 to 0.6" in largest
     assert "The loss grows with the number of documents in 1 of 1 series" in trend
 
 

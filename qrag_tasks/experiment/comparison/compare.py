@@ -183,6 +183,7 @@ def _arm(side: Side, samples: Sequence[Any]) -> ArmFacts:
     return ArmFacts(
         side.run.label,
         side.run.name,
+        side.run.arm,
         side.run.precision,
         str(side.run.path),
         side.run.identity,

@@ -83,4 +83,6 @@ def _grid(root: Path) -> GridFolder:
 def _side(folder: Path, cell: Cell) -> Side:
     (run,) = read_runs(folder)
     # As the plan names it, not by its checkpoint's folder: GPTQ's is another.
-    return Side(replace(run, name=cell.arm.model), run.tasks[cell.task_name])
+    return Side(
+        replace(run, name=cell.arm.model, called=cell.arm.precision), run.tasks[cell.task_name]
+    )

@@ -56,7 +56,7 @@ class KeptComparisons:
         }
         files = {str(path): digest_of(path) for path in sorted(paths)}
         sides = [
-            [[side.run.name, side.task.task, str(side.run.path)] for side in both]
+            [[side.run.label, side.task.task, str(side.run.path)] for side in both]
             for both in matched.sides
         ]
         said = [files, sides, list(matched.notes), asdict(options), _code()]

@@ -12,7 +12,7 @@ from qrag_tasks.experiment.comparison.values import RATES, Values, one_by_one
 from qrag_tasks.experiment.statistics import holm, trend
 
 Line = tuple[str, str, str, str, str, str]
-"""Model, precision, base precision, LaMP task, retriever, order."""
+"""Model, arm, base arm, LaMP task, retriever, order."""
 
 
 def trends(cells: Sequence[CellRow], values: Sequence[Values], level: float) -> Iterator[TrendRow]:
@@ -52,8 +52,8 @@ def _line(cell: CellRow) -> Line:
     facts = cell.facts
     return (
         cell.other.model,
-        cell.other.precision,
-        cell.base.precision,
+        cell.other.arm,
+        cell.base.arm,
         str(facts["lamp_task"]),
         str(facts["retriever"]),
         facts["order"] or "",

@@ -8,6 +8,7 @@ from typing import Any
 
 from qrag_tasks.catalog import K_VALUES
 from qrag_tasks.errors import ComparisonError
+from qrag_tasks.experiment.comparison.arm_names import told_apart
 from qrag_tasks.experiment.comparison.notes import folded
 from qrag_tasks.experiment.runs import Run, TaskRun
 
@@ -49,7 +50,9 @@ def match_runs(base: Sequence[Run], others: Sequence[Sequence[Run]]) -> Matched:
     :param base: runs of one arm.
     :param others: runs of further arms.
     :raises ComparisonError: when the base is more than one arm, or there is no task in common.
+    :raises SettingsError: when two arms were given the same name.
     """
+    base, *others = told_apart([base, *others])
     bases: dict[tuple[str, ...], Side] = {}
     for side in _sides(base):
         if side.prompts in bases:
@@ -113,7 +116,7 @@ def _place(both: tuple[Side, Side]) -> tuple[Any, ...]:
     return (
         str(facts.get("lamp_task", base.task.task)),
         other.run.name,
-        other.run.precision,
+        other.run.arm,
         # What has no retriever comes first: k = 0.
         facts.get("retriever") != "none",
         str(facts.get("retriever")),

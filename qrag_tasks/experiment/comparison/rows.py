@@ -15,7 +15,9 @@ from qrag_tasks.experiment.statistics import Interval
 class ArmFacts:
     """One of the two arms of a cell.
 
-    :ivar label: short name for tables.
+    :ivar label: model and arm.
+    :ivar arm: what it is called beside its model: as it was named, else its precision; empty where
+        neither is known.
     :ivar run: where its results lie.
     :ivar identity: digest of all that its answers depend on, where it is known.
     :ivar valid_rate: share of answers that hold what was asked for, where the task counts it.
@@ -26,7 +28,8 @@ class ArmFacts:
 
     label: str
     model: str
-    precision: str
+    arm: str
+    precision: str | None
     run: str
     identity: str | None
     valid_rate: float | None
@@ -116,8 +119,8 @@ class TrendRow:
     """
 
     model: str
-    precision: str
-    base_precision: str
+    arm: str
+    base_arm: str
     lamp_task: str
     retriever: str
     order: str

@@ -44,8 +44,8 @@ def loss(row: MetricRow) -> float:
 
 def _counts(shown: Sequence[tuple[CellRow, MetricRow]]) -> str:
     counts = Counter(word for _, row in shown for word in verdict(row).split(", "))
-    others = ", ".join(sorted({cell.other.precision for cell, _ in shown}))
-    bases = ", ".join(sorted({cell.base.precision for cell, _ in shown}))
+    others = ", ".join(sorted({cell.other.arm or cell.other.label for cell, _ in shown}))
+    bases = ", ".join(sorted({cell.base.arm or cell.base.label for cell, _ in shown}))
     said = (
         f"Of {len(shown)} comparisons of {others} with {bases} on identical prompts, "
         f"{counts[WORSE]} {_are(counts[WORSE])} worse by more than chance explains (Holm-"
@@ -69,7 +69,7 @@ def _largest(shown: Sequence[tuple[CellRow, MetricRow]]) -> str:
     if loss(row) <= 0:
         return "In none of them does the quantized arm score lower than its base."
     return (
-        f"The largest relative loss is {cell.other.model} in {cell.other.precision} on "
+        f"The largest relative loss is {cell.other.label} on "
         f"{_where(cell)}: {row.metric} {row.base:.3f} to {row.other:.3f} "
         f"({row.difference:+.3f}{_interval(row)})."
     )
@@ -106,13 +106,13 @@ def _trend(trends: Sequence[TrendRow]) -> str:
         steepest = max(tested, key=_harm)
         return (
             f"The loss grows with the number of documents in none of {len(tested)} series "
-            f"(steepest: {steepest.metric} {steepest.slope:+.4f} a document, {steepest.model} in "
-            f"{steepest.precision}, p {steepest.p_holm:.2f}){untested}."
+            f"(steepest: {steepest.metric} {steepest.slope:+.4f} a document, {steepest.model} "
+            f"{steepest.arm}, p {steepest.p_holm:.2f}){untested}."
         )
     steepest = max(growing, key=_harm)
     return (
         f"The loss grows with the number of documents in {len(growing)} of {len(tested)} series, "
-        f"most in {steepest.model} in {steepest.precision} on {steepest.lamp_task} with "
+        f"most in {steepest.model} {steepest.arm} on {steepest.lamp_task} with "
         f"{steepest.retriever}: {steepest.metric} {steepest.slope:+.4f} a document{untested}."
     )
 
@@ -126,7 +126,7 @@ def _alike(cells: Sequence[CellRow]) -> str:
     return (
         f"Without golds, agreement is what there is: in {len(cells)} comparisons the two arms give "
         f"the same answer to at least {least.agreement.same_answer:.1%} of the samples "
-        f"({least.other.model} in {least.other.precision} on {_where(least)})."
+        f"({least.other.label} on {_where(least)})."
     )
 
 

@@ -97,7 +97,7 @@ def figures(comparison: Comparison) -> list[Figure]:
 
 @dataclass(frozen=True)
 class _Line:
-    precision: str
+    arm: str
     cells: Sequence[tuple[CellRow, MetricRow]]
 
     def k(self) -> list[str]:
@@ -142,7 +142,7 @@ def _short(retriever: str) -> str:
 def _colours(panels: Sequence[_Panel]) -> dict[str, str]:
     """Return precision -> colour, the same in every figure; the bases come first."""
     bases = dict.fromkeys(panel.base for panel in panels)
-    others = dict.fromkeys(line.precision for panel in panels for line in panel.lines)
+    others = dict.fromkeys(line.arm for panel in panels for line in panel.lines)
     return dict(zip({**bases, **others}, cycle(_COLOURS), strict=False))
 
 
@@ -189,10 +189,10 @@ def _scores(panels: Sequence[_Panel]) -> Figure:
         scores = [row.base for _, row in first.cells]
         axes.plot(first.documents(), scores, "o-", color=colours[panel.base], label=panel.base)
         for line in panel.lines:
-            x, colour = line.documents(), colours[line.precision]
+            x, colour = line.documents(), colours[line.arm]
             rows = [row for _, row in line.cells]
             others = [row.other for row in rows]
-            axes.plot(x, others, "s--", color=colour, label=line.precision)
+            axes.plot(x, others, "s--", color=colour, label=line.arm)
             if all(row.interval for row in rows):
                 # Of the difference, around the base: the arms are paired.
                 low = [row.base + row.interval.low for row in rows if row.interval]
@@ -216,7 +216,7 @@ def _gaps(panels: Sequence[_Panel]) -> Figure:
     for axes, panel in zip(places, panels, strict=True):
         axes.axhline(0, color=_INK, linewidth=0.8)
         for number, line in enumerate(panel.lines):
-            _with_intervals(axes, line, colours[line.precision], shift=0.06 * number)
+            _with_intervals(axes, line, colours[line.arm], shift=0.06 * number)
         _ticks(axes, panel.longest)
         axes.set_ylabel(f"{panel.metric.metric}, less {panel.base}'s")
         axes.set_title(panel.title)
@@ -238,7 +238,7 @@ def _with_intervals(axes: Any, line: _Line, colour: str, shift: float) -> None:
     ]
     places = [x + shift for x in line.documents()]
     differences = [row.difference for row in rows]
-    style = {"fmt": "o-", "capsize": 2, "color": colour, "label": line.precision}
+    style = {"fmt": "o-", "capsize": 2, "color": colour, "label": line.arm}
     axes.errorbar(places, differences, yerr=reach, **style)
 
 
@@ -270,7 +270,7 @@ def _savings(comparison: Comparison) -> Figure | None:
         share = cell.cost.get("weight_bytes")
         if row is not None and share is not None and row.base:
             saved = 100 * (1 - share)
-            points.setdefault(f"{cell.other.model} {cell.other.precision}", []).append(
+            points.setdefault(f"{cell.other.label}", []).append(
                 (saved, 100 * loss(row) / abs(row.base))
             )
     if not points:

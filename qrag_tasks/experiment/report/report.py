@@ -138,8 +138,8 @@ def _facts(cell: CellRow) -> dict[str, Any]:
         "order": cell.facts.get("order") or "",
         "filter": "" if cell.filter == "none" else cell.filter,
         "model": cell.other.model,
-        "base": cell.base.precision,
-        "other": cell.other.precision,
+        "base": cell.base.arm,
+        "other": cell.other.arm,
         "metric": row.metric if row else "",
         "samples": cell.samples,
     }

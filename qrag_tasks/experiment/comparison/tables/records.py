@@ -31,6 +31,8 @@ def _record(cell: CellRow, row: MetricRow | None) -> dict[str, Any]:
         "kept": cell.kept,
         "model": cell.other.model,
         "base_model": cell.base.model,
+        "arm": cell.other.arm,
+        "base_arm": cell.base.arm,
         "base_precision": cell.base.precision,
         "precision": cell.other.precision,
         "samples": cell.samples,

@@ -104,9 +104,11 @@ def _values(rows: Sequence[Row], name: str) -> list[str]:
 def _title(rows: Sequence[Row], constant: Sequence[str]) -> str:
     one = {name: value for name in constant for value in _values(rows, name)}
     first = rows[0]
-    arms = " in ".join(part for part in (first["Model"], one.get("Other", "")) if part)
+    arms = f"{first['Model']} {one.get('Other', '')}".strip()
     title = ", ".join(part for part in (first["Task"], first["Metric"]) if part)
     parts = [one.get("Retriever", ""), one.get("Order", "")]
     parts += [f"{name} = {one[name]}" for name in ("k", "n") if one.get(name)]
     about = ", ".join(part for part in parts if part)
-    return f"{title}: {arms} against {first['Base']}" + (f" ({about})" if about else "")
+    return f"{title}: {arms} against {first['Base'] or 'its base'}" + (
+        f" ({about})" if about else ""
+    )
