@@ -1,6 +1,6 @@
 """How long `qrag compare` and `qrag report` take over a grid's worth of runs.
 
-Writes runs of seven arms over 34 cells (ratings and titles; 204 comparisons), then times both
+Writes runs of five arms over 51 cells (labels, ratings, titles; 204 comparisons), then times both
 commands: the comparison, the report after it, and the report without what the comparison kept.
 With --against, an earlier checkout of this repository is timed over the same runs before that.
 
@@ -23,9 +23,11 @@ from pathlib import Path
 
 import numpy as np
 
-from qrag_tasks.benchmark.metrics import rating_scores, root_mean, text_scores
+from qrag_tasks.benchmark.metrics import macro_f1, root_mean
+from qrag_tasks.benchmark.tasks import LAMP_TASKS
 
-OTHERS = ("int8", "int4-nf4", "int4-fp4", "int4-gptq", "int4-awq", "bf16")
+TASKS = ("lamp2u", "lamp3u", "lamp5u")
+OTHERS = ("int8", "int4-nf4", "int4-gptq", "int4-awq")
 RETRIEVERS = ("bm25", "contriever", "recency", "random")
 WORDS = (
     *("deep", "sparse", "model", "of", "language", "for", "tasks"),
@@ -100,22 +102,23 @@ def write_runs(root: Path, samples: int) -> int:
     """Write a run for every arm and cell; return the number of cells."""
     cells = [
         (task, k, retriever)
-        for task in ("lamp3u", "lamp5u")
+        for task in TASKS
         for k in (0, 1, 3, 5, 10)
         for retriever in (RETRIEVERS if k else RETRIEVERS[:1])
     ]
     for number, (task, k, retriever) in enumerate(cells):
         rng = random.Random(number)
-        golds = [rng.choice("1234555") for _ in range(samples)]
-        if task == "lamp5u":
-            golds = [" ".join(rng.sample(WORDS, 7)) for _ in range(samples)]
+        labels = LAMP_TASKS[task].targets
+        golds = [
+            rng.choice(labels) if labels else " ".join(rng.sample(WORDS, 7)) for _ in range(samples)
+        ]
         prompts = [
             f"{task} {k} {retriever} {i}: " + " ".join(rng.choices(WORDS, k=60 * (1 + k)))
             for i in range(samples)
         ]
-        base = answers(golds, rng)
+        base = answers(golds, labels, rng)
         for place, arm in enumerate(("fp16", *OTHERS)):
-            others = answers(golds, rng)
+            others = answers(golds, labels, rng)
             given = [
                 two if rng.random() < 0.08 * place else one
                 for one, two in zip(base, others, strict=True)
@@ -128,21 +131,17 @@ def write_runs(root: Path, samples: int) -> int:
     return len(cells)
 
 
-def answers(golds: Sequence[str], rng: random.Random) -> list[str]:
-    """Return ratings and titles that are near the golds."""
-    found = []
-    for gold in golds:
-        if gold.isdecimal():
-            found.append(str(min(5, max(1, int(gold) + rng.choice((-1, 0, 0, 1))))))
-        else:
-            found.append(" ".join([*gold.split()[: rng.randint(1, 7)], *rng.sample(WORDS, 3)]))
-    return found
+def answers(golds: Sequence[str], labels: Sequence[str] | None, rng: random.Random) -> list[str]:
+    """Return labels of which two thirds are right, and titles that are near the golds."""
+    if labels:
+        return [gold if rng.random() < 2 / 3 else rng.choice(labels) for gold in golds]
+    return [" ".join([*gold.split()[: rng.randint(1, 7)], *rng.sample(WORDS, 3)]) for gold in golds]
 
 
 def sample(
     number: int, task: str, k: int, prompt: str, gold: str, answer: str
 ) -> dict[str, object]:
-    scores = (rating_scores if task == "lamp3u" else text_scores)(answer, gold)
+    scores = LAMP_TASKS[task].score(answer, gold, False)
     documents = [str(n) for n in range(k)]
     return {
         "doc_id": number,
@@ -176,9 +175,8 @@ def write_run(
     (folder / f"samples_{name}_{TIME}.jsonl").write_text(text, encoding="utf-8")
     reported = {}
     for metric in metrics:
-        values = [float(row[metric]) for row in rows]
-        mean = root_mean if metric.startswith("rmse") else np.mean
-        reported[f"{metric},none"] = float(mean(values))
+        mean = {"rmse": root_mean, "f1": macro_f1}.get(metric.removesuffix("_lamp"), np.mean)
+        reported[f"{metric},none"] = float(mean([row[metric] for row in rows]))
     config = {
         "dataset_kwargs": {"task": task, "k": k},
         "metadata": {"qrag": {**FACTS, "retriever": retriever}},

@@ -364,7 +364,7 @@ def _sample(line: bytes, where: str) -> Sample:
             key=key,
             doc_id=int(record["doc_id"]),
             filter=str(record["filter"]),
-            request=hashlib.sha256(json.dumps(requests, sort_keys=True).encode()).hexdigest(),
+            request=_request_digest(requests),
             prompt=str(requests[0][0]),
             settings=last if isinstance(last, dict) else {},
             target=str(record["target"]),
@@ -379,6 +379,18 @@ def _sample(line: bytes, where: str) -> Sample:
         raise DataError(
             f"{where}: not as lm_eval logs a sample ({type(error).__name__}: {error}). {_AGAIN}"
         ) from None
+
+
+def _request_digest(requests: Sequence[Sequence[Any]]) -> str:
+    """Return a digest of all that the model was asked, to the letter."""
+    digest = hashlib.sha256()
+    for request in requests:
+        # Prompts as they are: to write them as JSON takes longer than to read the log.
+        texts = [part.encode("utf-8", "surrogatepass") for part in request if isinstance(part, str)]
+        shape = [len(part) if isinstance(part, str) else [part] for part in request]
+        for piece in (json.dumps(shape, sort_keys=True).encode(), *texts):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _user(doc: Mapping[str, Any]) -> str | None:

@@ -62,9 +62,7 @@ def agreement(pairs: Sequence[Pair], read: Callable[[str], str] = str.strip) -> 
     generated = len(distributions) < len(pairs)
     return Agreement(
         same_text=_share([one == two for one, two in texts]),
-        same_answer=_share(
-            [_answer_of(base, read) == _answer_of(other, read) for base, other in pairs]
-        ),
+        same_answer=_share([_same_answer(base, other, read) for base, other in pairs]),
         overlap=_share([1.0 if a == b else rouge(b, a)[1] for a, b in texts])
         if generated
         else None,
@@ -79,10 +77,14 @@ def text_of(sample: Sample) -> str:
     return sample.answers[0] if sample.answers else ""
 
 
-def _answer_of(sample: Sample, read: Callable[[str], str]) -> str:
+def _same_answer(base: Sample, other: Sample, read: Callable[[str], str]) -> bool:
     # Where the prompt opened the thought, the text does not show that it has no end.
-    unfinished = sample.scores.get(UNFINISHED_THOUGHT_RATE.name)
-    return "" if unfinished else read(text_of(sample))
+    one, two = (
+        "" if sample.scores.get(UNFINISHED_THOUGHT_RATE.name) else text_of(sample)
+        for sample in (base, other)
+    )
+    # Most are equal, and reading takes time.
+    return one == two or read(one) == read(two)
 
 
 def divergence(base: Mapping[str, float], other: Mapping[str, float]) -> float:

@@ -94,52 +94,52 @@ def encode(pairs: Sequence[tuple[int, int, int]]) -> Floats:
     )
 
 
-def _confusion(values: Floats) -> Floats:
-    """Return counts of (answered or none) x right, flattened: shape (n, (labels + 1) * labels)."""
+def _matches(values: Floats) -> Floats:
+    """Return, a label each, whether it is answered and right, and how often it is either.
+
+    F1 needs no more of a confusion matrix.
+
+    :returns: shape (n, 2 labels + 1); the last is 1.
+    """
     codes = values.astype(np.int64)
     labels = int(codes[0] % 1_000)
-    answered, gold = codes // 1_000_000, codes // 1_000 % 1_000
-    return np.asarray(np.eye((labels + 1) * labels)[answered * labels + gold])
+    # The first row is that of no label.
+    hot = np.eye(labels + 1)[:, 1:]
+    answered, gold = hot[codes // 1_000_000], hot[codes // 1_000 % 1_000 + 1]
+    return np.hstack([answered * gold, answered + gold, np.ones((len(codes), 1))])
 
 
-def _counts(sums: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return confusion counts, those on the diagonal, and ``2 tp + fp + fn`` of every label."""
-    # (labels + 1) * labels = parts
-    labels = int((np.sqrt(1 + 4 * sums.shape[-1]) - 1) / 2)
-    counts = sums.reshape(*sums.shape[:-1], labels + 1, labels)
-    right = np.diagonal(counts[..., 1:, :], axis1=-2, axis2=-1)
-    return counts, right, counts[..., 1:, :].sum(axis=-1) + counts.sum(axis=-2)
+def _by_label(sums: Floats) -> tuple[Floats, Floats]:
+    """Return ``tp`` and ``2 tp + fp + fn`` of every label."""
+    labels = sums.shape[-1] // 2
+    return sums[..., :labels], sums[..., labels : 2 * labels]
 
 
 def _macro_f1(sums: Floats) -> Floats:
     """Return the mean F1 over all labels: ``2 tp / (2 tp + fp + fn)``, 0 where nothing is so."""
-    _, right, both = _counts(sums)
+    right, both = _by_label(sums)
     f1: Any = np.divide(2 * right, both, out=np.zeros(both.shape), where=both > 0)
     return np.asarray(f1.mean(axis=-1))
 
 
 def _macro_f1_gradient(sums: Floats) -> Floats:
-    counts, right, both = _counts(sums)
-    labels = both.shape[-1]
-    inverse = np.divide(1.0, both, out=np.zeros(both.shape), where=both > 0)
-    falling = 2 * right * inverse**2
-    found = np.zeros(counts.shape)
-    found[..., 1:, :] -= falling[..., :, None]
-    found -= falling[..., None, :]
-    found[..., np.arange(1, labels + 1), np.arange(labels)] += 2 * inverse
-    return np.asarray((found / labels).reshape(sums.shape))
+    right, both = _by_label(sums)
+    rising = np.divide(2.0, both, out=np.zeros(both.shape), where=both > 0) / both.shape[-1]
+    falling = np.divide(-right * rising, both, out=np.zeros(both.shape), where=both > 0)
+    return np.concatenate([rising, falling, np.zeros((*sums.shape[:-1], 1))], axis=-1)
 
 
 def _macro_f1_reach(sums: Floats, share: float, _: float) -> float:
-    right = _counts(sums)[1]
-    # What another answer to one sample of a label changes: shape (labels + 1, labels).
-    pull = _macro_f1_gradient(sums).reshape(-1, right.shape[-1])
-    return float(share * sums.sum() * np.ptp(pull, axis=0).max())
+    rising, falling = _by_label(_macro_f1_gradient(sums))
+    # What an answer to one sample of a label adds: shape (labels + 1, labels), the first for none.
+    pull = np.concatenate([[0.0], falling])[:, None] + falling
+    pull[np.arange(len(rising)) + 1, np.arange(len(rising))] += rising
+    return float(share * sums[-1] * np.ptp(pull, axis=0).max())
 
 
 SCORES: Mapping[str, Score] = {
     "mean": Score(_value_and_one, _mean, _mean_gradient, _mean_reach),
     "root_mean": Score(_value_and_one, _root_mean, _root_mean_gradient, _root_mean_reach, unseen=8),
-    "macro_f1": Score(_confusion, _macro_f1, _macro_f1_gradient, _macro_f1_reach),
+    "macro_f1": Score(_matches, _macro_f1, _macro_f1_gradient, _macro_f1_reach),
 }
 """Aggregation -> score, as :mod:`qrag_tasks.benchmark.metrics` names aggregations."""

@@ -154,7 +154,7 @@ class Units:
 
     @cached_property
     def _used(self) -> NDArray[np.bool_]:
-        """Which parts are not 0 throughout: most cells of a confusion matrix are."""
+        """Which parts are not 0 throughout: those of labels that nobody answers are."""
         return np.asarray((self.base != 0).any(axis=0) | (self.other != 0).any(axis=0))
 
     def _pull(self, base: Floats, other: Floats) -> Floats:
@@ -163,9 +163,10 @@ class Units:
         :param base: sums over drawn units, shape (..., parts).
         """
         score, used = self.score, self._used
+        gradients = [score.gradient(other)[..., used], -score.gradient(base)[..., used]]
         return np.asarray(
-            score.gradient(other)[..., used] @ self.other[:, used].T
-            - score.gradient(base)[..., used] @ self.base[:, used].T
+            np.concatenate(gradients, axis=-1)
+            @ np.hstack([self.other[:, used], self.base[:, used]]).T
         )
 
     @cached_property
@@ -221,9 +222,8 @@ class Units:
         sums[0][:, used] = times @ self.base[:, used]
         sums[1][:, used] = times @ self.other[:, used]
         base, other = sums
-        return self._with_error(
-            base, other, np.einsum("ru,ru->r", times, self._pull(base, other) ** 2)
-        )
+        pull = self._pull(base, other)
+        return self._with_error(base, other, np.einsum("ru,ru,ru->r", times, pull, pull))
 
     def _with_error(self, base: Floats, other: Floats, squares: Floats) -> tuple[Floats, Floats]:
         many = len(self) / (len(self) - 1)
