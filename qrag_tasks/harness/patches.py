@@ -100,6 +100,7 @@ def check_every_run(module: ModuleType) -> None:
     evaluate, simple_evaluate = module.evaluate, module.simple_evaluate
     _expect(evaluate, "lm", "task_dict", "limit", "samples")
     _expect(simple_evaluate, "model", "model_args", "tasks", "task_manager", "metadata")
+    _expect(simple_evaluate, "gen_kwargs")
     signature, simple_signature = map(inspect.signature, (evaluate, simple_evaluate))
 
     @functools.wraps(evaluate)
@@ -122,7 +123,7 @@ def check_every_run(module: ModuleType) -> None:
         names = given.get("tasks") or []
         if not catalog.requested(name for name in names if isinstance(name, str)):
             return simple_evaluate(*args, **kwargs)
-        from qrag_tasks.harness import every_run
+        from qrag_tasks.harness import every_run, gen_kwargs
 
         given["tasks"], held = catalog.without_overlap(names)
         for name, holder in held.items():
@@ -132,6 +133,7 @@ def check_every_run(module: ModuleType) -> None:
             given["model"],
             given.get("model_args"),
         )
+        gen_kwargs.check_for(given["model"], given.get("gen_kwargs"))
         return simple_evaluate(*bound.args, **bound.kwargs)
 
     module.evaluate = checked  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ from typing import Any
 
 from qrag_tasks.benchmark.data import MINI, data_root
 from qrag_tasks.catalog import CATALOG, CatalogEntry
-from qrag_tasks.harness import embedded
+from qrag_tasks.harness import embedded, gen_kwargs
 from qrag_tasks.harness.arms import loading
 from qrag_tasks.harness.arms.arguments import HF_MODELS, check_arguments
 from qrag_tasks.harness.samples import check_limit, chosen_samples
@@ -38,6 +38,7 @@ def prepare(config: Any) -> None:
         folder = embedded.instead_of_none()
         config.model_args["pretrained"] = folder
         config.metadata["pretrained"] = folder
+    gen_kwargs.check_for(config.model, config.gen_kwargs)
     if config.model == "qrag":
         loading.asked_arm({**config.model_args, "batch_size": config.batch_size})
     elif config.model in HF_MODELS:

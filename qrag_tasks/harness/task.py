@@ -23,7 +23,7 @@ from qrag_tasks.benchmark.metrics import (
 )
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.filling import TokenBudget
-from qrag_tasks.harness import autoload
+from qrag_tasks.harness import autoload, gen_kwargs
 from qrag_tasks.harness.docs import AnswerShare, Doc, PromptDocs, as_doc, report
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.setup import Setup
@@ -88,6 +88,15 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         if settings.protocol.scores_as_published:
             return (*task.metrics, *paper_scores.METRICS[task.folder])
         return task.metrics
+
+    def set_config(self, key: str, value: Any, update: bool = False) -> None:
+        """Set part of the task's configuration; ``--gen_kwargs`` comes here.
+
+        :raises SettingsError: for generation arguments that cannot be.
+        """
+        if key == "generation_kwargs" and update:
+            value = gen_kwargs.checked(value)
+        super().set_config(key, value, update)
 
     # ------------------------------------------------------------------ data
     def download(self, dataset_kwargs: Any = None, **_: Any) -> None:
