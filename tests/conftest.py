@@ -33,6 +33,8 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         *("QRAG_DATA", "QRAG_LAMP_URL", "QRAG_AUTOLOAD"),
         *("QRAG_BLOCK_PLUGINS", "QRAG_STRICT_PLUGINS"),
+        # readline, which pytest imports, sets it to 80 for the processes of xdist.
+        "COLUMNS",
     ):
         monkeypatch.delenv(name, raising=False)
 
