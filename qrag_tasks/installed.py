@@ -100,12 +100,13 @@ def _shadowed(found: Distribution) -> bool:
 
 
 def _name_and_version(found: Distribution) -> tuple[str, str]:
-    # Where METADATA is missing, Python up to 3.13 has no metadata, and later raises an error.
+    # A missing METADATA is an empty one for Python up to 3.13, and an error later. To index a
+    # missing field warns since 3.12.
     try:
-        told = {key: found.metadata[key] for key in ("Name", "Version")}
+        name, version = (found.metadata.get_all(key, [""])[0] for key in ("Name", "Version"))
     except (KeyError, TypeError, OSError):
-        told = {}
-    return told.get("Name") or _UNKNOWN, told.get("Version") or "?"
+        name = version = ""
+    return name or _UNKNOWN, version or "?"
 
 
 def _package(point: EntryPoint) -> str:
