@@ -530,6 +530,26 @@ def test_a_folder_with_an_equals_sign(tmp_path: Path) -> None:
     assert "model-1b int4-nf4 against bf16" in done.stdout
 
 
+def test_progress_is_shown_on_a_terminal_alone(
+    base: Path, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = ["report", str(base), str(other), "-o", str(tmp_path / "page.html")]
+    for forced, cache, shown in (
+        ("", "one", []),
+        ("1", "two", ["reading", "comparing", "packing samples"]),
+        # What the comparison found is kept.
+        ("1", "two", ["packing samples"]),
+    ):
+        # What rich takes for a terminal.
+        monkeypatch.setenv("FORCE_COLOR", forced)
+        monkeypatch.setenv("QRAG_CACHE", str(tmp_path / cache))
+        done = CliRunner().invoke(main, report)
+        assert done.exit_code == 0, done.output
+        bars = [said for said in ("reading", "comparing", "packing samples") if said in done.stderr]
+        assert bars == shown
+        assert ("1/1" in done.stderr) == bool(shown)
+
+
 # ---------------------------------------------------------------------- what is refused
 def refused(one: Path, two: Path, **options: Any) -> str:
     with pytest.raises(ComparisonError) as error:
