@@ -265,7 +265,7 @@ def _text(record: Mapping[str, Any], field: str, where: str) -> str:
         return value
     if isinstance(value, float) and not math.isfinite(value):
         raise DataError(
-            f"{where}: field {field!r} is {json.dumps(value)}, which is not a number: expected "
+            f"{where}: field {field!r} is {json.dumps(value)}, which is not finite: expected "
             f"text or a number"
         )
     if isinstance(value, (int, float)) and not isinstance(value, bool):

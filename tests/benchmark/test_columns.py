@@ -85,7 +85,9 @@ def as_json_says(questions: list[dict[str, Any]], outputs: dict[str, Any]) -> li
 items = st.fixed_dictionaries(
     {
         "id": st.sampled_from(["7", "7#2", "8", "", 7]) | st.text(max_size=3),
-        "text": st.text(max_size=12) | st.integers() | st.floats(),
+        "text": st.text(max_size=12)
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False),
         "score": st.sampled_from(["1", 5, 2.5]),
     },
     optional={"date": st.sampled_from(["2020-01-01", ""])},

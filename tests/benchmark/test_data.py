@@ -426,7 +426,7 @@ def test_a_number_that_is_none_is_refused(tmp_path: Path, place: str, number: fl
         questions[1]["profile"][2][place] = number
     root = write_flat(tmp_path, "lamp3u", questions, outputs)
     field, told = ("output" if place == "gold" else place), json.dumps(number)
-    with pytest.raises(DataError, match=f"field '{field}' is {told}, which is not a number"):
+    with pytest.raises(DataError, match=f"field '{field}' is {told}, which is not finite"):
         data.load(TASK, str(root))
 
 
