@@ -11,7 +11,8 @@ from typing import Any
 from lm_eval.utils import simple_parse_args_string
 
 from qrag_tasks.harness.answer_cache import creation_is_remembered
-from qrag_tasks.harness.arms.arguments import check_arguments
+from qrag_tasks.harness.arms.arguments import HF_MODELS, check_arguments
+from qrag_tasks.harness.arms.devices import checked_device
 from qrag_tasks.harness.arms.identity import created_with
 from qrag_tasks.harness.samples import check_limit, chosen_samples
 from qrag_tasks.harness.settings import Settings
@@ -107,6 +108,16 @@ def check_metadata(given: Sequence[Mapping[str, Any] | None], model: Any, model_
         names = None
     for metadata in given:
         Settings.from_metadata(metadata or {}, names)
+
+
+def check_device(model: Any, device: str | None) -> None:
+    """Check that the device of a run is there: ``HFLM`` takes another one in silence.
+
+    :param model: lm_eval's name of the model class, or an ``LM``.
+    :raises SettingsError: when it is not.
+    """
+    if model in (*HF_MODELS, "qrag"):
+        checked_device(device)
 
 
 def _parsed(model_args: Any) -> Mapping[str, Any] | None:

@@ -16,6 +16,7 @@ from qrag_tasks.errors import ModelError
 from qrag_tasks.harness import embedded, generation, likelihoods, not_a_number
 from qrag_tasks.harness.arms import decoding, loading
 from qrag_tasks.harness.arms.arguments import asked_dtype, settings_of_config
+from qrag_tasks.harness.arms.devices import checked_device
 from qrag_tasks.harness.arms.identity import arm_identity
 from qrag_tasks.harness.arms.smoke import smoke_check
 from qrag_tasks.harness.arms.verification import verify
@@ -41,6 +42,7 @@ class QragLM(HFLM):  # type: ignore[misc]
     :param group_size: weights that share a scale: where it is given it is checked, not chosen.
     :param kernel: of GPT-QModel, for ``int4-gptq`` and ``int4-awq``; its own choice by default.
     :param dtype: in which a quantized arm computes; ``"auto"`` for the checkpoint's own.
+    :param device: as torch names it; a GPU where there is one by default, else the CPU.
     :param batch_size: sequences a batch; ``"auto"`` for as many as fit.
     :param max_batch_size: with ``batch_size="auto"``: the most sequences a batch.
     :param max_batch_tokens: with ``batch_size="auto"``: the most tokens a batch, answers and
@@ -84,7 +86,7 @@ class QragLM(HFLM):  # type: ignore[misc]
             },
         )
         dtype = asked_dtype({"dtype": dtype, "torch_dtype": arguments.pop("torch_dtype", None)})
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = str(checked_device(device))
         self.precision = row
         self._asked_dtype = dtype
         self._asked_kernel = kernel

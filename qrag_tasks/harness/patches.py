@@ -100,7 +100,8 @@ def check_every_run(module: ModuleType) -> None:
     evaluate, simple_evaluate = module.evaluate, module.simple_evaluate
     _expect(evaluate, "lm", "task_dict", "limit", "samples")
     _expect(simple_evaluate, "model", "model_args", "tasks", "task_manager", "metadata")
-    _expect(simple_evaluate, "gen_kwargs")
+    _expect(simple_evaluate, "gen_kwargs", "device")
+    lm_eval_device = "cuda:0"  # of its command, where the user names none
     signature, simple_signature = map(inspect.signature, (evaluate, simple_evaluate))
 
     @functools.wraps(evaluate)
@@ -133,6 +134,8 @@ def check_every_run(module: ModuleType) -> None:
             given["model"],
             given.get("model_args"),
         )
+        if given.get("device") != lm_eval_device:
+            every_run.check_device(given["model"], given.get("device"))
         gen_kwargs.check_for(given["model"], given.get("gen_kwargs"))
         return simple_evaluate(*bound.args, **bound.kwargs)
 
@@ -185,10 +188,10 @@ def _names(tasks: Any) -> list[str]:
 
 
 def _read_the_command_line(config: Any) -> None:
-    """``EvaluatorConfig.from_cli``: give ``--model qrag`` no batch size that nobody asked for.
+    """``EvaluatorConfig.from_cli``: give ``--model qrag`` only what somebody asked for.
 
-    lm_eval's command has one sequence a batch where the user names no number. And explain a file
-    of ``--samples`` that is not valid JSON.
+    Where the user says nothing, lm_eval's command has one sequence a batch and the device
+    "cuda:0", be it there or not. And explain a file of ``--samples`` that is not valid JSON.
     """
     original = config.from_cli.__func__
     _expect(original, "namespace")
@@ -205,13 +208,18 @@ def _read_the_command_line(config: Any) -> None:
                 f"--samples {namespace.samples}: is not valid JSON: {error}"
             ) from error
         file = getattr(namespace, "config", None)
-        asked = hasattr(namespace, "batch_size") or (
-            file and "batch_size" in cls.load_yaml_config(file)
-        )
-        if found.model == "qrag":
+        in_file = cls.load_yaml_config(file) if file else {}
+        given = (*in_file.items(), *vars(namespace).items())
+        asked = {name for name, value in given if value is not None}
+        if found.model == "qrag" or catalog.requested(_names(found.tasks)):
             _print_our_errors_plainly()
-            if not asked:
-                found.batch_size = "auto"
+            if "device" in asked:
+                from qrag_tasks.harness import every_run
+
+                every_run.check_device(found.model, found.device)
+        if found.model == "qrag":
+            found.batch_size = found.batch_size if "batch_size" in asked else "auto"
+            found.device = found.device if "device" in asked else None
         return found
 
     config.from_cli = classmethod(from_cli)

@@ -10,6 +10,7 @@ from typing import Any
 
 from qrag_tasks.benchmark.data import MINI, data_root
 from qrag_tasks.catalog import CATALOG, CatalogEntry
+from qrag_tasks.errors import SettingsError
 from qrag_tasks.harness import embedded, gen_kwargs
 from qrag_tasks.harness.arms import loading
 from qrag_tasks.harness.arms.arguments import HF_MODELS, check_arguments
@@ -38,9 +39,21 @@ def prepare(config: Any) -> None:
         folder = embedded.instead_of_none()
         config.model_args["pretrained"] = folder
         config.metadata["pretrained"] = folder
+    for name in ("batch_size", "max_batch_size", "device"):
+        if (given := config.model_args.get(name)) is not None and getattr(config, name) is not None:
+            raise SettingsError(
+                f"model argument {name}={given}: the lm_eval command gives it itself; write "
+                f"--{name} {given}"
+            )
     gen_kwargs.check_for(config.model, config.gen_kwargs)
     if config.model == "qrag":
-        loading.asked_arm({**config.model_args, "batch_size": config.batch_size})
+        loading.asked_arm(
+            {
+                **config.model_args,
+                "batch_size": config.batch_size,
+                "max_batch_size": config.max_batch_size,
+            }
+        )
     elif config.model in HF_MODELS:
         if config.model_args.get("autogptq"):
             loading.refuse_autogptq()

@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 from lm_eval_logs import results_of, samples_of
 
+from qrag_tasks.errors import SettingsError
 from qrag_tasks.locations import task_yamls
 
-pytest.importorskip("torch", reason="the hf extra is not installed")
+torch = pytest.importorskip("torch", reason="the hf extra is not installed")
+from qrag_tasks.harness import preflight  # noqa: E402
+from qrag_tasks.harness.model import QragLM  # noqa: E402
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 MINI = json.dumps({"data": "mini", "context_tokens": 600})
@@ -87,20 +90,62 @@ def test_arms_get_the_same_prompts_and_a_batch_size_is_obeyed(tiny_model: Path) 
         assert hashes[0] == hashes[1]
 
 
-def test_only_a_batch_size_that_was_asked_for_is_given_to_the_model(tmp_path: Path) -> None:
+def configured(*arguments: object, tasks: str = "lamp_rag_k1") -> Any:
+    """Return what the lm_eval command makes of its arguments."""
     from lm_eval._cli.harness import HarnessCLI
     from lm_eval.config.evaluate_config import EvaluatorConfig
 
-    def batch_size(*arguments: str) -> Any:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("sys.argv", ["lm_eval", "--tasks", "lamp_rag_k1", *arguments])
-            return EvaluatorConfig.from_cli(HarnessCLI().parse_args()).batch_size
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["lm_eval", "--tasks", tasks, *map(str, arguments)])
+        return EvaluatorConfig.from_cli(HarnessCLI().parse_args())
 
-    (tmp_path / "run.yaml").write_text("batch_size: 4\nmodel: qrag\ntasks: lamp_rag_k1\n")
-    assert batch_size("--model", "qrag") == "auto"
-    assert batch_size("--model", "qrag", "--batch_size", "1") == "1"
-    assert batch_size("--model", "qrag", "--config", str(tmp_path / "run.yaml")) == 4
-    assert batch_size("--model", "hf") == 1
+
+def test_only_what_was_asked_for_is_given_to_the_model(tmp_path: Path) -> None:
+    def choices(*arguments: object) -> tuple[Any, Any]:
+        found = configured(*arguments)
+        return found.batch_size, found.device
+
+    file = tmp_path / "run.yaml"
+    file.write_text("batch_size: 4\ndevice: cpu\nmodel: qrag\ntasks: lamp_rag_k1\n")
+    assert choices("--model", "qrag") == ("auto", None)
+    assert choices("--model", "qrag", "--batch_size", 1, "--device", "cpu") == ("1", "cpu")
+    assert choices("--model", "qrag", "--config", file) == (4, "cpu")
+    assert choices("--model", "hf") == (1, "cuda:0")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_on_a_cpu_a_batch_has_as_many_tokens_as_a_cpu_takes(tiny_model: Path) -> None:
+    # As the command creates it, with what it makes of its arguments.
+    found = configured("--model", "qrag", "--model_args", f"pretrained={tiny_model}")
+    model = QragLM.create_from_arg_obj(
+        found.model_args, {"batch_size": found.batch_size, "device": found.device}
+    )
+    assert (model.device.type, model.batching()) == ("cpu", "8192 tokens a batch")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:7", "mps"])
+def test_a_device_that_is_not_there_is_told_before_anything_is_loaded(
+    tiny_model: Path, device: str
+) -> None:
+    told = f"--device {device}: torch finds 0 "
+    for model in ("hf", "qrag"):
+        with pytest.raises(SettingsError, match=told):
+            configured("--model", model, "--device", device)
+    with pytest.raises(SettingsError, match=told):
+        configured("--model", "qrag", "--device", device, tasks="wikitext")
+    # Other tasks' models are lm_eval's own business.
+    assert configured("--model", "hf", "--device", device, tasks="wikitext").device == device
+    with pytest.raises(SettingsError, match=told):
+        QragLM(str(tiny_model), device=device)
+
+
+def test_what_the_command_gives_itself_is_no_model_argument(tiny_model: Path) -> None:
+    for model, name, value in (("hf", "device", "cpu"), ("qrag", "batch_size", 4)):
+        arguments = f"pretrained={tiny_model},{name}={value}"
+        config = configured("--model", model, "--model_args", arguments, "--metadata", MINI)
+        with pytest.raises(SettingsError, match=f"write --{name} {value}"):
+            preflight.prepare(config)
 
 
 def launched(processes: int, out: Path, *arguments: object) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What can be asked for: precisions, group sizes and devices, and the layers that they fit."""
+"""What can be asked for: precisions and group sizes, and the layers that they fit."""
 
 from __future__ import annotations
 
@@ -54,29 +54,6 @@ def checked_group_size(row: Precision, asked: int | None) -> int | None:
             f"{', '.join(map(str, GROUP_SIZES))}"
         )
     return asked or DEFAULT_GROUP_SIZE
-
-
-def checked_device(asked: str | None) -> Any:
-    """Return the ``torch.device`` of that name; by default a GPU where there is one.
-
-    :raises SettingsError: when torch does not know or find it.
-    """
-    import torch
-
-    if asked is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(asked)
-    except RuntimeError:
-        raise SettingsError(
-            f"--device {asked}: torch knows no such device; give cpu or cuda"
-        ) from None
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise SettingsError(
-            f"--device {asked}: torch finds {torch.cuda.device_count()} GPUs here; give --device "
-            f"cpu, or install a torch that fits the GPU"
-        )
-    return found
 
 
 def device_name(device: Any) -> str:

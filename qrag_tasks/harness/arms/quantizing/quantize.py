@@ -14,6 +14,7 @@ from typing import Any
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.harness.arms import loading
 from qrag_tasks.harness.arms.checkpoints import check_checkpoint, read_checkpoint
+from qrag_tasks.harness.arms.devices import checked_device
 from qrag_tasks.harness.arms.precisions import Precision
 from qrag_tasks.harness.arms.quantizing.calibration import Wanted
 from qrag_tasks.harness.arms.quantizing.gptqmodel_runs import by_gptqmodel
@@ -22,7 +23,6 @@ from qrag_tasks.harness.arms.quantizing.limits import (
     DEFAULT_GROUP_SIZE,
     check_dtype,
     check_shapes,
-    checked_device,
     checked_group_size,
     device_name,
     quantized,
