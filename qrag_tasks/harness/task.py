@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from qrag_tasks.errors import SettingsError
 from qrag_tasks.filling import TokenBudget
 from qrag_tasks.harness import autoload, gen_kwargs
 from qrag_tasks.harness.docs import AnswerShare, Doc, PromptDocs, as_doc, report
+from qrag_tasks.harness.messages import as_text, check_form, refuse_messages
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.setup import Setup
 from qrag_tasks.harness.thinking import Thoughts, refuse_thoughts
@@ -188,6 +189,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             logger.warning(
                 "%s: --cache_requests is not used, prompts are made anew", self.task_name
             )
+        check_form(self.task_name, self.model, bool(options.get("apply_chat_template")))
         budget = self._budget(options)
         self._asked = None
         self._thoughts = Thoughts(self.task_name)
@@ -227,9 +229,9 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         for chunk in tqdm(missing, desc=name, unit="chunk", disable=not missing):
             rankings.of(rankings.store.members(chunk)[:1], 1)
 
-    def model_text(self, chat_template: Callable[..., str] | None = None) -> ModelText | None:
+    def model_text(self) -> ModelText | None:
         """Return how the run's model reads text, or ``None`` where that is not known."""
-        return text_as_taken(model_text(self.config.metadata, chat_template), self.model)
+        return text_as_taken(model_text(self.config.metadata), self.model)
 
     @property
     def _answer_limit(self) -> int:
@@ -237,22 +239,24 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
 
     def _budget(self, options: Mapping[str, Any]) -> TokenBudget | None:
         """Return the room of a prompt, or ``None`` where the model's tokenizer is not known."""
-        chat_template = options.get("chat_template")
-        text = self._text = self.model_text(chat_template)
+        text = self._text = self.model_text()
         finish = partial(
             self.fewshot_context,
             num_fewshot=0,
             system_instruction=options.get("system_instruction"),
             apply_chat_template=options.get("apply_chat_template", False),
             fewshot_as_multiturn=options.get("fewshot_as_multiturn", False),
-            chat_template=chat_template,
+            chat_template=options.get("chat_template"),
         )
 
         def finished(prompt: str) -> str:
-            return finish({"prompt": prompt, "target": ""})  # type: ignore[no-any-return]
+            given = finish({"prompt": prompt, "target": ""})
+            return given if text is None else as_text(given, text.tokenizer)
 
         if self.OUTPUT_TYPE == "loglikelihood":
-            refuse_thoughts(self.config.task, finished(""))
+            empty = finish({"prompt": "", "target": ""})
+            refuse_messages(self.config.task, empty)
+            refuse_thoughts(self.config.task, empty)
         return self.setup.budget(text, self._answer_limit, finished)
 
     # ------------------------------------------------------------------ answers

@@ -113,23 +113,15 @@ class PlainTokens:
         return str(self.tokenizer.decode(found, skip_special_tokens=True)), length
 
 
-def model_text(
-    arguments: Mapping[str, Any], chat_template: Callable[..., str] | None = None
-) -> ModelText | None:
+def model_text(arguments: Mapping[str, Any]) -> ModelText | None:
     """Return how the model reads text; ``None`` where nothing tells its tokenizer.
 
     :param arguments: the model arguments (lm_eval merges them into a task's metadata):
         ``tokenizer``, else ``pretrained``, a path, a name or an object.
-    :param chat_template: lm_eval's, a method of the loaded model: its tokenizer is taken where
-        the arguments name none.
     :raises ModelError: when the tokenizer or the configuration cannot be loaded.
     """
     source = arguments.get("tokenizer") or arguments.get("pretrained")
     if source is None:
-        model: Any = getattr(chat_template, "__self__", None)
-        if hasattr(model, "tokenizer") and hasattr(model, "max_length"):
-            apart = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
-            return ModelText(model.tokenizer, model.max_length, answer_apart=bool(apart))
         return None
     window = arguments.get("max_length") or arguments.get("max_model_len")
     options = tuple(

@@ -109,10 +109,11 @@ def check_nothing_is_cut(lm: Any, requests: Sequence[Any]) -> None:
 
 
 def _tokens_taken(lm: Any, request: Any) -> int | None:
-    """Return the tokens that ``lm`` makes of a prompt; ``None`` where it sends it as text."""
+    """Return the tokens that ``lm`` makes of a prompt; ``None`` where it makes none itself."""
     prompt, asked = request.args[:2]
     likelihood = isinstance(asked, str)
-    if not likelihood and not getattr(lm, "tokenized_requests", True):
+    sent_whole = not likelihood and not getattr(lm, "tokenized_requests", True)
+    if sent_whole or not isinstance(prompt, str):
         return None
     try:
         found = lm.tok_encode(prompt + asked if likelihood else prompt)
