@@ -96,7 +96,11 @@ def test_json_has_every_cell(tmp_path: Path) -> None:
 
 def test_data_that_are_not_there(tmp_path: Path) -> None:
     done = run(write(tmp_path / "plan.yaml", data="./nowhere"))
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 1
+    assert (
+        f"{tmp_path / 'plan.yaml'}:2: data: lamp3u: no data in {tmp_path / 'nowhere'}"
+        in done.output
+    )
     assert f"Note: lamp3u: no data in {tmp_path / 'nowhere'} (no such folder)." in done.output
     assert row_of(done.output, "all")[2:] == ["not known"] * 3
 
@@ -122,7 +126,7 @@ def test_a_plugin_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.Monk
     assert done.exit_code == 1
     assert row_of(done.output, "models") == ["one", "12"]
     assert done.output.endswith(
-        f"Error: {path}: retriever 'dpr' is not installed: pip install qrag-dense\n"
+        f"{path}:6: retrievers[0]: retriever 'dpr' is not installed: pip install qrag-dense\n"
     )
 
 

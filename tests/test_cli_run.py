@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,15 +57,31 @@ def test_a_grid_in_parts_and_together(plan: Path, tmp_path: Path) -> None:
     assert "int8" in compared.stdout
 
 
-def test_what_fails_is_told_with_exit_code_1(plan: Path, tmp_path: Path) -> None:
+def test_what_fails_is_told_with_exit_code_1(plan: Path, tiny_model: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(tiny_model, tmp_path / "broken")
+    (broken / "tokenizer.json").write_text("{}", encoding="utf-8")
     text = plan.read_text(encoding="utf-8")
-    plan.write_text(text.replace("pretrained: /", "pretrained: /nowhere/"), encoding="utf-8")
+    plan.write_text(text.replace(str(tiny_model), str(broken)), encoding="utf-8")
     done = invoke("run", plan, "--out", tmp_path / "grid")
     assert done.exit_code == 1
     assert "failed: llama/bf16/lamp3u_rag_k0: " in done.stderr
-    assert "/nowhere/" in done.stderr
     assert "0 of 2 cells complete" in done.stdout
     assert "2 failed; the same command tries those again" in done.stdout
+
+
+def test_an_arm_that_cannot_be_had_stops_the_run_before_its_first(
+    plan: Path, tmp_path: Path
+) -> None:
+    text = plan.read_text(encoding="utf-8")
+    plan.write_text(
+        text.replace("}]", ", checkpoints: {int8: ./gone}, args: {max_lenght: 512}}]"),
+        encoding="utf-8",
+    )
+    done = invoke("run", plan, "--out", tmp_path / "grid")
+    assert done.exit_code == 1
+    assert f"{plan}:2: models[0].args.max_lenght: max_lenght=512: unknown" in done.stderr
+    assert f"{plan}:2: models[0].checkpoints.int8: {tmp_path}/gone: no such folder" in done.stderr
+    assert not (tmp_path / "grid").exists()
 
 
 def test_how_long_the_rest_will_take(

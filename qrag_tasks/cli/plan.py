@@ -35,20 +35,23 @@ def plan(file: Path, as_json: bool) -> None:
     """Check the plan FILE.yaml and print the grid that it describes.
 
     Its arms with the bytes of their weights, its cells, prompts and tokens, told before any model
-    is loaded. Every mistake is told with its line and field, and makes exit code 1; so does a
-    retriever whose plugin is not installed.
+    is loaded. Every mistake is told with its line and field, and makes exit code 1; so does what
+    is not on this machine: data, a model's folder, a retriever's plugin.
     """
-    from qrag_tasks.experiment.plan import missing_plugins, read_plan
+    from qrag_tasks.experiment.plan import check_plan
     from qrag_tasks.experiment.plan.estimates import estimate
 
-    found = read_plan(file, allow_missing_plugins=True)
+    checked = check_plan(file)
+    found = checked.plan
+    if found is None:
+        raise PlanError("\n".join((*checked.mistakes, *checked.missing)))
     estimated = estimate(found)
     if as_json:
         click.echo(json.dumps(_as_json(found, estimated), indent=2))
     else:
         _show(found, estimated)
-    if missing := missing_plugins(found):
-        raise PlanError("\n".join(f"{file}: {told}" for told in missing))
+    if checked.missing:
+        raise PlanError("\n".join(checked.missing))
 
 
 def _show(found: Plan, estimated: Estimate) -> None:

@@ -64,12 +64,13 @@ def run(
     from qrag_tasks.experiment.running.shards import Shard
 
     part = None if shard is None else Shard.parse(shard)
+    chosen = Ray(address, gpus) if engine == "ray" else Here()
+    asked = read_plan(plan, to_run=engine == "here")
     terminal = console(stderr=True)
     shown = _Shown(terminal)
     try:
         with shown:
-            chosen = Ray(address, gpus) if engine == "ray" else Here()
-            found = run_plan(read_plan(plan), out, part, chosen, shown)
+            found = run_plan(asked, out, part, chosen, shown)
     except KeyboardInterrupt:
         terminal.print(Text(f"Stopped. The same command goes on from here; {out} is kept."))
         context.exit(130)

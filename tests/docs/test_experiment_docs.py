@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from qrag_tasks.cli import main
-from qrag_tasks.experiment.plan import Model, Plan, read_plan
+from qrag_tasks.experiment.plan import Model, Plan, check_plan
 
 ROOT = Path(__file__).parents[2]
 SECTION = (
@@ -34,7 +34,8 @@ def test_the_plan_is_one(tmp_path: Path) -> None:
     (example,) = re.findall(r"^```yaml\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL)
     path = tmp_path / "plan.yaml"
     path.write_text(example, encoding="utf-8")
-    plan = read_plan(path)
+    plan = check_plan(path).plan
+    assert plan is not None
     assert len(plan.cells()) == 3 * 2 * (1 + 3 * 3)
     assert plan.models[0].pretrained == str(tmp_path / "models" / "Qwen2.5-1.5B-Instruct")
 

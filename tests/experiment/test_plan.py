@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from qrag_tasks.catalog import CATALOG, K_VALUES
 from qrag_tasks.errors import PlanError
-from qrag_tasks.experiment.plan import Plan, missing_plugins, read_plan
+from qrag_tasks.experiment.plan import Plan, check_plan, read_plan
 from qrag_tasks.experiment.running.folder import cell_key
 from qrag_tasks.harness.settings import Settings
 
@@ -207,7 +207,7 @@ def test_paths_are_taken_from_the_folder_of_the_plan(
     run = tmp_path / "other.trec"
     run.write_text("101 Q0 1010 1 2.0 x\n")
     (tmp_path / "plans").mkdir()
-    plan = read_plan(
+    plan = check_plan(
         written(
             tmp_path / "plans",
             """\
@@ -224,7 +224,8 @@ tasks: [lamp3u]
 k: [5]
 """,
         )
-    )
+    ).plan
+    assert plan is not None
     assert plan.data == str(tmp_path / "data")
     assert plan.models[0].pretrained == str(tmp_path / "plans" / "m")
     assert plan.models[0].checkpoints == {"int8": "/home/of/m-int8", "int4-nf4": "owner/m.nf4"}
@@ -264,7 +265,7 @@ limit: 0
     assert "Did you mean 'precisions'?" in told[5]
     assert "tasks[0]: unknown task 'lamp3' (known: lamp1u" in told[6]
     assert told[7].endswith("Did you mean 'max4k'?")
-    assert told[8] == "limit: Input should be greater than or equal to 1, not 0"
+    assert told[8] == "limit: expected a whole number of 1 or more, not 0"
 
 
 @pytest.mark.parametrize(
@@ -282,12 +283,12 @@ limit: 0
         ("models: []", "8: models: the list is empty: name one at least"),
         ("name: 12", "8: name: expected a text, not 12"),
         ("name:", "8: name: expected a text, not nothing"),
-        ("name: {}", "8: name: expected a text, not a mapping"),
-        ("seed: yes", "8: seed: Input should be a valid integer, not true ('yes' as YAML"),
-        ("limit: 2.5", "8: limit: Input should be a valid integer, not 2.5"),
-        ("chat_template: 1", "8: chat_template: Input should be a valid boolean, not 1"),
+        ("name: {}", "8: name: expected a text, such as my-grid, not a mapping"),
+        ("seed: yes", "8: seed: expected a whole number, not true ('yes' as YAML"),
+        ("limit: 2.5", "8: limit: expected a whole number, not 2.5"),
+        ("chat_template: 1", "8: chat_template: expected true or false, not 1"),
         ("margins: {mea: 0.1}", "8: margins.mea: unknown metric 'mea' (known: accuracy,"),
-        ("margins: {mae: 0}", "8: margins.mae: Input should be greater than 0, not 0"),
+        ("margins: {mae: 0}", "8: margins.mae: expected a number above 0, not 0"),
         ("retrievers: [bm52]", "8: retrievers[0]: unknown retriever 'bm52' (known: bm25,"),
         ("retrievers: [bm25, bm25]", "8: retrievers[1]: 'bm25' is there twice"),
         ('retrievers: ["bm25:k2=1"]', "8: retrievers[0]: retriever 'bm25' has no option 'k2'"),
@@ -300,15 +301,34 @@ limit: 0
         ("models: [{name: m}, {name: m}]", "8: models[1]: 'm' is there twice"),
         ("models: [{name: m, k: [1, 1]}]", "8: models[0].k[1]: '1' is there twice"),
         ("models: [{name: m, args: {a: [1]}}]", "8: models[0].args.a: expected a text, a number"),
-        ("models:\n- name: m\n- pretrained: x", "10: models[1].name: this field is missing"),
-        ("models: [demo]", "8: models[0]: Input should be a valid dictionary"),
+        (
+            "models:\n- name: m\n- pretrained: x",
+            "10: models[1].name: this field is missing; write for example my-grid",
+        ),
+        (
+            "models: [Qwen/Qwen2.5-0.5B]",
+            "8: models[0]: expected a mapping, such as {name: Qwen2.5-0.5B, pretrained: "
+            "Qwen/Qwen2.5-0.5B}, not 'Qwen/Qwen2.5-0.5B'",
+        ),
+        ("models: a/b", "8: models: expected a list, such as [{name: b, pretrained: a/b}], not"),
+        ("models: {name: m}", "8: models: expected a list, such as [{name: qwen, pretrained: ./"),
+        ("models: [{name: m, args: 4}]", "8: models[0].args: expected a mapping, such as {max_"),
+        (
+            "models: [{name: m, checkpoints: [a]}]",
+            "8: models[0].checkpoints: expected a mapping, such as {int4-gptq: ./models/",
+        ),
+        ("retrievers: [{bm25: {k1: 0.9}}]", 'expected a text, such as "bm25:k1=0.9,b=0.4", not a'),
+        ("precisions: {bf16: 1}", "8: precisions: expected a list, such as [bf16, int4-nf4], not"),
+        ("precisions: [[bf16]]", "8: precisions[0]: expected a text, such as bf16, not a list"),
+        ("margins: [mae]", "8: margins: expected a mapping, such as {mae: 0.05}, not a list"),
+        ("margins: {mae: .inf}", "8: margins.mae: expected a finite number, not inf"),
         (
             "precisions: [bf16, int4-gptq]",
-            "4: models[0]: model 'm' has no checkpoint for int4-gptq: name one under checkpoints",
+            "4: models[0].checkpoints.int4-gptq: model 'm' has no checkpoint for int4-gptq: name",
         ),
         (
             "models: [{name: m, checkpoints: {int8: x}}]",
-            "8: models[0]: model 'm' has nothing to make bf16 of",
+            "8: models[0].pretrained: model 'm' has nothing to make bf16 of",
         ),
         (
             "models: [{name: m, checkpoints: {int9: x}}]",
@@ -356,8 +376,8 @@ def test_what_is_missing_and_what_is_there_twice(tmp_path: Path) -> None:
         tmp_path, "# x\nname: p\nk: [5]\nmodels:\n  - name: m\n    name: n\nk: [1]\n"
     )
     assert found == [
-        "2: precisions: this field is missing",
-        "2: tasks: this field is missing",
+        "2: precisions: this field is missing; write for example [bf16, int4-nf4]",
+        "2: tasks: this field is missing; write for example [lamp3u, lamp5u]",
         "6: models[0].name: it is there twice",
         "7: k: it is there twice",
     ]
@@ -418,9 +438,10 @@ def test_a_known_plugin_that_is_not_installed(
     lines = str(caught.value).splitlines()
     assert len(lines) == 2
     assert f"{path}:5: retrievers[1]: {told}" in lines
-    plan = read_plan(path, allow_missing_plugins=True)
-    assert plan.retrievers[:2] == ("dense:model=x", "contriever")
-    assert missing_plugins(plan) == [told.replace("contriever", "dense"), told]
+    checked = check_plan(path)
+    assert checked.plan is not None
+    assert checked.plan.retrievers[:2] == ("dense:model=x", "contriever")
+    assert (checked.mistakes, len(checked.missing)) == ((), 2)
     plugins.forget()
 
 
@@ -436,21 +457,19 @@ def test_a_plugins_retriever_is_checked_without_being_built(tmp_path: Path, inst
     )
     plan = read_plan(written(tmp_path, SMALL.replace("[bm25,", '["heavy:size=2",')))
     assert plan.retrievers[0] == "heavy:size=2"
-    assert missing_plugins(plan) == []
     (told,) = complaints(tmp_path, SMALL.replace("[bm25,", '["heavy:sice=2",'))
     assert "retriever 'heavy' has no option 'sice' (known: size). Did you mean 'size'?" in told
 
 
 # ---------------------------------------------------------------------- examples
 def test_the_examples_are_plans() -> None:
-    plans = {
-        path.stem: read_plan(path, allow_missing_plugins=True) for path in EXAMPLES.glob("*.yaml")
-    }
+    checked = {path.stem: check_plan(path) for path in EXAMPLES.glob("*.yaml")}
+    plans = {name: found.plan for name, found in checked.items() if found.plan is not None}
     assert {name: plan.name for name, plan in plans.items()} == {
         name: name for name in ("mini", "reviews-and-papers", "yazan2024")
     }
     mini, paper, real = plans["mini"], plans["yazan2024"], plans["reviews-and-papers"]
-    assert not missing_plugins(mini)
+    assert not checked["mini"].missing
     assert {arm.arguments.get("pretrained") for arm in mini.arms()} == {None}
     assert len(mini.cells()) == 20
     assert len(paper.models) == 6

@@ -2,6 +2,6 @@
 
 from qrag_tasks.experiment.plan.cells import Arm, Cell
 from qrag_tasks.experiment.plan.grid import Model, Plan
-from qrag_tasks.experiment.plan.reading import missing_plugins, read_plan
+from qrag_tasks.experiment.plan.reading import check_plan, read_plan
 
-__all__ = ["Arm", "Cell", "Model", "Plan", "missing_plugins", "read_plan"]
+__all__ = ["Arm", "Cell", "Model", "Plan", "check_plan", "read_plan"]

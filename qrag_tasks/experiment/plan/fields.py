@@ -37,7 +37,9 @@ def _metrics() -> list[str]:
 
 
 def _one_of(known: Sequence[str], what: str) -> BeforeValidator:
-    def check(value: object) -> str:
+    def check(value: object) -> object:
+        if value is None or isinstance(value, (list, dict)):
+            return value  # which is no text: the next to look at it says so
         # YAML reads `0` as a number, and so would have anybody.
         name = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
         if name not in known:
@@ -59,8 +61,11 @@ def _plain_value(value: object) -> object:
 Name = Annotated[
     str, BeforeValidator(lambda value: _file_safe(value) if isinstance(value, str) else value)
 ]
-# An error that advises what people mean by `int4`.
-PrecisionName = Annotated[str, BeforeValidator(lambda name: precision(name).name)]
+# Not by _one_of: its error advises what people mean by `int4`.
+PrecisionName = Annotated[
+    str,
+    BeforeValidator(lambda name: name if isinstance(name, (list, dict)) else precision(name).name),
+]
 TaskName = Annotated[str, _one_of(list(LAMP_TASKS), "task")]
 K = Annotated[str, _one_of([str(k) for k in K_VALUES], "k")]
 MetricName = Annotated[str, _one_of(_metrics(), "metric")]

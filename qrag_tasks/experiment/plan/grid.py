@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -24,19 +24,28 @@ from qrag_tasks.experiment.plan.fields import Argument, K, MetricName, Name, Pre
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.protocols import PROTOCOLS
 
-_MADE_BEFOREHAND = ("int4-gptq", "int4-awq")
-_Problem = tuple[tuple[str | int, ...], str]
+MADE_BEFOREHAND = ("int4-gptq", "int4-awq")
+"""The precisions that need a checkpoint of their own."""
+Place = tuple[str | int, ...]
+"""A field of a plan, as a path of names and positions: ``("models", 0, "pretrained")``."""
+FINDINGS = "findings"
+"""Key of pydantic's validation context whose value is a list, which then takes what is wrong with
+a plan as a whole; without it, that is an error."""
 
 
-class PlanProblemsError(ValueError):
-    """What is wrong with a plan as a whole.
+class Finding(NamedTuple):
+    """Something that is wrong with a plan.
 
-    :ivar found: (field, what is wrong with it); the field as a path of names and positions.
+    :ivar place: the field.
+    :ivar missing: whether it is only not on this machine; else the plan itself is wrong.
     """
 
-    def __init__(self, found: Sequence[tuple[tuple[str | int, ...], str]]) -> None:
-        super().__init__("; ".join(text for _, text in found))
-        self.found = found
+    place: Place
+    text: str
+    missing: bool = False
+
+
+Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Strict(BaseModel):
@@ -109,23 +118,25 @@ class Plan(_Strict):
     limit: int | None = Field(default=None, ge=1, strict=True)
     seed: int = Field(default=0, ge=0, strict=True)
     base: PrecisionName | None = None
-    margins: Mapping[MetricName, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    margins: Mapping[MetricName, Margin] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _whole(self) -> Plan:
-        problems = [
+    def _whole(self, info: ValidationInfo) -> Plan:
+        found = [
             *self._twice(),
             *self._impossible_choices(),
             *self._impossible_tasks(),
             *self._missing_checkpoints(),
             *self._missing_bases(),
         ]
-        if problems:
-            raise PlanProblemsError(problems)
+        if info.context is not None and FINDINGS in info.context:
+            info.context[FINDINGS].extend(found)
+        elif found:
+            raise ValueError("; ".join(each.text for each in found))
         return self
 
-    def _twice(self) -> Iterator[_Problem]:
-        lists: dict[tuple[str | int, ...], Sequence[str]] = {
+    def _twice(self) -> Iterator[Finding]:
+        lists: dict[Place, Sequence[str]] = {
             (name,): getattr(self, name)
             for name in ("precisions", "retrievers", "tasks", "k", "orders")
         }
@@ -136,27 +147,29 @@ class Plan(_Strict):
         for field, values in lists.items():
             for place, value in enumerate(values):
                 if value in values[:place]:
-                    yield (*field, place), f"{value!r} is there twice"
+                    yield Finding((*field, place), f"{value!r} is there twice")
 
-    def _impossible_choices(self) -> Iterator[_Problem]:
+    def _impossible_choices(self) -> Iterator[Finding]:
         said = {key: value for key, value in self.choices().items() if value is not None}
-        try:
-            Settings.from_metadata(said, ())
-        except QragError as error:
-            words = re.findall(r"\w+", str(error))
-            name = next((key for key in said if key in words), "protocol")
-            yield (name,), str(error)
-            return
+        wrong = []
+        # Each by itself, as an error names the first alone.
+        for key, value in said.items():
+            try:
+                Settings.from_metadata({"context_tokens": self.context_tokens, key: value}, ())
+            except QragError as error:
+                wrong.append(key)
+                yield Finding((key,), str(error))
+        sound = {key: value for key, value in said.items() if key not in wrong}
         for place, order in enumerate(self.orders):
             try:
-                Settings.from_metadata({**said, "order": order}, ())
+                Settings.from_metadata({**sound, "order": order}, ())
             except QragError as error:
-                yield ("orders", place), str(error)
+                yield Finding(("orders", place), str(error))
 
-    def _impossible_tasks(self) -> Iterator[_Problem]:
+    def _impossible_tasks(self) -> Iterator[Finding]:
         """Find what :class:`~qrag_tasks.harness.setup.Setup` would refuse, cell by cell."""
         if self.answer == "likelihood" and self.answer_tokens is not None:
-            yield (
+            yield Finding(
                 ("answer_tokens",),
                 "answer 'likelihood' generates nothing: leave answer_tokens out",
             )
@@ -164,12 +177,12 @@ class Plan(_Strict):
             task, named = LAMP_TASKS[name], PROTOCOLS.get(self.protocol)
             if named is not None and named.tasks and task.folder not in named.tasks:
                 only = ", ".join(named.tasks)
-                yield (
+                yield Finding(
                     ("tasks", place),
                     f"protocol {named.name!r} is for {only}; {name} is of {task.folder}",
                 )
             if self.answer == "likelihood" and task.targets is None:
-                yield (
+                yield Finding(
                     ("tasks", place),
                     f"answer 'likelihood' is for the tasks with a closed set of answers (LaMP-1, "
                     f"2 and 3); {name} asks for free text",
@@ -177,41 +190,41 @@ class Plan(_Strict):
         for field, values in self._lists_of_k():
             for place, k in enumerate(values):
                 if self.context_tokens not in (None, WINDOWS.get(k, self.context_tokens)):
-                    yield (
+                    yield Finding(
                         (*field, place),
                         f"{k!r} fixes the window to {WINDOWS[k]} tokens, but context_tokens is "
                         f"{self.context_tokens}: leave one of them out",
                     )
 
-    def _lists_of_k(self) -> Iterator[tuple[tuple[str | int, ...], Sequence[str]]]:
+    def _lists_of_k(self) -> Iterator[tuple[Place, Sequence[str]]]:
         yield ("k",), self.k
         for place, model in enumerate(self.models):
             yield ("models", place, "k"), model.k or ()
 
-    def _missing_checkpoints(self) -> Iterator[_Problem]:
+    def _missing_checkpoints(self) -> Iterator[Finding]:
         for place, model in enumerate(self.models):
             for precision in self.precisions_of(model):
                 if precision in model.checkpoints:
                     continue
-                if precision in _MADE_BEFOREHAND:
-                    yield (
-                        ("models", place),
+                if precision in MADE_BEFOREHAND:
+                    yield Finding(
+                        ("models", place, "checkpoints", precision),
                         f"model {model.name!r} has no checkpoint for {precision}: name one under "
                         f"checkpoints, made by `qrag quantize --precision {precision}` or found "
                         f"ready",
                     )
                 elif model.pretrained is None and model.checkpoints:
-                    yield (
-                        ("models", place),
+                    yield Finding(
+                        ("models", place, "pretrained"),
                         f"model {model.name!r} has nothing to make {precision} of, but "
                         f"checkpoints of other precisions: name its 16-bit checkpoint as "
                         f"pretrained (without either, it would be the embedded model)",
                     )
 
-    def _missing_bases(self) -> Iterator[_Problem]:
+    def _missing_bases(self) -> Iterator[Finding]:
         for model in self.models:
             if self.base is not None and self.base not in self.precisions_of(model):
-                yield ("base",), f"{self.base!r} is no precision of model {model.name!r}"
+                yield Finding(("base",), f"{self.base!r} is no precision of model {model.name!r}")
 
     def choices(self) -> dict[str, Any]:
         """Return what all cells have in common of lm_eval's ``--metadata``."""

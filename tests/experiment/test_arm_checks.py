@@ -1,0 +1,169 @@
+"""What a plan's arms need, looked for before the first of them is run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quantized_files import gptq_config, quantized_folder
+
+from qrag_tasks.experiment.plan import check_plan
+
+pytest.importorskip("torch", reason="the hf extra is not installed")
+
+
+def told(tmp_path: Path, models: Any, to_run: bool = False, **fields: Any) -> list[str]:
+    """Return all that is wrong with a plan, without the name of its file and the line."""
+    plan = {"name": "p", "precisions": ["bf16"], "tasks": ["lamp3u"], "k": [0]}
+    path = tmp_path / "plan.yaml"
+    path.write_text(json.dumps({**plan, "models": models, **fields}), encoding="utf-8")
+    found = check_plan(path, to_run=to_run)
+    return [line.removeprefix(f"{path}:1: ") for line in (*found.mistakes, *found.missing)]
+
+
+@pytest.mark.parametrize("to_run", [False, True])
+def test_a_sound_arm(tiny_model: Path, tmp_path: Path, to_run: bool) -> None:
+    model = {"name": "a", "pretrained": str(tiny_model), "args": {"max_length": 512}}
+    assert told(tmp_path, [model], to_run, precisions=["bf16", "int8", "int4-nf4"]) == []
+
+
+def test_files_that_are_not_there(tiny_model: Path, tmp_path: Path) -> None:
+    lacking = {
+        "no-config": "config.json",
+        "no-weights": "model.safetensors",
+        "no-tokenizer": "tokenizer*",
+    }
+    for name, files in lacking.items():
+        folder = shutil.copytree(tiny_model, tmp_path / name)
+        for file in folder.glob(files):
+            file.unlink()
+    names = ["nowhere", *lacking]
+    found = told(tmp_path, [{"name": name, "pretrained": f"./{name}"} for name in names])
+    assert len(found) == len(names)
+    assert found[0] == f"models[0].pretrained: {tmp_path}/nowhere: no such folder"
+    assert "no-config has no config.json" in found[1]
+    assert "no-weights holds no weights" in found[2]
+    assert "no-tokenizer holds no tokenizer (tokenizer.json," in found[3]
+    # Another folder's will do, and has to be there.
+    model = {"name": "a", "pretrained": "./no-tokenizer"}
+    assert not told(tmp_path, [{**model, "args": {"tokenizer": str(tiny_model)}}])
+    (lone,) = told(tmp_path, [{**model, "args": {"tokenizer": "./gone"}}])
+    assert lone == f"models[0].args.tokenizer: {tmp_path}/gone: there is no such folder"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_lenght": 512}, "max_lenght=512: unknown to --model qrag, .*'max_length'"),
+        ({"load_in_4bit": True}, "load_in_4bit=True: .*give precision=int4-nf4"),
+        ({"dtype": "float17"}, "dtype=float17: torch has no such dtype"),
+        ({"max_length": "long"}, "max_length=long: give a whole number above 0"),
+    ],
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_arguments(
+    tiny_model: Path, tmp_path: Path, arguments: dict[str, Any], message: str, named: bool
+) -> None:
+    """Of a checkpoint that is here, and of one that is perhaps on the hub."""
+    pretrained = str(tiny_model) if named else "owner/name"
+    found = told(tmp_path, [{"name": "a", "pretrained": pretrained, "args": arguments}])
+    assert len(found) == 1, found
+    (name,) = arguments
+    assert found[0].startswith(f"models[0].args.{name}: ")
+    assert re.search(message, found[0])
+
+
+def test_a_precision_that_the_checkpoint_cannot_have(tiny_model: Path, tmp_path: Path) -> None:
+    packed = quantized_folder(tiny_model, tmp_path / "packed", gptq_config(32))
+    found = told(
+        tmp_path,
+        [
+            {"name": "a", "pretrained": str(packed), "precisions": ["int8"]},
+            {
+                "name": "b",
+                "pretrained": str(tiny_model),
+                "checkpoints": {"int4-gptq": str(tiny_model)},
+                "precisions": ["bf16", "int4-gptq"],
+            },
+        ],
+    )
+    assert len(found) == 2
+    assert found[0].startswith(f"models[0].pretrained: precision=int8: pretrained={packed} is qu")
+    assert found[1].startswith(
+        f"models[1].checkpoints.int4-gptq: precision=int4-gptq: pretrained={tiny_model} is not qu"
+    )
+
+
+def test_a_name_of_the_hub_is_asked_for_only_to_run(tmp_path: Path) -> None:
+    model = {"name": "a", "pretrained": "owner/name"}
+    assert told(tmp_path, [model]) == []
+    (found,) = told(tmp_path, [model], to_run=True)  # offline, as all tests are
+    assert "models[0].pretrained: owner/name: no such folder, and the hub does not give" in found
+    # No name of a repository: it can only be a folder.
+    (found,) = told(tmp_path, [{"name": "a", "pretrained": "models/qwen/base"}])
+    assert "no such folder" in found
+
+
+def test_one_mistake_does_not_hide_the_others(tiny_model: Path, tmp_path: Path) -> None:
+    """Of the fields, of the plan as a whole, of what is on this machine: all in one message."""
+    found = told(
+        tmp_path,
+        ["owner/x", {"name": "a", "args": {"max_lenght": 5}}, {"name": "b", "pretrained": "./b"}],
+        precisions=["bf16", "int5", "bf16"],
+        tasks=["lamp99u", "lamp3u"],
+        k=[-1],
+        protocol="yazan",
+        fill="papr",
+        data="./nowhere",
+        retrievers=["bm52", 5, "bm25"],
+        limit=0,
+        sead=1,
+    )
+    places = [line.partition(": ")[0] for line in found]
+    assert sorted(places) == [
+        *("data", "fill", "k[0]", "limit", "models[0]", "models[1].args.max_lenght"),
+        *("models[2].pretrained", "precisions[1]", "precisions[2]", "protocol"),
+        *("retrievers[0]", "retrievers[1]", "sead", "tasks[0]"),
+    ]
+
+
+@pytest.mark.parametrize("value", [None, True, 5, -1, 2.5, "x y", [], [[]], [None], {}, {"a": 1}])
+def test_a_wrong_shape_is_told_in_our_words(tmp_path: Path, value: Any) -> None:
+    from qrag_tasks.experiment.plan import Model, Plan
+
+    for field in Plan.model_fields:
+        for line in told(tmp_path, **{"models": [{"name": "m"}], field: value}):
+            assert not _pydantic(line), line
+    for field in Model.model_fields:
+        for line in told(tmp_path, [{"name": "m", field: value}]):
+            assert not _pydantic(line), line
+
+
+def _pydantic(line: str) -> bool:
+    words = ("Input should", "Value error", "valid ", "Tuple", "pydantic", "instance of")
+    return any(word in line for word in words)
+
+
+def test_torch_is_not_loaded_for_it(tiny_model: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(
+        f"name: p\nmodels: [{{name: a, pretrained: {tiny_model}, args: {{max_length: 64}}}}]\n"
+        "precisions: [bf16, int4-nf4]\ntasks: [lamp3u]\nk: [0]\n",
+        encoding="utf-8",
+    )
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from qrag_tasks.experiment.plan import read_plan\n"
+        "read_plan(Path(sys.argv[1]), to_run=True)\n"
+        "print([n for n in ('torch', 'transformers', 'lm_eval') if n in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(plan)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
