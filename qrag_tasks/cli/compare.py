@@ -188,10 +188,11 @@ def _write(path: Path, found: Comparison, metrics: tuple[str, ...]) -> None:
         text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False) + "\n"
     elif path.suffix == ".csv":
         text = records.csv_text(records.flat(found))
+    elif path.suffix == ".tex":
+        text = latex.latex(found, metrics)
     else:
-        form = latex.latex if path.suffix == ".tex" else markdown.markdown
         tables = (texts.cell_table(found, metrics), texts.trend_table(found, metrics))
-        text = "\n".join(form(*table) for table in tables if table.rows)
+        text = "\n".join(markdown.markdown(*table) for table in tables if table.rows)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow, TrendRow
@@ -51,17 +51,23 @@ def records(comparison: Comparison, metrics: Sequence[str] = ()) -> list[dict[st
     :param metrics: those to show; by default each cell's :func:`headline`. A cell without golds
         has a record all the same.
     """
-    found = []
+    return [record(cell, row) for cell, row in chosen(comparison, metrics)]
+
+
+def chosen(
+    comparison: Comparison, metrics: Sequence[str]
+) -> Iterator[tuple[CellRow, MetricRow | None]]:
+    """Yield every cell with each of its rows that are to be shown, as :func:`records` says."""
     for cell in comparison.cells:
         wanted = metrics or (headline([row.metric for row in cell.metrics]),)
-        chosen = [row for row in cell.metrics if row.metric in wanted]
-        found += [_record(cell, row) for row in chosen] or [_record(cell, None)]
-    return found
+        rows: Sequence[MetricRow | None] = [r for r in cell.metrics if r.metric in wanted] or [None]
+        yield from ((cell, row) for row in rows)
 
 
-def _record(cell: CellRow, row: MetricRow | None) -> dict[str, str]:
+def record(cell: CellRow, row: MetricRow | None) -> dict[str, str]:
+    """Return one of :func:`records`."""
     facts = cell.facts
-    record = {
+    found = {
         **dict.fromkeys(HEADINGS, ""),
         "Task": str(facts.get("lamp_task") or cell.task) + _filter(cell),
         "k": str(facts.get("k", "")),
@@ -74,9 +80,9 @@ def _record(cell: CellRow, row: MetricRow | None) -> dict[str, str]:
         "Same answers": f"{cell.agreement.same_answer:.1%}",
     }
     if row is None:
-        return record
+        return found
     flips = row.flips
-    return record | {
+    return found | {
         "Metric": row.metric + _arrow(row),
         "Base score": f"{row.base:.4f}",
         "Other score": f"{row.other:.4f}",
@@ -109,11 +115,17 @@ def trend_records(comparison: Comparison, metrics: Sequence[str] = ()) -> list[d
 
     :param metrics: those to show; by default those of :data:`HEADLINES`.
     """
+    return [trend_record(row) for row in chosen_trends(comparison, metrics)]
+
+
+def chosen_trends(comparison: Comparison, metrics: Sequence[str]) -> list[TrendRow]:
+    """Return the trends that are to be shown, as :func:`trend_records` says."""
     wanted = metrics or HEADLINES
-    return [_trend_record(row) for row in comparison.trends if row.metric in wanted]
+    return [row for row in comparison.trends if row.metric in wanted]
 
 
-def _trend_record(row: TrendRow) -> dict[str, str]:
+def trend_record(row: TrendRow) -> dict[str, str]:
+    """Return one of :func:`trend_records`."""
     return {
         "Task": row.lamp_task,
         "Retriever": row.retriever,
