@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -89,7 +90,25 @@ def test_doctor_is_content_where_the_main_job_runs(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("QRAG_DATA", "mini")
     done = run("doctor")
     assert done.exit_code == 0, done.output
-    assert "--model_args load_in_4bit=True" in done.output.splitlines()[-1]
+    *_, before, command = done.output.splitlines()
+    assert before == "Run next:"
+    assert command.startswith("lm_eval --tasks lamp_rag_k5 --model hf --model_args ")
+    assert command.endswith("load_in_4bit=True")
+
+
+def test_doctor_ends_with_the_sample_where_no_data_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("QRAG_CACHE", str(tmp_path))
+    done = run("doctor")
+    last = done.output.splitlines()[-1]
+    if importlib.util.find_spec("torch") is None:
+        assert done.exit_code == 1
+        assert last == "pip install 'qrag-tasks[hf]'"
+    else:
+        assert done.exit_code == 0, done.output
+        assert last.endswith("""load_in_4bit=True --metadata '{"data": "mini"}'""")
+        assert "qrag download lamp3u lamp5u" in done.output
 
 
 @pytest.mark.parametrize("place", ["cache", "cache/rankings"])
@@ -108,8 +127,8 @@ def test_doctor_writes_into_the_cache(
     done = run("doctor")
     assert done.exit_code == 1
     assert f"{tmp_path / 'cache'} cannot be written: " in done.output
-    assert "The main job cannot run: " in done.output
-    assert "cache." in done.output.splitlines()[-1]
+    assert "The main job cannot run: cache." in done.output
+    assert done.output.splitlines()[-1] == "qrag doctor"
     blocked.unlink()
     assert run("doctor").exit_code == 0
 
@@ -142,6 +161,10 @@ def test_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert "data lamp3u, data lamp5u" in done.output
     assert "QRAG_AUTOLOAD=0" in done.output
     assert "LaMP_3/dev/dev_questions.json" in done.output
+    if importlib.util.find_spec("torch") is not None:
+        assert done.output.splitlines()[-1] == "unset QRAG_AUTOLOAD"
+        monkeypatch.delenv("QRAG_AUTOLOAD")
+        assert run("doctor").output.splitlines()[-1] == "qrag download lamp3u lamp5u"
 
 
 def test_a_file_is_written_as_utf_8_whatever_the_terminal_knows(tmp_path: Path) -> None:

@@ -126,7 +126,8 @@ def test_a_plugin_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.Monk
     assert done.exit_code == 1
     assert row_of(done.output, "models") == ["one", "12"]
     assert done.output.endswith(
-        f"{path}:6: retrievers[0]: retriever 'dpr' is not installed: pip install qrag-dense\n"
+        f"{path}:6: retrievers[0]: retriever 'dpr' is not installed: pip install "
+        "./plugins/qrag-dense, in a clone of qrag-tasks\n"
     )
 
 
@@ -134,7 +135,7 @@ def test_a_plugin_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.Monk
 def test_the_examples_print(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     done = run(path)
-    missing = "is not installed: pip install qrag-dense" in done.output
+    missing = "is not installed: pip install ./plugins/qrag-dense" in done.output
     assert done.exit_code == (1 if missing else 0), done.output
     assert "Traceback" not in done.output
     assert f"plan           {path.stem}" in done.output

@@ -100,8 +100,8 @@ def show(task: str, index: int, given: str | None, tokenizer: str | None, **choi
 
 @main.command()
 def doctor() -> None:
-    """Tell whether the main job can run here; exit code 1 where it cannot."""
-    from qrag_tasks.harness.inspection import examine, main_job
+    """Tell whether the main job can run here, and what to run next; exit code 1 where it cannot."""
+    from qrag_tasks.harness.inspection import examine, next_command
 
     out = console()
     findings = examine()
@@ -117,5 +117,8 @@ def doctor() -> None:
     missing = [finding.what for finding in findings if finding.level == "missing"]
     if missing:
         out.print(Text(f"The main job cannot run: {', '.join(missing)}.", "bold red"))
+    else:
+        click.echo("The main job can run.")
+    click.echo(f"Run next:\n{next_command(findings)}")
+    if missing:
         sys.exit(1)
-    click.echo(f"The main job can run: {main_job()}")

@@ -6,7 +6,7 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
@@ -87,12 +87,18 @@ def show_sample(
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of ``qrag doctor``; ``missing`` means that the main job cannot run."""
+    """One line of ``qrag doctor``.
+
+    :ivar level: ``missing`` where the main job cannot run without it.
+    :ivar remedy: what can be done about it, in words.
+    :ivar command: the one command to run next, because of this.
+    """
 
     level: Literal["ok", "note", "missing"]
     what: str
     state: str
     remedy: str = ""
+    command: str = ""
 
 
 _NEEDED = ("lm_eval", "pluggy", "datasets", "rouge-score")
@@ -107,18 +113,20 @@ def examine() -> list[Finding]:
 def _packages() -> Iterator[Finding]:
     yield Finding("ok", "python", platform.python_version())
     yield Finding("ok", "qrag-tasks", f"{version('qrag-tasks')}, task files in {task_yamls()}")
-    for names, extra in ((_NEEDED, "qrag-tasks"), (_NEEDED_BY_HF, "qrag-tasks[hf]")):
-        for name in names:
-            try:
-                yield Finding("ok", name, version(name))
-            except PackageNotFoundError:
-                yield Finding("missing", name, "not installed", f"pip install '{extra}'")
+    # pip takes the qrag-tasks that is installed, and adds what it needs.
+    install = "pip install 'qrag-tasks[hf]'"
+    for name in (*_NEEDED, *_NEEDED_BY_HF):
+        try:
+            yield Finding("ok", name, version(name))
+        except PackageNotFoundError:
+            yield Finding("missing", name, "not installed", install, install)
 
 
 def _autoload() -> Iterator[Finding]:
     by_hand = 'lm_eval --include_path "$(qrag path)" finds the tasks without it'
     if os.environ.get("QRAG_AUTOLOAD") == "0":
-        yield Finding("missing", "autoload", "off: QRAG_AUTOLOAD=0", f"unset it, or {by_hand}")
+        remedy = f"unset it, or {by_hand}"
+        yield Finding("missing", "autoload", "off: QRAG_AUTOLOAD=0", remedy, "unset QRAG_AUTOLOAD")
         return
     if not autoload.runs_at_start():
         folder = Path(str(distribution("qrag-tasks").locate_file("")))
@@ -129,6 +137,7 @@ def _autoload() -> Iterator[Finding]:
             "Python reads .pth files in its site-packages only, not where pip install --target or "
             "PYTHONPATH point to: install qrag-tasks there; in Python, import qrag_tasks first; "
             f"or {by_hand}",
+            _main_job(_IMPORTED_FIRST),
         )
         return
     for module in autoload.PATCHES:
@@ -137,7 +146,9 @@ def _autoload() -> Iterator[Finding]:
         except ModuleNotFoundError:
             present = False
         if not present:
-            yield Finding("missing", "autoload", f"this lm_eval has no {module}", by_hand)
+            yield Finding(
+                "missing", "autoload", f"this lm_eval has no {module}", by_hand, _main_job(_BY_HAND)
+            )
             return
     yield Finding("ok", "autoload", f"on, in {Path(sys.prefix)}")
 
@@ -156,18 +167,23 @@ def _plugins() -> Iterator[Finding]:
 
 
 def _data() -> Iterator[Finding]:
+    root = lamp_data.data_root()
+    # A folder that the user named is wanted; without one there is always `mini`.
+    level: Literal["note", "missing"] = "missing" if os.environ.get("QRAG_DATA") else "note"
+    download = f"qrag download {' '.join(PAPER_TASKS)}"
     for name in PAPER_TASKS:
         try:
-            questions, _ = lamp_data.find_files(lamp_task(name), lamp_data.data_root())
+            questions, _ = lamp_data.find_files(lamp_task(name), root)
         except DataError as error:
             first = str(error).splitlines()[0]
             yield Finding(
-                "missing",
+                level,
                 f"data {name}",
                 first.partition(": ")[2],
-                f"qrag download {name}; or set QRAG_DATA to a folder that has "
+                f"{download}; or set QRAG_DATA to a folder that has "
                 f"{lamp_task(name).path}/dev/dev_questions.json and dev_outputs.json, or "
                 f"QRAG_DATA=mini to try things out",
+                download,
             )
         else:
             yield Finding("ok", f"data {name}", str(questions))
@@ -202,7 +218,28 @@ def _embedded_model() -> Finding:
     return Finding("ok", "embedded model", f"{embedded.NAME}, used where pretrained= is not given")
 
 
-def main_job() -> str:
-    """Return the command of the main job, as it can be run here once a model is named."""
+_PLAIN = "lm_eval"
+_BY_HAND = 'lm_eval --include_path "$(qrag path)"'
+_IMPORTED_FIRST = (
+    f"{sys.executable} -c 'import qrag_tasks; from lm_eval.__main__ import cli_evaluate; "
+    f"cli_evaluate()'"
+)
+"""Three ways to start lm_eval with our tasks: with autoload, without it, and with it later."""
+
+
+def next_command(findings: Sequence[Finding]) -> str:
+    """Return the one command to run next: what mends the first thing missing, or the main job."""
+    missing = [finding for finding in findings if finding.level == "missing"]
+    if not missing:
+        return _main_job(_PLAIN)
+    return next((finding.command for finding in missing if finding.command), "qrag doctor")
+
+
+def _main_job(program: str) -> str:
+    """Return the command of the main job: on the data that are here, else on the sample."""
     model = "" if embedded.weights_file() else "pretrained=MODEL,"
-    return f"lm_eval --tasks lamp_rag_k5 --model hf --model_args {model}load_in_4bit=True"
+    sample = "" if all(found.level == "ok" for found in _data()) else _ON_THE_SAMPLE
+    return f"{program} --tasks lamp_rag_k5 --model hf --model_args {model}load_in_4bit=True{sample}"
+
+
+_ON_THE_SAMPLE = """ --metadata '{"data": "mini"}'"""

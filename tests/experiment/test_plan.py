@@ -432,7 +432,10 @@ def test_a_known_plugin_that_is_not_installed(
     monkeypatch.setenv("QRAG_BLOCK_PLUGINS", "qrag-dense")
     plugins.forget()
     path = written(tmp_path, SMALL.replace("[bm25,", '["dense:model=x", contriever,'))
-    told = "retriever 'contriever' is not installed: pip install qrag-dense"
+    told = (
+        "retriever 'contriever' is not installed: pip install ./plugins/qrag-dense, in a clone of "
+        "qrag-tasks"
+    )
     with pytest.raises(PlanError) as caught:
         read_plan(path)
     lines = str(caught.value).splitlines()

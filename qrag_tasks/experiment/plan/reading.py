@@ -144,7 +144,10 @@ def _missing(spec: str) -> str | None:
     name, _ = split_spec(spec)
     if name in retrievers() or name not in _BROUGHT_BY:
         return None
-    return f"retriever {name!r} is not installed: pip install {_BROUGHT_BY[name]}"
+    return (
+        f"retriever {name!r} is not installed: pip install ./plugins/{_BROUGHT_BY[name]}, in a "
+        f"clone of qrag-tasks"
+    )
 
 
 # ---------------------------------------------------------------------- paths
