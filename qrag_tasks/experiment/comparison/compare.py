@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,9 @@ from qrag_tasks.experiment.statistics import (
 
 Track = Callable[[Sequence[Any], str], Iterable[Any]]
 """Goes through a sequence and shows how far it is: by what text is the second parameter."""
+
+Drawn = Mapping[str, Bootstrap]
+"""Metric -> what was drawn for it, where its score is a known one."""
 
 MARGINS: Mapping[str, float] = {
     "accuracy": 0.02,
@@ -116,7 +120,8 @@ def _compared(matched: Matched, options: Options, track: Track) -> Comparison:
         values += [Values(base, other, name, members) for name, members in by_filter(pairs).items()]
     tests = Counter(metric.name for found in values for metric in found.metrics)
     untested: list[str] = []
-    cells = [_cell(found, options, tests, untested) for found in track(values, "comparing")]
+    resampled = _resampled(track(values, "comparing"), options)
+    cells = [_cell(found, drawn, options, tests, untested) for found, drawn in resampled]
     no_interval = "no known function of the samples' values, so there is no interval for"
     said += folded(untested, f"is {no_interval} it", f"scores are {no_interval} them")
     found_trends = list(trends(cells, values, options.level))
@@ -151,8 +156,36 @@ def by_filter(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
     return found
 
 
+_TOGETHER = 16
+"""Cells that are resampled at once: enough of them for one product of matrices."""
+
+
+def _resampled(values: Iterable[Values], options: Options) -> Iterator[tuple[Values, Drawn]]:
+    """Yield every cell with what was drawn for its metrics."""
+    every = iter(values)
+    while some := list(islice(every, _TOGETHER)):
+        drawn = [_bootstraps(found, options) for found in some]
+        draw_together(b for found in drawn for b in found.values() if b.units.measurable)
+        yield from zip(some, drawn, strict=True)
+
+
+def _bootstraps(values: Values, options: Options) -> Drawn:
+    return {
+        metric.name: Bootstrap.of(
+            *(*values.of(metric.name), values.users, SCORES[metric.aggregation]),
+            *(options.resamples, options.seed, values.span(metric.name)),
+        )
+        for metric in values.metrics
+        if metric.name not in RATES and metric.aggregation in SCORES
+    }
+
+
 def _cell(
-    values: Values, options: Options, tests: Mapping[str, int], untested: list[str]
+    values: Values,
+    bootstraps: Drawn,
+    options: Options,
+    tests: Mapping[str, int],
+    untested: list[str],
 ) -> CellRow:
     base, other = values.base, values.other
     facts = dict(base.task.retrieval or {})
@@ -171,7 +204,7 @@ def _cell(
         agreement=agreement(values.pairs, lamp.read_answer if lamp else str.strip),
         cost=cost_ratios(base.run, other.run),
         noise=_noise(base, options),
-        metrics=_metrics(values, options, tests, untested),
+        metrics=_metrics(values, bootstraps, options, tests, untested),
     )
 
 
@@ -192,21 +225,16 @@ def _arm(side: Side, samples: Sequence[Any]) -> ArmFacts:
 
 
 def _metrics(
-    values: Values, options: Options, tests: Mapping[str, int], untested: list[str]
+    values: Values,
+    bootstraps: Drawn,
+    options: Options,
+    tests: Mapping[str, int],
+    untested: list[str],
 ) -> list[MetricRow]:
-    metrics = [metric for metric in values.metrics if metric.name not in RATES]
-    bootstraps = {}
-    for metric in metrics:
-        score = SCORES.get(metric.aggregation)
-        if score is not None:
-            span = values.span(metric.name)
-            bootstraps[metric.name] = Bootstrap.of(
-                *(*values.of(metric.name), values.users, score),
-                *(options.resamples, options.seed, span),
-            )
-    draw_together(found for found in bootstraps.values() if found.units.measurable)
     rows = []
-    for metric in metrics:
+    for metric in values.metrics:
+        if metric.name in RATES:
+            continue
         bootstrap = bootstraps.get(metric.name)
         if bootstrap is None:
             rows.append(_untested(values, metric))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 from qrag_tasks.experiment.statistics.scores import Floats
 
 _BATCH = 4_000_000
-_HELD = 32_000_000
+_HELD = 256_000_000
 """Draws that are kept for the next metric: a quarter of a gigabyte."""
 
+Counts = NDArray[np.unsignedinteger[Any]]
 
-def times_drawn(units: int, resamples: int, seed: int) -> Iterator[Floats]:
+
+def times_drawn(units: int, resamples: int, seed: int) -> Iterator[Counts]:
     """Yield how often each unit is drawn, of as many draws as there are units.
 
     Equal arguments give equal draws: every metric of every cell with as many units has the same,
@@ -30,18 +33,18 @@ def times_drawn(units: int, resamples: int, seed: int) -> Iterator[Floats]:
 
 
 @lru_cache(maxsize=1)
-def _held(units: int, resamples: int, seed: int) -> list[Floats]:
+def _held(units: int, resamples: int, seed: int) -> list[Counts]:
     return list(_drawn(units, resamples, seed))
 
 
-def _drawn(units: int, resamples: int, seed: int) -> Iterator[Floats]:
+def _drawn(units: int, resamples: int, seed: int) -> Iterator[Counts]:
     rng = np.random.default_rng(seed)
     rows = max(1, _BATCH // units)
     for start in range(0, resamples, rows):
         many = min(rows, resamples - start)
         numbers = rng.integers(0, units, (many, units)) + units * np.arange(many)[:, None]
         counts = np.bincount(numbers.ravel(), minlength=many * units).reshape(many, units)
-        yield counts.astype(np.float64)
+        yield counts.astype(np.min_scalar_type(counts.max()))
 
 
 class SignedSums:

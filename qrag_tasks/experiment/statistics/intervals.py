@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qrag_tasks.experiment.statistics.draws import times_drawn
+from qrag_tasks.experiment.statistics.resampling import Resampling
 from qrag_tasks.experiment.statistics.scores import SCORES, Floats, Score
-from qrag_tasks.experiment.statistics.units import FEWEST, Units, resampled_together
+from qrag_tasks.experiment.statistics.units import FEWEST, Units
 
 RESAMPLES = 9999
 
@@ -186,12 +187,12 @@ def draw_together(bootstraps: Iterable[Bootstrap]) -> None:
 
 def _draws(members: Sequence[Bootstrap]) -> list[Floats]:
     """Draw for bootstraps of equal numbers of units, of equal resamples and seed."""
-    first, many = members[0], [one.units for one in members]
-    observed = [units.observed() for units in many]
+    first, resampling = members[0], Resampling([one.units for one in members])
+    observed = [one.units.observed() for one in members]
     found: list[list[Floats]] = [[] for _ in members]
     for times in times_drawn(len(first.units), first._resamples, first._seed):
-        resampled = resampled_together(many, times)
-        for values, start, (difference, error) in zip(found, observed, resampled, strict=True):
+        scores = resampling.scores(times)
+        for values, start, (difference, error) in zip(found, observed, scores, strict=True):
             known = error > 0
             values.append((difference[known] - start) / error[known])
     return [np.concatenate(values) for values in found]

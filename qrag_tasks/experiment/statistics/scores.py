@@ -25,6 +25,8 @@ class Score:
         2 as a rule, see :meth:`Units.widened_error`. A root mean square is decided by rare large
         errors that a small sample may lack; 8 is the least of 2, 4, 5, 6, 7, 8 with which
         intervals cover and equivalence tests keep their size in ``benchmarks/coverage.py``.
+    :ivar linear: whether it is linear in its first part where the others are constant, so that a
+        difference between arms depends on nothing but how they differ.
     :ivar reach: sums of the base arm of shape (parts,), a share of the samples, and the range of
         one sample's values -> the largest difference between two arms of which at most that share
         of the samples differ. Of macro F1 by its gradient, and so nearly.
@@ -35,6 +37,7 @@ class Score:
     gradient: Callable[[Floats], Floats]
     reach: Callable[[Floats, float, float], float]
     unseen: int = 2
+    linear: bool = False
 
     def of(self, values: ArrayLike) -> float:
         """Return the score of one arm.
@@ -138,7 +141,7 @@ def _macro_f1_reach(sums: Floats, share: float, _: float) -> float:
 
 
 SCORES: Mapping[str, Score] = {
-    "mean": Score(_value_and_one, _mean, _mean_gradient, _mean_reach),
+    "mean": Score(_value_and_one, _mean, _mean_gradient, _mean_reach, linear=True),
     "root_mean": Score(_value_and_one, _root_mean, _root_mean_gradient, _root_mean_reach, unseen=8),
     "macro_f1": Score(_matches, _macro_f1, _macro_f1_gradient, _macro_f1_reach),
 }

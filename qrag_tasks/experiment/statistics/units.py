@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -128,14 +128,14 @@ class Units:
         samples = min(1.0, share * float(self.sizes.max() / self.sizes.mean()))
         return self.score.reach(self.base.sum(axis=0), samples, self.span)
 
-    def resampled(self, times: Floats) -> tuple[Floats, Floats]:
-        """Return what :func:`resampled_together` does, of these units alone."""
-        (found,) = resampled_together([self], times)
-        return found
-
     def standard_error(self) -> float:
-        """Return the standard error of the difference over all units."""
-        return float(self.resampled(np.ones((1, len(self))))[1][0])
+        """Return the standard error of the difference over all units, which are at least two.
+
+        That of the linearized score, ``sum (g' o - h' b)^2`` over units with sums ``o`` and ``b``
+        and gradients ``g`` and ``h``, times ``units / (units - 1)``: for the mean of single
+        samples, ``s / sqrt(n)``.
+        """
+        return self._error(float(self._pulls().sum()))
 
     def widened_error(self) -> float:
         """Return the standard error over all units and :attr:`Score.unseen` more, which differ.
@@ -147,114 +147,19 @@ class Units:
 
         Not for arms that are equal throughout.
         """
-        squares = self._pull(self.base.sum(axis=0), self.other.sum(axis=0)) ** 2
-        mean = squares[self.differing].mean()
-        many = len(self) / (len(self) - 1)
-        return float(np.sqrt(many * (squares.sum() + self.score.unseen * mean)))
-
-    @cached_property
-    def _used(self) -> NDArray[np.bool_]:
-        """Which parts are not 0 throughout: those of labels that nobody answers are."""
-        return np.asarray((self.base != 0).any(axis=0) | (self.other != 0).any(axis=0))
-
-    def _pull(self, base: Floats, other: Floats) -> Floats:
-        """Return what each unit adds to the linearized difference: shape (..., units).
-
-        :param base: sums over drawn units, shape (..., parts).
-        """
-        score, used = self.score, self._used
-        gradients = [score.gradient(other)[..., used], -score.gradient(base)[..., used]]
-        return np.asarray(
-            np.concatenate(gradients, axis=-1)
-            @ np.hstack([self.other[:, used], self.base[:, used]]).T
+        squares = self._pulls()
+        return self._error(
+            float(squares.sum() + self.score.unseen * squares[self.differing].mean())
         )
 
-    @cached_property
-    def moments(self) -> tuple[Floats, NDArray[np.intp]] | None:
-        """Sums and products of each unit, with which a resample is one product of matrices.
+    def _error(self, squares: float) -> float:
+        return math.sqrt(len(self) / (len(self) - 1) * squares)
 
-        With ``d = o - b``, a unit's pull is ``g' d + (g - h)' b``, so the sum of its squares needs
-        the sums of ``d d'``, ``d b'`` and ``b b'`` alone, and no value is the small difference of
-        large ones. ``None`` for scores of many parts, whose products are too many.
-
-        :returns: the columns that differ, shape (units, columns), and which of them each of the
-            2 parts + 3 parts^2 columns is: products are symmetric, and some parts constant.
-        """
-        units, parts = self.base.shape
-        if parts > _PARTS_FOR_MOMENTS:
-            return None
-        moved = self.other - self.base
-        products = (
-            np.einsum("ui,uj->uij", one, two).reshape(units, parts**2)
-            for one, two in ((moved, moved), (moved, self.base), (self.base, self.base))
-        )
-        columns = np.hstack([moved, self.base, *products]).T
-        numbers: dict[bytes, int] = {}
-        places = [numbers.setdefault(column.tobytes(), len(numbers)) for column in columns]
-        first = [places.index(number) for number in range(len(numbers))]
-        return columns[first].T, np.asarray(places)
-
-    def by_moments(self, sums: Floats) -> tuple[Floats, Floats]:
-        """Return what :func:`resampled_together` does, by the sums of all columns of moments."""
-        parts = self.base.shape[1]
-        moved, base, *products = np.split(
-            sums, [parts, 2 * parts, 2 * parts + parts**2, 2 * parts + 2 * parts**2], axis=1
-        )
-        other = base + moved
-        gradient = self.score.gradient(other)
-        turned = gradient - self.score.gradient(base)
-        both = (gradient, gradient), (gradient, turned), (turned, turned)
-        terms = np.stack(
-            [
-                factor * np.einsum("ri,rij,rj->r", one, of.reshape(-1, parts, parts), two)
-                for factor, of, (one, two) in zip((1, 2, 1), products, both, strict=True)
-            ]
-        )
-        squares = terms.sum(axis=0)
-        # What rounding leaves of terms that cancel is 0.
-        squares = np.where(squares > 1e-12 * np.abs(terms).sum(axis=0), squares, 0.0)
-        return self._with_error(base, other, squares)
-
-    def by_pulls(self, times: Floats) -> tuple[Floats, Floats]:
-        """Return what :func:`resampled_together` does, by the pull of each unit."""
-        sums = np.zeros((2, len(times), self.base.shape[1]))
-        used = self._used
-        sums[0][:, used] = times @ self.base[:, used]
-        sums[1][:, used] = times @ self.other[:, used]
-        base, other = sums
-        pull = self._pull(base, other)
-        return self._with_error(base, other, np.einsum("ru,ru,ru->r", times, pull, pull))
-
-    def _with_error(self, base: Floats, other: Floats, squares: Floats) -> tuple[Floats, Floats]:
-        many = len(self) / (len(self) - 1)
-        return self.difference(base, other), np.sqrt(many * squares)
-
-
-def resampled_together(many: Sequence[Units], times: Floats) -> list[tuple[Floats, Floats]]:
-    """Return the difference over drawn units, and its standard error, for each of several scores.
-
-    The error is that of the linearized score, ``sum (g' o - h' b)^2`` over units with sums ``o``
-    and ``b`` and gradients ``g`` and ``h``, times ``units / (units - 1)``: for the mean of single
-    samples, ``s / sqrt(n)``. To go through the draws takes longer than to add up, so that several
-    scores take hardly longer than one.
-
-    :param many: all with as many units.
-    :param times: how often each unit is drawn, shape (resamples, units).
-    """
-    moments = [units.moments for units in many]
-    columns = [found[0] for found in moments if found is not None]
-    sums = iter(
-        np.split(times @ np.hstack(columns), np.cumsum([c.shape[1] for c in columns])[:-1], axis=1)
-        if columns
-        else ()
-    )
-    return [
-        units.by_pulls(times) if found is None else units.by_moments(next(sums)[:, found[1]])
-        for units, found in zip(many, moments, strict=True)
-    ]
-
-
-_PARTS_FOR_MOMENTS = 2
+    def _pulls(self) -> Floats:
+        """Return the squares of what each unit adds to the linearized difference."""
+        rising = self.score.gradient(self.other.sum(axis=0))
+        falling = self.score.gradient(self.base.sum(axis=0))
+        return np.asarray((self.other @ rising - self.base @ falling) ** 2)
 
 
 def _sums_by(numbers: NDArray[np.int64], parts: Floats) -> Floats:

@@ -32,6 +32,7 @@ from qrag_tasks.experiment.statistics import (
     standard_error,
     trend,
 )
+from qrag_tasks.experiment.statistics.resampling import Resampling
 
 RNG = np.random.default_rng(0)
 BASE = RNG.random(200)
@@ -286,6 +287,32 @@ def test_root_mean_squares_cover_where_few_differ() -> None:
     assert 0.7 <= shown / runs <= 0.9
     assert missed / runs <= 0.055
     assert equivalent / runs <= 0.055
+
+
+def test_metrics_resampled_together_are_those_of_the_drawn_units() -> None:
+    whole = RNG.integers(0, 5, (2, 200))
+    coded = [
+        encode([(int(a), int(g), 5) for a, g in zip(arm, whole[0], strict=True)])
+        for arm in (whole[1], np.where(RNG.random(200) < 0.3, RNG.integers(-1, 5, 200), whole[1]))
+    ]
+    uneven = np.repeat(np.arange(50), RNG.multinomial(150, [1 / 50] * 50) + 1)
+    pairs = [
+        (BASE, OTHER, "mean"),
+        (BASE, OTHER, "root_mean"),
+        (*whole, "mean"),
+        # Their squares are whole numbers that single precision cannot hold.
+        (*(100_001 * whole), "root_mean"),
+        (*coded, "macro_f1"),
+    ]
+    for users in (None, USERS, uneven):
+        many = [Units.of(one, two, users, SCORES[name]) for one, two, name in pairs]
+        times = RNG.multinomial(len(many[0]), [1 / len(many[0])] * len(many[0]), 7).astype("u1")
+        for units, (difference, error) in zip(many, Resampling(many).scores(times), strict=True):
+            for row, *found in zip(times, difference, error, strict=True):
+                drawn = np.repeat(np.arange(len(units)), row)
+                parts = (units.base[drawn], units.other[drawn], units.sizes[drawn])
+                alone = Units(units.score, *parts, units.span)
+                assert found == pytest.approx([alone.observed(), alone.standard_error()], rel=1e-9)
 
 
 # ---------------------------------------------------------------------- edges
