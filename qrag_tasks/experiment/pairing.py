@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qrag_tasks.errors import ComparisonError
-from qrag_tasks.experiment.runs import Run, Sample, TaskRun
+from qrag_tasks.experiment.runs import Run, TaskRun
+from qrag_tasks.experiment.samples import Sample
 
 _AROUND = 60
 # What decides our tasks' prompts, and how a message calls it.
@@ -47,7 +48,7 @@ def pair(
     if not pairs:
         raise ComparisonError(f"{said}: they have no sample in common")
     for one, two in pairs:
-        if one.request != two.request:
+        if one.asked != two.asked:
             told = f"{said}: sample {one.key}: {_first_difference(one, two)}"
             raise ComparisonError(told + _other_retriever(base, other))
         if one.target != two.target:

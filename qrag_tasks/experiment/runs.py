@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 
 from qrag_tasks.benchmark.metrics import ROOT_MEANS, macro_f1, root_mean
 from qrag_tasks.errors import ComparisonError, DataError
-from qrag_tasks.text_files import NotUTF8Error, raw_lines
+from qrag_tasks.experiment.samples import Sample, read_samples
 
 _RESULTS = re.compile(r"(?P<stem>.+)_(?P<time>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)\.json")
 _AGAIN = "Copy the file again; if that is how the run left it, run it again."
@@ -35,39 +35,6 @@ class Metric:
     higher_is_better: bool | None
     aggregation: str
     reported: float
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One logged sample.
-
-    :ivar key: the question's id in our tasks' data, else its place in the data set.
-    :ivar filter: lm_eval's name for how the answer was taken out of the model's text.
-    :ivar request: sha256 of all that the model was asked: prompts, continuations, stop strings.
-    :ivar prompt: the first of the prompts, chat template included.
-    :ivar settings: how its answer was generated: stop strings, length, sampling; empty where
-        likelihoods were measured.
-    :ivar answers: what was scored, as text.
-    :ivar scores: metric -> value; of macro F1, the pair of labels as it was logged.
-    :ivar user: whose question it is, of our tasks.
-    :ivar kept: documents in the prompt, of our tasks.
-    :ivar distribution: answer -> log-probability, where likelihoods were measured.
-    :ivar doc: what the task says of the sample.
-    """
-
-    key: str
-    doc_id: int
-    filter: str
-    request: str
-    prompt: str
-    settings: Mapping[str, Any]
-    target: str
-    answers: tuple[str, ...]
-    scores: Mapping[str, Any]
-    user: str | None
-    kept: int | None
-    distribution: Mapping[str, float] | None
-    doc: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -92,7 +59,7 @@ class TaskRun:
 
         :raises DataError: when the log cannot be read, or holds something else.
         """
-        return sorted(_samples(self.log), key=lambda sample: (sample.doc_id, sample.filter))
+        return read_samples(self.log)
 
     @property
     def metric_names(self) -> list[str]:
@@ -333,93 +300,6 @@ def digest_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-# ---------------------------------------------------------------------- samples
-def _samples(path: Path) -> Iterator[Sample]:
-    number = 0
-    try:
-        for number, line in enumerate(raw_lines(path), start=1):
-            yield _sample(line, f"{path}, line {number}")
-    except NotUTF8Error as error:
-        raise DataError(f"{path}: {error}.") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    if not number:
-        raise DataError(f"{path}: empty: no sample was logged. {_AGAIN}")
-
-
-def _sample(line: bytes, where: str) -> Sample:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        what = f"no JSON: {error}" if line.endswith(b"\n") else "cut: its end is missing"
-        raise DataError(f"{where}: {what}. {_AGAIN}") from None
-    try:
-        requests = [list(request.values()) for request in record["arguments"].values()]
-        doc = record["doc"] if isinstance(record["doc"], dict) else {}
-        # Of our tasks alone: others may call anything an id.
-        ours = "prompt_hash" in doc and "ranked" in doc
-        key, user = (str(doc["id"]), _user(doc)) if ours else (str(record["doc_id"]), None)
-        last = requests[0][-1]
-        return Sample(
-            key=key,
-            doc_id=int(record["doc_id"]),
-            filter=str(record["filter"]),
-            request=_request_digest(requests),
-            prompt=str(requests[0][0]),
-            settings=last if isinstance(last, dict) else {},
-            target=str(record["target"]),
-            answers=tuple(map(str, record["filtered_resps"])),
-            scores={name: record[name] for name in record["metrics"] if name in record},
-            user=user,
-            kept=len(doc["kept"]) if ours else None,
-            distribution=_distribution(requests, record["filtered_resps"]),
-            doc=doc,
-        )
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{where}: not as lm_eval logs a sample ({type(error).__name__}: {error}). {_AGAIN}"
-        ) from None
-
-
-def _request_digest(requests: Sequence[Sequence[Any]]) -> str:
-    """Return a digest of all that the model was asked, to the letter."""
-    digest = hashlib.sha256()
-    for request in requests:
-        # Prompts as they are: to write them as JSON takes longer than to read the log.
-        texts = [part.encode("utf-8", "surrogatepass") for part in request if isinstance(part, str)]
-        shape = [len(part) if isinstance(part, str) else [part] for part in request]
-        for piece in (json.dumps(shape, sort_keys=True).encode(), *texts):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def _user(doc: Mapping[str, Any]) -> str | None:
-    """Return whose question a sample is; ``None`` where the log does not say."""
-    user = doc.get("user")
-    # Earlier versions named users by their profile's hash, and so by one name all who have none.
-    if user == "" or (doc.get("profile_size") == 0 and str(user).startswith("profile-")):
-        return f"question-{doc['id']}"
-    return None if user is None else str(user)
-
-
-def _distribution(
-    requests: Sequence[Sequence[Any]], found: Sequence[Any]
-) -> dict[str, float] | None:
-    """Return the log-probabilities of the answers, where they were measured."""
-    if len(requests) != len(found) or not all(isinstance(r[-1], str) for r in requests):
-        return None
-    if len(found) < 2 or any(len(request) < 2 for request in requests):
-        return None
-    measured = {}
-    for request, one in zip(requests, found, strict=True):
-        if isinstance(one, list | tuple):
-            measured[request[-1]] = float(one[0])
-        else:
-            said = json.loads(one)
-            measured[said["answer"]] = float(said["logprob"])
-    return measured
-
-
 def _aggregation(name: str, values: Sequence[Any], reported: float) -> str:
     """Tell of which function of the logged values the reported score is."""
     if not values:
@@ -447,4 +327,4 @@ def _json(path: Path) -> Any:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: no JSON: {error}. {_AGAIN}") from None
+        raise DataError(f"{path}: not valid JSON: {error}. {_AGAIN}") from None

@@ -428,6 +428,16 @@ def test_what_the_correction_makes_impossible_is_told(tmp_path: Path) -> None:
     ) in found.notes
 
 
+def test_equal_prompts_are_held_once(base: Path, other: Path) -> None:
+    # Five arms of a grid are a gigabyte otherwise.
+    one, two = (
+        task.samples for (run,) in map(read_runs, (base, other)) for task in run.tasks.values()
+    )
+    for first, second in zip(one, two, strict=True):
+        assert first.prompt
+        assert first.prompt is second.prompt
+
+
 def test_a_comparison_is_kept(base: Path, other: Path, tmp_path: Path) -> None:
     matched = match_runs(read_runs(base), [read_runs(other)])
     kept = KeptComparisons(tmp_path / "kept")
@@ -791,7 +801,7 @@ def test_what_is_no_run(base: Path, tmp_path: Path) -> None:
         read_runs(base)
     (results,) = base.glob("results_*")
     results.write_text("{", encoding="utf-8")
-    with pytest.raises(DataError, match="no JSON"):
+    with pytest.raises(DataError, match="not valid JSON"):
         read_runs(results)
     results.write_text("{}", encoding="utf-8")
     with pytest.raises(DataError, match="not a results file of lm_eval"):

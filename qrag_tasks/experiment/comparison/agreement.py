@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrag_tasks.benchmark.metrics import UNFINISHED_THOUGHT_RATE, rouge
-from qrag_tasks.experiment.runs import Sample
+from qrag_tasks.experiment.samples import Sample
 
 Pair = tuple[Sample, Sample]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
@@ -120,10 +120,12 @@ def _samples(
         pairs = pair(base.task, other.task, base.run, other.run, common=options.common)
         for members in by_filter(pairs).values():
             cell = next(found)
-            asked = tuple(one.request for one, _ in members)
+            asked = tuple(one.prompt for one, _ in members)
             if asked not in prompts:
                 prompts[asked] = len(chunks)
-                chunks.append(_chunk([_prompt(one.prompt, one.doc) for one, _ in members]))
+                chunks.append(
+                    _chunk([{"prompt": one.prompt, **one.documents} for one, _ in members])
+                )
             cells.append({**_facts(cell), "prompts": prompts[asked], "answers": len(chunks)})
             chunks.append(_chunk(_answers(cell, members)))
     return cells, chunks
@@ -142,13 +144,6 @@ def _facts(cell: CellRow) -> dict[str, Any]:
         "other": cell.other.arm,
         "metric": row.metric if row else "",
         "samples": cell.samples,
-    }
-
-
-def _prompt(prompt: str, doc: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "prompt": prompt,
-        **{name: doc[name] for name in ("kept", "dropped", "shortfall") if doc.get(name)},
     }
 
 
