@@ -1,18 +1,23 @@
-"""Figures: an arm looks the same in all of them, also where cells are missing."""
+"""Figures: what an arm, a model or a retriever looks like is the same in all of them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from run_files import rating, write_run
+from matplotlib.colors import to_rgba
+from run_files import QUANTIZED, rating, write_run
 
 from qrag_tasks.experiment.comparison.compare import Options, compare_runs
 from qrag_tasks.experiment.report.figures import Figure, figures
+from qrag_tasks.experiment.report.looks import COLOURS, Looks
 from qrag_tasks.experiment.runs import read_runs
+from qrag_tasks.harness.arms.precisions import PRECISIONS
 
 GOLDS = [1 + i % 5 for i in range(30)]
+WEIGHTS = {"base": 100, "four": 30, "eight": 55}
 
 
 def samples(wrong: int, k: int) -> list[dict[str, Any]]:
@@ -40,6 +45,7 @@ def drawn(tmp_path: Path) -> dict[str, Figure]:
                         task=f"lamp3u_rag_k{k}",
                         facts={"retriever": retriever},
                         model_args=arguments,
+                        config={"qrag": {"arm": {"weights": {"bytes": WEIGHTS[arm]}}}},
                     )
     read = [read_runs(tmp_path / arm) for arm in ("base", "four", "eight")]
     found = compare_runs(read[0], read[1:], Options(resamples=99))
@@ -48,25 +54,114 @@ def drawn(tmp_path: Path) -> dict[str, Figure]:
 
 def test_an_arm_has_one_colour(drawn: dict[str, Figure]) -> None:
     seen: dict[str, set[str]] = {}
-    for name in ("score-by-k", "gap-by-k"):
-        for axes in drawn[name].drawn.axes:
-            handles, labels = axes.get_legend_handles_labels()
-            for handle, label in zip(handles, labels, strict=True):
-                line = handle if hasattr(handle, "get_color") else handle.lines[0]
-                seen.setdefault(label, set()).add(line.get_color())
-    assert {label: len(colours) for label, colours in seen.items()} == {
-        "bf16": 1,
-        "int4-nf4": 1,
-        "int8": 1,
+    for figure in drawn.values():
+        (legend,) = figure.drawn.legends
+        for handle, text in zip(legend.get_lines(), legend.get_texts(), strict=True):
+            arm = text.get_text().removesuffix(" (base)")
+            seen.setdefault(arm, set()).add(handle.get_color())
+    retrievers = {"bm25", "dense:…MiniLM-L6-v2"}
+    assert {arm: one for arm, one in seen.items() if arm not in retrievers} == {
+        name: {COLOURS[name]} for name in ("bf16", "int4-nf4", "int8")
     }
-    # Okabe and Ito's first three, whatever matplotlib's own colours are.
-    assert set.union(*seen.values()) == {"#0072B2", "#D55E00", "#009E73"}
+    for name in ("score-by-k", "gap-by-k", "loss-by-memory"):
+        for axes in drawn[name].drawn.axes:
+            for line in axes.lines:
+                arm = line.get_label().removeprefix("model-1b ")
+                if not arm.startswith("_"):
+                    assert {line.get_color()} == seen[arm]
+    for axes in drawn["retrievers"].drawn.axes:
+        assert {line.get_color() for line in axes.lines} == {COLOURS["bf16"]}
+
+
+def test_a_retriever_has_one_line_style(drawn: dict[str, Figure]) -> None:
+    for name in ("score-by-k", "gap-by-k"):
+        styles = [
+            {line._unscaled_dash_pattern for line in axes.lines if line.get_label() in COLOURS}
+            for axes in drawn[name].drawn.axes
+        ]
+        assert [len(found) for found in styles] == [1, 1]
+        assert styles[0] != styles[1]
+    (axes,) = drawn["retrievers"].drawn.axes
+    assert [{line._unscaled_dash_pattern} for line in axes.lines] == styles
+
+
+def test_no_two_look_the_same(tmp_path: Path) -> None:
+    assert set(COLOURS) == set(PRECISIONS)
+    names = ["fp16", *(f"arm {number}" for number in range(14))]
+    (run,) = read_runs(write_run(tmp_path, samples(3, 1)))
+    base, *others = [replace(run, called=name) for name in names]
+    found = compare_runs([base], [[other] for other in others], Options(resamples=99))
+    # The same cells by other retrievers.
+    cells = [
+        replace(cell, facts={**cell.facts, "retriever": f"random:seed={number}"})
+        for cell in found.cells
+        for number in range(14)
+    ]
+    looks = Looks.of(replace(found, cells=cells))
+    assert set(looks.colours) == set(names)
+    assert len(set(looks.colours.values())) == 15
+    assert looks.colours["fp16"] == COLOURS["fp16"]
+    assert len(looks.dashes) == len(set(looks.dashes.values())) == 14
+
+
+def test_legends_cover_nothing(drawn: dict[str, Figure]) -> None:
+    for figure in drawn.values():
+        figure.drawn.draw_without_rendering()
+        (legend,) = figure.drawn.legends
+        place = legend.get_window_extent()
+        assert figure.drawn.bbox.width >= place.width
+        for axes in figure.drawn.axes:
+            assert not place.overlaps(axes.get_tightbbox())
+
+
+def test_bands_lie_around_the_other_arm(drawn: dict[str, Figure]) -> None:
+    caption = drawn["score-by-k"].caption
+    assert "around the arm's own score; it is not corrected for the number" in caption
+    for axes in drawn["score-by-k"].drawn.axes:
+        others = {
+            line.get_color(): list(line.get_ydata())
+            for line in axes.lines
+            if line.get_label() in ("int4-nf4", "int8")
+        }
+        assert axes.collections
+        for band in axes.collections:
+            corners = band.get_paths()[0].vertices
+            (scores,) = (
+                found
+                for colour, found in others.items()
+                if to_rgba(colour, 0.15) == tuple(band.get_facecolor()[0])
+            )
+            x = sorted(set(corners[:, 0]))
+            middles = [corners[corners[:, 0] == place, 1] for place in x]
+            assert [(max(y) + min(y)) / 2 for y in middles] == pytest.approx(scores)
+
+
+def test_a_filled_marker_is_a_corrected_verdict(tmp_path: Path) -> None:
+    for arm, arguments in (("base", {}), ("four", QUANTIZED)):
+        for k, wrong in ((1, 4), (3, 24)):
+            rows = samples(wrong if arguments else 4, k)
+            write_run(tmp_path / arm / str(k), rows, f"lamp3u_rag_k{k}", model_args=arguments)
+    arms = [read_runs(tmp_path / arm) for arm in ("base", "four")]
+    found = figures(compare_runs(arms[0], arms[1:], Options(resamples=999)))
+    for figure in found:
+        (axes,) = figure.drawn.axes
+        markers = {
+            line.get_markerfacecolor(): list(line.get_xdata())
+            for line in axes.lines
+            if line.get_marker() == "o"
+        }
+        assert markers == {
+            "none": pytest.approx([1, 3**0.5]),
+            COLOURS["int4-nf4"]: pytest.approx([3**0.5]),
+        }
+        assert "A filled marker is a score that is worse or better by more" in figure.caption
 
 
 def test_every_k_of_the_base_is_drawn(drawn: dict[str, Figure]) -> None:
     for axes in drawn["score-by-k"].drawn.axes:
         base = next(line for line in axes.lines if line.get_label() == "bf16")
-        assert list(base.get_xdata()) == [1, 3, 5]
+        assert list(base.get_xdata()) == pytest.approx([1, 3**0.5, 5**0.5])
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "3", "5"]
 
 
 def test_titles_stay_short(drawn: dict[str, Figure]) -> None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import io
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from qrag_tasks.errors import StoreError
-from qrag_tasks.experiment.comparison.lines import lines
-from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow
+from qrag_tasks.experiment.comparison.rows import Comparison, MetricRow
+from qrag_tasks.experiment.comparison.verdicts import ALPHA, BETTER, DIFFERENT, WORSE, verdict
 from qrag_tasks.experiment.report.answer import headline_row, loss
+from qrag_tasks.experiment.report.looks import Looks
+from qrag_tasks.experiment.report.panels import Line, Panel, panels_of, short_name, wrapped
 
-# Okabe and Ito's colours: told apart by colour-blind readers, on white and on black.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _INK = "#010203"
 """Stands for the page's own text colour until the SVG is written."""
 
@@ -67,9 +66,9 @@ def figures(comparison: Comparison) -> list[Figure]:
     """Return the figures that a comparison has the cells for.
 
     Score against k, the difference against k, retrievers compared, and loss against memory saved.
+    In all of them a colour is an arm, a marker a model and a line style a retriever.
     """
     import matplotlib
-    from cycler import cycler
 
     settings = {
         **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor"), _INK),
@@ -80,85 +79,34 @@ def figures(comparison: Comparison) -> list[Figure]:
         "legend.frameon": False,
         "axes.titlesize": 9.0,
         "figure.constrained_layout.use": True,
-        "axes.prop_cycle": cycler(color=_COLOURS),
     }
     with matplotlib.rc_context(settings):
-        panels = list(_panels(comparison))
+        panels = list(panels_of(comparison))
+        looks, level = Looks.of(comparison), f"{100 * comparison.level:.0f} %"
         found = []
         if panels:
-            found.append(_scores(panels))
-            found.append(_gaps(panels))
+            found.append(_scores(panels, looks, level))
+            found.append(_gaps(panels, looks, level))
             if len({panel.retriever for panel in panels}) > 1:
-                found.append(_retrievers(panels))
-        if saved := _savings(comparison):
+                found.append(_retrievers(panels, looks))
+        if saved := _savings(comparison, looks):
             found.append(saved)
     return found
 
 
-@dataclass(frozen=True)
-class _Line:
-    arm: str
-    cells: Sequence[tuple[CellRow, MetricRow]]
-
-    def k(self) -> list[str]:
-        return [str(cell.facts["k"]) for cell, _ in self.cells]
-
-    def documents(self) -> list[float]:
-        return [cell.kept or 0.0 for cell, _ in self.cells]
-
-
-@dataclass(frozen=True)
-class _Panel:
-    """One model and task by one retriever: a line for each precision."""
-
-    model: str
-    task: str
-    retriever: str
-    order: str
-    base: str
-    lines: Sequence[_Line]
-
-    @property
-    def longest(self) -> _Line:
-        """The line that tells the most of the base: others may lack cells."""
-        return max(self.lines, key=lambda line: len(line.cells))
-
-    @property
-    def metric(self) -> MetricRow:
-        return self.lines[0].cells[0][1]
-
-    @property
-    def title(self) -> str:
-        order = "" if self.order in ("", "best-first") else f", {self.order}"
-        return f"{self.model}, {self.task}, {_short(self.retriever)}{order}"
+_SQUARE_ROOT = "k stands at the square root of the mean number of documents."
+_FILLED = (
+    "A filled marker is a score that is worse or better by more than chance explains "
+    f"(p < {ALPHA}, corrected by Holm)."
+)
+_BASE = {"linewidth": 3.0}
+_LETTERS = 13
+"""Letters of a legend that an inch holds."""
+_BANDED = 3
+"""Arms beside the base in a panel: the bands of more would hide each other."""
 
 
-def _short(retriever: str) -> str:
-    """Leave of long options their end: two titles stand side by side."""
-    name, _, options = retriever.partition(":")
-    return f"{name}:…{options[-12:]}" if len(retriever) > 22 and options else retriever
-
-
-def _colours(panels: Sequence[_Panel]) -> dict[str, str]:
-    """Return precision -> colour, the same in every figure; the bases come first."""
-    bases = dict.fromkeys(panel.base for panel in panels)
-    others = dict.fromkeys(line.arm for panel in panels for line in panel.lines)
-    return dict(zip({**bases, **others}, cycle(_COLOURS), strict=False))
-
-
-def _panels(comparison: Comparison) -> Iterator[_Panel]:
-    cells = comparison.cells
-    found: dict[tuple[str, ...], list[_Line]] = {}
-    for (model, other, base, task, retriever, order), members in lines(cells).items():
-        shown = [(cells[i], row) for i in members if (row := headline_row(cells[i])) is not None]
-        if len(shown) > 1:
-            key = (model, task, retriever, order, base)
-            found.setdefault(key, []).append(_Line(other, shown))
-    for (model, task, retriever, order, base), found_lines in found.items():
-        yield _Panel(model, task, retriever, order, base, found_lines)
-
-
-def _grid(panels: Sequence[_Panel]) -> tuple[Any, list[Any]]:
+def _grid(panels: Sequence[Panel]) -> tuple[Any, list[Any]]:
     from matplotlib.figure import Figure as Drawn
 
     columns = min(2, len(panels))
@@ -176,115 +124,191 @@ def _arrow(row: MetricRow) -> str:
     ]
 
 
-def _ticks(axes: Any, line: _Line) -> None:
-    axes.set_xticks(line.documents(), line.k())
-    axes.set_xlabel("k, placed at the mean number of documents")
+def _ticks(axes: Any, panel: Panel) -> None:
+    axes.set_xticks(panel.longest.places, panel.longest.k)
+    axes.set_xlabel("k")
 
 
-def _scores(panels: Sequence[_Panel]) -> Figure:
+def _legend(drawn: Any, entries: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    """Put one legend above all panels, in as many columns as there is room for."""
+    from matplotlib.lines import Line2D
+
+    shown = list(entries)
+    handles = [Line2D([], [], label=label, **style) for label, style in shown]
+    widest = max(len(label) for label, _ in shown)
+    room = max(1, int(drawn.get_figwidth() * _LETTERS / (widest + 6)))
+    rows = -(-len(handles) // room)
+    drawn.legend(handles=handles, loc="outside upper center", ncols=-(-len(handles) // rows))
+
+
+def _arms(panels: Sequence[Panel], looks: Looks) -> dict[str, Mapping[str, Any]]:
+    found = dict.fromkeys(line.arm for panel in panels for line in panel.lines)
+    return {arm: {"color": looks.colours[arm]} for arm in found}
+
+
+def _scores(panels: Sequence[Panel], looks: Looks, level: str) -> Figure:
     drawn, places = _grid(panels)
-    colours = _colours(panels)
+    banded = all(len(panel.lines) <= _BANDED for panel in panels)
     for axes, panel in zip(places, panels, strict=True):
+        dashes = looks.dashes[panel.retriever]
         first = panel.longest
-        scores = [row.base for _, row in first.cells]
-        axes.plot(first.documents(), scores, "o-", color=colours[panel.base], label=panel.base)
+        colour = looks.colours[panel.base]
+        scores = [row.base for row in first.rows]
+        axes.plot(first.places, scores, linestyle=dashes, color=colour, label=panel.base, **_BASE)
         for line in panel.lines:
-            x, colour = line.documents(), colours[line.arm]
-            rows = [row for _, row in line.cells]
-            others = [row.other for row in rows]
-            axes.plot(x, others, "s--", color=colour, label=line.arm)
-            if all(row.interval for row in rows):
-                # Of the difference, around the base: the arms are paired.
-                low = [row.base + row.interval.low for row in rows if row.interval]
-                high = [row.base + row.interval.high for row in rows if row.interval]
-                axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-        _ticks(axes, first)
+            others = [row.other for row in line.rows]
+            _marked(axes, line, others, looks, panel)
+            if banded and all(row.interval for row in line.rows):
+                # Of the difference, added to the base's score, whose own spread is none of it.
+                low = [row.base + row.interval.low for row in line.rows if row.interval]
+                high = [row.base + row.interval.high for row in line.rows if row.interval]
+                colour = looks.colours[line.arm]
+                axes.fill_between(line.places, low, high, color=colour, alpha=0.15, linewidth=0)
+        _ticks(axes, panel)
         axes.set_ylabel(panel.metric.metric + _arrow(panel.metric))
         axes.set_title(panel.title)
-        axes.legend()
+    bases = dict.fromkeys(panel.base for panel in panels)
+    base_entries = [(f"{arm} (base)", {"color": looks.colours[arm], **_BASE}) for arm in bases]
+    _legend(drawn, [*base_entries, *_arms(panels, looks).items()])
+    bands = (
+        f"A band is the {level} interval of an arm's difference to the base, paired by sample and "
+        f"drawn around the arm's own score; it is not corrected for the number of comparisons. "
+    )
     return Figure(
         "score-by-k",
-        "Score against k. The bands are 95 % intervals of the paired difference to the base, drawn "
-        "around the base: where the base's line lies outside of a band, the arms differ.",
+        f"Score against k. The thick line is the base. {bands if banded else ''}{_FILLED} "
+        f"{_SQUARE_ROOT}",
         drawn,
     )
 
 
-def _gaps(panels: Sequence[_Panel]) -> Figure:
+def _marked(
+    axes: Any, line: Line, values: Sequence[float], looks: Looks, panel: Panel, shift: float = 0
+) -> None:
+    """Draw an arm's line: markers are filled where the difference to the base is significant."""
+    colour, marker = looks.colours[line.arm], looks.markers[panel.model]
+    x = [place + shift for place in line.places]
+    style = {"color": colour, "marker": marker, "markersize": 4.5}
+    dashes = looks.dashes[panel.retriever]
+    axes.plot(x, values, linestyle=dashes, markerfacecolor="none", label=line.arm, **style)
+    sure = [
+        both
+        for both, row in zip(zip(x, values, strict=True), line.rows, strict=True)
+        if _differs(row)
+    ]
+    if sure:
+        axes.plot(*zip(*sure, strict=True), linestyle="none", **style)
+
+
+def _differs(row: MetricRow) -> bool:
+    return not {WORSE, BETTER, DIFFERENT}.isdisjoint(verdict(row).split(", "))
+
+
+def _gaps(panels: Sequence[Panel], looks: Looks, level: str) -> Figure:
     drawn, places = _grid(panels)
-    colours = _colours(panels)
     for axes, panel in zip(places, panels, strict=True):
         axes.axhline(0, color=_INK, linewidth=0.8)
+        step = _closest(panel.longest.places) / (len(panel.lines) + 1)
         for number, line in enumerate(panel.lines):
-            _with_intervals(axes, line, colours[line.arm], shift=0.06 * number)
-        _ticks(axes, panel.longest)
+            shift = step * (number - (len(panel.lines) - 1) / 2)
+            _bars(axes, line, looks.colours[line.arm], shift)
+            _marked(axes, line, [row.difference for row in line.rows], looks, panel, shift)
+        _ticks(axes, panel)
         axes.set_ylabel(f"{panel.metric.metric}, less {panel.base}'s")
         axes.set_title(panel.title)
-        axes.legend()
+    _legend(drawn, _arms(panels, looks).items())
     return Figure(
         "gap-by-k",
-        "Difference to the base against k, with 95 % intervals: does the gap grow with the "
-        "documents?",
+        f"Difference to the base against k: does the gap grow with the documents? A bar is the "
+        f"{level} interval of one difference, not corrected for the number of comparisons. "
+        f"{_FILLED} {_SQUARE_ROOT}",
         drawn,
     )
 
 
-def _with_intervals(axes: Any, line: _Line, colour: str, shift: float) -> None:
-    rows = [row for _, row in line.cells]
+def _closest(places: Sequence[float]) -> float:
+    """Return the smallest distance between two k."""
+    ordered = sorted(set(places))
+    return min((b - a for a, b in pairwise(ordered)), default=1.0)
+
+
+def _bars(axes: Any, line: Line, colour: str, shift: float) -> None:
     # A bar of no length would read as certainty: where there is no interval, there is no bar.
-    reach = [
-        [row.difference - row.interval.low if row.interval else math.nan for row in rows],
-        [row.interval.high - row.difference if row.interval else math.nan for row in rows],
-    ]
-    places = [x + shift for x in line.documents()]
-    differences = [row.difference for row in rows]
-    style = {"fmt": "o-", "capsize": 2, "color": colour, "label": line.arm}
-    axes.errorbar(places, differences, yerr=reach, **style)
+    for place, row in zip(line.places, line.rows, strict=True):
+        if row.interval is not None:
+            ends = (row.interval.low, row.interval.high)
+            axes.vlines(place + shift, *ends, color=colour, linewidth=1.2)
 
 
-def _retrievers(panels: Sequence[_Panel]) -> Figure:
-    groups: dict[tuple[str, str, str], list[_Panel]] = {}
+def _retrievers(panels: Sequence[Panel], looks: Looks) -> Figure:
+    groups: dict[tuple[str, str, str], list[Panel]] = {}
     for panel in panels:
         groups.setdefault((panel.model, panel.task, panel.order), []).append(panel)
     chosen = [members for members in groups.values() if len(members) > 1] or list(groups.values())
     drawn, places = _grid([members[0] for members in chosen])
+    shown: dict[str, Mapping[str, Any]] = {}
     for axes, members in zip(places, chosen, strict=True):
         for panel in members:
             line = panel.longest
-            scores = [row.base for _, row in line.cells]
-            axes.plot(line.documents(), scores, "o-", label=_short(panel.retriever))
-        _ticks(axes, members[0].longest)
+            dashes = looks.dashes[panel.retriever]
+            shown[panel.retriever] = {"linestyle": dashes, "color": _INK}
+            axes.plot(
+                line.places,
+                [row.base for row in line.rows],
+                linestyle=dashes,
+                marker=looks.markers[panel.model],
+                markersize=4.5,
+                color=looks.colours[panel.base],
+                label=short_name(panel.retriever),
+            )
+        _ticks(axes, members[0])
         metric = members[0].metric
         axes.set_ylabel(metric.metric + _arrow(metric))
-        axes.set_title(f"{members[0].model}, {members[0].task}, {members[0].base}")
-        axes.legend()
-    return Figure("retrievers", "Retrievers compared, in the base precision.", drawn)
+        axes.set_title(wrapped(f"{members[0].model}, {members[0].task}, {members[0].base}"))
+    _legend(drawn, ((short_name(retriever), style) for retriever, style in shown.items()))
+    return Figure(
+        "retrievers",
+        f"Retrievers compared, by the scores of the base. {_SQUARE_ROOT}",
+        drawn,
+    )
 
 
-def _savings(comparison: Comparison) -> Figure | None:
+def _savings(comparison: Comparison, looks: Looks) -> Figure | None:
     from matplotlib.figure import Figure as Drawn
 
-    points: dict[str, list[tuple[float, float]]] = {}
+    points: dict[tuple[str, str], list[tuple[float, float, bool]]] = {}
     for cell in comparison.cells:
         row = headline_row(cell)
         share = cell.cost.get("weight_bytes")
         if row is not None and share is not None and row.base:
-            saved = 100 * (1 - share)
-            points.setdefault(f"{cell.other.label}", []).append(
-                (saved, 100 * loss(row) / abs(row.base))
-            )
+            lost = 100 * loss(row) / abs(row.base)
+            found = points.setdefault((cell.other.model, cell.other.arm), [])
+            found.append((100 * (1 - share), lost, _differs(row)))
     if not points:
         return None
-    drawn = Drawn(figsize=(5.4, 3.2))
+    drawn = Drawn(figsize=(5.4, 3.4))
     axes = drawn.subplots()
     axes.axhline(0, color=_INK, linewidth=0.8)
-    for label, members in points.items():
-        axes.plot(*zip(*members, strict=True), "o", alpha=0.7, label=label)
+    arms: dict[str, dict[str, Any]] = {}
+    models = list(dict.fromkeys(model for model, _ in points))
+    for (model, arm), members in points.items():
+        colour, marker = looks.colours[arm], looks.markers[model]
+        style: dict[str, Any] = {"linestyle": "none", "marker": marker, "color": colour}
+        arms[arm] = {**style, "marker": "s"}
+        for sure, face in ((False, "none"), (True, colour)):
+            those = [(x, y) for x, y, differs in members if differs is sure]
+            if those:
+                x, y = zip(*those, strict=True)
+                axes.plot(x, y, markerfacecolor=face, label=f"{model} {arm}", **style)
+    marks = [
+        (model, {"linestyle": "none", "marker": looks.markers[model], "color": _INK})
+        for model in models
+    ]
     axes.set_xlabel("bytes of weights saved, % of the base's")
     axes.set_ylabel("loss of score, % of the base's")
-    axes.legend()
+    _legend(drawn, [*arms.items(), *(marks if len(marks) > 1 else ())])
     return Figure(
         "loss-by-memory",
-        "Loss against memory saved: a point for each task, retriever and k.",
+        f"Loss against memory saved: a point for each task, retriever and k. {_FILLED}",
         drawn,
     )
