@@ -13,17 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qrag_tasks.benchmark.answers import title
 from qrag_tasks.benchmark.ratings import rating_value
-
-if TYPE_CHECKING:
-    from rouge_score.rouge_scorer import RougeScorer
+from qrag_tasks.benchmark.rouge import rouge
 
 Aggregation = Literal["mean", "root_mean", "macro_f1"]
 LabelPair = tuple[int, int, int]
@@ -169,23 +166,6 @@ def text_scores(answer: str, target: str, unfinished: bool = False) -> dict[str,
         "rougeL_lamp": rouge_l_lamp,
         "valid_rate": float(bool(cleaned)),
     }
-
-
-def rouge(answer: str, target: str) -> tuple[float, float]:
-    """Return ROUGE-1 and ROUGE-L F1 of two texts, 0 to 1, as rouge-score counts without stemming.
-
-    Its words are runs of a-z and 0-9: a text without any scores 0, even against itself.
-    """
-    found = _rouge().score(target.strip(), answer.strip())
-    return float(found["rouge1"].fmeasure), float(found["rougeL"].fmeasure)
-
-
-@lru_cache(maxsize=1)
-def _rouge() -> RougeScorer:
-    # Imported late: it brings nltk with it, a second that listing tasks need not pay.
-    from rouge_score.rouge_scorer import RougeScorer
-
-    return RougeScorer(["rouge1", "rougeL"], use_stemmer=False)
 
 
 def root_mean(squares: Sequence[float]) -> float:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from qrag_tasks.benchmark.metrics import Metric, Value, rouge
+from qrag_tasks.benchmark.metrics import Metric, Value
+from qrag_tasks.benchmark.rouge import rouge
 
 METRICS: Mapping[str, tuple[Metric, ...]] = {
     "LaMP_3": (

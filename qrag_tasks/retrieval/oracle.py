@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from qrag_tasks.benchmark.rouge import rouge_l
 from qrag_tasks.hookspecs import RegisterRetriever, hookimpl
 from qrag_tasks.retrieval.base import Need, Query, ScoringRetriever
-
-if TYPE_CHECKING:
-    from rouge_score.rouge_scorer import RougeScorer
 
 
 class Oracle(ScoringRetriever):
     """Ranks by the gold, which no retriever may know: what a perfect one could at best bring.
 
     Ratings: 1 / (1 + difference to the gold). Texts: ROUGE-L F1 against the
-    gold (rouge-score, no stemmer), the score of LaMP's text tasks. The text of the documents is
+    gold (no stemmer), the score of LaMP's text tasks. The text of the documents is
     not looked at.
     """
 
@@ -32,13 +29,7 @@ class Oracle(ScoringRetriever):
         number, right = _number(target), _number(gold)
         if number is not None and right is not None:
             return 1 / (1 + abs(number - right))
-        return float(self._rouge.score(gold, target)["rougeL"].fmeasure)
-
-    @cached_property
-    def _rouge(self) -> RougeScorer:
-        from rouge_score.rouge_scorer import RougeScorer
-
-        return RougeScorer(["rougeL"])
+        return rouge_l(target, gold)
 
 
 def _number(text: str) -> float | None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
 from qrag_tasks.benchmark import metrics
+from qrag_tasks.benchmark.rouge import rouge
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
 
 # answer, gold -> what LaMP's evaluator reads: float(answer.strip()), unclipped, or the far end of
@@ -162,7 +163,7 @@ def test_text_scores_by_hand() -> None:
 
 
 def test_rouge_l_minds_the_order_and_neither_stems() -> None:
-    assert metrics.rouge("birds of song", "songs of birds") == (
+    assert rouge("birds of song", "songs of birds") == (
         pytest.approx(2 / 3),
         pytest.approx(1 / 3),
     )
@@ -199,9 +200,7 @@ def test_rouge_is_the_f1_of_common_words_and_of_the_longest_common_line(
     answer: str, gold: str
 ) -> None:
     a, g = (re.findall("[a-z0-9]+", text.lower()) for text in (answer, gold))
-    for got, common in zip(
-        metrics.rouge(answer, gold), (overlap(a, g), longest_common(a, g)), strict=True
-    ):
+    for got, common in zip(rouge(answer, gold), (overlap(a, g), longest_common(a, g)), strict=True):
         assert got == pytest.approx(2 * common / max(1, len(a) + len(g)))
 
 
