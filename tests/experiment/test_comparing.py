@@ -6,6 +6,9 @@ import csv
 import io
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -538,6 +541,25 @@ def test_a_folder_with_an_equals_sign(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["compare", str(one), str(two), "--resamples", "99"])
     assert done.exit_code == 0, done.output
     assert "model-1b int4-nf4 against bf16" in done.stdout
+
+
+def test_what_takes_a_second_to_import_is_left(base: Path, other: Path, tmp_path: Path) -> None:
+    heavy = {"lm_eval", "matplotlib", "nltk", "pandas", "scipy.stats", "sklearn", "statsmodels"}
+    code = (
+        "import sys; from qrag_tasks.cli import main; "
+        "main(['compare', *sys.argv[1:]], standalone_mode=False); "
+        f"print('imported', sorted({heavy!r} & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(base), str(other)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "QRAG_CACHE": str(tmp_path / "cache")},
+    )
+    # Texts were compared, and a test of every kind was made.
+    assert "worse" in done.stdout
+    assert done.stdout.splitlines()[-1] == "imported []"
 
 
 def test_progress_is_shown_on_a_terminal_alone(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parents[2]
-_LIBRARIES = ("numpy", "scipy", "statsmodels", "rouge-score")
+_LIBRARIES = ("numpy", "scipy")
 _KEPT_AT_MOST = 50
 
 

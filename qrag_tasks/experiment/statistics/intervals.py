@@ -123,12 +123,12 @@ class Bootstrap:
         :returns: ``None`` for too few units, where enough deviate for an interval, where most
             units differ but not by one amount, and where the range of the values is not known.
         """
-        from scipy.stats import beta
+        from scipy.special import betaincinv
 
         units, few = self.units, self.units.deviating
         if self._from is None:
             return None
-        reach = units.reach(float(beta.ppf(level, few + 1, len(units) - few)))
+        reach = units.reach(float(betaincinv(few + 1, len(units) - few, level)))
         return reach if reach > 0 else None
 
     @property
@@ -161,7 +161,7 @@ class Bootstrap:
     def _bounded_p(self, margin: float) -> float | None:
         """Return the p with which :meth:`bound` is within the margin."""
         from scipy.optimize import brentq
-        from scipy.stats import binom
+        from scipy.special import bdtr
 
         units, start = self.units, self._from
         if start is None or units.reach(1.0) == 0:
@@ -172,7 +172,7 @@ class Bootstrap:
         if units.reach(1.0) <= left:
             return 0.0
         share = brentq(lambda share: units.reach(share) - left, 0.0, 1.0, xtol=1e-12)
-        return float(binom.cdf(units.deviating, len(units), share))
+        return float(bdtr(units.deviating, len(units), share))
 
 
 def draw_together(bootstraps: Iterable[Bootstrap]) -> None:

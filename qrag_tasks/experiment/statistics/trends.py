@@ -46,7 +46,7 @@ def trend(
     :param differences: shape (samples, len(x)): the other arm less the base.
     :raises ValueError: for shapes that do not fit, a value that is not finite, or a single ``x``.
     """
-    from scipy.stats import t
+    from scipy.special import stdtr, stdtrit
 
     values: NDArray[np.float64] = np.asarray(differences, dtype=np.float64)
     places = np.asarray(x, dtype=np.float64)
@@ -61,6 +61,6 @@ def trend(
     if not units.measurable:
         return Trend(slope, None, None)
     error = units.standard_error()
-    reach = float(t.ppf(0.5 + level / 2, len(units) - 1)) * error
-    p = float(2 * t.sf(abs(slope) / error, len(units) - 1))
+    reach = float(stdtrit(len(units) - 1, 0.5 + level / 2)) * error
+    p = float(2 * stdtr(len(units) - 1, -abs(slope) / error))
     return Trend(slope, Interval(slope - reach, slope + reach, level), p)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import f1_score
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 
 from qrag_tasks.benchmark.metrics import macro_f1
 from qrag_tasks.experiment.statistics import (
@@ -189,12 +190,19 @@ def test_the_smallest_effect_is_shown_with_its_power() -> None:
     assert shown.mean() == pytest.approx(0.8, abs=0.03)
 
 
-def test_holm() -> None:
-    p = [0.01, 0.04, 0.03, 0.2]
-    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1].tolist())
-    assert holm([0.01, None, 0.04]) == [pytest.approx(0.02), None, pytest.approx(0.04)]
-    assert holm([None]) == [None]
-    assert holm([]) == []
+@pytest.mark.parametrize("samples", [6, 80, 2000])
+def test_the_smallest_effect_is_that_of_the_paired_t_test(samples: int) -> None:
+    differences = np.random.default_rng(samples).normal(0, 0.3, samples)
+    effect = smallest_effect(np.zeros(samples), differences, alpha=0.01, power=0.9)
+    power = TTestPower().power(effect / differences.std(ddof=1), samples, alpha=0.01)
+    assert power == pytest.approx(0.9, abs=1e-3)
+
+
+@given(st.lists(st.none() | st.sampled_from([0, 0.001, 0.01, 0.04, 0.5, 1]) | st.floats(0, 1)))
+def test_holm(p: list[float | None]) -> None:
+    known = [value for value in p if value is not None]
+    expected = iter(multipletests(known, method="holm")[1].tolist() if known else ())
+    assert holm(p) == [None if one is None else pytest.approx(next(expected)) for one in p]
 
 
 def test_a_trend_is_the_mean_of_the_samples_slopes() -> None:
