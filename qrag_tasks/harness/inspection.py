@@ -101,7 +101,7 @@ class Finding:
     command: str = ""
 
 
-_NEEDED = ("lm_eval", "pluggy", "datasets")
+_NEEDED = ("lm_eval", "pluggy", "datasets", "rouge-score")
 _NEEDED_BY_HF = ("torch", "transformers", "accelerate", "bitsandbytes")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from qrag_tasks.benchmark.rouge import rouge_l
+from qrag_tasks.benchmark.rouge import rouge
 from qrag_tasks.hookspecs import RegisterRetriever, hookimpl
 from qrag_tasks.retrieval.base import Need, Query, ScoringRetriever
 
@@ -14,7 +14,7 @@ class Oracle(ScoringRetriever):
     """Ranks by the gold, which no retriever may know: what a perfect one could at best bring.
 
     Ratings: 1 / (1 + difference to the gold). Texts: ROUGE-L F1 against the
-    gold (no stemmer), the score of LaMP's text tasks. The text of the documents is
+    gold (rouge-score, no stemmer), the score of LaMP's text tasks. The text of the documents is
     not looked at.
     """
 
@@ -29,7 +29,7 @@ class Oracle(ScoringRetriever):
         number, right = _number(target), _number(gold)
         if number is not None and right is not None:
             return 1 / (1 + abs(number - right))
-        return rouge_l(target, gold)
+        return rouge(target, gold)[1]
 
 
 def _number(text: str) -> float | None:

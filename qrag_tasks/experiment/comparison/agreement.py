@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrag_tasks.benchmark.metrics import UNFINISHED_THOUGHT_RATE
-from qrag_tasks.benchmark.rouge import rouge_l
+from qrag_tasks.experiment.comparison.overlap import overlap
 from qrag_tasks.experiment.samples import Sample
 
 Pair = tuple[Sample, Sample]
@@ -64,7 +64,7 @@ def agreement(pairs: Sequence[Pair], read: Callable[[str], str] = str.strip) -> 
     return Agreement(
         same_text=_share([one == two for one, two in texts]),
         same_answer=_share([_same_answer(base, other, read) for base, other in pairs]),
-        overlap=_share([1.0 if a == b else rouge_l(b, a) for a, b in texts]) if generated else None,
+        overlap=_share([1.0 if a == b else overlap(b, a) for a, b in texts]) if generated else None,
         divergence=None if generated else _share([divergence(a, b) for a, b in distributions]),
     )
 
