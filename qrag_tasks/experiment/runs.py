@@ -306,12 +306,13 @@ def _aggregation(name: str, values: Sequence[Any], reported: float) -> str:
         return "other"
     if all(isinstance(value, list) and len(value) == 3 for value in values):
         return "macro_f1" if _near(macro_f1([(*value,) for value in values]), reported) else "other"
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+    if not set(map(type, values)) <= {bool, int, float} or not np.isfinite(values).all():
         return "other"
+    numbers = np.asarray(values, dtype=np.float64)
     found = []
-    if _near(float(np.mean(values)), reported):
+    if _near(float(numbers.mean()), reported):
         found.append("mean")
-    if min(values) >= 0 and _near(root_mean(values), reported):
+    if numbers.min() >= 0 and _near(root_mean(values), reported):
         found.append("root_mean")
     # Where all values are 0, or 1, both fit, and the name tells.
     return found[-1 if name in ROOT_MEANS else 0] if found else "other"

@@ -198,7 +198,7 @@ def _cell(
         facts=facts,
         kept=float(np.mean(known)) if known and len(known) == len(kept) else None,
         samples=len(values.pairs),
-        users=None if values.users is None else len(np.unique(values.users)),
+        users=None if values.users is None else int(values.users.max()) + 1,
         base=_arm(base, [one for one, _ in values.pairs]),
         other=_arm(other, [two for _, two in values.pairs]),
         agreement=agreement(values.pairs, lamp.read_answer if lamp else str.strip),

@@ -7,13 +7,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qrag_tasks.benchmark.metrics import HIGHEST_RATING, LOWEST_RATING
 from qrag_tasks.experiment.comparison.agreement import Pair
 from qrag_tasks.experiment.comparison.matching import Side
 from qrag_tasks.experiment.runs import Metric
 from qrag_tasks.experiment.statistics import encode
+from qrag_tasks.experiment.statistics.scores import Floats
 
 RATES = ("valid_rate", "runaway_rate", "unfinished_thought_rate")
 """Metrics that say how the answers are, not how good."""
@@ -29,25 +29,32 @@ _RATING_SPANS: Mapping[str, float] = {
 
 
 class Values:
-    """The samples of a cell as arrays."""
+    """The samples of a cell as arrays.
+
+    :ivar users: a number for the user of each sample, from 0; ``None`` where one is not known.
+    """
 
     def __init__(self, base: Side, other: Side, name: str, pairs: Sequence[Pair]) -> None:
         self.base, self.other, self.filter, self.pairs = base, other, name, pairs
-        users = [one.user for one, _ in pairs]
-        self.users = np.asarray(users) if all(user is not None for user in users) else None
         self.keys = [one.key for one, _ in pairs]
+        users = [one.user for one, _ in pairs if one.user is not None]
+        numbers = np.unique(users, return_inverse=True)[1]
+        self.users = numbers if len(users) == len(pairs) else None
+        self._arrays: dict[str, tuple[Floats, Floats]] = {}
 
     @cached_property
     def metrics(self) -> list[Metric]:
         """Return the metrics that both arms have for every sample."""
         theirs = self.other.task.metrics
-        return [
+        found = [
             metric
             for key, metric in self.base.task.metrics.items()
-            if metric.filter == self.filter
-            and key in theirs
-            and all(metric.name in sample.scores for both in self.pairs for sample in both)
+            if metric.filter == self.filter and key in theirs
         ]
+        names = {metric.name for metric in found}
+        for one, two in self.pairs:
+            names &= one.scores.keys() & two.scores.keys()
+        return [metric for metric in found if metric.name in names]
 
     def span(self, metric: str) -> float | None:
         """Return how far apart two samples' values of a metric can be, where that is known."""
@@ -55,15 +62,17 @@ class Values:
         ours = _RATING_SPANS if self.base.task.retrieval else {}
         return SPANS.get(metric, ours.get(metric))
 
-    def of(self, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def of(self, metric: str) -> tuple[Floats, Floats]:
         """Return a metric's value for every sample: of the base arm, and of the other."""
-        return (
-            numbers_of([one.scores[metric] for one, _ in self.pairs]),
-            numbers_of([two.scores[metric] for _, two in self.pairs]),
-        )
+        if metric not in self._arrays:
+            self._arrays[metric] = (
+                numbers_of([one.scores[metric] for one, _ in self.pairs]),
+                numbers_of([two.scores[metric] for _, two in self.pairs]),
+            )
+        return self._arrays[metric]
 
 
-def numbers_of(values: Sequence[Any]) -> NDArray[np.float64]:
+def numbers_of(values: Sequence[Any]) -> Floats:
     """Return the logged values of one metric as numbers."""
     if isinstance(values[0], list):
         return encode([(*value,) for value in values])

@@ -91,7 +91,12 @@ class Units:
             return 0
         # Whole numbers, for differences that are equal but for rounding.
         rows = np.round(moved / scale * 1e9).astype(np.int64)
-        _, counts = np.unique(rows, axis=0, return_counts=True)
+        differ = rows[:, (rows != rows[0]).any(axis=0)]
+        if differ.shape[1] > 1:
+            _, counts = np.unique(differ, axis=0, return_counts=True)
+        else:
+            # To sort numbers is faster than to sort rows.
+            _, counts = np.unique(differ.sum(axis=1), return_counts=True)
         alike = int(counts.max())
         return len(self) - (alike if alike > 1 else 0)
 
