@@ -86,12 +86,41 @@ def test_compare_shows_every_verdict_difference_and_interval(arms: list[Path], w
     assert width == 120 or ("answers" in output) == (width == 160)
 
 
+def test_compare_ends_with_the_answer(arms: list[Path]) -> None:
+    output = printed(80, "compare", *arms, "--resamples", 199)
+    *tables, answer = output.split("\n\n")
+    assert " ".join(answer.split()).startswith("Of 10 comparisons of int4-nf4, int8 with fp16 on ")
+    (headings,) = [line.split() for line in tables[-1].splitlines() if "Slope" in line]
+    assert headings.index("Verdict") < headings.index("Slope")
+    assert "slope of the difference per document" in " ".join(tables[-1].split())
+    assert "accuracy" not in output
+    # The sentences are about the headline metrics.
+    assert "Of 10" not in printed(80, "compare", *arms, "--resamples", 199, "--metric", "accuracy")
+
+
+@pytest.mark.parametrize("width", range(24, 44))
+def test_titles_keep_figures_in_one_line(width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        print_tables(
+            Table(
+                "a",
+                title="lamp3u: bf16 against fp16 (n = 400)".replace(
+                    " = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"
+                ),
+            )
+        )
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "n = 400)" in line]
+    assert max(map(len, lines)) <= width
+
+
 def test_compare_wide_shows_every_column(arms: list[Path]) -> None:
     output = printed(80, "compare", *arms, "--resamples", 199, "--wide")
     (headings, *_) = output.splitlines()
     for heading in texts.HEADINGS:
         assert (heading in headings) == (heading != "Order")
-    assert output.count(DENSE) == 2 * 2 + 2 * 2  # cells, and trends of two metrics
+    assert output.count(DENSE) == 2 * 2 + 2  # cells, and trends of the headline metric
 
 
 def test_compare_narrower_than_its_figures(arms: list[Path]) -> None:

@@ -106,7 +106,10 @@ def read_arms(
 
     if others:
         matched = match_runs(read_arm(base), [read_arm(other) for other in others])
-        title = split(base)[1].resolve().name
+        called, *rest = (
+            name or folder.resolve().name for name, folder in map(split, (base, *others))
+        )
+        title = f"{', '.join(rest)} against {called}"
     else:
         matched = match_grid(base)
         title = GridFolder.at(base).plan.name
@@ -163,20 +166,25 @@ def compare(
 
 
 def _show(found: Comparison, metrics: tuple[str, ...], wide: bool) -> None:
-    from qrag_tasks.experiment.comparison.tables import terminal, texts
+    from qrag_tasks.experiment.comparison.tables import sections, texts
+    from qrag_tasks.experiment.report.answer import sentences
 
     if wide:
         tables_of = (texts.cell_table(found, metrics), texts.trend_table(found, metrics))
-        shown = [terminal.Section("", *table) for table in tables_of if table.rows]
+        shown = [sections.Section("", *table) for table in tables_of if table.rows]
     else:
-        shown = terminal.sections(found, metrics, fits)
-        shown += terminal.trend_sections(found, metrics, fits)
+        shown = sections.sections(found, metrics, fits)
+        shown += sections.trend_sections(found, metrics, fits)
     tables = []
     for section in shown:
         tables.append(Table(*section.headings, title=section.title))
         for row in section.rows:
             tables[-1].add_row(*row)
     print_tables(*tables, fold=False, wide=wide)
+    if not metrics:
+        console().print()
+        for sentence in sentences(found):
+            console().print(Text(sentence))
 
 
 def _margin(text: str) -> tuple[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from rich.box import Box
@@ -55,7 +56,8 @@ def print_tables(*tables: Table, fold: bool = True, wide: bool = False) -> None:
         if number:
             console().print()
         if table.title:
-            console().print(Text(table.title, "bold"))
+            title = textwrap.fill(table.title, room, break_long_words=False, break_on_hyphens=False)
+            console().print(Text(title.replace("\N{NO-BREAK SPACE}", " "), "bold"), soft_wrap=True)
         given = widths[table.headings]
         console(width=max(room, sum(given) + _between(len(given)))).print(_drawn(table, given))
 

@@ -89,6 +89,23 @@ def test_the_answer_has_its_numbers(page: Path) -> None:
     assert "The loss grows with the number of documents in 1 of 1 series" in trend
 
 
+def test_what_is_constant_is_in_no_column(page: Path) -> None:
+    html = page.read_text(encoding="utf-8")
+    titles = re.findall(r"<h3 id=.table-[^>]*>(.*?)</h3>", html)
+    assert [title.replace("\N{NO-BREAK SPACE}", " ") for title in titles] == [
+        "lamp3u, mae ↓: model-1b int4-nf4 against bf16 (bm25, best-first, n = 70)",
+        "lamp3u, mae ↓, slope of the difference per document: model-1b int4-nf4 against bf16 "
+        "(bm25, best-first, k = 0, 1, 3, n = 70)",
+    ]
+    cells, trends = (
+        re.findall(r"<th scope=.col.>(.*?)</th>", head)
+        for head in re.findall(r"<thead>(.*?)</thead>", html)
+    )
+    assert cells[:4] == ["k", "Verdict", "Difference", "95 % interval"]
+    assert cells[-1] == "Better / worse"
+    assert trends == ["Verdict", "Slope", "95 % interval", "p (Holm)"]
+
+
 def test_figures_are_files_too(page: Path) -> None:
     names = {path.name for path in (page.parent / "figures").iterdir()}
     assert names == {f"{n}.{form}" for n in ("score-by-k", "gap-by-k") for form in ("svg", "pdf")}
@@ -169,7 +186,7 @@ def test_in_chromium(page: Path, browser: Any, width: int, scheme: str) -> None:
     view.on("request", lambda request: asked.append(request.url))
     view.goto(page.as_uri())
     view.wait_for_selector("#list details")
-    assert view.title() == "base"
+    assert view.title() == "int4 against base"
     assert view.evaluate("document.documentElement.scrollWidth") <= width
     assert view.inner_text("#count") == "70 of 70 samples"
     assert view.locator("#list details").count() == 50

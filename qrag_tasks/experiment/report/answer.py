@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow, TrendRow
+from qrag_tasks.experiment.comparison.tables.texts import chosen_trends
 from qrag_tasks.experiment.comparison.verdicts import (
     ALPHA,
     BETTER,
     EQUIVALENT,
-    HEADLINES,
     NOT_TESTED,
     TOO_FEW,
     UNDECIDED,
@@ -28,7 +28,7 @@ def sentences(comparison: Comparison) -> list[str]:
     shown = [(cell, row) for cell in comparison.cells if (row := headline_row(cell)) is not None]
     if not shown:
         return [_alike(comparison.cells)]
-    return [_counts(shown), _largest(shown), _trend(comparison.trends)]
+    return [_counts(shown), _largest(shown), _trend(chosen_trends(comparison))]
 
 
 def headline_row(cell: CellRow) -> MetricRow | None:
@@ -89,8 +89,7 @@ def _interval(row: MetricRow) -> str:
     return "; no interval is known"
 
 
-def _trend(trends: Sequence[TrendRow]) -> str:
-    rows = [row for row in trends if row.metric in HEADLINES[:2]] or list(trends)
+def _trend(rows: Sequence[TrendRow]) -> str:
     if not rows:
         return "There are too few k to tell whether the difference grows with the documents."
     tested = [row for row in rows if row.p_holm is not None]

@@ -18,7 +18,7 @@ from qrag_tasks.experiment.comparison.compare import Options, Track, by_filter, 
 from qrag_tasks.experiment.comparison.kept import KeptComparisons
 from qrag_tasks.experiment.comparison.matching import Matched
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison
-from qrag_tasks.experiment.comparison.tables.texts import cell_table, trend_table
+from qrag_tasks.experiment.comparison.tables.sections import sections, trend_sections
 from qrag_tasks.experiment.pairing import pair
 from qrag_tasks.experiment.report.answer import headline_row, sentences
 from qrag_tasks.experiment.report.figures import figures
@@ -70,8 +70,10 @@ def make_report(
         script=here.joinpath("page.js").read_text(encoding="utf-8"),
         sentences=sentences(found),
         figures=[{"caption": figure.caption, "svg": figure.svg()} for figure in drawn],
-        table=cell_table(found),
-        trends=trend_table(found),
+        tables={
+            "All comparisons": sections(found, (), _all_fits),
+            "Does the difference grow with the documents?": trend_sections(found, (), _all_fits),
+        },
         notes=found.notes,
         level=found.level,
         data=_for_script({"cells": cells}),
@@ -91,6 +93,11 @@ def write_report(path: Path, report: Report) -> None:
         half.replace(path)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _all_fits(*_: object) -> bool:
+    # A page scrolls.
+    return True
 
 
 def _for_script(value: Any) -> str:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow, TrendRow
 from qrag_tasks.experiment.comparison.verdicts import (
-    HEADLINES,
     headline,
     interval_text,
     trend_verdict,
@@ -113,15 +112,23 @@ TREND_HEADINGS = (
 def trend_records(comparison: Comparison, metrics: Sequence[str] = ()) -> list[dict[str, str]]:
     """Return a record of texts, under :data:`TREND_HEADINGS`, for every trend.
 
-    :param metrics: those to show; by default those of :data:`HEADLINES`.
+    :param metrics: those to show; by default the :func:`headline` of each series.
     """
     return [trend_record(row) for row in chosen_trends(comparison, metrics)]
 
 
-def chosen_trends(comparison: Comparison, metrics: Sequence[str]) -> list[TrendRow]:
+def chosen_trends(comparison: Comparison, metrics: Sequence[str] = ()) -> list[TrendRow]:
     """Return the trends that are to be shown, as :func:`trend_records` says."""
-    wanted = metrics or HEADLINES
-    return [row for row in comparison.trends if row.metric in wanted]
+    found: dict[tuple[str, ...], list[TrendRow]] = {}
+    for row in comparison.trends:
+        series = (row.model, row.arm, row.base_arm, row.lamp_task, row.retriever, row.order)
+        found.setdefault(series, []).append(row)
+    return [
+        row
+        for rows in found.values()
+        for row in rows
+        if row.metric in (metrics or (headline([one.metric for one in rows]),))
+    ]
 
 
 def trend_record(row: TrendRow) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A comparison on the terminal: what is constant stands above a table, what fits stands in it."""
+"""A comparison as people read it: what is constant stands above a table, what fits stands in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.comparison.tables import texts
 
 Fits = Callable[[Sequence[str], Sequence[Sequence[str]]], bool]
-"""Whether a table, by its headings and rows, fits the terminal."""
+"""Whether there is room for a table, by its headings and rows."""
 Row = Mapping[str, str]
 """Heading -> text."""
 
@@ -20,12 +20,16 @@ _MOVABLE = ("Retriever", "Order", "Other")
 _CELL = (*_MOVABLE, "k", "n")
 _FIGURES = ("Verdict", "Difference", "95 % interval", "Base score", "Other score")
 _FURTHER = ("p (Holm)", "Same answers", "Recovery", "Better / worse")
-_SLOPE = (texts.SLOPE, "95 % interval", "p (Holm)")
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+_SLOPE = ("Verdict", "Slope", "95 % interval")
 
 
 @dataclass(frozen=True)
 class Section:
-    """One table, with what is the same for all of its rows in its title."""
+    """One table, with what is the same for all of its rows in its title.
+
+    Spaces in the title that no line should end at are no-break spaces.
+    """
 
     title: str
     headings: Sequence[str]
@@ -45,7 +49,15 @@ def sections(comparison: Comparison, metrics: Sequence[str], fits: Fits) -> list
 
 def trend_sections(comparison: Comparison, metrics: Sequence[str], fits: Fits) -> list[Section]:
     """Return a comparison's trends in tables, as :func:`sections` does."""
-    return _sections(texts.trend_records(comparison, metrics), _SLOPE, ("Verdict",), fits)
+    rows = [
+        {
+            **row,
+            "Metric": f"{row['Metric']}, {texts.SLOPE.lower()}",
+            "Slope": row[texts.SLOPE],
+        }
+        for row in texts.trend_records(comparison, metrics)
+    ]
+    return _sections(rows, _SLOPE, ("p (Holm)",), fits)
 
 
 def _sections(
@@ -107,7 +119,9 @@ def _title(rows: Sequence[Row], constant: Sequence[str]) -> str:
     arms = f"{first['Model']} {one.get('Other', '')}".strip()
     title = ", ".join(part for part in (first["Task"], first["Metric"]) if part)
     parts = [one.get("Retriever", ""), one.get("Order", "")]
-    parts += [f"{name} = {one[name]}" for name in ("k", "n") if one.get(name)]
+    parts += [
+        f"{name} = {one[name]}".replace(" ", _NO_BREAK) for name in ("k", "n") if one.get(name)
+    ]
     about = ", ".join(part for part in parts if part)
     return f"{title}: {arms} against {first['Base'] or 'its base'}" + (
         f" ({about})" if about else ""
