@@ -11,6 +11,7 @@ from typing import Any
 from lm_eval.utils import simple_parse_args_string
 
 from qrag_tasks.harness.answer_cache import creation_is_remembered
+from qrag_tasks.harness.arms import places
 from qrag_tasks.harness.arms.arguments import HF_MODELS, check_arguments
 from qrag_tasks.harness.arms.devices import checked_device
 from qrag_tasks.harness.arms.identity import created_with
@@ -97,6 +98,7 @@ def check_metadata(given: Sequence[Mapping[str, Any] | None], model: Any, model_
     :param model: a name, or an ``LM``.
     :param model_args: of a name: as mapping, text or ``None``.
     :raises SettingsError: for an unknown key or argument, or an impossible value.
+    :raises ModelError: when ``--model hf`` is given a folder that cannot be one of a model.
     """
     names: Collection[str] | None
     if not isinstance(model, str):
@@ -108,6 +110,16 @@ def check_metadata(given: Sequence[Mapping[str, Any] | None], model: Any, model_
         names = None
     for metadata in given:
         Settings.from_metadata(metadata or {}, names)
+
+
+def with_whole_places(model_args: Any) -> Any:
+    """Return model arguments with ``~`` written out in those that name a folder.
+
+    :param model_args: a mapping, text or ``None``; another form is left as it is.
+    """
+    given = _parsed(model_args)
+    whole = places.with_whole_places(given or {})
+    return model_args if whole == (given or {}) else whole
 
 
 def check_device(model: Any, device: str | None) -> None:

@@ -18,6 +18,7 @@ from qrag_tasks.harness.arms import decoding, loading
 from qrag_tasks.harness.arms.arguments import asked_dtype, settings_of_config
 from qrag_tasks.harness.arms.devices import checked_device
 from qrag_tasks.harness.arms.identity import arm_identity
+from qrag_tasks.harness.arms.places import with_whole_places
 from qrag_tasks.harness.arms.smoke import smoke_check
 from qrag_tasks.harness.arms.verification import verify
 from qrag_tasks.harness.batches import Batches, BatchLimit, Footprint
@@ -70,6 +71,8 @@ class QragLM(HFLM):  # type: ignore[misc]
     ) -> None:
         if pretrained is None:
             pretrained = embedded.instead_of_none()
+        arguments = with_whole_places({**arguments, "pretrained": pretrained})
+        pretrained = arguments.pop("pretrained")
         checkpoint, row = loading.asked_arm(
             {
                 **arguments,

@@ -126,6 +126,7 @@ def check_every_run(module: ModuleType) -> None:
             return simple_evaluate(*args, **kwargs)
         from qrag_tasks.harness import every_run, gen_kwargs
 
+        given["model_args"] = every_run.with_whole_places(given.get("model_args"))
         given["tasks"], held = catalog.without_overlap(names)
         for name, holder in held.items():
             logger.info("%s is part of %s, and is asked once", name, holder)

@@ -14,6 +14,7 @@ from qrag_tasks.errors import SettingsError
 from qrag_tasks.harness import embedded, gen_kwargs
 from qrag_tasks.harness.arms import loading
 from qrag_tasks.harness.arms.arguments import HF_MODELS, check_arguments
+from qrag_tasks.harness.arms.places import with_whole_places
 from qrag_tasks.harness.samples import check_limit, chosen_samples
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.task import LampRagTask
@@ -28,10 +29,14 @@ def prepare(config: Any) -> None:
     """Check the settings of a command-line run, and name the embedded model where none is named.
 
     :param config: lm_eval's ``EvaluatorConfig``; its ``model_args`` and ``metadata`` may gain
-        ``pretrained``, so that lm_eval's own results say which model was used.
+        ``pretrained``, so that lm_eval's own results say which model was used, and have ``~``
+        written out.
     :raises QragError: when a choice is unknown, the embedded model is not installed, or an arm
         of ``--model qrag`` cannot be had.
     """
+    config.model_args = with_whole_places(config.model_args)
+    # lm_eval merges them before it adds --trust_remote_code to the model arguments.
+    config.metadata = with_whole_places({**config.model_args, **config.metadata})
     settings = Settings.from_metadata(config.metadata, config.model_args)
     if data_root(settings.data) == mini_root():
         logger.warning("data: %s, the embedded sample. Its scores mean nothing.", MINI)

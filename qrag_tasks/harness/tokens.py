@@ -11,6 +11,7 @@ from typing import Any
 from lm_eval.models.utils import has_bos_prefix, resolve_max_length
 
 from qrag_tasks.errors import ModelError, SettingsError
+from qrag_tasks.harness.arms.places import whole_place
 
 # The arguments that lm_eval's models pass on to the tokenizer.
 _TOKENIZER_ARGUMENTS = ("revision", "subfolder", "trust_remote_code", "gguf_file")
@@ -124,8 +125,10 @@ def model_text(arguments: Mapping[str, Any]) -> ModelText | None:
     if source is None:
         return None
     window = arguments.get("max_length") or arguments.get("max_model_len")
+    # transformers asks on the terminal where it is not told.
+    given = {"trust_remote_code": False, **arguments}
     options = tuple(
-        (name, arguments[name]) for name in _TOKENIZER_ARGUMENTS if arguments.get(name) is not None
+        (name, given[name]) for name in _TOKENIZER_ARGUMENTS if given.get(name) is not None
     )
     tokenizer = _tokenizer(source, options)
     config = None
@@ -214,8 +217,13 @@ def _load(what: str, source: str, options: tuple[tuple[str, Any], ...]) -> Any:
         ) from None
     loader = AutoTokenizer if what == "tokenizer" else AutoConfig
     try:
-        return loader.from_pretrained(source, **dict(options))
+        return loader.from_pretrained(whole_place(source), **dict(options))
     except Exception as error:
+        if "trust_remote_code" in str(error):
+            raise ModelError(
+                f"pretrained={source}: its {what} is code of its own, which is run only if you "
+                f"trust it: read it, and give trust_remote_code=True in the model arguments"
+            ) from error
         # transformers raises many kinds here: no such folder, no network, a broken file.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise ModelError(

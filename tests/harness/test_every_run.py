@@ -37,6 +37,22 @@ def asked(found: Any) -> dict[str, list[int]]:
     return {name: [s["doc_id"] for s in samples] for name, samples in found["samples"].items()}
 
 
+# ---------------------------------------------------------------------- model arguments
+def test_the_home_folder_is_found(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tiny_model.parent))
+    place = f"~/{tiny_model.name}"
+    for given in (f"pretrained={place}", {"pretrained": place}):
+        found = evaluate(
+            ["lamp3u_rag_k1"],
+            {"data": "mini", "pretrained": place, "context_tokens": 900},
+            model="hf",
+            model_args=given,
+            device="cpu",
+            limit=1,
+        )
+        assert found["config"]["model_args"]["pretrained"] == str(tiny_model)
+
+
 # ---------------------------------------------------------------------- --samples and --limit
 def test_samples_of_a_group_are_those_of_its_tasks() -> None:
     for name in ("lamp_rag_k1", "lamp_rag_all_k1", "lamp_rag"):

@@ -148,6 +148,26 @@ def test_what_the_command_gives_itself_is_no_model_argument(tiny_model: Path) ->
             preflight.prepare(config)
 
 
+def test_the_tasks_know_every_model_argument_and_a_home_folder(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tiny_model.parent))
+    place = f"~/{tiny_model.name}"
+    for model in ("hf", "qrag"):
+        config = configured(
+            *("--model", model, "--model_args", f"pretrained={place}", "--trust_remote_code"),
+            *("--metadata", json.dumps({"data": "mini", "tokenizer": place})),
+        )
+        preflight.prepare(config)
+        assert config.model_args == {"pretrained": str(tiny_model), "trust_remote_code": True}
+        assert config.metadata == {
+            **config.model_args,
+            "data": "mini",
+            "tokenizer": str(tiny_model),
+        }
+    assert QragLM(place).config._name_or_path == str(tiny_model)
+
+
 def launched(processes: int, out: Path, *arguments: object) -> dict[str, Any]:
     """Run ``lm_eval`` in several processes, as ``accelerate launch`` does with several GPUs."""
     done = subprocess.run(

@@ -11,6 +11,7 @@ from typing import Any
 
 from qrag_tasks.harness import embedded
 from qrag_tasks.harness.arms.claims import Checkpoint
+from qrag_tasks.harness.arms.places import whole_place
 from qrag_tasks.harness.arms.safetensors_files import TensorFacts, read_headers, read_json
 
 # Where configurations say how long a text may be; lm_eval's order.
@@ -80,7 +81,7 @@ def local_checkpoint(arguments: Mapping[str, Any], key: str = "pretrained") -> L
     if not name:
         return _embedded()
     name = str(name)
-    path = Path(name).expanduser()
+    path = Path(whole_place(name))
     subfolder = str(arguments.get("subfolder") or "")
     if path.is_dir():
         return LocalCheckpoint(name, path / subfolder)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qrag_tasks.errors import ModelError
 from qrag_tasks.harness.arms.claims import FORMATS, Checkpoint
+from qrag_tasks.harness.arms.places import local_folder
 from qrag_tasks.harness.arms.precisions import PRECISIONS, Precision
 from qrag_tasks.harness.arms.safetensors_files import (
     INDEX,
@@ -34,31 +35,24 @@ def read_checkpoint(
     :param pretrained: a folder, or a name on the hub, from which config.json is fetched.
     :raises ModelError: when there is no such checkpoint, or a file of it is damaged.
     """
-    root = Path(pretrained).expanduser()
-    if root.is_file():
-        raise _is_a_file(root)
-    if root.is_dir():
-        folder = root / subfolder
-        if not (folder / "config.json").is_file():
-            raise _has_no_config(pretrained, folder)
-        if not has_weights(folder):
-            raise ModelError(
-                f"pretrained={pretrained} holds no weights ({SINGLE}, {INDEX} with its parts, or "
-                f"pytorch_model.bin): copy or download the whole checkpoint"
-            )
-    else:
-        folder = _of_hub(pretrained, revision, subfolder)
+    local = local_folder(pretrained, subfolder)
+    if local is not None and not has_weights(local):
+        raise ModelError(
+            f"pretrained={pretrained} holds no weights ({SINGLE}, {INDEX} with its parts, or "
+            f"pytorch_model.bin): copy or download the whole checkpoint"
+        )
+    folder = local or _of_hub(pretrained, revision, subfolder)
     config = read_json(folder / "config.json")
     nested = config.get("text_config")
     found = config.get("quantization_config") or (
         nested.get("quantization_config") if isinstance(nested, dict) else None
     )
     if found is None:
-        if not root.is_dir():
+        if local is None:
             _fetch_sidecars(pretrained, revision, subfolder)
         sidecars = [folder / name for name in SIDECARS if (folder / name).is_file()]
         found = read_json(sidecars[0]) if sidecars else None
-    return Checkpoint(pretrained, config, found, _tensors(folder, root.is_dir()), folder)
+    return Checkpoint(pretrained, config, found, _tensors(folder, local is not None), folder)
 
 
 def own_precision(checkpoint: Checkpoint) -> Precision:
@@ -101,31 +95,7 @@ def check_checkpoint(
 
 
 # ---------------------------------------------------------------------- reading
-def _is_a_file(path: Path) -> ModelError:
-    if path.suffix == ".gguf":
-        return ModelError(
-            f"pretrained={path} is a GGUF file: give the folder that holds it, and "
-            f"gguf_file={path.name}; --model hf takes these"
-        )
-    return ModelError(
-        f"pretrained={path} is a file: name the folder that holds it, with its config.json"
-    )
-
-
-def _has_no_config(pretrained: str, folder: Path) -> ModelError:
-    text = f"pretrained={pretrained} has no config.json in {folder}"
-    if not folder.is_dir():
-        return ModelError(f"pretrained={pretrained}: no such folder: {folder}")
-    if (folder / "adapter_config.json").is_file():
-        return ModelError(f"{text}: it is an adapter; give the model it adapts, and this as peft=")
-    if any(folder.glob("*.gguf")):
-        return ModelError(f"{text}, but GGUF files: --model hf takes them, with gguf_file=")
-    return ModelError(f"{text}: name the folder of a transformers checkpoint")
-
-
 def _of_hub(pretrained: str, revision: str | None, subfolder: str) -> Path:
-    if Path(pretrained).is_absolute() or pretrained.startswith((".", "~")):
-        raise ModelError(f"pretrained={pretrained}: no such folder")
     from transformers.utils import cached_file
 
     try:

@@ -10,6 +10,7 @@ from typing import Any
 
 from qrag_tasks.errors import ModelError
 from qrag_tasks.harness.arms.checkpoints import check_checkpoint, read_checkpoint
+from qrag_tasks.harness.arms.places import whole_place
 from qrag_tasks.harness.arms.precisions import PRECISIONS
 from qrag_tasks.harness.arms.quantizing.progress import Report
 
@@ -43,7 +44,7 @@ def read_source(model: str) -> Source:
 
     :raises ModelError: when there is none, or none that can be quantized.
     """
-    folder, revision = Path(model).expanduser(), None
+    folder, revision = Path(whole_place(model)), None
     if folder.is_file():
         raise ModelError(
             f"{model} is a file: give the folder of a transformers checkpoint, the one with its "
@@ -103,10 +104,15 @@ def _config_and_layers(model: str, folder: Path) -> tuple[Any, dict[str, tuple[i
     from transformers.pytorch_utils import Conv1D
 
     try:
-        config = AutoConfig.from_pretrained(folder)
+        # Where it is not told, transformers asks on the terminal.
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         with torch.device("meta"):
-            empty = AutoModelForCausalLM.from_config(config)
+            empty = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except Exception as error:
+        if "trust_remote_code" in str(error):
+            raise ModelError(
+                f"{model}: brings code of its own, which qrag quantize does not run"
+            ) from error
         # transformers raises many kinds for a configuration that it does not know.
         reason = (str(error).strip().splitlines() or [""])[0]
         raise ModelError(
