@@ -36,7 +36,8 @@ def prepare(config: Any) -> None:
     """
     config.model_args = with_whole_places(config.model_args)
     # lm_eval merges them before it adds --trust_remote_code to the model arguments.
-    config.metadata = with_whole_places({**config.model_args, **config.metadata})
+    # In place: the command has handed them on already.
+    config.metadata.update(with_whole_places({**config.model_args, **config.metadata}))
     settings = Settings.from_metadata(config.metadata, config.model_args)
     if data_root(settings.data) == mini_root():
         logger.warning("data: %s, the embedded sample. Its scores mean nothing.", MINI)
