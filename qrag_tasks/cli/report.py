@@ -40,6 +40,7 @@ def report(
     It holds the answer in three sentences, figures, the table, and every sample with its prompt
     and both answers. It loads nothing from anywhere.
     """
+    from qrag_tasks.experiment.comparison.notes import counted
     from qrag_tasks.experiment.report.report import make_report, write_report
 
     matched, options, title = read_arms(base, others, read_options(choices))
@@ -47,4 +48,5 @@ def report(
         found = make_report(matched, options, title, figure_folder, kept_comparisons(), track)
     write_report(out, found)
     size = out.stat().st_size / 1e6
-    console().print(Text(f"{out}: {len(found.comparison.cells)} comparisons, {size:,.1f} MB"))
+    cells = counted(len(found.comparison.cells), "comparison")
+    console().print(Text(f"{out}: {cells}, {size:,.1f} MB"))

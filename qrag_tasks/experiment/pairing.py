@@ -40,8 +40,8 @@ def pair(
     more = [key for key in seconds if key not in firsts]
     if (missing or more) and not common:
         raise ComparisonError(
-            f"{said}: {len(missing)} samples are in the first alone{_some(missing)}, "
-            f"{len(more)} in the second alone{_some(more)}. Run both with the same --limit, or "
+            f"{said}: of their samples, the first alone has {len(missing)}{_some(missing)}, the "
+            f"second alone {len(more)}{_some(more)}. Run both with the same --limit, or "
             f"compare what they have in common by --common"
         )
     pairs = [(one, seconds[key]) for key, one in firsts.items() if key in seconds]

@@ -145,7 +145,8 @@ def test_grids_without_golds_or_k(tmp_path: Path) -> None:
     )
     assert done.exit_code == 0, done.output
     html = out.read_text(encoding="utf-8")
-    assert "the two arms give the same answer to at least 90.0% of the samples" in html
+    assert "in 1 comparison the two arms give the same answer to at least 90.0% of the" in html
+    assert ": 1 comparison, " in done.stdout
     assert "<svg" not in html
 
 

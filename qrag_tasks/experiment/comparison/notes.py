@@ -1,4 +1,4 @@
-"""Notes on what is left out of a comparison: one line a reason, however many it holds for."""
+"""Words for what is counted, and notes on what is left out of a comparison, one line a reason."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Iterable
 
 _FIRST = 3
 """How many are named."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural but for one."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def folded(things: Iterable[str], one: str, many: str) -> list[str]:

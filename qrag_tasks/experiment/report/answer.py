@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from qrag_tasks.experiment.comparison.notes import counted
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow, TrendRow
 from qrag_tasks.experiment.comparison.tables.texts import chosen_trends
 from qrag_tasks.experiment.comparison.verdicts import (
@@ -47,7 +48,7 @@ def _counts(shown: Sequence[tuple[CellRow, MetricRow]]) -> str:
     others = ", ".join(sorted({cell.other.arm or cell.other.label for cell, _ in shown}))
     bases = ", ".join(sorted({cell.base.arm or cell.base.label for cell, _ in shown}))
     said = (
-        f"Of {len(shown)} comparisons of {others} with {bases} on identical prompts, "
+        f"Of {counted(len(shown), 'comparison')} of {others} with {bases} on identical prompts, "
         f"{counts[WORSE]} {_are(counts[WORSE])} worse by more than chance explains (Holm-"
         f"corrected p < {ALPHA}), {counts[BETTER]} better, {counts[EQUIVALENT]} equivalent "
         f"within the stated margins, and {counts[UNDECIDED]} undecided"
@@ -67,7 +68,7 @@ def _largest(shown: Sequence[tuple[CellRow, MetricRow]]) -> str:
         shown, key=lambda both: loss(both[1]) / abs(both[1].base) if both[1].base else 0.0
     )
     if loss(row) <= 0:
-        return "In none of them does the quantized arm score lower than its base."
+        return "In none of them does an arm score lower than its base."
     return (
         f"The largest relative loss is {cell.other.label} on "
         f"{_where(cell)}: {row.metric} {row.base:.3f} to {row.other:.3f} "
@@ -123,9 +124,9 @@ def _harm(row: TrendRow) -> float:
 def _alike(cells: Sequence[CellRow]) -> str:
     least = min(cells, key=lambda cell: cell.agreement.same_answer)
     return (
-        f"Without golds, agreement is what there is: in {len(cells)} comparisons the two arms give "
-        f"the same answer to at least {least.agreement.same_answer:.1%} of the samples "
-        f"({least.other.label} on {_where(least)})."
+        f"Without golds, agreement is what there is: in {counted(len(cells), 'comparison')} the "
+        f"two arms give the same answer to at least {least.agreement.same_answer:.1%} of the "
+        f"samples ({least.other.label} on {_where(least)})."
     )
 
 
