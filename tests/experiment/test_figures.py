@@ -114,6 +114,25 @@ def test_legends_cover_nothing(drawn: dict[str, Figure]) -> None:
             assert not place.overlaps(axes.get_tightbbox())
 
 
+def test_long_names_leave_the_panels_their_size(tmp_path: Path) -> None:
+    runs = []
+    for k in (1, 3):
+        task = f"lamp3u_rag_k{k}"
+        (run,) = read_runs(write_run(tmp_path / str(k), samples(3, k), task))
+        runs.append(run)
+    base, *others = (
+        [
+            replace(run, called=f"an arm of a long name, such as a folder's, {number}")
+            for run in runs
+        ]
+        for number in range(9)
+    )
+    for figure in figures(compare_runs(base, others, Options(resamples=99))):
+        figure.drawn.draw_without_rendering()
+        (axes,) = figure.drawn.axes
+        assert axes.get_window_extent().height > figure.drawn.dpi * 1.5
+
+
 def test_bands_lie_around_the_other_arm(drawn: dict[str, Figure]) -> None:
     caption = drawn["score-by-k"].caption
     assert "around the arm's own score; it is not corrected for the number" in caption

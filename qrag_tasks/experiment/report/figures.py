@@ -102,6 +102,8 @@ _FILLED = (
 _BASE = {"linewidth": 3.0}
 _LETTERS = 13
 """Letters of a legend that an inch holds."""
+_LINE = 0.2
+"""Inches that a line of a legend takes."""
 _BANDED = 3
 """Arms beside the base in a panel: the bands of more would hide each other."""
 
@@ -130,7 +132,7 @@ def _ticks(axes: Any, panel: Panel) -> None:
 
 
 def _legend(drawn: Any, entries: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """Put one legend above all panels, in as many columns as there is room for."""
+    """Add one legend above all panels, in as many columns as there is room for."""
     from matplotlib.lines import Line2D
 
     shown = list(entries)
@@ -138,6 +140,7 @@ def _legend(drawn: Any, entries: Iterable[tuple[str, Mapping[str, Any]]]) -> Non
     widest = max(len(label) for label, _ in shown)
     room = max(1, int(drawn.get_figwidth() * _LETTERS / (widest + 6)))
     rows = -(-len(handles) // room)
+    drawn.set_figheight(drawn.get_figheight() + rows * _LINE)
     drawn.legend(handles=handles, loc="outside upper center", ncols=-(-len(handles) // rows))
 
 
