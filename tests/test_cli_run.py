@@ -12,10 +12,13 @@ from rich.console import Console
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
 
+from grid_folders import complete, grid_folder, small_plan
+
 from qrag_tasks.cli import main
+from qrag_tasks.cli.grids import failures
 from qrag_tasks.cli.run import _Shown
 from qrag_tasks.experiment.plan import Plan
-from qrag_tasks.experiment.running.grid import Progress
+from qrag_tasks.experiment.running.progress import Progress
 
 
 def invoke(*arguments: object) -> Result:
@@ -64,7 +67,7 @@ def test_what_fails_is_told_with_exit_code_1(plan: Path, tiny_model: Path, tmp_p
     plan.write_text(text.replace(str(tiny_model), str(broken)), encoding="utf-8")
     done = invoke("run", plan, "--out", tmp_path / "grid")
     assert done.exit_code == 1
-    assert "failed: llama/bf16/lamp3u_rag_k0: " in done.stderr
+    assert "failed: llama/bf16/lamp3u_rag_k0 and 1 more: " in done.stderr
     assert "0 of 2 cells complete" in done.stdout
     assert "2 failed; the same command tries those again" in done.stdout
 
@@ -84,29 +87,24 @@ def test_an_arm_that_cannot_be_had_stops_the_run_before_its_first(
     assert not (tmp_path / "grid").exists()
 
 
-def test_how_long_the_rest_will_take(
-    plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_how_long_the_rest_will_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the pace of this run alone: what was there before took it no time."""
     clock = [0.0]
-    monkeypatch.setattr("qrag_tasks.cli.run.time.monotonic", lambda: clock[0])
-    before, one, two, three = Plan.model_validate(
-        {
-            "name": "tiny",
-            "models": [{"name": "llama", "pretrained": "somewhere"}],
-            "precisions": ["bf16", "int8"],
-            "tasks": ["lamp3u"],
-            "k": [0, 1],
-        }
-    ).cells()
+    monkeypatch.setattr("qrag_tasks.experiment.running.progress.time.monotonic", lambda: clock[0])
+    plan = small_plan()
+    before, *others = cells = plan.cells()
+    grid = grid_folder(tmp_path, plan)
+    complete(grid, before)
     told = io.StringIO()
     shown = _Shown(Console(file=told))
-    progress = Progress(dict.fromkeys((before, one, two, three), 10))
-    for cell, now in zip((before, one, two, three), (0.0, 10.0, 40.0, 50.0), strict=True):
-        clock[0] = now
-        progress.answered[cell] = 10
-        progress.complete.append(cell)
+    progress = Progress(dict.fromkeys(cells, 10))
+    progress.begin(grid)
+    shown(progress)
+    for cell, clock[0] in zip(others, (10.0, 40.0, 50.0), strict=True):
+        complete(grid, cell)
+        progress.look(grid, [cell])
         shown(progress)
+    one, two, three = others
     assert told.getvalue().splitlines() == [
         "1 cell is complete already",
         # 20 of 50 sample-documents in 10 s.
@@ -116,12 +114,20 @@ def test_how_long_the_rest_will_take(
     ]
 
 
+def test_cells_that_failed_for_one_reason_take_one_line() -> None:
+    one, two, three, four = small_plan().cells()
+    assert failures({one: "no memory", two: "no disk", three: "no memory", four: "no memory"}) == [
+        f"failed: {one.folder} and 2 more: no memory",
+        f"failed: {two.folder}: no disk",
+    ]
+
+
 def test_the_screen_keeps_the_time_left_through_a_batch_of_minutes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nothing new for ten minutes, on 80 columns: the time left is still there, and no word cut."""
     clock = [0.0]
-    monkeypatch.setattr("qrag_tasks.cli.run.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("qrag_tasks.experiment.running.progress.time.monotonic", lambda: clock[0])
     one, two = Plan.model_validate(
         {
             "name": "long",

@@ -14,6 +14,7 @@ from qrag_tasks.cli import (
     rank,
     report,
     run,
+    status,
 )
 from qrag_tasks.cli.group import main
 
@@ -32,4 +33,5 @@ __all__ = [
     "rank",
     "report",
     "run",
+    "status",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +12,14 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from qrag_tasks.cli.grids import duration, failures
 from qrag_tasks.cli.group import console, main
 from qrag_tasks.cli.outputs import OutFolder
 from qrag_tasks.errors import SettingsError
 
 if TYPE_CHECKING:
-    from qrag_tasks.experiment.running.grid import Progress
+    from qrag_tasks.experiment.plan import Cell
+    from qrag_tasks.experiment.running.progress import Progress
 
 
 @main.command()
@@ -66,20 +66,23 @@ def run(
     part = None if shard is None else Shard.parse(shard)
     chosen = Ray(address, gpus) if engine == "ray" else Here()
     asked = read_plan(plan, to_run=engine == "here")
+    options = [] if engine == "here" else ["--engine", engine]
+    options += [] if address is None else ["--address", address]
+    options += [] if gpus is None else ["--gpus", f"{gpus:g}"]
     terminal = console(stderr=True)
     shown = _Shown(terminal)
     try:
         with shown:
-            found = run_plan(asked, out, part, chosen, shown)
+            found = run_plan(asked, out, part, chosen, shown, file=plan, options=options)
     except KeyboardInterrupt:
         terminal.print(Text(f"Stopped. The same command goes on from here; {out} is kept."))
         context.exit(130)
-    for cell, why in found.failed.items():
-        terminal.print(Text(f"failed: {cell.folder}: {why}"), soft_wrap=True)
+    for line in failures(found.failed):
+        terminal.print(Text(line), soft_wrap=True)
     told = f"{len(found.complete)} of {len(found.samples)} cells complete in {out}"
     if found.failed:
         told += f", {len(found.failed)} failed; the same command tries those again"
-    console().print(Text(f"{told}, after {shown.elapsed()}"), soft_wrap=True)
+    console().print(Text(f"{told}, after {duration(found.seconds)}"), soft_wrap=True)
     if found.complete and not found.failed and part is None:
         console().print(Text(f"Now compare its arms: qrag compare {out}"), soft_wrap=True)
     context.exit(1 if found.failed else 0)
@@ -88,15 +91,13 @@ def run(
 class _Shown:
     """Shows progress: a bar on a terminal, else a line for each cell that ends.
 
-    The time left is reckoned here, from all work since the run began: rich's own column forgets
-    what is older than half a minute, and one batch may take longer.
+    The time left is the run's own: rich's column forgets what is older than half a minute, and one
+    batch may take longer.
     """
 
     def __init__(self, terminal: Console) -> None:
         self._terminal = terminal
-        self._told: set[str] | None = None
-        self._begun = time.monotonic()
-        self._done_before = 0
+        self._told: set[Cell] | None = None
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -120,44 +121,31 @@ class _Shown:
         """Show how far a run has come."""
         if self._told is None:
             # Whole before this run: no line for each of them.
-            self._told = {cell.folder for cell in progress.complete}
-            self._done_before, _ = progress.work()
+            self._told = set(progress.complete)
             if count := len(self._told):
                 self._line(f"{count} {'cell is' if count == 1 else 'cells are'} complete already")
         done, left = progress.work()
-        remaining = self._left(done, left)
+        remaining = progress.seconds_left
+        about = "" if remaining is None else f"about {duration(remaining)} left"
         ended = len(progress.complete) + len(progress.failed)
         self._bars.update(
             self._bar,
             completed=done,
             total=done + left,
-            left="" if remaining is None else f"about {remaining} left",
+            left=about,
             description=f"{ended} of {len(progress.samples)} cells",
         )
         self._doing.plain = progress.doing
+        spent = ", ".join(filter(None, (duration(progress.seconds), about)))
         for cell in (*progress.complete, *progress.failed):
-            if cell.folder in self._told:
+            if cell in self._told:
                 continue
-            self._told.add(cell.folder)
+            self._told.add(cell)
             said = f"[{ended}/{len(progress.samples)}] {cell.folder} "
             if cell in progress.failed:
-                self._line(f"{said}failed, {self._spent(remaining)}", on_terminal=True)
+                self._line(f"{said}failed, {spent}", on_terminal=True)
             else:
-                self._line(f"{said}complete, {self._spent(remaining)}")
-
-    def elapsed(self) -> timedelta:
-        """Return how long the run has taken, in whole seconds."""
-        return timedelta(seconds=round(time.monotonic() - self._begun))
-
-    def _left(self, done: int, left: int) -> timedelta | None:
-        """Return how long the rest will take at the pace of this run; ``None`` if not known."""
-        if done <= self._done_before or not left:
-            return None
-        seconds = (time.monotonic() - self._begun) * left / (done - self._done_before)
-        return timedelta(seconds=round(seconds))
-
-    def _spent(self, remaining: timedelta | None) -> str:
-        return f"{self.elapsed()}" + ("" if remaining is None else f", about {remaining} left")
+                self._line(f"{said}complete, {spent}")
 
     def _line(self, text: str, on_terminal: bool = False) -> None:
         if on_terminal or not self._terminal.is_terminal:

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from qrag_tasks.errors import StoreError
 
@@ -102,12 +102,34 @@ class Journal:
             ) from error
 
 
-def answered(path: Path) -> int:
-    """Return how many answers a journal holds; 0 where there is none.
+class Answered(NamedTuple):
+    """What a journal holds.
+
+    :ivar answers: how many.
+    :ivar tokens: of the prompts and the answers.
+    :ivar seconds: that answering took.
+    """
+
+    answers: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+def answered(path: Path) -> Answered:
+    """Return how much a journal holds; nothing where there is none.
 
     :raises StoreError: when it is damaged or cannot be read.
     """
-    return sum(len(line["answers"]) for line in list(_whole_lines(path, mend=False))[1:])
+    batches = list(_whole_lines(path, mend=False))[1:]
+
+    def total(*names: str) -> float:
+        return sum(float(batch["cost"].get(name, 0)) for batch in batches for name in names)
+
+    return Answered(
+        sum(len(batch["answers"]) for batch in batches),
+        int(total("prompt_tokens", "generated_tokens")),
+        total("prefill_seconds", "decode_seconds"),
+    )
 
 
 def request_keys(requests: Iterable[Any]) -> list[str]:

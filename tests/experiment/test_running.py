@@ -25,7 +25,7 @@ from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.plan import Cell, Plan
 from qrag_tasks.experiment.running.engines import Handle, Work
 from qrag_tasks.experiment.running.folder import GridFolder
-from qrag_tasks.experiment.running.grid import Progress, run_plan
+from qrag_tasks.experiment.running.grid import run_plan
 from qrag_tasks.experiment.running.merging import merge
 from qrag_tasks.experiment.running.shards import Shard
 
@@ -233,17 +233,6 @@ def test_a_process_that_dies_takes_one_cell_with_it(
     assert not run_plan(one_arm, tmp_path / "grid").failed
 
 
-def test_what_is_left_counts_by_documents(plan: Plan) -> None:
-    by_k = {cell.k: cell for cell in plan.cells() if cell.arm.precision == "bf16"}
-    none, one = by_k["0"], by_k["1"]
-    progress = Progress({none: 6, one: 6})
-    assert progress.work() == (0, 6 * 1 + 6 * 2)
-    progress.answered[one] = 2
-    assert progress.work() == (4, 6 + 8)
-    progress.failed[one] = "why"
-    assert progress.work() == (4, 6)
-
-
 def test_the_processes_end_in_peace(plan: Plan, whole: Path) -> None:
     """The thread that waits for the parent's end must not break that of the process."""
     for arm in plan.arms():
@@ -326,6 +315,14 @@ def test_a_folder_with_something_else_in_it(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="holds something, and no grid"):
         run_plan(plan, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_run_that_was_killed_at_its_very_start_is_run_again(plan: Plan, tmp_path: Path) -> None:
+    """It has left its lock, and a plan that is written to the half, and is no other's folder."""
+    (tmp_path / ".run-1-of-1.lock").touch()
+    (tmp_path / ".plan.json.4711").write_text('{"na', encoding="utf-8")
+    GridFolder(tmp_path, plan).write_plan()
+    assert GridFolder.at(tmp_path).plan == plan
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a limit on file size as Linux has it")

@@ -32,7 +32,7 @@ def test_what_was_kept_is_there_again(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     filled(path)
     again = Journal(path, ARM)
-    assert len(again) == answered(path) == 4
+    assert len(again) == answered(path).answers == 4
     assert {key: again[key] for batch in BATCHES for key in batch} == {
         key: answer for batch in BATCHES for key, answer in batch.items()
     }
@@ -49,7 +49,7 @@ def test_a_file_that_ends_anywhere_keeps_its_whole_batches(tmp_path: Path) -> No
         path = tmp_path / "cut.jsonl"
         path.write_bytes(data[:length])
         before = max(0, data[:length].count(b"\n") - 1)
-        assert answered(path) == sum(map(len, BATCHES[:before]))
+        assert answered(path).answers == sum(map(len, BATCHES[:before]))
         journal = Journal(path, ARM)
         assert len(journal) == sum(map(len, BATCHES[:before]))
         for batch in BATCHES[before:]:

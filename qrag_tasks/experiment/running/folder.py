@@ -3,6 +3,7 @@
 ::
 
     plan.json                              the plan, as it was last run
+    runs/PART.json                         how far the runs were (run_notes)
     rankings.log, arms/MODEL/PRECISION.log what the processes printed
     cells/MODEL/PRECISION/RETRIEVER/TASK/
         answers.jsonl                      answers so far (qrag_tasks.harness.journal)
@@ -27,8 +28,11 @@ from pydantic import ValidationError
 
 from qrag_tasks.errors import PlanError, StoreError
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
+from qrag_tasks.experiment.plan.wording import message
+from qrag_tasks.experiment.plan.yaml_marks import dotted
 
 _PLAN = "plan.json"
+_MADE_AGAIN = "remove it to have its cell made again"
 
 
 @dataclass(frozen=True)
@@ -53,20 +57,20 @@ class CellFolder:
 
         :raises PlanError: when it was made with other settings.
         """
-        marker = _read_json(self.path / "complete.json")
+        marker = read_json(self.path / "complete.json", "key", "files", mend=_MADE_AGAIN)
         if marker is None:
             return False
         if marker["key"] != self.key:
             raise PlanError(
                 f"{self.path} was made with other settings than the plan has now. Run into "
-                f"another folder, or remove that one to have it made anew."
+                f"another folder, or remove that one to have it made again."
             )
         return all(_size(self.path / name) == size for name, size in marker["files"].items())
 
     @property
     def failure(self) -> str | None:
         """Why the last attempt failed, in one line or several; ``None`` where it did not."""
-        failed = _read_json(self.path / "failed.json")
+        failed = read_json(self.path / "failed.json", "error", mend=_MADE_AGAIN)
         return None if failed is None else str(failed["error"])
 
     def begin(self) -> None:
@@ -90,6 +94,16 @@ class CellFolder:
             write_atomically(self.path / "failed.json", {"error": error, "traceback": trace})
         except (OSError, StoreError):
             return
+
+    def forget_failure(self) -> None:
+        """Forget why the last attempt failed.
+
+        :raises StoreError: when that is not possible.
+        """
+        try:
+            (self.path / "failed.json").unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be written: {error.strerror}") from error
 
     def finish(self) -> None:
         """Mark the cell as whole, with everything in it on disk.
@@ -135,7 +149,7 @@ class GridFolder:
     def __init__(self, root: Path, plan: Plan) -> None:
         self.root = root
         self.plan = plan
-        if root.is_dir() and any(root.iterdir()) and not (root / _PLAN).exists():
+        if root.is_dir() and not (root / _PLAN).exists() and any(map(_is_foreign, root.iterdir())):
             raise PlanError(
                 f"{root} holds something, and no grid: name another folder, or an empty one"
             )
@@ -150,13 +164,17 @@ class GridFolder:
 
         :raises PlanError: when there is none.
         """
-        body = _read_json(root / _PLAN)
+        body = read_json(root / _PLAN, mend="run its plan again to have it written")
         if body is None:
             raise PlanError(f"{root} holds no grid: there is no {_PLAN}; `qrag run` makes one")
         try:
             return cls(root, Plan.model_validate(body))
         except ValidationError as error:
-            raise PlanError(f"{root / _PLAN} is no plan that this release reads: {error}") from None
+            first = error.errors()[0]
+            raise PlanError(
+                f"{root / _PLAN} is not a plan that this release reads: "
+                f"{dotted(first['loc'])}: {message(first)}"
+            ) from None
 
     def write_plan(self) -> None:
         """Write the plan down, for the processes of its arms.
@@ -175,13 +193,39 @@ class GridFolder:
             return self.root / "rankings.log"
         return self.root / "arms" / f"{arm.name}.log"
 
+    def note(self, shard: str) -> Path:
+        """Return where the run of a shard notes how far it is."""
+        return self.root / "runs" / f"{shard}.json"
+
+    def shards(self) -> list[str]:
+        """Return the names of the shards that are run here, or were."""
+        locks = {path.stem.removeprefix(".run-") for path in self.root.glob(".run-*.lock")}
+        return sorted(locks | {path.stem for path in (self.root / "runs").glob("*.json")})
+
+    def is_at_work(self, shard: str) -> bool | None:
+        """Tell whether a run of a shard is at work; ``None`` where the folder is read-only."""
+        lock = self._lock(shard)
+        if not lock.exists():
+            return False
+        try:
+            with FileLock(lock, timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:
+            return None
+
+    def _lock(self, shard: str) -> Path:
+        return self.root / f".run-{shard}.lock"
+
     @contextmanager
     def alone(self, shard: str) -> Iterator[None]:
         """Keep a second run of the same shard out.
 
         :raises PlanError: when one is at work.
         """
-        lock = FileLock(self.root / f".run-{shard}.lock", timeout=0)
+        # With some patience, as who asks whether a run is at work holds the lock for a moment.
+        lock = FileLock(self._lock(shard), timeout=1)
         try:
             lock.acquire()
         except Timeout:
@@ -234,6 +278,11 @@ def write_atomically(path: Path, body: Mapping[str, Any]) -> None:
         raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
 
 
+def _is_foreign(path: Path) -> bool:
+    """Tell whether a file is none that a run leaves when it is killed at its very start."""
+    return not path.name.startswith((".run-", f".{_PLAN}."))
+
+
 def _to_disk(path: Path) -> None:
     file = os.open(path, os.O_RDONLY)
     try:
@@ -249,12 +298,21 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path, *names: str, mend: str) -> dict[str, Any] | None:
+    """Return the JSON object in a file; ``None`` where there is none.
+
+    :param names: keys that it must have.
+    :param mend: what to do where the file is damaged.
+    :raises StoreError: when it is, or cannot be read.
+    """
     try:
-        return json.loads(path.read_bytes())
+        body = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError:
-        raise StoreError(f"{path}: damaged; remove it to have its cell made anew") from None
+        body = None
+    if not isinstance(body, dict) or not body.keys() >= set(names):
+        raise StoreError(f"{path}: damaged; {mend}")
+    return body

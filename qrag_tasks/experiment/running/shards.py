@@ -36,6 +36,17 @@ class Shard:
         """A name for files."""
         return f"{self.number}-of-{self.count}"
 
+    @classmethod
+    def named(cls, name: str) -> Shard | None:
+        """Return the part of a :attr:`name`; ``None`` where it is no part's."""
+        match = re.fullmatch(r"(\d+)-of-(\d+)", name, re.ASCII)
+        return None if match is None else cls(int(match[1]), int(match[2]))
+
+    @property
+    def text(self) -> str:
+        """As :meth:`parse` reads it."""
+        return f"{self.number}/{self.count}"
+
     def of(self, cells: Sequence[Cell]) -> list[Cell]:
         """Return this part of the cells: a stretch of the plan's order, so that few arms are cut.
 

@@ -1,0 +1,26 @@
+"""How the commands that run grids, and look at them, say things."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qrag_tasks.experiment.plan import Cell
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as ``H:MM:SS``."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+def failures(failed: Mapping[Cell, str]) -> list[str]:
+    """Return a line for each reason why cells failed: all cells of an arm may have the same."""
+    cells: dict[str, list[Cell]] = {}
+    for cell, why in failed.items():
+        cells.setdefault(why, []).append(cell)
+    return [
+        f"failed: {first.folder}{f' and {len(others)} more' if others else ''}: {why}"
+        for why, (first, *others) in cells.items()
+    ]
