@@ -9,6 +9,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -867,6 +868,15 @@ def test_the_command(base: Path, other: Path, tmp_path: Path) -> None:
     assert table[0]["retriever"] == "bm25"
     assert outs[3].read_text(encoding="utf-8").count(" \\\\") == 3
     assert outs[4].read_text(encoding="utf-8").count("\n") == 3
+
+
+def test_no_p_is_zero(base: Path, other: Path) -> None:
+    found = compared(base, other)
+    (cell,) = found.cells
+    for p, shown in ((0.00049, "<0.001"), (0.0005, "0.001"), (0.0499, "0.050"), (None, "")):
+        rows = [replace(row, p_holm=p) for row in cell.metrics]
+        changed = replace(found, cells=[replace(cell, metrics=rows)])
+        assert records(changed)[0]["p (Holm)"] == shown
 
 
 def test_the_command_says_what_is_wrong(base: Path, other: Path, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def record(cell: CellRow, row: MetricRow | None) -> dict[str, str]:
         "Other score": f"{row.other:.4f}",
         "Difference": f"{row.difference:+.4f}",
         "95 % interval": interval_text(row),
-        "p (Holm)": "" if row.p_holm is None else f"{row.p_holm:.3f}",
+        "p (Holm)": _p(row),
         "Verdict": verdict(row),
         "Recovery": "" if row.recovery is None else f"{row.recovery:.1%}",
         "Better / worse": "" if flips is None else f"{flips.better} / {flips.worse}",
@@ -96,6 +96,13 @@ def record(cell: CellRow, row: MetricRow | None) -> dict[str, str]:
 
 def _arrow(row: MetricRow | TrendRow) -> str:
     return {True: " ↑", False: " ↓", None: ""}[row.higher_is_better]
+
+
+def _p(row: MetricRow | TrendRow) -> str:
+    if row.p_holm is None:
+        return ""
+    # No p is zero.
+    return f"{row.p_holm:.3f}" if row.p_holm >= 0.0005 else "<0.001"
 
 
 def _filter(cell: CellRow) -> str:
@@ -145,6 +152,6 @@ def trend_record(row: TrendRow) -> dict[str, str]:
         "n": str(row.samples),
         SLOPE: f"{row.slope:+.5f}",
         "95 % interval": interval_text(row, digits=5),
-        "p (Holm)": "" if row.p_holm is None else f"{row.p_holm:.3f}",
+        "p (Holm)": _p(row),
         "Verdict": trend_verdict(row),
     }
