@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -91,13 +92,7 @@ class Units:
             return 0
         # Whole numbers, for differences that are equal but for rounding.
         rows = np.round(moved / scale * 1e9).astype(np.int64)
-        differ = rows[:, (rows != rows[0]).any(axis=0)]
-        if differ.shape[1] > 1:
-            _, counts = np.unique(differ, axis=0, return_counts=True)
-        else:
-            # To sort numbers is faster than to sort rows.
-            _, counts = np.unique(differ.sum(axis=1), return_counts=True)
-        alike = int(counts.max())
+        alike = max(Counter(row.tobytes() for row in rows).values())
         return len(self) - (alike if alike > 1 else 0)
 
     @property
