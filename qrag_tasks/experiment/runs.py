@@ -12,9 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from qrag_tasks.benchmark.metrics import ROOT_MEANS, macro_f1, root_mean
+from qrag_tasks.benchmark.metrics import ROOT_MEANS, macro_f1
 from qrag_tasks.errors import ComparisonError, DataError
 from qrag_tasks.experiment.samples import Sample, read_samples
 
@@ -26,15 +24,21 @@ _AGAIN = "Copy the file again; if that is how the run left it, run it again."
 class Metric:
     """One score of a task, as lm_eval reports it.
 
-    :ivar aggregation: ``"mean"``, ``"root_mean"`` or ``"macro_f1"`` where the reported score is
-        that of the logged values, else ``"other"``.
+    :ivar aggregations: those of ``"mean"``, ``"root_mean"`` and ``"macro_f1"`` that make the
+        reported score of the logged values, the likeliest first: of values that are all 0, or all
+        1, more than one does.
     """
 
     name: str
     filter: str
     higher_is_better: bool | None
-    aggregation: str
+    aggregations: Sequence[str]
     reported: float
+
+    @property
+    def aggregation(self) -> str | None:
+        """The likeliest of them; ``None`` where there is none."""
+        return next(iter(self.aggregations), None)
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class TaskRun:
                 name,
                 of,
                 self.directions.get(name),
-                _aggregation(name, values, float(value)),
+                _aggregations(name, values, float(value)),
                 float(value),
             )
         return found
@@ -300,26 +304,43 @@ def digest_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _aggregation(name: str, values: Sequence[Any], reported: float) -> str:
-    """Tell of which function of the logged values the reported score is."""
-    if not values:
-        return "other"
-    if all(isinstance(value, list) and len(value) == 3 for value in values):
-        return "macro_f1" if _near(macro_f1([(*value,) for value in values]), reported) else "other"
-    if not set(map(type, values)) <= {bool, int, float} or not np.isfinite(values).all():
-        return "other"
-    numbers = np.asarray(values, dtype=np.float64)
-    found = []
-    if _near(float(numbers.mean()), reported):
-        found.append("mean")
-    if numbers.min() >= 0 and _near(root_mean(values), reported):
-        found.append("root_mean")
+def _aggregations(name: str, values: Sequence[Any], reported: float) -> list[str]:
+    """Tell of which functions of the logged values the reported score is."""
+    if values and _label_pairs(values):
+        found = {"macro_f1": macro_f1([(*value,) for value in values])}
+    elif values and set(map(type, values)) <= {bool, int, float}:
+        found = {"mean": _mean(values)}
+        if min(values) >= 0:
+            found["root_mean"] = math.sqrt(found["mean"])
+    else:
+        return []
+    known = [each for each, score in found.items() if _near(score, reported)]
     # Where all values are 0, or 1, both fit, and the name tells.
-    return found[-1 if name in ROOT_MEANS else 0] if found else "other"
+    return known[::-1] if name in ROOT_MEANS else known
+
+
+def _mean(values: Sequence[float]) -> float:
+    try:
+        return math.fsum(values) / len(values)
+    except (OverflowError, ValueError):
+        return math.nan
+
+
+def _label_pairs(values: Sequence[Any]) -> bool:
+    """Whether these are :data:`~qrag_tasks.benchmark.metrics.LabelPair`, of one set of labels."""
+    labels = values[0][2] if isinstance(values[0], list) and len(values[0]) == 3 else None
+    return isinstance(labels, int) and all(
+        isinstance(value, list)
+        and len(value) == 3
+        and set(map(type, value)) == {int}
+        and -1 <= value[0] < labels
+        and 0 <= value[1] < labels == value[2]
+        for value in values
+    )
 
 
 def _near(one: float, two: float) -> bool:
-    return math.isclose(one, two, rel_tol=1e-6, abs_tol=1e-9)
+    return math.isfinite(one) and math.isclose(one, two, rel_tol=1e-6, abs_tol=1e-9)
 
 
 def _json(path: Path) -> Any:

@@ -41,6 +41,7 @@ from qrag_tasks.experiment.comparison.tables.texts import (
 )
 from qrag_tasks.experiment.comparison.verdicts import verdict
 from qrag_tasks.experiment.report.answer import sentences
+from qrag_tasks.experiment.report.report import make_report
 from qrag_tasks.experiment.runs import read_runs
 from qrag_tasks.experiment.statistics import difference_interval, permutation_p
 
@@ -841,9 +842,62 @@ def test_a_score_that_is_none_of_ours(base: Path, other: Path) -> None:
     mae = found.cells[0].metrics[0]
     assert (mae.base, mae.other, mae.interval, mae.p) == (17, 17, None, None)
     assert found.notes == [
-        "lamp3u_rag_k1: mae is no known function of the samples' values, so there is no interval "
-        "for it"
+        "lamp3u_rag_k1: mae has no interval and no test: it is not the mean, the root mean square "
+        "or the macro F1 of what is logged of the samples in both arms"
     ]
+
+
+NOT_OF_BOTH = (
+    "lamp3u_rag_k1: mae has no interval and no test: it is not the mean, the root mean square "
+    "or the macro F1 of what is logged of the samples in both arms"
+)
+NOT_OF_EVERY_SAMPLE = (
+    "lamp3u_rag_k1: mae is left out: it is not logged for every sample in both arms"
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        *((value, NOT_OF_BOTH) for value in (math.nan, math.inf, 10**400)),
+        *((value, NOT_OF_BOTH) for value in (None, "0.5", [1, 2, 3], [])),
+        (KeyError, NOT_OF_EVERY_SAMPLE),
+    ],
+    ids=lambda one: str(one)[:8],
+)
+def test_a_value_that_is_no_score(value: Any, told: str, base: Path, other: Path) -> None:
+    # In one arm alone, and what it reports is a number all the same.
+    (log,) = other.glob("samples_*")
+    first, *rest = map(json.loads, log.read_bytes().splitlines())
+    del first["mae"]
+    if value is not KeyError:
+        first["mae"] = value
+    log.write_text("\n".join(map(json.dumps, (first, *rest))), encoding="utf-8")
+    found = compared(base, other)
+    assert found.notes == [told]
+    metrics = {row.metric: row for row in found.cells[0].metrics}
+    assert metrics["accuracy"].p is not None
+    if told is NOT_OF_BOTH:
+        assert (metrics["mae"].interval, metrics["mae"].p) == (None, None)
+        assert metrics["mae"].other == pytest.approx(27 / 60)
+    else:
+        assert "mae" not in metrics
+    page = make_report(match_runs(read_runs(base), [read_runs(other)]), Options(resamples=99), "t")
+    assert page.comparison.notes == [told]
+
+
+def test_a_score_that_is_not_a_number(base: Path, other: Path, tmp_path: Path) -> None:
+    (results,) = other.glob("results_*")
+    body = json.loads(results.read_bytes())
+    body["results"]["lamp3u_rag_k1"]["mae,none"] = math.nan
+    results.write_text(json.dumps(body), encoding="utf-8")
+    out = tmp_path / "table.json"
+    done = CliRunner().invoke(main, ["compare", str(base), str(other), "--out", str(out)])
+    assert done.exit_code == 0
+    told = "note: lamp3u_rag_k1: mae is left out: it is not a finite number in both arms"
+    assert told in done.stderr
+    # Which JSON does not have.
+    assert "NaN" not in out.read_text(encoding="utf-8")
 
 
 # ---------------------------------------------------------------------- tables and the command

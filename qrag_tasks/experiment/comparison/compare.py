@@ -112,6 +112,29 @@ def compare_matched(
     return found
 
 
+_UNTESTED = (
+    "has no interval and no test: it is not the mean, the root mean square or the macro F1 of what "
+    "is logged of the samples in both arms",
+    "scores have no interval and no test: they are not the mean, the root mean square or the macro "
+    "F1 of what is logged of the samples in both arms",
+)
+_INCOMPLETE = (
+    "is left out: it is not logged for every sample in both arms",
+    "scores are left out: they are not logged for every sample in both arms",
+)
+
+
+_UNDEFINED = (
+    "is left out: it is not a finite number in both arms",
+    "scores are left out: they are not finite numbers in both arms",
+)
+
+
+def _named(values: Sequence[Values], metrics: Callable[[Values], Sequence[str]]) -> Iterator[str]:
+    for found in values:
+        yield from (f"{found.base.task.task}: {name}" for name in metrics(found))
+
+
 def _compared(matched: Matched, options: Options, track: Track) -> Comparison:
     said = [*matched.notes, *_other_dtypes(matched)]
     values = []
@@ -122,8 +145,9 @@ def _compared(matched: Matched, options: Options, track: Track) -> Comparison:
     untested: list[str] = []
     resampled = _resampled(track(values, "comparing"), options)
     cells = [_cell(found, drawn, options, tests, untested) for found, drawn in resampled]
-    no_interval = "no known function of the samples' values, so there is no interval for"
-    said += folded(untested, f"is {no_interval} it", f"scores are {no_interval} them")
+    said += folded(untested, *_UNTESTED)
+    said += folded(_named(values, lambda found: found.incomplete), *_INCOMPLETE)
+    said += folded(_named(values, lambda found: found.undefined), *_UNDEFINED)
     found_trends = list(trends(cells, values, options.level))
     rows = _corrected(cells)
     said += _floors(rows)
@@ -176,7 +200,7 @@ def _bootstraps(values: Values, options: Options) -> Drawn:
             *(options.resamples, options.seed, values.span(metric.name)),
         )
         for metric in values.metrics
-        if metric.name not in RATES and metric.aggregation in SCORES
+        if metric.name not in RATES and metric.aggregation is not None
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -44,17 +46,42 @@ class Values:
 
     @cached_property
     def metrics(self) -> list[Metric]:
-        """Return the metrics that both arms have for every sample."""
+        """The metrics that both arms have, for every sample.
+
+        With the aggregations that make the score of the values in both.
+        """
+        return [
+            replace(one, aggregations=[a for a in one.aggregations if a in two.aggregations])
+            for one, two in self._reported
+            if one.name not in (*self.undefined, *self.incomplete)
+        ]
+
+    @cached_property
+    def undefined(self) -> list[str]:
+        """Metrics of which a score is not a number, or infinite."""
+        return [
+            one.name
+            for one, two in self._reported
+            if not (math.isfinite(one.reported) and math.isfinite(two.reported))
+        ]
+
+    @cached_property
+    def incomplete(self) -> list[str]:
+        """Metrics that both arms report, and do not have for every sample."""
+        names = [one.name for one, _ in self._reported]
+        every = set(names)
+        for one, two in self.pairs:
+            every &= one.scores.keys() & two.scores.keys()
+        return [name for name in names if name not in every]
+
+    @cached_property
+    def _reported(self) -> list[tuple[Metric, Metric]]:
         theirs = self.other.task.metrics
-        found = [
-            metric
+        return [
+            (metric, theirs[key])
             for key, metric in self.base.task.metrics.items()
             if metric.filter == self.filter and key in theirs
         ]
-        names = {metric.name for metric in found}
-        for one, two in self.pairs:
-            names &= one.scores.keys() & two.scores.keys()
-        return [metric for metric in found if metric.name in names]
 
     def span(self, metric: str) -> float | None:
         """Return how far apart two samples' values of a metric can be, where that is known."""
