@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from printed_tables import rows_of
-from run_files import rating, write_run
+from run_files import QUANTIZED, rating, write_run
 
 from qrag_tasks.cli import main
 from qrag_tasks.cli.tables import Table, print_tables
@@ -96,6 +96,26 @@ def test_compare_ends_with_the_answer(arms: list[Path]) -> None:
     assert "accuracy" not in output
     # The sentences are about the headline metrics.
     assert "Of 10" not in printed(80, "compare", *arms, "--resamples", 199, "--metric", "accuracy")
+
+
+def test_tasks_without_k_share_a_table(tmp_path: Path) -> None:
+    arms = []
+    for name, wrong, arguments in (("one", 2, {}), ("two", 9, QUANTIZED)):
+        answers = [(gold - 1 or 2) if i < wrong else gold for i, gold in enumerate(GOLDS)]
+        rows = [
+            rating(i, str(i), str(answer), gold)
+            for i, (answer, gold) in enumerate(zip(answers, GOLDS, strict=True))
+        ]
+        arms.append(tmp_path / name)
+        for task in ("quiz", "riddles"):
+            write_run(arms[-1] / task, rows, task=task, model_args=arguments)
+    output = printed(80, "compare", *arms, "--resamples", 199)
+    assert output.startswith("mae ↓: model-1b int4-nf4 against bf16 (n = 40)\n")
+    assert [row[0] for row in rows_of(output)] == ["quiz", "riddles"]
+    # No k, no trend.
+    assert "documents" not in output
+    # Where there is no room for the column, each has its own.
+    assert printed(52, "compare", *arms, "--resamples", 199).startswith("quiz, mae ↓: model-1b ")
 
 
 @pytest.mark.parametrize("width", range(24, 44))

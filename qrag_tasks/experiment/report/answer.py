@@ -24,12 +24,15 @@ from qrag_tasks.experiment.comparison.verdicts import (
 def sentences(comparison: Comparison) -> list[str]:
     """Return what a comparison found: how many cells differ, the largest loss, the trend over k.
 
-    Every cell counts by its headline metric alone.
+    The trend is left out where no task has a k. Every cell counts by its headline metric alone.
     """
     shown = [(cell, row) for cell in comparison.cells if (row := headline_row(cell)) is not None]
     if not shown:
         return [_alike(comparison.cells)]
-    return [_counts(shown), _largest(shown), _trend(chosen_trends(comparison))]
+    found = [_counts(shown), _largest(shown)]
+    if any(cell.facts.get("k") is not None for cell, _ in shown):
+        found.append(_trend(chosen_trends(comparison)))
+    return found
 
 
 def headline_row(cell: CellRow) -> MetricRow | None:

@@ -13,11 +13,11 @@ Fits = Callable[[Sequence[str], Sequence[Sequence[str]]], bool]
 Row = Mapping[str, str]
 """Heading -> text."""
 
-_APART = ("Task", "Metric", "Model", "Base")
-"""What differs between tables, never in one."""
-_MOVABLE = ("Retriever", "Order", "Other")
+_APART = ("Metric", "Model", "Base")
+"""What differs between tables, never in one; so do tasks, but those that have no k."""
+_MOVABLE = ("Retriever", "Order", "Other", "Task")
 """What stands in a column, or above a table of its own: the first moves first."""
-_CELL = (*_MOVABLE, "k", "n")
+_CELL = ("Task", "Retriever", "Order", "Other", "k", "n")
 _FIGURES = ("Verdict", "Difference", "95 % interval", "Base score", "Other score")
 _FURTHER = ("p (Holm)", "Same answers", "Recovery", "Better / worse")
 _NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -37,7 +37,9 @@ class Section:
 
 
 def sections(comparison: Comparison, metrics: Sequence[str], fits: Fits) -> list[Section]:
-    """Return a comparison's cells in tables, each of one task, filter, metric, model and base.
+    """Return a comparison's cells in tables, each of one metric, model and base.
+
+    A table holds one task and filter, or all tasks that have no k, as those that are not ours.
 
     Of the further figures, those come along for which there is room in every table.
 
@@ -64,7 +66,7 @@ def _sections(
     rows: Sequence[Row], figures: Sequence[str], further: Sequence[str], fits: Fits
 ) -> list[Section]:
     for moved in range(len(_MOVABLE) + 1):
-        groups = _split(rows, (*_APART, *_MOVABLE[:moved]))
+        groups = _split(rows, _MOVABLE[:moved])
         if all(_fits(group, figures, fits) for group in groups):
             break
     shown = list(figures)
@@ -74,10 +76,11 @@ def _sections(
     return [_section(group, shown) for group in groups]
 
 
-def _split(rows: Sequence[Row], names: Sequence[str]) -> list[list[Row]]:
+def _split(rows: Sequence[Row], moved: Sequence[str]) -> list[list[Row]]:
     found: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        found.setdefault(tuple(row[name] for name in names), []).append(row)
+        task = row["Task"] if row["k"] else ""
+        found.setdefault((task, *(row[name] for name in (*_APART, *moved))), []).append(row)
     return [_in_order(members) for members in found.values()]
 
 
@@ -117,12 +120,11 @@ def _title(rows: Sequence[Row], constant: Sequence[str]) -> str:
     one = {name: value for name in constant for value in _values(rows, name)}
     first = rows[0]
     arms = f"{first['Model']} {one.get('Other', '')}".strip()
-    title = ", ".join(part for part in (first["Task"], first["Metric"]) if part)
+    about = ", ".join(part for part in (one.get("Task", ""), first["Metric"]) if part)
+    title = f"{about}: " if about else ""
     parts = [one.get("Retriever", ""), one.get("Order", "")]
     parts += [
         f"{name} = {one[name]}".replace(" ", _NO_BREAK) for name in ("k", "n") if one.get(name)
     ]
-    about = ", ".join(part for part in parts if part)
-    return f"{title}: {arms} against {first['Base'] or 'its base'}" + (
-        f" ({about})" if about else ""
-    )
+    where = ", ".join(part for part in parts if part)
+    return f"{title}{arms} against {first['Base'] or 'its base'}" + (f" ({where})" if where else "")
