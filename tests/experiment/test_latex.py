@@ -9,6 +9,7 @@ from typing import Any
 from run_files import QUANTIZED, rating, write_run
 
 from qrag_tasks.experiment.comparison.compare import Options, compare_runs
+from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.comparison.tables.latex import latex
 from qrag_tasks.experiment.runs import read_runs
 
@@ -33,6 +34,20 @@ def write_arm(folder: Path, wrong: dict[tuple[str, int], int], arguments: dict[s
     return folder
 
 
+def checked(comparison: Comparison) -> str:
+    """A comparison in LaTeX, of which every row has as many cells as its table has columns."""
+    text = latex(comparison)
+    bare = re.sub(r"\\(textbackslash|[&%$#_{}])", "", text)
+    assert bare.count("{") == bare.count("}")
+    assert bare.count("$") % 2 == 0
+    for columns, body in re.findall(
+        r"\\begin\{tabular\}\{@\{\}([lr]+)@\{\}\}\n(.*?)\\end\{tabular\}", bare, re.DOTALL
+    ):
+        rows = [line for line in body.splitlines() if "rule" not in line and "\\\\" in line]
+        assert {row.count("&") + 1 for row in rows} == {len(columns)}
+    return text
+
+
 def test_rows_are_retrievers_and_k_and_columns_are_arms(tmp_path: Path) -> None:
     base = write_arm(tmp_path / "base", {("bm25", 0): 30, ("bm25", 1): 30, ("a_b", 1): 30}, {})
     four = write_arm(
@@ -43,7 +58,7 @@ def test_rows_are_retrievers_and_k_and_columns_are_arms(tmp_path: Path) -> None:
     )
     options = Options(margins={"mae": 0.2}, resamples=199)
     found = compare_runs(read_runs(base), [read_runs(four), read_runs(eight)], options)
-    text = latex(found)
+    text = checked(found)
     assert text.startswith("% Needs \\usepackage{booktabs}.\n\\begin{table}\n\\centering\\small")
     table, *_ = text.split("\\end{table}")
     caption, table = (
@@ -78,7 +93,7 @@ def test_a_retriever_stands_once(tmp_path: Path) -> None:
         read_runs(write_arm(tmp_path / name, wrong, arguments))
         for name, arguments in (("base", {}), ("four", QUANTIZED))
     )
-    scores, trends, *_ = latex(compare_runs(base, [four])).split("\n\n")
+    scores, trends, *_ = checked(compare_runs(base, [four])).split("\n\n")
     assert [line[:11] for line in scores.splitlines() if " 0.150 " in line] == [
         *("bm25 & 1 & ", " & 3 & 0.15", " & 5 & 0.15"),
     ]
@@ -95,7 +110,7 @@ def test_tasks_without_k_are_rows(tmp_path: Path) -> None:
         for task in ("[quiz]", "riddles"):
             write_run(tmp_path / name / task, samples(9, 1), task=task, model_args=arguments)
         arms.append(read_runs(tmp_path / name))
-    text = latex(compare_runs(arms[0], arms[1:], Options(resamples=199)))
+    text = checked(compare_runs(arms[0], arms[1:], Options(resamples=199)))
     assert text.count("\\begin{tabular}{@{}lrl@{}}") == text.count("tabular}{") == 1
     assert "\nTask & bf16 & int4-nf4 \\\\\n" in text
     # LaTeX would take the bracket for an argument of the line's end above it.
@@ -103,11 +118,24 @@ def test_tasks_without_k_are_rows(tmp_path: Path) -> None:
     assert "\nriddles & 0.150 & " in text
 
 
+def test_names_are_printed_to_the_letter(tmp_path: Path) -> None:
+    odd = r"a_b\c~d^e&f%g$h#i{j}k|l<m>n"
+    for name, arguments in (("one", {}), ("two", QUANTIZED)):
+        given = {"pretrained": odd, **arguments}
+        write_run(tmp_path / name, samples(9, 1), facts={"retriever": odd}, model_args=given)
+    arms = [read_runs(tmp_path / name) for name in ("one", "two")]
+    written = (
+        r"a\_b\textbackslash{}c\textasciitilde{}d\textasciicircum{}e\&f\%g\$h\#i\{j\}k\textbar{}l"
+        r"\textless{}m\textgreater{}n"
+    )
+    assert checked(compare_runs(arms[0], arms[1:], Options(resamples=199))).count(written) == 2
+
+
 def test_answers_without_golds(tmp_path: Path) -> None:
     for name, arguments in (("one", {}), ("two", QUANTIZED)):
         rows = [{**row, "metrics": []} for row in samples(9, 1)]
         write_run(tmp_path / name, rows, model_args=arguments)
     arms = [read_runs(tmp_path / name) for name in ("one", "two")]
-    text = latex(compare_runs(arms[0], arms[1:], Options(resamples=199)))
+    text = checked(compare_runs(arms[0], arms[1:], Options(resamples=199)))
     assert "\\caption{model-1b on lamp3u: share of the answers that are bf16's.}" in text
     assert "bm25 & 1 & 100.0\\% \\\\" in text
