@@ -132,7 +132,10 @@ def _ticks(axes: Any, panel: Panel) -> None:
 
 
 def _legend(drawn: Any, entries: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """Add one legend above all panels, in as many columns as there is room for."""
+    """Add one legend above all panels, in as many columns as there is room for.
+
+    It begins at the left, where a narrow screen begins to show the figure.
+    """
     from matplotlib.lines import Line2D
 
     shown = list(entries)
@@ -141,7 +144,7 @@ def _legend(drawn: Any, entries: Iterable[tuple[str, Mapping[str, Any]]]) -> Non
     room = max(1, int(drawn.get_figwidth() * _LETTERS / (widest + 6)))
     rows = -(-len(handles) // room)
     drawn.set_figheight(drawn.get_figheight() + rows * _LINE)
-    drawn.legend(handles=handles, loc="outside upper center", ncols=-(-len(handles) // rows))
+    drawn.legend(handles=handles, loc="outside upper left", ncols=-(-len(handles) // rows))
 
 
 def _arms(panels: Sequence[Panel], looks: Looks) -> dict[str, Mapping[str, Any]]:
