@@ -17,7 +17,7 @@ from grid_folders import complete, grid_folder, small_plan
 from qrag_tasks.cli import main
 from qrag_tasks.cli.grids import failures
 from qrag_tasks.cli.run import _Shown
-from qrag_tasks.experiment.plan import Plan
+from qrag_tasks.experiment.plan import Plan, read_plan
 from qrag_tasks.experiment.running.progress import Progress
 
 
@@ -83,8 +83,29 @@ def test_an_arm_that_cannot_be_had_stops_the_run_before_its_first(
     done = invoke("run", plan, "--out", tmp_path / "grid")
     assert done.exit_code == 1
     assert f"{plan}:2: models[0].args.max_lenght: max_lenght=512: unknown" in done.stderr
-    assert f"{plan}:2: models[0].checkpoints.int8: {tmp_path}/gone: no such folder" in done.stderr
+    assert (
+        f"{plan}:2: models[0].checkpoints.int8: {tmp_path}/gone: there is no such folder"
+    ) in done.stderr
     assert not (tmp_path / "grid").exists()
+
+
+def test_an_arm_that_is_whole_needs_its_model_no_more(
+    plan: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    """Who is short of room may remove a model once it has answered."""
+    gone = shutil.copytree(tiny_model, tmp_path / "gone")
+    text = plan.read_text(encoding="utf-8").replace(str(tiny_model), str(gone))
+    plan.write_text(text, encoding="utf-8")
+    grid = grid_folder(tmp_path / "grid", read_plan(plan))
+    shutil.rmtree(gone)
+    first, second = grid.plan.cells()
+    complete(grid, first)
+    done = invoke("run", plan, "--out", grid.root)
+    assert done.exit_code == 1
+    assert "models[0].pretrained" in done.stderr
+    assert invoke("run", plan, "--out", grid.root, "--shard", "1/2").exit_code == 0
+    complete(grid, second)
+    assert invoke("run", plan, "--out", grid.root).exit_code == 0
 
 
 def test_how_long_the_rest_will_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,12 +60,14 @@ def run(
         raise SettingsError("--address and --gpus are for --engine ray")
     from qrag_tasks.experiment.plan import read_plan
     from qrag_tasks.experiment.running.engines import Here, Ray
-    from qrag_tasks.experiment.running.grid import run_plan
+    from qrag_tasks.experiment.running.grid import arms_left, run_plan
     from qrag_tasks.experiment.running.shards import Shard
 
     part = None if shard is None else Shard.parse(shard)
     chosen = Ray(address, gpus) if engine == "ray" else Here()
-    asked = read_plan(plan, to_run=engine == "here")
+    asked = read_plan(
+        plan, to_run=engine == "here", needed=lambda found: arms_left(found, out, part)
+    )
     options = [] if engine == "here" else ["--engine", engine]
     options += [] if address is None else ["--address", address]
     options += [] if gpus is None else ["--gpus", f"{gpus:g}"]

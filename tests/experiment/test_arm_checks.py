@@ -46,7 +46,7 @@ def test_files_that_are_not_there(tiny_model: Path, tmp_path: Path) -> None:
     names = ["nowhere", *lacking]
     found = told(tmp_path, [{"name": name, "pretrained": f"./{name}"} for name in names])
     assert len(found) == len(names)
-    assert found[0] == f"models[0].pretrained: {tmp_path}/nowhere: no such folder"
+    assert found[0] == f"models[0].pretrained: {tmp_path}/nowhere: there is no such folder"
     assert "no-config has no config.json" in found[1]
     assert "no-weights holds no weights" in found[2]
     assert "no-tokenizer holds no tokenizer (tokenizer.json," in found[3]
@@ -98,6 +98,37 @@ def test_a_precision_that_the_checkpoint_cannot_have(tiny_model: Path, tmp_path:
     assert found[1].startswith(
         f"models[1].checkpoints.int4-gptq: precision=int4-gptq: pretrained={tiny_model} is not qu"
     )
+
+
+def test_a_prompt_longer_than_the_window(tiny_model: Path, tmp_path: Path) -> None:
+    """The model's own window has 1024 tokens."""
+    one = {"name": "a", "pretrained": str(tiny_model)}
+    (found,) = told(tmp_path, [one], k=[0, "max4k"])
+    assert found == (
+        "k[1]: 'max4k' fills 4096 tokens, but the window of model 'a' has 1024: give that model "
+        "a k of its own, without max4k"
+    )
+    (found,) = told(tmp_path, [{**one, "k": ["max8k"]}], k=["max4k"])
+    assert found.startswith("models[0].k[0]: 'max8k' fills 8192 tokens, but the window of model")
+    (found,) = told(tmp_path, [one], context_tokens=1025)
+    assert found.startswith("context_tokens: 1025 tokens are more than the window of model 'a',")
+    assert told(tmp_path, [one], context_tokens=1024) == []
+    assert told(tmp_path, [{**one, "k": [0]}], k=[0, "max4k"]) == []
+    assert told(tmp_path, [{**one, "args": {"max_length": 4096}}], k=["max4k"]) == []
+
+
+def test_a_tokenizer_that_the_plan_cannot_use(tiny_model: Path, tmp_path: Path) -> None:
+    bare, cut = (shutil.copytree(tiny_model, tmp_path / name) for name in ("bare", "cut"))
+    (bare / "chat_template.jinja").unlink()
+    (cut / "tokenizer.json").write_text('{"version": "1.0", "trunc', encoding="utf-8")
+    model = {"name": "a", "pretrained": "./bare"}
+    assert told(tmp_path, [model]) == []
+    (found,) = told(tmp_path, [model], chat_template=True)
+    assert found.startswith(f"chat_template: the tokenizer of model 'a' in {bare}: it has no chat ")
+    whole = {**model, "args": {"tokenizer": str(tiny_model)}}
+    assert told(tmp_path, [whole], chat_template=True) == []
+    (found,) = told(tmp_path, [{"name": "a", "pretrained": "./cut"}])
+    assert found.startswith(f"models[0].pretrained: {cut}: tokenizer.json cannot be read: ")
 
 
 def test_a_name_of_the_hub_is_asked_for_only_to_run(tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ limit: 0
         *("1", "4", "6", "7", "8", "9", "10", "11", "12")
     ]
     told = [line.partition(": ")[2] for line in found]
-    assert told[0].startswith("name: 'a/b' names a folder: letters, digits")
+    assert told[0].startswith("name: 'a/b' cannot name a folder: use letters, digits")
     assert told[1].startswith("models[0].pretraind: unknown field (known: name, pretrained,")
     assert told[1].endswith("Did you mean 'pretrained'?")
     assert told[2] == "models[1].args: 'precision' has a field of its own; leave it out of args"
@@ -271,14 +271,37 @@ limit: 0
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("precisions: [no]", "8: precisions[0]: unknown precision False"),
+        ("precisions: [no]", "8: precisions[0]: expected a text, such as bf16, not false ("),
         ("precisions: [no]", "('no' as YAML reads it; quoted it is a text)"),
         ("k: [010]", "8: k[0]: unknown k 8 ("),
         ("k: [010]", "('010' as YAML reads it; quoted it is a text)"),
+        (
+            "split: devv",
+            "8: split: unknown split 'devv' (known: train, dev,",
+        ),
+        ("k: -1", "8: k: expected a list, such as [0, 5], not -1"),
+        ("tasks: lamp3u,lamp5u", "8: tasks: expected a list, such as [lamp3u, lamp5u], not"),
+        ("precisions: bf16 int8", "8: precisions: expected a list, such as [bf16, int8], not"),
+        ("precisions: [null]", "8: precisions[0]: expected a text, such as bf16, not nothing"),
+        ("precisions: [8]", "8: precisions[0]: expected a text, such as bf16, not 8"),
+        ("models: [5]", "8: models[0]: expected a mapping, such as {name: qwen, pretrained:"),
+        ("models: 5", "8: models: expected a list, such as [{name: qwen, pretrained:"),
+        (
+            "models: [{pretrained: x}]",
+            "models[0].name: this field is missing; write for example qwen",
+        ),
+        (
+            "retrievers: [bm25:k1=0.9,b=0.4]",
+            'quote both: "bm25:k1=0.9,b=0.4"',
+        ),
+        (
+            "data: ~",
+            "data: expected a text, not nothing ('~' as YAML reads it; quoted it is a text)",
+        ),
         ("k: [-1]", "8: k[0]: unknown k -1 (known: 0, 1, 3, 5, 10, max4k, max8k)."),
         ("precisions: [int4]", "For 4 bits take int4-nf4, made on loading, or int4-gptq or"),
         ("k: 5", "8: k: expected a list, such as [5], not 5"),
-        ("tasks: lamp3u", "8: tasks: expected a list, such as ['lamp3u'], not 'lamp3u'"),
+        ("tasks: lamp3u", "8: tasks: expected a list, such as [lamp3u], not 'lamp3u'"),
         ("k: []", "8: k: the list is empty: name one at least"),
         ("models: []", "8: models: the list is empty: name one at least"),
         ("name: 12", "8: name: expected a text, not 12"),
@@ -294,8 +317,8 @@ limit: 0
         ('retrievers: ["bm25:k2=1"]', "8: retrievers[0]: retriever 'bm25' has no option 'k2'"),
         ("prompt: lampp", "8: prompt: unknown prompt style 'lampp' (known: lamp,"),
         ("protocol: yazan", "8: protocol: unknown protocol 'yazan' (known: qrag,"),
-        ("fill: papr", "8: fill: metadata key 'fill': unknown value 'papr' (known: exact,"),
-        ("orders: [worst]", "8: orders[0]: metadata key 'order': unknown value 'worst'"),
+        ("fill: papr", "8: fill: unknown value 'papr' (known: exact,"),
+        ("orders: [worst]", "8: orders[0]: unknown value 'worst'"),
         ("base: int8", "8: base: 'int8' is no precision of model 'm'"),
         ("precisions: [bf16, bf16]", "8: precisions[1]: 'bf16' is there twice"),
         ("models: [{name: m}, {name: m}]", "8: models[1]: 'm' is there twice"),
@@ -303,7 +326,7 @@ limit: 0
         ("models: [{name: m, args: {a: [1]}}]", "8: models[0].args.a: expected a text, a number"),
         (
             "models:\n- name: m\n- pretrained: x",
-            "10: models[1].name: this field is missing; write for example my-grid",
+            "10: models[1].name: this field is missing; write for example qwen",
         ),
         (
             "models: [Qwen/Qwen2.5-0.5B]",
@@ -386,15 +409,15 @@ def test_what_is_missing_and_what_is_there_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("name: p\n  k: [1\n", ":2: no YAML: mapping values are not allowed here"),
-        ("k: [0, 1\n", ":2: no YAML: expected ',' or ']'"),
+        ("name: p\n  k: [1\n", ":2: not valid YAML: mapping values are not allowed here"),
+        ("k: [0, 1\n", ":2: not valid YAML: expected ',' or ']'"),
         ("", ": no plan: expected fields such as name, models, precisions"),
         ("- a\n", ": no plan: expected fields"),
-        ("k: &k [*k]\n", ":1: no YAML: an alias stands within what it stands for"),
-        ("k: !!python/name:os.system\n", ":1: no YAML: could not determine a constructor"),
-        ("? [a]\n: 1\n", ":1: no YAML: found unhashable key"),
-        ("name: 2024-13-45\n", ": no YAML: month must be in 1..12"),
-        ("name: \x07\n", ": no YAML: special characters are not allowed"),
+        ("k: &k [*k]\n", ":1: not valid YAML: an alias stands within what it stands for"),
+        ("k: !!python/name:os.system\n", ":1: not valid YAML: could not determine a constructor"),
+        ("? [a]\n: 1\n", ":1: not valid YAML: found unhashable key"),
+        ("name: 2024-13-45\n", ": not valid YAML: month must be in 1..12"),
+        ("name: \x07\n", ": not valid YAML: special characters are not allowed"),
     ],
 )
 def test_what_is_no_plan_at_all(tmp_path: Path, text: str, told: str) -> None:

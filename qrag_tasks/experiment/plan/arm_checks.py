@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.catalog import WINDOWS
 from qrag_tasks.errors import ModelError
 from qrag_tasks.experiment.plan.cells import Arm
-from qrag_tasks.experiment.plan.checkpoints import LocalCheckpoint, local_checkpoint
+from qrag_tasks.experiment.plan.checkpoints import LocalCheckpoint, local_checkpoint, window_of
 from qrag_tasks.experiment.plan.grid import MADE_BEFOREHAND, Finding, Model, Place, Plan
+from qrag_tasks.experiment.plan.token_rates import chat_template, read_tokenizer
 from qrag_tasks.harness.arms.arguments import argument_mistakes
 from qrag_tasks.harness.arms.checkpoints import check_checkpoint, read_checkpoint
 from qrag_tasks.harness.arms.claims import Checkpoint
@@ -23,12 +26,16 @@ _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken")
 
 
-def check_arms(plan: Plan, to_run: bool = False) -> Iterator[Finding]:
-    """Find what is wrong with the arms of a plan: arguments, checkpoint, precision, tokenizer.
+def check_arms(plan: Plan, to_run: bool, needed: Container[Arm]) -> Iterator[Finding]:
+    """Find what is wrong with the arms of a plan.
+
+    Their arguments, checkpoint, precision and tokenizer; whether the tokenizer has a chat template
+    and the model a window, where the plan asks for these.
 
     :param to_run: whether the arms are to run here. Then what they need must be installed, and of
         a name on the hub, config.json is fetched; else such a name is only looked for in the
         hub's local cache, and nothing is wrong where it is not there.
+    :param needed: the arms to look at.
     """
     arms = iter(plan.arms())
     for index, model in enumerate(plan.models):
@@ -36,13 +43,14 @@ def check_arms(plan: Plan, to_run: bool = False) -> Iterator[Finding]:
             arm = next(arms)
             made_on_loading = precision not in MADE_BEFOREHAND
             # Else it has no checkpoint at all, which the plan itself says.
-            if precision in model.checkpoints or (
-                made_on_loading and (model.pretrained or not model.checkpoints)
+            if arm in needed and (
+                precision in model.checkpoints
+                or (made_on_loading and (model.pretrained or not model.checkpoints))
             ):
-                yield from _check(arm, model, ("models", index), to_run)
+                yield from _check(plan, arm, model, ("models", index), to_run)
 
 
-def _check(arm: Arm, model: Model, at: Place, to_run: bool) -> Iterator[Finding]:
+def _check(plan: Plan, arm: Arm, model: Model, at: Place, to_run: bool) -> Iterator[Finding]:
     arguments = dict(arm.arguments)
     where: Place = (*at, "pretrained") if model.pretrained else at
     if arm.precision in model.checkpoints:
@@ -71,14 +79,59 @@ def _check(arm: Arm, model: Model, at: Place, to_run: bool) -> Iterator[Finding]
         check_checkpoint(checkpoint, row, size if isinstance(size, int) else None)
     except ModelError as error:
         yield Finding(where, str(error))
+    yield from _check_windows(plan, model, at, window_of(arguments, checkpoint.config))
     # Of a hub's checkpoint, the tokenizer may not be here yet.
     is_local = Path(str(arguments["pretrained"])).expanduser().is_dir()
-    if is_local and checkpoint.folder and not _has_tokenizer(checkpoint.folder, arguments):
+    folder = local_checkpoint(arguments, "tokenizer").folder
+    if folder is None or not (is_local or arguments.get("tokenizer")):
+        return
+    yield from _check_tokenizer(plan, model, where, folder)
+
+
+def _check_tokenizer(plan: Plan, model: Model, where: Place, folder: Path) -> Iterator[Finding]:
+    if not any(next(folder.glob(pattern), None) for pattern in _TOKENIZER_FILES):
         text = (
-            f"{checkpoint.folder} holds no tokenizer (tokenizer.json, tokenizer.model or vocab "
-            f"files): copy the whole checkpoint, or name another one under args as tokenizer"
+            f"{folder} holds no tokenizer (tokenizer.json, tokenizer.model or vocab files): copy "
+            f"the whole checkpoint, or name another one under args as tokenizer"
         )
         yield Finding(where, text, missing=True)
+        return
+    file = folder / "tokenizer.json"
+    with suppress(ImportError):  # what else would read it is not here either
+        try:
+            if file.is_file():
+                read_tokenizer(file)
+        except ModelError as error:
+            yield Finding(where, f"{folder}: {error}: copy it again", missing=True)
+    if plan.chat_template:
+        try:
+            chat_template(folder)
+        except ModelError as error:
+            text = (
+                f"the tokenizer of model {model.name!r} in {folder}: {error}. Leave chat_template "
+                f"out, or name a tokenizer that has one under args"
+            )
+            yield Finding(("chat_template",), text)
+
+
+def _check_windows(plan: Plan, model: Model, at: Place, window: int | None) -> Iterator[Finding]:
+    """Find what asks for a longer prompt than the model takes."""
+    if window is None:
+        return
+    if plan.context_tokens is not None and plan.context_tokens > window:
+        yield Finding(
+            ("context_tokens",),
+            f"{plan.context_tokens} tokens are more than the window of model {model.name!r}, "
+            f"{window}: ask for that or less",
+        )
+    field: Place = ("k",) if model.k is None else (*at, "k")
+    for place, k in enumerate(plan.k_of(model)):
+        if WINDOWS.get(k, 0) > window:
+            yield Finding(
+                (*field, place),
+                f"{k!r} fills {WINDOWS[k]} tokens, but the window of model {model.name!r} has "
+                f"{window}: give that model a k of its own, without {k}",
+            )
 
 
 def _read(found: LocalCheckpoint, arguments: Mapping[str, Any], to_run: bool) -> Checkpoint | None:
@@ -92,7 +145,10 @@ def _read(found: LocalCheckpoint, arguments: Mapping[str, Any], to_run: bool) ->
             raise ModelError(found.missing)
         return None
     try:
-        if to_run or Path(named).expanduser().exists() or not _may_be_on_hub(named):
+        is_here = Path(named).expanduser().exists()
+        if not is_here and not _may_be_on_hub(named):
+            raise ModelError(f"{named}: there is no such folder")
+        if to_run or is_here:
             return read_checkpoint(
                 named,
                 revision=str(arguments.get("revision") or "main"),
@@ -108,9 +164,3 @@ def _read(found: LocalCheckpoint, arguments: Mapping[str, Any], to_run: bool) ->
 
 def _may_be_on_hub(name: str) -> bool:
     return _HUB_NAME.fullmatch(name) is not None and not name.startswith(".")
-
-
-def _has_tokenizer(folder: Path, arguments: Mapping[str, Any]) -> bool:
-    if arguments.get("tokenizer"):
-        return True
-    return any(next(folder.glob(pattern), None) for pattern in _TOKENIZER_FILES)

@@ -59,14 +59,21 @@ class LocalCheckpoint:
         said = self.config.get("quantization_config") or nested.get("quantization_config")
         return Checkpoint(self.name, self.config, said, self.tensors, self.folder)
 
-    @property
-    def window(self) -> int | None:
-        """Tokens that prompt and answer may have together; ``None`` where no file says so."""
-        nested = self.config.get("text_config") or {}
-        found = [
-            config[key] for config in (self.config, nested) for key in _WINDOWS if key in config
-        ]
-        return next((value for value in found if isinstance(value, int)), None)
+
+def window_of(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> int | None:
+    """Return the tokens that prompt and answer of a model may have together.
+
+    ``None`` where neither its arguments nor its configuration say so.
+
+    :param arguments: of ``--model qrag``.
+    :param config: its config.json.
+    """
+    given = arguments.get("max_length") or arguments.get("max_model_len")
+    if given is not None:
+        return int(given) if str(given).isdecimal() else None
+    nested = config.get("text_config") or {}
+    found = [part[key] for part in (config, nested) for key in _WINDOWS if key in part]
+    return next((value for value in found if isinstance(value, int)), None)
 
 
 def local_checkpoint(arguments: Mapping[str, Any], key: str = "pretrained") -> LocalCheckpoint:

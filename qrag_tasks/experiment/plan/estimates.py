@@ -8,10 +8,9 @@ from typing import Any
 
 from qrag_tasks.benchmark.data import data_root, find_files
 from qrag_tasks.benchmark.tasks import lamp_task
-from qrag_tasks.catalog import WINDOWS
 from qrag_tasks.errors import BudgetError, DataError, ModelError
 from qrag_tasks.experiment.plan.cells import Arm, Cell
-from qrag_tasks.experiment.plan.checkpoints import LocalCheckpoint, local_checkpoint
+from qrag_tasks.experiment.plan.checkpoints import LocalCheckpoint, local_checkpoint, window_of
 from qrag_tasks.experiment.plan.grid import Plan
 from qrag_tasks.experiment.plan.prompt_lengths import Questions, ranked_here
 from qrag_tasks.experiment.plan.token_rates import TokenRate, token_rate
@@ -100,7 +99,9 @@ class _Estimating:
         )
         if questions is None:
             return CellEstimate(cell, None, None, None)
-        window = self._window(cell)
+        window: int | None = self._once(
+            ("window", cell.arm.name), lambda: self._window_of(cell.arm)
+        )
         rate = self._rate(cell, questions)
         mean: float | None = self._once(
             ("mean", cell.task, cell.k, cell.retriever, rate, window),
@@ -158,26 +159,14 @@ class _Estimating:
         self._sources[rate.source] = None
         return rate
 
-    def _window(self, cell: Cell) -> int | None:
-        """Return the model's window, and note where the cell asks for a larger one."""
-        arm = cell.arm
-        window: int | None = self._once(("window", arm.name), lambda: self._window_of(arm))
-        asked = WINDOWS.get(cell.k) or self._plan.context_tokens
-        if window and asked and asked > window:
-            by = cell.k if cell.k in WINDOWS else "context_tokens"
-            self._notes[
-                f"{arm.name}: {by} asks for {asked} tokens, but the model's window is {window}: "
-                f"its cells will fail. Give the model a k of its own, or leave {by} out."
-            ] = None
-        return window
-
     def _window_of(self, arm: Arm) -> int | None:
-        given = arm.arguments.get("max_length") or arm.arguments.get("max_model_len")
-        if given is not None:
-            return int(given)
         try:
-            own = local_checkpoint(arm.arguments).window
-            return own or self._once(("checkpoint", arm.name), lambda: self._checkpoint(arm)).window
+            own = local_checkpoint(arm.arguments)
+            window = window_of(arm.arguments, own.config)
+            base: LocalCheckpoint = self._once(
+                ("checkpoint", arm.name), lambda: self._checkpoint(arm)
+            )
+            return window or window_of(arm.arguments, base.config)
         except ModelError as error:
             self._notes[str(error)] = None
             return None

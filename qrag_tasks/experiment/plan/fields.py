@@ -12,6 +12,7 @@ from qrag_tasks.benchmark import likelihood, paper_scores
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.catalog import K_VALUES
 from qrag_tasks.errors import did_you_mean
+from qrag_tasks.experiment.plan.yaml_values import plain
 from qrag_tasks.harness.arms.precisions import precision
 
 _SAFE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -20,7 +21,8 @@ _SAFE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 def _file_safe(name: str) -> str:
     if not re.fullmatch(_SAFE, name):
         raise ValueError(
-            f"{name!r} names a folder: letters, digits, '.', '_' and '-' alone, no more than 100"
+            f"{name!r} cannot name a folder: use letters, digits, '.', '_' and '-' alone, 100 of "
+            f"them at most, and begin with a letter or digit"
         )
     return name
 
@@ -44,7 +46,7 @@ def _one_of(known: Sequence[str], what: str) -> BeforeValidator:
         name = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
         if name not in known:
             raise ValueError(
-                f"unknown {what} {value!r} (known: {', '.join(known)})."
+                f"unknown {what} {plain(value)} (known: {', '.join(known)})."
                 + (did_you_mean(name, known) if isinstance(name, str) else "")
             )
         return str(name)
@@ -54,7 +56,7 @@ def _one_of(known: Sequence[str], what: str) -> BeforeValidator:
 
 def _plain_value(value: object) -> object:
     if not isinstance(value, (str, int, float)):
-        raise ValueError(f"expected a text, a number, true or false, not {value!r}")
+        raise ValueError(f"expected a text, a number, true or false, not {plain(value)}")
     return value
 
 
@@ -63,8 +65,7 @@ Name = Annotated[
 ]
 # Not by _one_of: its error advises what people mean by `int4`.
 PrecisionName = Annotated[
-    str,
-    BeforeValidator(lambda name: name if isinstance(name, (list, dict)) else precision(name).name),
+    str, BeforeValidator(lambda name: precision(name).name if isinstance(name, str) else name)
 ]
 TaskName = Annotated[str, _one_of(list(LAMP_TASKS), "task")]
 K = Annotated[str, _one_of([str(k) for k in K_VALUES], "k")]

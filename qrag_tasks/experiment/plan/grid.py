@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -158,13 +159,13 @@ class Plan(_Strict):
                 Settings.from_metadata({"context_tokens": self.context_tokens, key: value}, ())
             except QragError as error:
                 wrong.append(key)
-                yield Finding((key,), str(error))
+                yield Finding((key,), _of_plan(error))
         sound = {key: value for key, value in said.items() if key not in wrong}
         for place, order in enumerate(self.orders):
             try:
                 Settings.from_metadata({**sound, "order": order}, ())
             except QragError as error:
-                yield Finding(("orders", place), str(error))
+                yield Finding(("orders", place), _of_plan(error))
 
     def _impossible_tasks(self) -> Iterator[Finding]:
         """Find what :class:`~qrag_tasks.harness.setup.Setup` would refuse, cell by cell."""
@@ -299,3 +300,8 @@ class Plan(_Strict):
         answers = self.model_dump(mode="json", exclude=left_out)
         body = json.dumps(answers, sort_keys=True)
         return hashlib.sha256(body.encode()).hexdigest()
+
+
+def _of_plan(error: QragError) -> str:
+    """Return a message without the name that the key has in lm_eval's ``--metadata``."""
+    return re.sub(r"^metadata key '\w+': ", "", str(error))

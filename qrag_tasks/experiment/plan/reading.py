@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qrag_tasks.benchmark.data import data_root, find_files
 from qrag_tasks.benchmark.tasks import lamp_task
-from qrag_tasks.errors import DataError, PlanError, QragError
+from qrag_tasks.errors import DataError, PlanError, QragError, SettingsError
 from qrag_tasks.experiment.plan.arm_checks import FOLDERS, check_arms
+from qrag_tasks.experiment.plan.cells import Arm
 from qrag_tasks.experiment.plan.grid import Finding, Place, Plan
 from qrag_tasks.experiment.plan.sound_part import sound_part
 from qrag_tasks.experiment.plan.yaml_marks import Marks, dotted, read_yaml
@@ -43,20 +44,25 @@ class CheckedPlan:
     missing: tuple[str, ...]
 
 
-def read_plan(path: Path, *, to_run: bool = False) -> Plan:
+Needed = Callable[[Plan], Container[Arm]]
+"""Tells which arms of a plan are still to be had."""
+
+
+def read_plan(path: Path, *, to_run: bool = False, needed: Needed = Plan.arms) -> Plan:
     """Read a plan, all of whose parts are on this machine.
 
     :param to_run: see :func:`check_plan`.
+    :param needed: see :func:`check_plan`.
     :raises PlanError: when the file cannot be read or is no plan, or names what is not here: all
         that is wrong, a line each.
     """
-    checked = check_plan(path, to_run=to_run)
+    checked = check_plan(path, to_run=to_run, needed=needed)
     if checked.plan is None or checked.missing:
         raise PlanError("\n".join((*checked.mistakes, *checked.missing)))
     return checked.plan
 
 
-def check_plan(path: Path, *, to_run: bool = False) -> CheckedPlan:
+def check_plan(path: Path, *, to_run: bool = False, needed: Needed = Plan.arms) -> CheckedPlan:
     """Read a plan and find all that is wrong with it: with the file, its data, plugins and arms.
 
     Paths in it that begin with ``./`` or ``../`` are taken from its own folder, ``~`` is the home
@@ -64,6 +70,7 @@ def check_plan(path: Path, *, to_run: bool = False) -> CheckedPlan:
 
     :param to_run: whether its arms are to run here; see
         :func:`~qrag_tasks.experiment.plan.arm_checks.check_arms`.
+    :param needed: the arms of others are not looked at. It is asked of a plan without mistakes.
     :raises PlanError: when the file cannot be read, or is not YAML with fields.
     """
     marks = Marks()
@@ -72,7 +79,8 @@ def check_plan(path: Path, *, to_run: bool = False) -> CheckedPlan:
         raise PlanError(f"{path}: no plan: expected fields such as name, models, precisions")
     found = sound_part(_from_its_folder(body, path.parent))
     if found.plan is not None:
-        found.add([*_not_to_be_had(found.plan), *check_arms(found.plan, to_run)])
+        arms = found.plan.arms() if found.mistakes else needed(found.plan)
+        found.add([*_not_to_be_had(found.plan), *check_arms(found.plan, to_run, arms)])
 
     def told(places: Sequence[tuple[Place, str]]) -> set[tuple[int, str]]:
         return {
@@ -111,7 +119,7 @@ def _not_to_be_had(plan: Plan) -> Iterator[Finding]:
         try:
             _check_retriever(spec)
         except QragError as error:
-            yield Finding(place, str(error))
+            yield Finding(place, f"{error}{_cut_from(plan.retrievers[:index], spec)}")
         for path in _MODEL_IN_SPEC.findall(spec):
             if not Path(path).exists():
                 yield Finding(place, f"{path}: there is no such file or folder", missing=True)
@@ -125,8 +133,8 @@ def _not_to_be_had(plan: Plan) -> Iterator[Finding]:
             find_files(lamp_task(name), data_root(plan.data), plan.split or "dev")
         except DataError as error:
             yield Finding(("data",), str(error).splitlines()[0], missing=True)
-        except QragError:
-            continue  # an unknown split, which is told where it stands
+        except SettingsError as error:
+            yield Finding(("split",), str(error))
 
 
 def _check_retriever(spec: str) -> None:
@@ -137,6 +145,13 @@ def _check_retriever(spec: str) -> None:
     else:
         # To build it may load, or look for, a model.
         read_options(name, rest, plugin.retrievers[name])
+
+
+def _cut_from(before: Sequence[str], spec: str) -> str:
+    """Advise quotes where YAML took a retriever's second option for a retriever."""
+    if not before or ":" not in before[-1] or "=" not in spec.partition(":")[0]:
+        return ""
+    return f' If it is an option of the retriever before it, quote both: "{before[-1]},{spec}"'
 
 
 def _missing(spec: str) -> str | None:

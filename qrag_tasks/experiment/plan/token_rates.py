@@ -67,7 +67,7 @@ def token_rate(
         missing = found.missing or f"{found.name}: no tokenizer.json here"
         return TokenRate(source=f"characters / {CHARACTERS:g} ({missing})")
     try:
-        read = _tokenizer(path)
+        read = read_tokenizer(path)
         finish = _finish(path.parent, system) if chat else lambda text: f"{system or ''}{text}"
         around, bare = (
             len(read.encode(finish(""), add_special_tokens=added).ids)
@@ -89,7 +89,12 @@ def token_rate(
 
 
 @cache
-def _tokenizer(path: Path) -> Any:
+def read_tokenizer(path: Path) -> Any:
+    """Return the tokenizer in a file of that library's, whole texts at a time.
+
+    :raises ModelError: when it cannot be read.
+    :raises ImportError: without the library.
+    """
     module = importlib.import_module("tokenizers")
     try:
         found = module.Tokenizer.from_file(str(path))
@@ -113,7 +118,7 @@ def _finish(folder: Path, system: str | None) -> Callable[[str], str]:
     )
     environment.globals["raise_exception"] = _refuse
     environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
-    text, special = _template(folder)
+    text, special = chat_template(folder)
     template = environment.from_string(text)
     before = [] if system is None else [{"role": "system", "content": system}]
 
@@ -132,8 +137,11 @@ def _refuse(message: str) -> str:
     raise TemplateError(message)
 
 
-def _template(folder: Path) -> tuple[str, Mapping[str, str]]:
-    """Return a checkpoint's chat template, and the special tokens that it may name."""
+def chat_template(folder: Path) -> tuple[str, Mapping[str, str]]:
+    """Return a checkpoint's chat template, and the special tokens that it may name.
+
+    :raises ModelError: when it has none, or a file is damaged.
+    """
     path = folder / "tokenizer_config.json"
     config = read_json(path) if path.is_file() else {}
     special = {

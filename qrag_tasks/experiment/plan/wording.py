@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
+from qrag_tasks.catalog import K_VALUES
 from qrag_tasks.errors import did_you_mean
 from qrag_tasks.experiment.plan.grid import Model, Plan
+from qrag_tasks.experiment.plan.yaml_values import flow, plain
 
 # Field -> a right form of it; with one of its members, where it is a list of texts.
 _FORMS: Mapping[str, str] = {
@@ -61,23 +61,15 @@ def message(found: Mapping[str, Any]) -> str:
         known = list((Model if len(found["loc"]) > 1 else Plan).model_fields)
         return f"unknown field (known: {', '.join(known)}).{did_you_mean(str(last), known)}"
     if kind == "missing":
-        return f"this field is missing; write for example {_FORMS[str(last)]}"
+        form = "qwen" if len(found["loc"]) > 1 else _FORMS[str(last)]  # a model's name
+        return f"this field is missing; write for example {form}"
     if kind == "too_short":
         return "the list is empty: name one at least"
     if kind in _EXPECTED:
-        expected, form = _EXPECTED[kind].format(**found.get("ctx", {})), _form(found)
-        return f"expected {expected}{f', such as {form}' if form else ''}, not {plain(given)}"
+        expected, right = _EXPECTED[kind].format(**found.get("ctx", {})), _form(found)
+        return f"expected {expected}{f', such as {right}' if right else ''}, not {plain(given)}"
     text = str(found["msg"]).removeprefix("Value error, ")
     return text if kind == "value_error" else f"{text}, not {plain(given)}"
-
-
-def plain(value: Any) -> str:
-    """Return a value as a reader of the plan knows it."""
-    if isinstance(value, (Mapping, list)):
-        return "a mapping" if isinstance(value, Mapping) else "a list"
-    if value is None:
-        return "nothing"
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
 
 
 def _form(found: Mapping[str, Any]) -> str | None:
@@ -88,18 +80,18 @@ def _form(found: Mapping[str, Any]) -> str | None:
         field = place[-2]
     if field == "models" and isinstance(given, str):
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", given.rstrip("/").rpartition("/")[2]).strip("-.")
-        model = _flow({"name": name or "model", "pretrained": given})
-        return model if member else f"[{model}]"
+        model = {"name": name or "model", "pretrained": given}
+        return flow(model if member else [model])
     if member:
         return _MEMBERS.get(field)
-    if kind == "tuple_type" and isinstance(given, (str, int, float)) and given is not True:
-        return f"[{plain(given)}]"
+    if kind == "tuple_type":
+        if isinstance(given, str) and field in _MEMBERS:
+            # The options of a retriever have commas of their own.
+            return flow(
+                [given] if field == "retrievers" else re.split(r"[\s,]+", given.strip(" ,"))
+            )
+        if field == "k" and str(given) in map(str, K_VALUES):
+            return flow([given])
     # What text was meant, a single wrong value says itself.
     simple = kind == "string_type" and not isinstance(given, (Mapping, list))
     return None if simple else _FORMS.get(str(field))
-
-
-def _flow(value: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(
-        dict(value), default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000
-    ).strip()

@@ -10,7 +10,7 @@ import yaml
 
 from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.plan.grid import Place
-from qrag_tasks.experiment.plan.wording import plain
+from qrag_tasks.experiment.plan.yaml_values import plain
 from qrag_tasks.text_files import NotUTF8Error, decoded
 
 
@@ -39,7 +39,9 @@ class Marks:
         :param value: what YAML reads there.
         """
         letters = self.written.get(place)
-        if not letters or isinstance(value, str) or letters in (str(value), plain(value)):
+        if not letters or isinstance(value, str) or letters in (str(value), plain(value), "null"):
+            return ""
+        if isinstance(value, float) and _is_number(letters, value):
             return ""
         return f" ({letters!r} as YAML reads it; quoted it is a text)"
 
@@ -73,6 +75,14 @@ class Marks:
             self.written[place] = node.value
 
 
+def _is_number(letters: str, value: float) -> bool:
+    """Tell whether letters say a number as everybody reads it: ``.1``, and no sexagesimal."""
+    try:
+        return float(letters) == value
+    except ValueError:
+        return False
+
+
 def read_yaml(path: Path, marks: Marks) -> Any:
     """Return what a file of YAML holds, and note in ``marks`` where it stands.
 
@@ -97,9 +107,9 @@ def read_yaml(path: Path, marks: Marks) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = "" if mark is None else f":{mark.line + 1}"
         said = getattr(error, "problem", None) or getattr(error, "reason", None) or error
-        raise PlanError(f"{path}{line}: no YAML: {said}") from None
+        raise PlanError(f"{path}{line}: not valid YAML: {said}") from None
     except ValueError as error:  # 2024-13-01 is no date
-        raise PlanError(f"{path}: no YAML: {error}") from None
+        raise PlanError(f"{path}: not valid YAML: {error}") from None
 
 
 def dotted(place: Place) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
 from qrag_tasks.experiment.running.engines import Engine, Here
-from qrag_tasks.experiment.running.folder import CellFolder, GridFolder
+from qrag_tasks.experiment.running.folder import CellFolder, GridFolder, cell_key
 from qrag_tasks.experiment.running.processes import last_words, open_log
 from qrag_tasks.experiment.running.progress import Progress
 from qrag_tasks.experiment.running.run_notes import RunNotes
@@ -71,6 +71,19 @@ def run_plan(
     if tell is not None:
         tell(progress)
     return progress
+
+
+def arms_left(plan: Plan, root: Path, shard: Shard | None = None) -> set[Arm]:
+    """Return the arms of a plan that a run into a folder would still need.
+
+    :raises PlanError: when the folder holds cells that were made with other settings.
+    """
+    cells = (shard or whole_grid()).of(plan.cells())
+    return {
+        cell.arm
+        for cell in cells
+        if not CellFolder(root / "cells" / cell.folder, cell_key(plan, cell)).complete
+    }
 
 
 def _samples(plan: Plan, cells: Sequence[Cell]) -> dict[Cell, int]:
