@@ -38,7 +38,10 @@ _BETWEEN = re.compile(r"\bbetween\s+([1-5](?:\.\d+)?)\s+and\s+(?=[1-5])", re.I)
 _FULL_WIDTH = str.maketrans("".join(map(chr, range(0xFF0B, 0xFF1B))), "+,-./0123456789:")
 
 # ---------------------------------------------------------------------- what is no rating
-_ANY = r"(?<!\d)(?<!\d[.,])\d++(?:[.,]\d++)*+"
+# All digits that stand there, and all groups of them: possessive repeats came with Python 3.11.
+_WHOLE = r"\d+(?!\d)"
+_NUMERAL = rf"{_WHOLE}(?:[.,]{_WHOLE})*(?![.,]\d)"
+_ANY = rf"(?<!\d)(?<!\d[.,]){_NUMERAL}"
 _UP_TO = r"\s*(?:to|through|or|[-\u2013\u2014])\s*"
 _ANY_RANGE = rf"{_ANY}(?:{_UP_TO}{_ANY})?"
 _MONTH = (
@@ -57,7 +60,7 @@ _NO_RATING: dict[str, str] = {
     rf"|\b{_MONTH}\.?\s+\d{{1,2}}(?:st|nd|rd|th)?\b(?:,?\s+\d{{4}}\b)?"
     rf"|\b\d{{1,2}}(?:st|nd|rd|th)?\s+{_MONTH}\b",
     # "$4$" is a number in LaTeX.
-    "a price": r"[$\u00a3\u20ac\u00a5]\s?\d++(?:[.,]\d++)*+(?!\$)"
+    "a price": rf"[$\u00a3\u20ac\u00a5]\s?{_NUMERAL}(?!\$)"
     rf"|{_ANY_RANGE}\s*(?:[\u00a3\u20ac\u00a5]"
     r"|(?:dollars?|bucks?|euros?|pounds?|cents?|usd|eur|gbp)\b)",
     "a measure": rf"{_ANY_RANGE}(?:\s*%|[\s-]*(?:percent|seconds?|minutes?|mins?|hours?|hrs?|days?"
@@ -68,13 +71,13 @@ _NO_RATING: dict[str, str] = {
     "a part of some": rf"{_ANY}\s+of\s+(?:the|my|them|these|those|his|her|our|us)\b"
     r"(?!\s*(?:5|five))",
     "the number of a thing": r"\b(?:version|chapter|part|volume|vol|season|episode|usb|bluetooth"
-    r"|page|step)\.?\s*#?\d++(?:[.,]\d++)*+",
+    rf"|page|step)\.?\s*#?{_NUMERAL}",
     "below zero": rf"\b(?:minus|negative)\s+{_ANY}",
     # What 8/10 is on a scale from 1 is not said.
     "of another scale": rf"{_ANY}\s*(?:/|out\s+of|of)\s*(?!5(?:[.,]0+)?(?!\d|[.,]\d))"
-    r"\d++(?:[.,]\d++)?"
-    rf"|(?<!\d)(?<!\d[.,])(?:0|[6-9]|\d\d++)(?:[.,]\d++)?{_OF_FIVE}"
-    r"|\b\d++\s*(?:to|[-\u2013\u2014])\s*(?:[6-9]|\d\d++)\b",
+    rf"{_WHOLE}(?:[.,]{_WHOLE})?"
+    rf"|(?<!\d)(?<!\d[.,])(?:0|[6-9]|\d{_WHOLE})(?:[.,]{_WHOLE})?{_OF_FIVE}"
+    rf"|\b{_WHOLE}\s*(?:to|[-\u2013\u2014])\s*(?:[6-9]|\d{_WHOLE})\b",
 }
 """What it is -> what it looks like."""
 _PASSED_OVER = [re.compile(pattern, re.I) for pattern in _NO_RATING.values()]
