@@ -122,3 +122,24 @@ def test_the_wheel_broken(clean: Run, walked: tuple[Path, str], name: str) -> No
     listed = clean("qrag plugins", folder.parent).stdout
     assert "bm25-word" in listed
     assert ("broken: " in listed) == (name != "wrong_return")
+
+
+def test_the_core_announces_model_and_tasks_to_lm_eval(clean: Run, tmp_path: Path) -> None:
+    script = """
+from importlib.metadata import entry_points
+from pathlib import Path
+import qrag_tasks
+(tasks,), (model,) = (entry_points(group=f"lm_eval.{kind}") for kind in ("tasks", "models"))
+folder = Path(tasks.load().__path__[0])
+print((folder / "groups" / "lamp_rag_k5.yaml").is_file(), model.name, model.value)
+"""
+    (tmp_path / "look.py").write_text(script, encoding="utf-8")
+    done = clean("python look.py", tmp_path)
+    assert done.stdout == "True qrag qrag_tasks.harness.model:QragLM\n"
+
+
+def test_the_wheel_of_the_core_can_be_published(
+    clean: Run, walked: tuple[Path, str], wheel: Path
+) -> None:
+    done = clean(f"python -m twine check --strict '{wheel}'", walked[0])  # which the walk installed
+    assert "PASSED" in done.stdout

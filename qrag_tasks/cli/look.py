@@ -99,10 +99,14 @@ def show(task: str, index: int, given: str | None, tokenizer: str | None, **choi
 
 
 @main.command()
-def doctor() -> None:
+@click.option("--names", is_flag=True, help="List what is replaced or read in other projects.")
+def doctor(names: bool) -> None:
     """Tell whether the main job can run here, and what to run next; exit code 1 where it cannot."""
     from qrag_tasks.harness.inspection import examine, next_command
 
+    if names:
+        _print_inner_names()
+        return
     out = console()
     findings = examine()
     table = Table("", "what", "state", "what to do")
@@ -122,3 +126,18 @@ def doctor() -> None:
     click.echo(f"Run next:\n{next_command(findings)}")
     if missing:
         sys.exit(1)
+
+
+def _print_inner_names() -> None:
+    from qrag_tasks.harness.inner_names import GUARDS, look
+
+    table = Table("name", "what is done", "state", "for what", "where it is not there", "lost then")
+    states = {True: "there", False: "NOT THERE", None: "not looked for"}
+    for each in look():
+        row = each.row
+        state = f"{states[each.there]} ({each.cause})" if each.cause else states[each.there]
+        table.add_row(row.name, row.use, state, row.reason, row.guard, row.lost)
+    print_tables(table)
+    click.echo()
+    for guard, words in GUARDS.items():
+        click.echo(f"{guard}: {words}")

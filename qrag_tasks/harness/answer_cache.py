@@ -22,6 +22,7 @@ from typing import Any
 from qrag_tasks.errors import StoreError
 from qrag_tasks.harness.arms.contents import canonical
 from qrag_tasks.harness.arms.identity import Identity, arm_identity, is_hflm, remember_creation
+from qrag_tasks.harness.inner_names import expect
 from qrag_tasks.harness.requests import is_ours
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
@@ -52,7 +53,7 @@ def remember_creation_arguments(module: ModuleType) -> None:
         adapt(cls)
 
     for name in _CREATORS:
-        _expect(getattr(base, name).__func__, "additional_config")
+        expect(getattr(base, name).__func__, "additional_config")
     if "__init_subclass__" in vars(base):
         raise TypeError("LM has an __init_subclass__ of its own")
     for cls in (base, *_derived(base)):
@@ -102,8 +103,8 @@ def keep_answers_apart(module: ModuleType) -> None:
     """
     caching = module.CachingLM
     initialize, attribute = caching.__init__, caching.__getattr__
-    _expect(initialize, "lm", "cache_db")
-    _expect(module.CacheHook.__init__, "cachinglm")
+    expect(initialize, "lm", "cache_db")
+    expect(module.CacheHook.__init__, "cachinglm")
     if "dbdict" not in inspect.unwrap(initialize).__code__.co_names:
         raise TypeError("CachingLM has no dbdict")
 
@@ -134,12 +135,6 @@ def keep_answers_apart(module: ModuleType) -> None:
 
     caching.__init__ = init
     caching.__getattr__ = getattribute
-
-
-def _expect(function: Any, *parameters: str) -> None:
-    missing = set(parameters) - set(inspect.signature(function).parameters)
-    if missing:
-        raise TypeError(f"{function.__qualname__} has no parameter {sorted(missing)[0]!r}")
 
 
 class _Answers:

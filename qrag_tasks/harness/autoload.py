@@ -8,8 +8,8 @@ lies. The finder installed here waits for the modules below and lets
 :mod:`qrag_tasks.harness.patches` adapt each, once. In a process that imports neither nothing
 happens. ``QRAG_AUTOLOAD=0`` turns it off.
 
-What it costs: benchmarks/startup.py. It can be deleted on the day lm_eval has entry points (its
-pull requests 4013 and 4015).
+What it costs: benchmarks/startup.py. The entry points of later releases of lm_eval are declared in
+pyproject.toml; where lm_eval reads them, the patches of tasks and of the model do nothing.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 PATCHES: Mapping[str, tuple[str, ...]] = {
-    "lm_eval.config.evaluate_config": ("check_before_the_model_loads",),
+    "lm_eval.config.evaluate_config": ("check_before_the_model_loads", "read_the_command_line"),
     "lm_eval.tasks.manager": ("add_task_folder",),
     "lm_eval.models": ("register_model",),
     "lm_eval.utils": ("add_cost_table", "hide_what_never_happened"),
     "lm_eval.api.model": ("remember_creation", "keep_answers_apart"),
-    "lm_eval.models.huggingface": ("repair_hflm",),
+    "lm_eval.models.huggingface": ("repair_hflm", "measure_behind_the_prompt"),
     "lm_eval.evaluator_utils": ("add_standard_errors",),
     "lm_eval.evaluator": ("check_every_run",),
 }
@@ -40,6 +40,9 @@ They come with the tasks, when the hook is off too.
 
 STAND_IN = "QragAutoload"
 """Name of the class that ``autoload.pth`` puts in place."""
+
+STEPPED_ASIDE: dict[str, str] = {}
+"""Function of :mod:`qrag_tasks.harness.patches` that changed nothing here -> why."""
 
 _ADAPTED_BY = "__adapted_by_qrag_tasks__"
 
@@ -101,9 +104,10 @@ def _apply(patch: str, module: ModuleType) -> None:
         getattr(patches, patch)(module)
     except Exception as error:
         # Whatever it is, `import lm_eval` must go on working.
+        STEPPED_ASIDE[patch] = f"{type(error).__name__}: {error}"
         sys.stderr.write(
             f"qrag-tasks: WARNING: this lm_eval is not the one we know ({module.__name__}: "
-            f"{type(error).__name__}: {error}). Its part of the automatic set-up is off: "
+            f"{STEPPED_ASIDE[patch]}). Its part of the automatic set-up is off: "
             f'give lm_eval --include_path "$(qrag path)" and see `qrag doctor`; '
             f"QRAG_AUTOLOAD=0 silences this.\n"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import sys
@@ -20,6 +19,7 @@ from qrag_tasks.catalog import PAPER_TASKS, CatalogEntry, entry
 from qrag_tasks.errors import DataError, SettingsError
 from qrag_tasks.filling import TokenBudget
 from qrag_tasks.harness import autoload, embedded
+from qrag_tasks.harness.inner_names import look
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.setup import Setup
 from qrag_tasks.locations import cache_dir, task_yamls
@@ -106,8 +106,16 @@ _NEEDED_BY_HF = ("torch", "transformers", "accelerate", "bitsandbytes")
 
 
 def examine() -> list[Finding]:
-    """Look at all that the main job needs: packages, autoload, plugins, data, cache, model."""
-    return [*_packages(), *_autoload(), *_plugins(), *_data(), _cache(), _embedded_model()]
+    """Look at all that the main job needs: packages and their names, plugins, data, model."""
+    return [
+        *_packages(),
+        *_autoload(),
+        *_inner_names(),
+        *_plugins(),
+        *_data(),
+        _cache(),
+        _embedded_model(),
+    ]
 
 
 def _packages() -> Iterator[Finding]:
@@ -140,17 +148,32 @@ def _autoload() -> Iterator[Finding]:
             _main_job(_IMPORTED_FIRST),
         )
         return
-    for module in autoload.PATCHES:
-        try:
-            present = importlib.util.find_spec(module) is not None
-        except ModuleNotFoundError:
-            present = False
-        if not present:
-            yield Finding(
-                "missing", "autoload", f"this lm_eval has no {module}", by_hand, _main_job(_BY_HAND)
-            )
-            return
     yield Finding("ok", "autoload", f"on, in {Path(sys.prefix)}")
+
+
+def _inner_names() -> Iterator[Finding]:
+    """Look for the names of other projects that are replaced or read here."""
+    seen = look()
+    for each in seen:
+        if each.there is False:
+            yield Finding(
+                "missing" if each.row.vital else "note",
+                each.row.distribution,
+                f"{version(each.row.distribution)}: {each.row.name} is not what is expected"
+                + (f" ({each.cause})" if each.cause else ""),
+                each.row.lost,
+                _main_job(_BY_HAND) if each.row.vital else "",
+            )
+    there, looked_for = (sum(each.there in states for each in seen) for states in _STATES)
+    yield Finding(
+        "ok" if there == looked_for else "note",
+        "inner names",
+        f"{there} of {looked_for} that are replaced or read in other projects are as expected",
+        "qrag doctor --names lists them",
+    )
+
+
+_STATES = ((True,), (True, False))
 
 
 def _plugins() -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from qrag_tasks.harness.arms.smoke import smoke_check
 from qrag_tasks.harness.arms.verification import verify
 from qrag_tasks.harness.batches import Batches, BatchLimit, Footprint
 from qrag_tasks.harness.cost import Cost
+from qrag_tasks.harness.inner_names import require
 from qrag_tasks.harness.journal import Journal, request_keys
 from qrag_tasks.harness.meter import Meter
 from qrag_tasks.harness.tokens import ModelText
@@ -69,6 +70,7 @@ class QragLM(HFLM):  # type: ignore[misc]
         subfolder: str = "",
         **arguments: Any,
     ) -> None:
+        require("harness.model")
         if pretrained is None:
             pretrained = embedded.instead_of_none()
         arguments = with_whole_places({**arguments, "pretrained": pretrained})

@@ -1,6 +1,7 @@
 """What :mod:`qrag_tasks.harness.autoload` changes in lm_eval, one function a module.
 
-Each raises where lm_eval does not look as expected; autoload then steps aside with a warning.
+Each raises where lm_eval does not look as expected, before it has changed anything; autoload then
+steps aside with a warning. :mod:`qrag_tasks.harness.inner_names` says what is lost then.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from qrag_tasks import catalog
 from qrag_tasks.errors import ModelError, QragError, SettingsError
+from qrag_tasks.harness.inner_names import expect
 from qrag_tasks.locations import task_yamls
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
@@ -24,10 +26,15 @@ _MODEL = "qrag_tasks.harness.model:QragLM"
 
 
 def add_task_folder(module: ModuleType) -> None:
-    """``TaskManager``: index our task files beside lm_eval's own."""
+    """``TaskManager``: index our task files beside lm_eval's own.
+
+    Where lm_eval reads the entry points of tasks it finds ours there.
+    """
     manager = module.TaskManager
     original = manager.__init__
-    _expect(original, "include_path", "include_defaults")
+    expect(original, "include_path", "include_defaults")
+    if _reads_entry_points("lm_eval.tasks"):
+        return  # to index a folder twice has lm_eval warn of each of its files
 
     @functools.wraps(original)
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -52,7 +59,7 @@ def check_before_the_model_loads(module: ModuleType) -> None:
     """
     config = module.EvaluatorConfig
     original = config.process_tasks
-    _expect(original, "metadata")
+    expect(original, "metadata")
 
     @functools.wraps(original)
     def process_tasks(self: Any, metadata: Any = None) -> Any:
@@ -75,7 +82,6 @@ def check_before_the_model_loads(module: ModuleType) -> None:
         return manager
 
     config.process_tasks = process_tasks
-    _read_the_command_line(config)
 
 
 def remember_creation(module: ModuleType) -> None:
@@ -98,9 +104,9 @@ def check_every_run(module: ModuleType) -> None:
     Its tasks are told which model answers, so that they know how much of a prompt it takes.
     """
     evaluate, simple_evaluate = module.evaluate, module.simple_evaluate
-    _expect(evaluate, "lm", "task_dict", "limit", "samples")
-    _expect(simple_evaluate, "model", "model_args", "tasks", "task_manager", "metadata")
-    _expect(simple_evaluate, "gen_kwargs", "device")
+    expect(evaluate, "lm", "task_dict", "limit", "samples")
+    expect(simple_evaluate, "model", "model_args", "tasks", "task_manager", "metadata")
+    expect(simple_evaluate, "gen_kwargs", "device")
     lm_eval_device = "cuda:0"  # of its command, where the user names none
     signature, simple_signature = map(inspect.signature, (evaluate, simple_evaluate))
 
@@ -150,7 +156,7 @@ def add_standard_errors(module: ModuleType) -> None:
     lm_eval knows those of its own alone, and a task can give none.
     """
     original = module.stderr_for_metric
-    _expect(original, "metric", "bootstrap_iters")
+    expect(original, "metric", "bootstrap_iters")
 
     @functools.wraps(original)
     def stderr_for_metric(metric: Any, bootstrap_iters: int) -> Any:
@@ -165,7 +171,7 @@ def add_standard_errors(module: ModuleType) -> None:
 def add_cost_table(module: ModuleType) -> None:
     """``lm_eval.utils.make_table``: put what the run cost behind the last table of scores."""
     original = module.make_table
-    _expect(original, "result_dict", "column")
+    expect(original, "result_dict", "column")
 
     @functools.wraps(original)
     def make_table(result_dict: Any, column: str = "results", *args: Any, **kwargs: Any) -> Any:
@@ -188,14 +194,15 @@ def _names(tasks: Any) -> list[str]:
     return [name.strip() for task in given for name in str(task).split(",")]
 
 
-def _read_the_command_line(config: Any) -> None:
+def read_the_command_line(module: ModuleType) -> None:
     """``EvaluatorConfig.from_cli``: give ``--model qrag`` only what somebody asked for.
 
     Where the user says nothing, lm_eval's command has one sequence a batch and the device
     "cuda:0", be it there or not. And explain a file of ``--samples`` that is not valid JSON.
     """
+    config = module.EvaluatorConfig
     original = config.from_cli.__func__
-    _expect(original, "namespace")
+    expect(original, "namespace")
 
     @functools.wraps(original)
     def from_cli(cls: Any, namespace: Any) -> Any:
@@ -232,7 +239,7 @@ def hide_what_never_happened(module: ModuleType) -> None:
     The results hold it all the same: most models do not think.
     """
     original = module.make_table
-    _expect(original, "result_dict", "column")
+    expect(original, "result_dict", "column")
 
     @functools.wraps(original)
     def make_table(result_dict: Any, column: str = "results", *args: Any, **kwargs: Any) -> Any:
@@ -254,21 +261,25 @@ def hide_what_never_happened(module: ModuleType) -> None:
 
 
 def register_model(module: ModuleType) -> None:
-    """``lm_eval.models``: make ``--model qrag`` known beside lm_eval's own."""
-    from lm_eval.api.registry import model_registry
+    """``lm_eval.models``: make ``--model qrag`` known beside lm_eval's own.
 
-    module.MODEL_MAPPING["qrag"] = _MODEL
-    if "qrag" not in model_registry:
-        model_registry.register("qrag", target=_MODEL)
+    Where lm_eval reads the entry points of models it finds ours there.
+    """
+    from lm_eval.api import registry
+
+    mapping, register = module.MODEL_MAPPING, registry.model_registry.register
+    if _reads_entry_points("lm_eval.models"):
+        return
+    if "qrag" not in registry.model_registry:
+        register("qrag", target=_MODEL)
+    mapping["qrag"] = _MODEL
 
 
 def repair_hflm(module: ModuleType) -> None:
-    """``HFLM``: load in 4 and 8 bits under transformers 5; one pass for all answers of a prompt."""
+    """``HFLM``: load in 4 and 8 bits under transformers 5."""
     model = module.HFLM
     create = model._create_model
-    _expect(create, "pretrained", "dtype", "quantization_config")
-    for name in ("loglikelihood", "_loglikelihood_tokens"):
-        _expect(getattr(model, name), "requests")
+    expect(create, "pretrained", "dtype", "quantization_config")
 
     @functools.wraps(create)
     def create_model(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -294,7 +305,15 @@ def repair_hflm(module: ModuleType) -> None:
         create(self, *args, **{**kwargs, "dtype": dtype, "quantization_config": config})
         loading.check_quantized(self.model, config)
 
+    model._create_model = create_model
+
+
+def measure_behind_the_prompt(module: ModuleType) -> None:
+    """``HFLM``: measure likelihoods behind the prompt as it was asked; one pass for all answers."""
+    model = module.HFLM
     measure = model.loglikelihood
+    expect(measure, "requests")
+    expect(model._loglikelihood_tokens, "requests")
 
     @functools.wraps(measure)
     def loglikelihood(self: Any, requests: Any, *args: Any, **kwargs: Any) -> Any:
@@ -304,14 +323,21 @@ def repair_hflm(module: ModuleType) -> None:
             self, requests, lambda others: measure(self, others, *args, **kwargs)
         )
 
-    model._create_model = create_model
     model.loglikelihood = loglikelihood
 
 
-def _expect(function: Any, *parameters: str) -> None:
-    missing = set(parameters) - set(inspect.signature(function).parameters)
-    if missing:
-        raise TypeError(f"{function.__qualname__} has no parameter {sorted(missing)[0]!r}")
+def _reads_entry_points(group: str) -> bool:
+    """Tell whether lm_eval's own code looks for what other distributions announce in a group."""
+    import lm_eval
+
+    quoted = (f'"{group}"', f"'{group}'")
+    for folder in lm_eval.__path__:
+        for place in (".", "api", "config", "models", "tasks"):
+            for file in (Path(folder) / place).glob("*.py"):
+                text = file.read_text(encoding="utf-8")
+                if "entry_points" in text and any(name in text for name in quoted):
+                    return True
+    return False
 
 
 def _print_our_errors_plainly() -> None:

@@ -15,7 +15,7 @@ from qrag_tasks.harness import embedded, gen_kwargs
 from qrag_tasks.harness.arms import loading
 from qrag_tasks.harness.arms.arguments import HF_MODELS, check_arguments
 from qrag_tasks.harness.arms.places import with_whole_places
-from qrag_tasks.harness.samples import check_limit, chosen_samples
+from qrag_tasks.harness.samples import check_limit, chosen_samples, sample_count
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.task import LampRagTask
 from qrag_tasks.harness.tokens import chat_template_of, template_options
@@ -85,8 +85,6 @@ def check(config: Any, manager: Any, entries: Sequence[CatalogEntry]) -> None:
 
 
 def _check(config: Any, task: Any) -> None:
-    from lm_eval.evaluator_utils import get_sample_size
-
     if not isinstance(task, LampRagTask):
         return  # overridden by a task file of the user's
     if config.gen_kwargs:
@@ -96,7 +94,7 @@ def _check(config: Any, task: Any) -> None:
     if config.apply_chat_template and text is not None:
         options = template_options(config.model_args)
         chat_template = chat_template_of(text.tokenizer, config.apply_chat_template, options)
-    limit = get_sample_size(task, config.limit)
+    limit = sample_count(config.limit, len(task.eval_docs))
     samples = (config.samples or {}).get(task.config.task)
     task.check_questions(
         limit=limit,

@@ -25,6 +25,17 @@ def check_limit(limit: Any) -> None:
         )
 
 
+def sample_count(limit: float | None, size: int) -> int | None:
+    """Return how many samples of a task lm_eval asks for; ``None`` for all.
+
+    :param limit: a number of samples, or a share below 1.
+    :param size: of the task.
+    """
+    if limit is None:
+        return None
+    return math.ceil(size * limit) if limit < 1 else int(limit)
+
+
 def _plain(limit: Any) -> str:
     # The command line reads every limit as a fraction.
     return f"{limit:g}" if isinstance(limit, float) else str(limit)

@@ -200,7 +200,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         )
         self._thoughts.warn_of_short_answers(self._answer_limit, self.setup.task.answer_tokens)
         if self.model is not None and not getattr(self.model, "refuses_long_prompts", False):
-            check_nothing_is_cut(self.model, self._instances)
+            check_nothing_is_cut(self.model, self.instances)
 
     def check_questions(
         self, *, limit: int | None, samples: Sequence[int] | None, **options: Any
@@ -297,7 +297,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         if self.OUTPUT_TYPE != "loglikelihood":
             return filtered
         by_doc: dict[Any, list[Instance]] = {}
-        for instance in self._instances:
+        for instance in self.instances:
             by_doc.setdefault(instance.doc_id, []).append(instance)
         for instances in by_doc.values():
             instances.sort(key=lambda instance: int(instance.idx))
@@ -313,7 +313,8 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
     # ------------------------------------------------------------------ scores
     def process_results(self, doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
         """Score one answer."""
-        if "bypass" in self._aggregation_list:  # --predict_only
+        asked_for = self.aggregation()
+        if "bypass" in asked_for:  # --predict_only
             return dict(super().process_results(doc, results))
         scores: dict[str, Any]
         if self.OUTPUT_TYPE == "loglikelihood":
@@ -322,7 +323,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             scores = {**likelihood.scores(answers, logprobs, doc["target"])}
         else:
             scores = self._scores(results[0], doc)
-        return {name: value for name, value in scores.items() if name in self._aggregation_list}
+        return {name: value for name, value in scores.items() if name in asked_for}
 
     def _scores(self, answer: str, doc: Doc) -> dict[str, Any]:
         task, target = self.setup.task, doc["target"]

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-from lm_eval.models.utils import has_bos_prefix, resolve_max_length
+from lm_eval.models.utils import has_bos_prefix
 
 from qrag_tasks.errors import ModelError, SettingsError
 from qrag_tasks.harness.arms.places import whole_place
 
 # The arguments that lm_eval's models pass on to the tokenizer.
 _TOKENIZER_ARGUMENTS = ("revision", "subfolder", "trust_remote_code", "gguf_file")
+# transformers' model_max_length of a tokenizer that does not say: some 1e30.
+_NO_LIMIT = 10**20
+# lm_eval's window of a model that does not say.
+_UNTOLD_WINDOW = 2048
 # What a chat template writes around turns, where it is no token of its own: [INST], <<SYS>>.
 _TEMPLATE_MARKER = re.compile(r"\[/?[A-Z_]{2,}\]|<</?\w+>>|</?\|?\w+\|?>")
 
@@ -136,10 +140,24 @@ def model_text(arguments: Mapping[str, Any]) -> ModelText | None:
         config = _config(arguments.get("pretrained"), options)
     return ModelText(
         tokenizer,
-        int(resolve_max_length(config, tokenizer) if window is None else window),
+        int(model_window(config, tokenizer) if window is None else window),
         arguments.get("add_bos_token"),
         answer_apart=bool(getattr(config, "is_encoder_decoder", False)),
     )
+
+
+def model_window(config: Any, tokenizer: Any) -> int:
+    """Return the tokens of a model's window, as lm_eval's HFLM finds them.
+
+    :param config: of transformers; of a model that reads more than text, that of its text model
+        counts. ``None`` where there is none.
+    """
+    text = getattr(config, "text_config", None) or config
+    for name in ("n_positions", "max_position_embeddings", "n_ctx"):
+        if (found := getattr(text, name, None)) is not None:
+            return int(found)
+    found = getattr(tokenizer, "model_max_length", None)
+    return int(found) if found is not None and found < _NO_LIMIT else _UNTOLD_WINDOW
 
 
 def template_options(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from qrag_tasks import Document, Query, catalog, plugins
 from qrag_tasks.benchmark import likelihood, paper_scores
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.cli import main
-from qrag_tasks.harness import embedded
+from qrag_tasks.harness import embedded, inner_names
 from qrag_tasks.harness.arms.precisions import PRECISIONS
 from qrag_tasks.harness.settings import KNOWN
 from qrag_tasks.protocols import CHOICES, PROTOCOLS
@@ -197,6 +197,14 @@ def test_the_noise_floor_of_the_embedded_model() -> None:
     done = CliRunner().invoke(main, command[1:])
     assert done.exit_code == 0, done.output
     assert "lamp5u_rag_k1" in done.output
+
+
+def test_the_table_of_inner_names() -> None:
+    text = (ROOT / "docs" / "upstream.md").read_text(encoding="utf-8")
+    for guard, words in inner_names.GUARDS.items():
+        assert f"\n- **{guard}**: {words}.\n" in text
+    # Written by: python -c "from qrag_tasks.harness.inner_names import *; print(as_markdown())"
+    assert f"\n\n{inner_names.as_markdown()}\n" in text
 
 
 def test_links_lead_somewhere() -> None:

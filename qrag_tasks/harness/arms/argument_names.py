@@ -64,7 +64,7 @@ def left_by_config(
 
 @cache
 def _taken_by(package: str, file: str, *path: str) -> frozenset[str]:
-    """Return what a method takes by name, or out of its ``kwargs``.
+    """Return what a method takes by name, or out of its ``kwargs``; nothing where it is not there.
 
     :param file: of the package's folder.
     :param path: the names of the class and of the method.
@@ -75,7 +75,9 @@ def _taken_by(package: str, file: str, *path: str) -> frozenset[str]:
     text = (Path(spec.origin).parent / file).read_text(encoding="utf-8")
     node: Any = ast.parse(text)
     for name in path:
-        node = next(each for each in node.body if getattr(each, "name", None) == name)
+        node = next((each for each in node.body if getattr(each, "name", None) == name), None)
+        if node is None:
+            return frozenset()
     body = str(ast.get_source_segment(text, node))
     named = {each.arg for each in (*node.args.args, *node.args.kwonlyargs)}
     hub = {name for found in _HUB_NAMES.findall(body) for name in ast.literal_eval(found)}

@@ -19,12 +19,13 @@ def held_tensors(module: Any) -> Iterator[Any]:
 def _held(module: Any) -> Iterator[Any]:
     import torch
 
-    weight = module._parameters.get("weight")
+    parameters = dict(module.named_parameters(recurse=False, remove_duplicate=False))
+    weight = parameters.get("weight")
     quant_state = getattr(weight, "quant_state", None)
     nested = getattr(quant_state, "state2", None)
     owners = [
-        module._parameters,
-        module._buffers,
+        parameters,
+        dict(module.named_buffers(recurse=False, remove_duplicate=False)),
         vars(module),
         *(vars(state) for state in (quant_state, nested) if state is not None),
         *(vars(state) for state in (weight, getattr(module, "state", None)) if _is_int8(state)),

@@ -150,7 +150,7 @@ def weights(model: Any) -> WeightBytes:
             parameters += layer.in_features * layer.out_features
             parameters += 0 if bias is None else bias.numel()
         else:
-            own = {place(tensor) for tensor in module._parameters.values() if tensor is not None}
+            own = {place(tensor) for tensor in module.parameters(recurse=False)}
             parameters += sum(tensor.numel() for tensor in new if place(tensor) in own)
     return WeightBytes(total=sum(sizes.values()), parameters=parameters, **sizes)
 
@@ -238,11 +238,8 @@ def _foreign(module: Any, inputs: Any, outputs: Any) -> _Facts | None:
 def _experts(module: Any) -> list[tuple[str, Any]]:
     return [
         (name, weight)
-        for name, weight in module._parameters.items()
-        if weight is not None
-        and weight.is_floating_point()
-        and weight.dim() == 3
-        and min(weight.shape) > 1
+        for name, weight in module.named_parameters(recurse=False, remove_duplicate=False)
+        if weight.is_floating_point() and weight.dim() == 3 and min(weight.shape) > 1
     ]
 
 

@@ -1,0 +1,417 @@
+"""Every inner name of other projects that is replaced or read here, and what guards it.
+
+An inner name is one that its project does not document, or one that is documented and gets another
+content from us. A release may take it away without a word; this table says what is lost then.
+``qrag doctor`` looks whether each name is there, docs/upstream.md is this table, and tests hold it
+to the code: what is replaced in lm_eval, and every name with an underscore, has a row.
+"""
+
+from __future__ import annotations
+
+import dis
+import importlib
+import inspect
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from types import FunctionType
+from typing import Any, Literal
+
+from qrag_tasks.errors import ModelError
+from qrag_tasks.harness.autoload import STEPPED_ASIDE
+
+Use = Literal["replaced", "read"]
+Guard = Literal["steps aside", "does without", "refuses", "fails", "pinned"]
+
+GUARDS: dict[Guard, str] = {
+    "steps aside": "lm_eval stays as it is, and one warning says so",
+    "does without": "what it serves is left out",
+    "refuses": "an error names it, and the release that lacks it",
+    "fails": "Python's own error names it",
+    "pinned": "the extra takes one release alone",
+}
+"""What happens where the name is not there -> in words."""
+
+
+@dataclass(frozen=True)
+class InnerName:
+    """One row.
+
+    :ivar name: with all that it is in: ``package.module.Class.attribute``.
+    :ivar by: the module below ``qrag_tasks``, and the patch where it is one.
+    :ivar reason: what it is for.
+    :ivar lost: what is lost where it is not there.
+    :ivar vital: whether the main job cannot run without it.
+    """
+
+    name: str
+    use: Use
+    by: str
+    reason: str
+    guard: Guard
+    lost: str
+    vital: bool = False
+
+    @property
+    def distribution(self) -> str:
+        """Name of the project, as pip knows it."""
+        return self.name.partition(".")[0]
+
+    @property
+    def patch(self) -> str:
+        """Name of the function in :mod:`qrag_tasks.harness.patches`; empty where there is none."""
+        return self.by.partition(":")[2]
+
+
+def _of_patch(
+    patch: str, names: Sequence[str], reason: str, lost: str, vital: bool = False
+) -> list[InnerName]:
+    by = f"harness.patches:{patch}"
+    return [
+        InnerName(f"lm_eval.{name}", "replaced", by, reason, "steps aside", lost, vital)
+        for name in names
+    ]
+
+
+INNER_NAMES: tuple[InnerName, ...] = (
+    # ------------------------------------------------------------------ lm_eval, replaced
+    *_of_patch(
+        "add_task_folder",
+        ["tasks.manager.TaskManager.__init__"],
+        "adds the folder of our task files, where lm_eval reads no entry points of tasks",
+        'the tasks are found by --include_path "$(qrag path)" only',
+        vital=True,
+    ),
+    *_of_patch(
+        "register_model",
+        ["models.MODEL_MAPPING", "api.registry.model_registry"],
+        "makes `--model qrag` known, where lm_eval reads no entry points of models",
+        "`--model qrag` is unknown to the command; `qrag run` goes on",
+    ),
+    *_of_patch(
+        "repair_hflm",
+        ["models.huggingface.HFLM._create_model"],
+        "has `load_in_4bit=True` mean NF4 under transformers 5, and checks what was loaded",
+        "`--model hf` with load_in_4bit fails under transformers 5; give `--model qrag`",
+        vital=True,
+    ),
+    *_of_patch(
+        "measure_behind_the_prompt",
+        ["models.huggingface.HFLM.loglikelihood"],
+        "measures the likelihood of an answer behind the prompt as it was asked",
+        "`answer` `likelihood` with `--model hf` is measured as lm_eval does it, a template's line "
+        "break included",
+    ),
+    *_of_patch(
+        "check_before_the_model_loads",
+        ["config.evaluate_config.EvaluatorConfig.process_tasks"],
+        "checks the whole run before the model is loaded, and names the embedded model",
+        "errors come after the model was loaded, and pretrained= has to be given",
+    ),
+    *_of_patch(
+        "read_the_command_line",
+        ["config.evaluate_config.EvaluatorConfig.from_cli"],
+        "tells which options were given, so that `--model qrag` batches by tokens",
+        "`--model qrag` has one sequence a batch unless `--batch_size auto` is given",
+    ),
+    *_of_patch(
+        "check_every_run",
+        ["evaluator.evaluate", "evaluator.simple_evaluate"],
+        "tells our tasks which model answers, and checks limits, samples and metadata",
+        "a prompt that a model other than `--model qrag` would cut is not noticed",
+    ),
+    *_of_patch(
+        "add_standard_errors",
+        ["evaluator_utils.stderr_for_metric"],
+        "knows the standard errors of our own aggregations",
+        "rmse, f1 and their like are shown without a standard error",
+    ),
+    *_of_patch(
+        "add_cost_table",
+        ["utils.make_table"],
+        "puts what a run cost behind its scores",
+        "the cost stands in the results file alone",
+    ),
+    *_of_patch(
+        "hide_what_never_happened",
+        ["utils.make_table"],
+        "leaves the rate of unfinished thoughts out of the table where there was none",
+        "the table has one row more",
+    ),
+    *_of_patch(
+        "remember_creation",
+        [
+            "api.model.LM.__init_subclass__",
+            "api.model.LM.create_from_arg_obj",
+            "api.model.LM.create_from_arg_string",
+        ],
+        "remembers the arguments that a model was created with: they tell its answers apart",
+        "`--use_cache` keeps and serves answers of transformers' models only",
+    ),
+    *_of_patch(
+        "keep_answers_apart",
+        ["api.model.CachingLM.__init__", "api.model.CachingLM.__getattr__"],
+        "keeps the answers of one arm from being served to another by `--use_cache`",
+        "`--use_cache FILE` must be another file for every arm",
+    ),
+    # ------------------------------------------------------------------ lm_eval, read
+    InnerName(
+        "lm_eval.api.model.CachingLM.dbdict",
+        "read",
+        "harness.patches:keep_answers_apart",
+        "is where `--use_cache` keeps its answers",
+        "steps aside",
+        "`--use_cache FILE` must be another file for every arm",
+    ),
+    *(
+        InnerName(
+            f"lm_eval.models.huggingface.HFLM.{name}",
+            "read",
+            "harness.model",
+            reason,
+            "refuses",
+            "`--model qrag` cannot be had",
+        )
+        for name, reason in (
+            ("_create_model", "is overridden: loads the weights as the precision wants them"),
+            ("_loglikelihood_tokens", "is overridden: batches by tokens, keeps answers, counts"),
+            ("_model", "is the loaded model, before it is checked"),
+            ("_rank", "is set: lm_eval knows data-parallel runs on GPUs alone"),
+            ("_world_size", "is set: lm_eval knows data-parallel runs on GPUs alone"),
+        )
+    ),
+    *(
+        InnerName(f"lm_eval.{name}", "read", by, reason, "fails", lost)
+        for name, by, reason, lost in (
+            (
+                "models.utils.has_bos_prefix",
+                "harness.tokens",
+                "counts the tokens of a prompt as lm_eval encodes it",
+                "the tasks cannot be had",
+            ),
+            (
+                "models.utils.normalize_gen_kwargs",
+                "harness.windows",
+                "reads the longest answer out of generation arguments as lm_eval does",
+                "the tasks cannot be had",
+            ),
+            (
+                "models.utils.postprocess_generated_text",
+                "harness.generation",
+                "ends an answer where `--model hf` would end it",
+                "`--model qrag` cannot be had",
+            ),
+            (
+                "models.utils_hf.stop_sequences_criteria",
+                "harness.generation",
+                "stops where `--model hf` would stop",
+                "`--model qrag` cannot be had",
+            ),
+            (
+                "models.utils_hf.get_dtype",
+                "harness.arms.loading",
+                "reads a dtype's name as `--model hf` does",
+                "`--model qrag`, and load_in_4bit with `--model hf`, cannot be had",
+            ),
+            (
+                "utils.simple_parse_args_string",
+                "harness.every_run",
+                "reads model arguments as lm_eval does",
+                "the tasks cannot be had",
+            ),
+        )
+    ),
+    # ------------------------------------------------------------------ the model's libraries
+    InnerName(
+        "torch.nn.Module._save_to_state_dict",
+        "read",
+        "harness.arms.contents",
+        "reads one layer's weights without those of the layers inside it",
+        "fails",
+        "an arm has no identity, and `--model qrag` cannot be had",
+    ),
+    *(
+        InnerName(
+            f"torch.nn.Module.{name}",
+            "read",
+            "harness.arms.identity",
+            "finds code of others that alters a layer's results",
+            "fails",
+            "an arm has no identity, and `--model qrag` cannot be had",
+        )
+        for name in ("_forward_hooks", "_forward_pre_hooks")
+    ),
+    InnerName(
+        "transformers.PretrainedConfig._attn_implementation",
+        "read",
+        "harness.arms.identity",
+        "says which attention an arm computes with",
+        "does without",
+        "the identity of an arm does not tell its attention",
+    ),
+    *(
+        InnerName(
+            f"transformers.PreTrainedModel.{name}",
+            "read",
+            "harness.arms.verification",
+            "lists the weights that an architecture keeps in float32 in every dtype",
+            "does without",
+            "a 16-bit arm of such an architecture is refused: it holds float32",
+        )
+        for name in ("_keep_in_fp32_modules", "_keep_in_fp32_modules_strict")
+    ),
+    InnerName(
+        "transformers.models.auto.auto_factory._BaseAutoModelClass",
+        "read",
+        "harness.arms.argument_names",
+        "its source says which arguments a model is loaded with: others are misspelt",
+        "does without",
+        "some of transformers' own arguments are refused as unknown",
+    ),
+    InnerName(
+        "accelerate.hooks.add_hook_to_module._hf_hook",
+        "read",
+        "harness.arms.contents",
+        "finds weights that are kept elsewhere until their layer is used",
+        "does without",
+        "a model that does not fit its device has no identity: nothing of it is kept",
+    ),
+    InnerName(
+        "gptqmodel.utils.threadx._DeviceWorker._abort_process",
+        "replaced",
+        "harness.arms.quantizing.gptqmodel_runs",
+        "ends a process whose quantization failed with a message, and leaves nothing behind",
+        "pinned",
+        "GPT-QModel ends the process without a word",
+    ),
+    InnerName(
+        "gptqmodel.looper.loop_processor._PROJECT_LOG_DIR",
+        "replaced",
+        "harness.arms.quantizing.gptqmodel_runs",
+        "has GPT-QModel write its logs where they are cleared away",
+        "pinned",
+        "GPT-QModel writes logs into the current folder",
+    ),
+)
+"""All of them, in the order in which they are told."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of a row.
+
+    :ivar there: whether it is, and looks as expected; ``None`` where its project, or what that
+        needs, is not installed or not looked into.
+    :ivar cause: why it cannot be told, or why its patch changed nothing.
+    """
+
+    row: InnerName
+    there: bool | None
+    cause: str = ""
+
+
+def look(rows: Iterable[InnerName] = INNER_NAMES) -> list[Look]:
+    """Look whether the names are there, and import their modules for it.
+
+    Rows whose project is pinned are not looked for: the release says all, and GPT-QModel takes
+    long to import.
+    """
+    found = []
+    for row in rows:
+        try:
+            version(row.distribution)
+        except PackageNotFoundError:
+            found.append(Look(row, None))
+            continue
+        if row.guard == "pinned":
+            found.append(Look(row, None))
+            continue
+        try:
+            there: bool | None = is_there(row.name)
+            if there and row.patch in STEPPED_ASIDE:
+                found.append(Look(row, False, STEPPED_ASIDE[row.patch]))
+            else:
+                found.append(Look(row, there))
+        except Exception as error:  # whatever an import of another project may raise
+            package = (getattr(error, "name", None) or "").partition(".")[0]
+            wants_another = isinstance(error, ModuleNotFoundError) and package != row.distribution
+            there = None if wants_another else False
+            found.append(Look(row, there, f"{type(error).__name__}: {error}"))
+    return found
+
+
+def require(by: str) -> None:
+    """Check that a module of ours has the names that it cannot do without.
+
+    :param by: the module, as in :attr:`InnerName.by`.
+    :raises ModelError: naming the first that is not there.
+    """
+    for row in INNER_NAMES:
+        if row.by == by and row.guard == "refuses" and not is_there(row.name):
+            raise ModelError(
+                f"{row.distribution} {version(row.distribution)} has no {row.name}, which "
+                f"qrag_tasks.{row.by} needs: {row.lost}. docs/upstream.md says which releases "
+                f"are known to have it"
+            )
+
+
+def expect(function: Any, *parameters: str) -> None:
+    """Check that a function that is to be replaced takes what its replacement will give it.
+
+    :raises TypeError: naming the first parameter that it does not have.
+    """
+    missing = set(parameters) - set(inspect.signature(function).parameters)
+    if missing:
+        raise TypeError(f"{function.__qualname__} has no parameter {sorted(missing)[0]!r}")
+
+
+def is_there(name: str) -> bool:
+    """Tell whether a name can be had.
+
+    An attribute that instances get, or that a function sets, counts where the code sets it.
+
+    :param name: with all that it is in.
+    :raises Exception: whatever the import of its module raises, but for a module that is not there.
+    """
+    parts = name.split(".")
+    owner: Any = importlib.import_module(parts[0])
+    for i, part in enumerate(parts[1:], start=1):
+        if not hasattr(owner, part) and inspect.ismodule(owner):
+            module = ".".join(parts[: i + 1])
+            try:
+                importlib.import_module(module)
+            except ModuleNotFoundError as error:
+                if error.name != module:
+                    raise
+        if hasattr(owner, part):
+            owner = getattr(owner, part)
+        else:
+            return i == len(parts) - 1 and _is_set_in(part, owner)
+    return True
+
+
+def _is_set_in(attribute: str, owner: Any) -> bool:
+    kinds = inspect.getmro(owner) if inspect.isclass(owner) else ()
+    if any(attribute in inspect.get_annotations(kind) for kind in kinds):
+        return True
+    functions = [owner, *(function for kind in kinds for function in vars(kind).values())]
+    codes = [inspect.unwrap(f).__code__ for f in functions if isinstance(f, FunctionType)]
+    return any(
+        step.opname == "STORE_ATTR" and step.argval == attribute
+        for code in codes
+        for step in dis.get_instructions(code)
+    )
+
+
+def as_markdown() -> str:
+    """Return the table as docs/upstream.md has it."""
+    lines = [
+        "| name | what is done | by | for what | where it is not there | what is lost |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{row.name}` | {row.use} | `{row.by.replace(':', '.')}` | {row.reason} | {row.guard} | "
+        f"{row.lost} |"
+        for row in INNER_NAMES
+    ]
+    return "\n".join(lines) + "\n"
