@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from qrag_tasks.errors import SettingsError, did_you_mean
 from qrag_tasks.harness.arms import argument_names
-from qrag_tasks.harness.arms.places import local_folder
+from qrag_tasks.harness.arms.places import check_additions, local_folder
 from qrag_tasks.harness.arms.precisions import PRECISIONS, Precision
 from qrag_tasks.harness.arms.precisions import precision as precision_named
 
@@ -132,9 +132,12 @@ def check_arguments(model: str, arguments: Mapping[str, Any]) -> None:
     """Check the arguments of a model; see :func:`argument_mistakes`.
 
     :raises SettingsError: with all that is wrong, a line each.
-    :raises ModelError: when ``--model hf`` is given a folder that cannot be one of a model.
+    :raises ModelError: when ``--model hf`` is given a folder that cannot be one of a model, or
+        either of them an adapter that cannot be had.
     """
     _refuse(argument_mistakes(model, arguments))
+    if model in (*HF_MODELS, "qrag"):
+        check_additions(arguments)
     if model in HF_MODELS and isinstance(arguments.get("pretrained"), str):
         subfolder, gguf_file = arguments.get("subfolder") or "", arguments.get("gguf_file")
         local_folder(arguments["pretrained"], subfolder, gguf_file)

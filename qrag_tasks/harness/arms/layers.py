@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from qrag_tasks.harness.arms.adapters import is_adapter
 from qrag_tasks.harness.arms.held_tensors import held_tensors, place
 from qrag_tasks.harness.arms.precisions import Method
 from qrag_tasks.harness.arms.stored_layers import in_block
@@ -65,6 +66,7 @@ class WeightBytes:
     :ivar quantized: of quantized layers, their scales and zeros included.
     :ivar full_precision: of the linear layers in blocks that are not quantized.
     :ivar head: without what it shares with the embeddings.
+    :ivar adapter: of an adapter, which PEFT keeps in a dtype of its own.
     :ivar other: norms and all the rest.
     :ivar parameters: how many weights there are, whatever they are packed into.
     """
@@ -74,6 +76,7 @@ class WeightBytes:
     full_precision: int
     head: int
     embeddings: int
+    adapter: int
     other: int
     parameters: int
 
@@ -90,13 +93,13 @@ def linear_layers(model: Any) -> list[Layer]:
 
     :param model: a ``torch.nn.Module`` of transformers, with or without an adapter.
     """
-    head = _output_embeddings(model)
+    head, adapters = _output_embeddings(model), is_adapter(model)
     found = []
     for name, module in model.named_modules():
         facts = _facts(module)
         if facts is not None:
             held = sum(tensor.nbytes for tensor in held_tensors(module))
-            role = _role(name, module is head)
+            role: Role = "adapter" if adapters(name) else _role(name, module is head)
             found.append(Layer(name, type(module).__name__, role, *facts, bytes=held))
         elif in_block(name):
             found += [
@@ -127,12 +130,16 @@ def weights(model: Any) -> WeightBytes:
     """Return what a model's weights take, wherever they lie."""
     linear = {layer.name: layer for layer in linear_layers(model)}
     modules = sorted(model.named_modules(), key=lambda item: not _is_embedding(item[1]))
-    sizes = dict.fromkeys(("quantized", "full_precision", "head", "embeddings", "other"), 0)
+    adapters = is_adapter(model)
+    parts = ("quantized", "full_precision", "head", "embeddings", "adapter", "other")
+    sizes = dict.fromkeys(parts, 0)
     seen: set[Any] = set()
     parameters = 0
     for name, module in modules:
         layer = linear.get(name)
-        if _is_embedding(module):
+        if adapters(name):
+            part = "adapter"
+        elif _is_embedding(module):
             part = "embeddings"
         elif layer is None:
             part = "full_precision" if _experts(module) and in_block(name) else "other"
@@ -246,8 +253,6 @@ def _experts(module: Any) -> list[tuple[str, Any]]:
 def _role(name: str, is_head: bool) -> Role:
     if is_head:
         return "head"
-    if any(part.startswith("lora_") for part in name.split(".")):
-        return "adapter"
     return "block" if in_block(name) else "other"
 
 

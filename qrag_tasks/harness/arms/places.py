@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,9 @@ def local_folder(pretrained: str, subfolder: str = "", gguf_file: str | None = N
     root = Path(whole_place(pretrained))
     if root.is_file():
         raise _is_a_file(root)
-    folder = root / subfolder
-    if not root.is_dir():
-        if root.is_absolute() or pretrained.startswith((".", "~")):
-            raise ModelError(f"pretrained={pretrained}: no such folder")
+    if not _is_local("pretrained", pretrained):
         return None
+    folder = root / subfolder
     if not folder.is_dir():
         raise ModelError(f"pretrained={pretrained}: no such folder: {folder}")
     if gguf_file is None and not (folder / "config.json").is_file():
@@ -50,6 +49,32 @@ def local_folder(pretrained: str, subfolder: str = "", gguf_file: str | None = N
     if gguf_file is not None and not (folder / gguf_file).is_file():
         raise ModelError(f"gguf_file={gguf_file}: no such file in {folder}.{_gguf_files(folder)}")
     return folder
+
+
+def check_additions(arguments: Mapping[str, Any]) -> None:
+    """Check what is to be put on a model, which is loaded only after it.
+
+    :param arguments: ``peft`` and ``delta`` among them, where they were given.
+    :raises ModelError: when it is not there, or what reads it is not installed.
+    """
+    if delta := arguments.get("delta"):
+        _is_local("delta", delta)
+    if not (peft := arguments.get("peft")):
+        return
+    if _is_local("peft", peft) and not Path(whole_place(peft), "adapter_config.json").is_file():
+        raise ModelError(f"peft={peft} holds no adapter_config.json: name an adapter's folder")
+    if importlib.util.find_spec("peft") is None:
+        raise ModelError(f"peft={peft} needs peft: pip install peft")
+
+
+def _is_local(argument: str, given: str) -> bool:
+    """Tell whether it is a folder here; else it must be a name that the hub could have."""
+    path = Path(whole_place(given))
+    if path.is_dir():
+        return True
+    if path.is_absolute() or given.startswith((".", "~")):
+        raise ModelError(f"{argument}={given}: no such folder")
+    return False
 
 
 def _is_a_file(path: Path) -> ModelError:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks.errors import ModelError
+from qrag_tasks.harness.arms.adapters import name_without_adapter
 from qrag_tasks.harness.arms.checkpoints import read_checkpoint
 from qrag_tasks.harness.arms.layers import Layer, linear_layers
 from qrag_tasks.harness.arms.unpacking import bitsandbytes_weight, stored_weight
@@ -89,5 +90,6 @@ def _weight(layer: Layer, module: Any, folder: Path | None) -> Any:
     if layer.method == "bitsandbytes":
         return bitsandbytes_weight(module)
     if layer.method in ("gptq", "awq") and folder is not None:
-        return stored_weight(folder, layer.name, read_checkpoint(str(folder)))
+        name = name_without_adapter(layer.name)
+        return stored_weight(folder, name, read_checkpoint(str(folder)))
     raise ModelError(f"{layer}: its kernel cannot be checked without the folder of its checkpoint")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from qrag_tasks.errors import ModelError
+from qrag_tasks.harness.arms.adapters import is_adapter, name_without_adapter
 from qrag_tasks.harness.arms.layers import (
     Layer,
     WeightBytes,
@@ -55,12 +56,14 @@ class VerifiedArm:
     """A model that is what its precision says.
 
     :ivar layers: kinds of linear layers -> how many there are.
+    :ivar adapter: dtype -> how many of an adapter's parameters are in it; empty without one.
     :ivar unquantized: of a quantized arm, the names of what is not: embeddings, head, and what
         its checkpoint declares.
     """
 
     precision: str
     layers: tuple[tuple[LayerKind, int], ...]
+    adapter: Mapping[str, int]
     unquantized: tuple[str, ...]
     weights: WeightBytes
 
@@ -69,6 +72,7 @@ class VerifiedArm:
         return {
             "precision": self.precision,
             "layers": [{**vars(kind), "count": count} for kind, count in self.layers],
+            "adapter": dict(self.adapter),
             "unquantized": list(self.unquantized),
             "weights": self.weights.as_dict(),
         }
@@ -76,6 +80,8 @@ class VerifiedArm:
     def summary(self) -> str:
         """Return one line for the log."""
         kinds = "; ".join(f"{count} x {kind}" for kind, count in self.layers)
+        for dtype, count in self.adapter.items():
+            kinds += f"; an adapter's {count:,} parameters in {dtype}"
         kept = f"; not quantized: {_few(self.unquantized)}" if self.unquantized else ""
         size = f"{self.weights.total / 1e6:,.1f} MB, {self.weights.parameters:,} parameters"
         return f"linear layers: {kinds}{kept}; weights: {size}"
@@ -97,16 +103,24 @@ def verify(
     :raises ModelError: when the model is not what the precision says, with the layers that are
         not.
     """
-    layers = linear_layers(model)
+    layers = [layer for layer in linear_layers(model) if layer.role != "adapter"]
     if precision.quantized:
         _check_quantized(layers, precision, group_size, declared)
         kept = [layer.name for layer in layers if not layer.quantized]
-        unquantized = (*embedding_names(model), *kept)
+        unquantized = tuple(map(name_without_adapter, (*embedding_names(model), *kept)))
     else:
         _check_plain(model, layers, precision)
         unquantized = ()
-    counts = Counter(LayerKind.of(layer) for layer in layers)
-    return VerifiedArm(precision.name, tuple(counts.items()), unquantized, weights(model))
+    kinds = tuple(Counter(map(LayerKind.of, layers)).items())
+    return VerifiedArm(precision.name, kinds, _adapter(model), unquantized, weights(model))
+
+
+def _adapter(model: Any) -> Mapping[str, int]:
+    adapters, found = is_adapter(model), Counter[str]()
+    for name, parameter in model.named_parameters():
+        if adapters(name):
+            found[dtype_name(parameter.dtype)] += parameter.numel()
+    return found
 
 
 def _check_quantized(
@@ -127,7 +141,8 @@ def _check_quantized(
     wrong = [
         layer
         for layer in block
-        if not right(layer) and (layer.quantized or not matches(layer.name, declared))
+        if not right(layer)
+        and (layer.quantized or not matches(name_without_adapter(layer.name), declared))
     ]
     # Outside of blocks a layer may be left as it is, but not be of another kind.
     wrong += [
@@ -155,9 +170,9 @@ def _check_plain(model: Any, layers: Sequence[Layer], precision: Precision) -> N
             f"linear layers are quantized: {_few(list(map(str, quantized)))}. Take the checkpoint "
             f"that this one was made from."
         )
-    other, total = [], 0
+    other, total, adapters = [], 0, is_adapter(model)
     for name, parameter in model.named_parameters():
-        if not parameter.is_floating_point():
+        if adapters(name) or not parameter.is_floating_point():
             continue
         total += 1
         dtype = dtype_name(parameter.dtype)

@@ -54,3 +54,20 @@ def test_what_cannot_be_the_folder_of_a_model_is_told_before_hf_loads(
 
 def test_a_name_is_looked_for_on_the_hub() -> None:
     assert local_folder("somebody/some-model") is None
+
+
+@pytest.mark.parametrize("model", ["hf", "qrag"])
+def test_an_adapter_that_cannot_be_had_is_told_before_the_model_loads(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    def told(**arguments: str) -> str:
+        with pytest.raises(ModelError) as caught:
+            check_arguments(model, {"pretrained": str(tiny_model), **arguments})
+        return str(caught.value)
+
+    assert told(delta="~/nothing-here") == "delta=~/nothing-here: no such folder"
+    assert told(peft="./nothing-here") == "peft=./nothing-here: no such folder"
+    assert "holds no adapter_config.json: name" in told(peft=str(tiny_model))
+    (tmp_path / "adapter_config.json").write_text("{}")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert told(peft=str(tmp_path)).endswith("needs peft: pip install peft")
