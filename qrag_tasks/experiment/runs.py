@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks.benchmark.metrics import ROOT_MEANS, macro_f1
-from qrag_tasks.errors import ComparisonError, DataError
+from qrag_tasks.errors import ComparisonError, DataError, QragError
 from qrag_tasks.experiment.samples import Sample, read_samples
 
 _RESULTS = re.compile(r"(?P<stem>.+)_(?P<time>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)\.json")
@@ -168,18 +168,27 @@ def _run(path: Path) -> Run:
     body = _json(path)
     if not isinstance(body, dict) or not {"results", "configs"} <= body.keys():
         raise DataError(f"{path}: not a results file of lm_eval: no 'results' and 'configs' in it")
+    try:
+        return _read(path, name["time"], body)
+    except QragError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: not as lm_eval writes its results ({type(error).__name__}: {error}). {_AGAIN}"
+        ) from None
+
+
+def _read(path: Path, time: str, body: Mapping[str, Any]) -> Run:
     config = body.get("config") or {}
     arguments = _arguments(config.get("model_args"))
     ours = config.get("qrag") or {}
     tasks = {
-        task: _task(path, task, name["time"], body)
-        for task in body["configs"]
-        if task in body["results"]
+        task: _task(path, task, time, body) for task in body["configs"] if task in body["results"]
     }
     decoding = ours.get("decoding") or {}
     return Run(
         path=path,
-        time=name["time"],
+        time=time,
         model=str(config.get("model")),
         model_args=arguments,
         name=_name(config, arguments),
@@ -218,9 +227,13 @@ def _task(path: Path, task: str, time: str, body: Mapping[str, Any]) -> TaskRun:
         log,
         config,
         _retrieval(config.get("dataset_kwargs") or {}, said) if said else None,
-        body["results"][task],
-        (body.get("higher_is_better") or {}).get(task) or {},
+        dict(body["results"][task]),
+        _directions((body.get("higher_is_better") or {}).get(task) or {}),
     )
+
+
+def _directions(logged: Mapping[str, Any]) -> dict[str, bool]:
+    return {name: value for name, value in logged.items() if isinstance(value, bool)}
 
 
 def _retrieval(arguments: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -234,8 +235,9 @@ def _cell(
 
 def _arm(side: Side, samples: Sequence[Any]) -> ArmFacts:
     def rate(name: str) -> float | None:
-        found = [sample.scores[name] for sample in samples if name in sample.scores]
-        return float(np.mean(found)) if found and len(found) == len(samples) else None
+        found = [sample.scores.get(name) for sample in samples]
+        known = all(isinstance(value, int | float) and math.isfinite(value) for value in found)
+        return float(np.mean(found)) if known else None
 
     return ArmFacts(
         side.run.label,

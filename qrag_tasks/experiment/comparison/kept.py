@@ -79,8 +79,9 @@ class KeptComparisons:
             half.replace(path)
             for old in sorted(self.folder.glob("*.json"), key=_age)[:-_KEPT_AT_MOST]:
                 old.unlink(missing_ok=True)
-        except OSError as error:
-            logger.info("%s: the comparison is not kept: %s", self.folder, error.strerror)
+        except (OSError, ValueError) as error:
+            # Half of a surrogate pair, in a name, is no text in JSON.
+            logger.info("%s: the comparison is not kept: %s", self.folder, error)
             with suppress(OSError):
                 half.unlink()
 

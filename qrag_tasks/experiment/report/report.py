@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -103,12 +102,20 @@ def _all_fits(*_: object) -> bool:
 
 def _for_script(value: Any) -> str:
     """Return JSON that may stand in a script element: what ends one is written otherwise."""
-    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
+    return _json(value).replace("<", "\\u003c")
+
+
+def _json(value: Any) -> str:
+    """Return JSON as a browser reads it: what is not a finite number, in a log, is null."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None))
 
 
 def _chunk(value: Any) -> str:
     """Return JSON, compressed: a grid's prompts are many megabytes, and much alike."""
-    data = json.dumps(value, allow_nan=False).encode("ascii")
+    data = _json(value).encode("ascii")
     # The default, 9, takes twice as long or more, and saves a thirtieth of the page.
     return base64.b64encode(gzip.compress(data, 5, mtime=0)).decode("ascii")
 
@@ -161,7 +168,7 @@ def _answers(cell: CellRow, pairs: Sequence[Pair]) -> list[list[Any]]:
     name = row.metric if row else None
     rows = []
     for one, two in pairs:
-        first, second = (_shown(sample.scores.get(name)) if name else None for sample in (one, two))
+        first, second = (sample.scores.get(name) if name else None for sample in (one, two))
         flip = 0
         if row is not None and row.flips is not None and first is not None and second is not None:
             change = second - first if row.higher_is_better else first - second
@@ -175,8 +182,3 @@ def _answers(cell: CellRow, pairs: Sequence[Pair]) -> list[list[Any]]:
             ]
         )
     return rows
-
-
-def _shown(value: Any) -> Any:
-    """Return a logged value as JSON has it: without what is not finite."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
