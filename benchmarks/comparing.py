@@ -76,6 +76,7 @@ def main() -> None:
         for _ in range(asked.runs):
             for known, checkout in zip(least, checkouts, strict=True):
                 for name, used in timed(root, checkout):
+                    print(f"  {checkout}: {name}: {used:.1f} s", flush=True)
                     known[name] = min(used, known.get(name, used))
     for name, used in least[0].items():
         before = least[-1][name]
