@@ -105,7 +105,7 @@ def compare_matched(
     options = options or Options()
     if kept is None:
         return _compared(matched, options, track)
-    key = kept.key(matched, options)
+    key = kept.key(matched, options, track)
     found = kept.read(key)
     if found is None:
         found = _compared(matched, options, track)

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from qrag_tasks.experiment.comparison.rows import Comparison
 
 if TYPE_CHECKING:
-    from qrag_tasks.experiment.comparison.compare import Options
+    from qrag_tasks.experiment.comparison.compare import Options, Track
     from qrag_tasks.experiment.comparison.matching import Matched
 
 logger = logging.getLogger(__name__)
@@ -41,9 +41,12 @@ class KeptComparisons:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def key(self, matched: Matched, options: Options) -> str:
+    def key(
+        self, matched: Matched, options: Options, track: Track = lambda members, _: members
+    ) -> str:
         """Return the digest of all that a comparison depends on.
 
+        :param track: shows how far it is with the files.
         :raises DataError: when a file cannot be read.
         """
         from qrag_tasks.experiment.runs import digest_of
@@ -54,7 +57,7 @@ class KeptComparisons:
             for side in both
             for path in (side.run.path, side.task.log)
         }
-        files = {str(path): digest_of(path) for path in sorted(paths)}
+        files = {str(path): digest_of(path) for path in track(sorted(paths), "checking files")}
         sides = [
             [[side.run.label, side.task.task, str(side.run.path)] for side in both]
             for both in matched.sides
