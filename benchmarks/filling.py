@@ -3,7 +3,7 @@
     python benchmarks/filling.py [--documents 1000] [--window 4096] [--tokenizer MODEL]
 
 Both measure finished prompts; bisection starts with that of all documents. The tokenizer is the
-embedded model's where none is named (the `demo` extra).
+embedded model's where none is named.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import statistics
 import time
 from collections.abc import Callable
 
-from qrag_tasks.harness.embedded import model_folder
 from qrag_tasks.harness.tokens import model_text
+from qrag_tasks.locations import embedded_model
 from qrag_tasks.retrieval.context import fit_documents
 
 WORDS = ("river", "bank", "boat", "fish", "water", "long", "old", "stone", "bridge", "town")
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=4096)
     parser.add_argument("--tokenizer")
     options = parser.parse_args()
-    text = model_text({"pretrained": options.tokenizer or str(model_folder())})
+    text = model_text({"pretrained": options.tokenizer or str(embedded_model())})
     if text is None:
         raise SystemExit(f"no tokenizer in {options.tokenizer}")
     seeded = random.Random(0)

@@ -25,6 +25,11 @@ def mini_root() -> Path:
     return _PACKAGE / "benchmark" / "mini"
 
 
+def embedded_model() -> Path:
+    """Return the model folder of the embedded default model."""
+    return _PACKAGE / "embedded"
+
+
 def task_yamls() -> Path:
     """Return the folder of lm_eval task files, for ``lm_eval --include_path``.
 

@@ -41,7 +41,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache folder for the session: the embedded model is unpacked once."""
+    """One cache folder for the session: a profile is ranked once."""
     folder = tmp_path_factory.mktemp("cache")
     os.environ["QRAG_CACHE"] = str(folder)
     return folder

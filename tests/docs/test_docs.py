@@ -16,7 +16,7 @@ from qrag_tasks import Document, Query, catalog, plugins
 from qrag_tasks.benchmark import likelihood, paper_scores
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.cli import main
-from qrag_tasks.harness import embedded, inner_names
+from qrag_tasks.harness import inner_names
 from qrag_tasks.harness.arms.precisions import PRECISIONS
 from qrag_tasks.harness.settings import KNOWN
 from qrag_tasks.protocols import CHOICES, PROTOCOLS
@@ -191,8 +191,7 @@ def test_the_table_of_precisions() -> None:
 
 
 def test_the_noise_floor_of_the_embedded_model() -> None:
-    if embedded.weights_file() is None:
-        pytest.skip("the demo extra is not installed")
+    pytest.importorskip("torch", reason="the hf extra is not installed")
     (command,) = commands(PRECISION_DOCS, "qrag")
     done = CliRunner().invoke(main, command[1:])
     assert done.exit_code == 0, done.output

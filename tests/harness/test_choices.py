@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,8 @@ from lm_eval.tasks import TaskManager
 
 from qrag_tasks.benchmark.queries import MOVIE_TAGS
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.harness import embedded
 from qrag_tasks.harness.tokens import chat_template_of, model_text
-from qrag_tasks.locations import task_yamls
+from qrag_tasks.locations import embedded_model, task_yamls
 
 TASK = "lamp3u_rag_k3"
 
@@ -197,7 +197,7 @@ def test_a_hostile_review_closes_no_turn_of_a_real_chat_template(tmp_path: Path)
     pytest.importorskip("torch", reason="the hf extra is not installed")
     from transformers import AutoTokenizer
 
-    folder = str(embedded.model_folder())
+    folder = str(embedded_model())
     tokenizer = AutoTokenizer.from_pretrained(folder)
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
     counts = []
@@ -294,9 +294,20 @@ def test_answers_that_begin_with_one_token_are_measured_whole(tiny_model: Path) 
 
 
 @pytest.mark.parametrize("before", ["", " "])
-def test_one_token_tells_the_movie_tags_apart_for_a_real_tokenizer(before: str) -> None:
+def test_one_token_tells_the_movie_tags_apart_for_a_large_vocabulary(
+    before: str, tmp_path: Path
+) -> None:
     pytest.importorskip("torch", reason="the hf extra is not installed")
-    text = model_text({"pretrained": str(embedded.model_folder())})
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    # Large vocabularies have frequent words as one token, with a space before them and without.
+    words = [f"{word} {word}" for tag in MOVIE_TAGS for word in re.findall(r"\w+", tag)]
+    bpe.train_from_iterator(words, trainers.BpeTrainer(vocab_size=2000, show_progress=False))
+    PreTrainedTokenizerFast(tokenizer_object=bpe).save_pretrained(tmp_path)
+    text = model_text({"tokenizer": str(tmp_path)})
     assert text is not None
     pieces = text.first_pieces("\n" if not before else "a", [before + tag for tag in MOVIE_TAGS])
     assert pieces is not None

@@ -16,7 +16,7 @@ from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.catalog import CATALOG, GROUPS, TAG
 from qrag_tasks.errors import BudgetError
 from qrag_tasks.harness import embedded
-from qrag_tasks.locations import task_yamls
+from qrag_tasks.locations import embedded_model, task_yamls
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
 
@@ -29,28 +29,24 @@ def metadata(**choices: Any) -> str:
 
 
 def test_the_embedded_default(lm_eval_command: Command, tmp_path: Path) -> None:
-    if embedded.weights_file() is None:
-        pytest.skip("the demo extra is not installed")
     done = lm_eval_command(
         *("--tasks", "lamp_rag_k5", "--model", "hf", "--model_args", "load_in_4bit=True"),
         *("--limit", 2, "--log_samples", "--output_path", tmp_path),
         QRAG_DATA="mini",
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("NO pretrained= GIVEN: using the embedded SmolLM2-135M-Instruct") == 1
+    assert done.stderr.count(f"NO pretrained= GIVEN: using the embedded {embedded.NAME}") == 1
     assert "data: mini, the embedded sample. Its scores mean nothing." in done.stderr
-    assert "210 linear layers in 4 bits NF4" in done.stderr
+    assert "42 linear layers in 4 bits NF4" in done.stderr
     for name in ("lamp3u_rag_k5", "lamp5u_rag_k5", "mae", "rougeL", "runaway_rate"):
         assert name in done.stdout
     for task in ("lamp3u_rag_k5", "lamp5u_rag_k5"):
         for sample in samples_of(tmp_path, task):
             assert len(sample["doc"]["kept"]) == 5
-    assert "SmolLM2" in results_of(tmp_path)["config"]["model_args"]["pretrained"]
+    assert results_of(tmp_path)["config"]["model_args"]["pretrained"] == str(embedded_model())
 
 
 def test_every_task_of_every_split_runs_on_mini(lm_eval_command: Command, tmp_path: Path) -> None:
-    if embedded.weights_file() is None:
-        pytest.skip("the demo extra is not installed")
     done = lm_eval_command(
         *("--tasks", "lamp[1-7][ut]_rag_k1", "--model", "hf", "--model_args", "dtype=bfloat16"),
         *("--apply_chat_template", "--limit", 1, "--log_samples", "--output_path", tmp_path),

@@ -54,12 +54,8 @@ def run(*arguments: object) -> Any:
     return CliRunner().invoke(main, ["noise", *map(str, arguments)])
 
 
-def test_an_arm_in_32_bits_has_no_noise(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_arm_in_32_bits_has_no_noise(tiny_model: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="the hf extra is not installed")
-    # Where a model is named, the embedded one need not be installed.
-    monkeypatch.setattr("qrag_tasks.harness.embedded.weights_file", lambda: None)
     out = tmp_path / "noise.json"
     done = run(
         *("lamp_rag_k1", "--data", "mini", "--limit", 3, "--out", out),

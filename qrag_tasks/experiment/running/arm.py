@@ -19,6 +19,7 @@ from typing import Any
 from qrag_tasks.errors import PlanError, QragError, StoreError
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
 from qrag_tasks.experiment.running.folder import CellFolder, GridFolder
+from qrag_tasks.locations import embedded_model
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -51,12 +52,11 @@ def load(arm: Arm) -> Any:
 
     :raises ModelError: when it cannot be had, or is not what it claims.
     """
-    from qrag_tasks.harness import embedded
     from qrag_tasks.harness.model import QragLM
 
     arguments = dict(arm.arguments)
     if not arguments.get("pretrained"):
-        arguments["pretrained"] = str(embedded.model_folder())
+        arguments["pretrained"] = str(embedded_model())
     return QragLM(**arguments)
 
 
