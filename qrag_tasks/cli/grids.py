@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qrag_tasks.experiment.plan import Cell
+
+
+def command(*words: object) -> str:
+    """Return a command of ``qrag``'s as a shell takes it."""
+    return shlex.join(["qrag", *map(str, words)])
 
 
 def duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from qrag_tasks.cli.grids import duration, failures
+from qrag_tasks.cli.grids import command, duration, failures
 from qrag_tasks.cli.group import console, main
 from qrag_tasks.cli.outputs import OutFolder
 from qrag_tasks.errors import SettingsError
@@ -86,7 +86,7 @@ def run(
         told += f", {len(found.failed)} failed; the same command tries those again"
     console().print(Text(f"{told}, after {duration(found.seconds)}"), soft_wrap=True)
     if found.complete and not found.failed and part is None:
-        console().print(Text(f"Now compare its arms: qrag compare {out}"), soft_wrap=True)
+        console().print(Text(f"Now compare its arms: {command('compare', out)}"), soft_wrap=True)
     context.exit(1 if found.failed else 0)
 
 

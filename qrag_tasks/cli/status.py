@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
-from qrag_tasks.cli.grids import duration, failures
+from qrag_tasks.cli.grids import command, duration, failures
 from qrag_tasks.cli.group import console, main
 from qrag_tasks.cli.tables import Table, print_tables
 
@@ -52,12 +51,12 @@ def _arms(found: Status) -> Table:
 def _runs(found: Status) -> Iterator[str]:
     for part in found.parts:
         of_several = f"Part {part.shard.text}: " if part.shard.count > 1 else ""
-        yield from (f"{of_several}{line}" for line in _run(part))
+        yield from (f"{of_several}{line}" for line in _run(part, bool(found.parts_to_run())))
     if found.is_merged_now:
         yield "`qrag merge` is at work in this folder now."
 
 
-def _run(part: Part) -> Iterator[str]:
+def _run(part: Part, is_open: bool) -> Iterator[str]:
     note = part.note
     if note is None:
         yield "Running now." if part.at_work else "Not running now."
@@ -70,7 +69,7 @@ def _run(part: Part) -> Iterator[str]:
             yield note.doing
     else:
         unsure = "Perhaps running: this user may not write here, and so cannot see it."
-        now = unsure if part.at_work is None else "Not running now."
+        now = unsure if is_open and part.at_work is None else "Not running now."
         spent = (note.seen - note.begun).total_seconds()
         until = f"{note.seen.astimezone():%Y-%m-%d %H:%M:%S}"
         yield f"{now} The last run, {by}, took {duration(spent)}, until {until}."
@@ -89,17 +88,16 @@ def _next(found: Status, folder: Path) -> Iterator[str]:
     if not to_run:
         at_work = any(part.at_work for part in found.parts)
         when = " when the run has ended" if at_work else ""
-        yield f"Next{when}: {shlex.join(['qrag', 'compare', str(folder)])}"
+        yield f"Next{when}: {command('compare', folder)}"
 
 
 def _command(found: Status, shard: Shard, folder: Path) -> str:
     notes = [part.note for part in found.parts if part.note is not None]
     last = max(notes, key=lambda note: note.begun, default=None)
-    plan = "PLAN.yaml" if last is None or last.plan is None else shlex.quote(_shown(last.plan))
-    words = ["--out", str(folder), *(last.options if last is not None else ())]
-    if shard.count > 1:
-        words += ["--shard", shard.text]
-    return f"qrag run {plan} {shlex.join(words)}"
+    plan = "PLAN.yaml" if last is None or last.plan is None else _shown(last.plan)
+    options = () if last is None else last.options
+    part = ("--shard", shard.text) if shard.count > 1 else ()
+    return command("run", plan, "--out", folder, *options, *part)
 
 
 def _shown(plan: str) -> str:

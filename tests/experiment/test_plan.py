@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from qrag_tasks.catalog import CATALOG, K_VALUES
 from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.plan import Plan, check_plan, read_plan
-from qrag_tasks.experiment.running.folder import cell_key
+from qrag_tasks.experiment.running.folder import cell_settings
 from qrag_tasks.harness.settings import Settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -63,7 +63,7 @@ def test_a_longer_answer_is_another_grid() -> None:
     assert (one.generation(), two.generation()) == ({}, {"max_gen_toks": 2048})
     assert one.fingerprint() != two.fingerprint()
     (cell,) = one.cells()
-    assert cell_key(one, cell) != cell_key(two, cell)
+    assert cell_settings(one, cell) != cell_settings(two, cell)
 
 
 def test_the_cells_in_running_order(tmp_path: Path) -> None:

@@ -297,14 +297,15 @@ def test_a_part_that_is_none(text: str) -> None:
 def test_two_runs_in_one_folder(plan: Plan, whole: Path) -> None:
     with (
         GridFolder.at(whole).alone("1-of-1"),
-        pytest.raises(PlanError, match=r"another `qrag run` is at work in .*grid: wait for it"),
+        pytest.raises(PlanError, match=r"another `qrag run` is at work in .*grid: wait for it, "),
     ):
         run_plan(plan, whole)
 
 
 def test_other_settings_in_the_same_folder(plan: Plan, whole: Path) -> None:
     before = contents(whole)
-    with pytest.raises(PlanError, match="was made with other settings than the plan has now"):
+    told = r"was made with other settings than the plan has now \(limit was 6 and is 5\)\. Run into"
+    with pytest.raises(PlanError, match=told):
         run_plan(plan.model_copy(update={"limit": 5}), whole)
     assert contents(whole) == before
     assert GridFolder.at(whole).plan == plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,29 @@ def test_where_the_lock_cannot_be_opened_nobody_can_tell(tmp_path: Path) -> None
     (tmp_path / ".run-1-of-1.lock").mkdir()
     (part,) = status_of(tmp_path).parts
     assert part.at_work is None
+
+
+def test_what_a_cell_was_made_with_is_told(tmp_path: Path) -> None:
+    plan = small_plan(models=[{"name": "llama", "pretrained": "a", "args": {"max_length": 900}}])
+    grid = grid_folder(tmp_path, plan)
+    complete(grid, plan.cells()[0])
+    told = "now {}. Run into another folder, or remove that one to have it made again."
+    for changes, differing in (
+        ({"answer_tokens": 9}, "(max_gen_toks was not given and is 9)"),
+        (
+            {"seed": 1, "data": "./lamp", "models": [{"name": "llama", "pretrained": "b"}]},
+            "(pretrained was a and is b, max_length was 900 and is not given, data was mini and is "
+            "./lamp, seed was 0 and is 1)",
+        ),
+    ):
+        grid_folder(tmp_path, small_plan(**{"models": plan.model_dump()["models"], **changes}))
+        with pytest.raises(PlanError, match=re.escape(told.format(differing))):
+            status_of(tmp_path)
+    # Releases before wrote a digest alone.
+    marker = next(tmp_path.rglob("complete.json"))
+    marker.write_text('{"key": "x", "files": {}}', encoding="utf-8")
+    with pytest.raises(PlanError, match=re.escape(told.format("").replace(" .", "."))):
+        status_of(tmp_path)
 
 
 def test_what_is_damaged_is_named_with_what_to_do(tmp_path: Path) -> None:

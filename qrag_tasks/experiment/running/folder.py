@@ -40,11 +40,16 @@ class CellFolder:
     """Where one cell lies.
 
     :ivar path: made when the cell is begun.
-    :ivar key: sha256 of what the cell's answers depend on.
+    :ivar settings: what the cell's answers depend on, see :func:`cell_settings`.
     """
 
     path: Path
-    key: str
+    settings: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The sha256 of the settings."""
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
 
     @property
     def journal(self) -> Path:
@@ -62,8 +67,9 @@ class CellFolder:
             return False
         if marker["key"] != self.key:
             raise PlanError(
-                f"{self.path} was made with other settings than the plan has now. Run into "
-                f"another folder, or remove that one to have it made again."
+                f"{self.path} was made with other settings than the plan has now"
+                f"{_differences(marker.get('settings'), self.settings)}. Run into another folder, "
+                f"or remove that one to have it made again."
             )
         return all(_size(self.path / name) == size for name, size in marker["files"].items())
 
@@ -114,7 +120,8 @@ class CellFolder:
         for path in files:
             _to_disk(path)
         sizes = {path.name: path.stat().st_size for path in sorted(files)}
-        write_atomically(self.path / "complete.json", {"key": self.key, "files": sizes})
+        marker = {"key": self.key, "settings": self.settings, "files": sizes}
+        write_atomically(self.path / "complete.json", marker)
 
     @contextmanager
     def alone(self, patience: float = 30.0) -> Iterator[None]:
@@ -185,7 +192,7 @@ class GridFolder:
 
     def cell(self, cell: Cell) -> CellFolder:
         """Return where a cell lies."""
-        return CellFolder(self.root / "cells" / cell.folder, cell_key(self.plan, cell))
+        return CellFolder(self.root / "cells" / cell.folder, cell_settings(self.plan, cell))
 
     def log(self, arm: Arm | None) -> Path:
         """Return where the process of an arm prints to; without one, that which ranks."""
@@ -230,8 +237,8 @@ class GridFolder:
             lock.acquire()
         except Timeout:
             raise PlanError(
-                f"another `qrag run` is at work in {self.root}: wait for it, or share the work "
-                f"by --shard"
+                f"another `qrag run` is at work in {self.root}: wait for it, `qrag status` tells "
+                f"how far it is. To share the work, every run must name its part by --shard."
             ) from None
         except OSError as error:
             raise StoreError(f"{self.root}: cannot be written: {error.strerror}") from error
@@ -241,9 +248,9 @@ class GridFolder:
             lock.release()
 
 
-def cell_key(plan: Plan, cell: Cell) -> str:
-    """Return the sha256 of what a cell's answers depend on, as far as the plan says it."""
-    said = {
+def cell_settings(plan: Plan, cell: Cell) -> dict[str, Any]:
+    """Return what a cell's answers depend on, as far as the plan says it."""
+    return {
         "arm": dict(cell.arm.arguments),
         "task": cell.task_name,
         "metadata": dict(plan.metadata_of(cell)),
@@ -253,7 +260,24 @@ def cell_key(plan: Plan, cell: Cell) -> str:
         "seed": plan.seed,
         **plan.generation(),
     }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _differences(before: Any, now: Mapping[str, Any]) -> str:
+    """Tell in what settings differ; nothing where it was not written down what they were."""
+    if not isinstance(before, dict):
+        return ""
+    was, is_now = _flat(before), _flat(now)
+    told = [
+        f"{name} was {was.get(name, 'not given')} and is {is_now.get(name, 'not given')}"
+        for name in dict.fromkeys((*was, *is_now))
+        if was.get(name) != is_now.get(name)
+    ]
+    return f" ({', '.join(told)})"
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {name: value for name, value in settings.items() if value is not None}
+    return {**flat.pop("arm", {}), **flat.pop("metadata", {}), **flat}
 
 
 def write_atomically(path: Path, body: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
 from qrag_tasks.experiment.running.engines import Engine, Here
-from qrag_tasks.experiment.running.folder import CellFolder, GridFolder, cell_key
+from qrag_tasks.experiment.running.folder import CellFolder, GridFolder, cell_settings
 from qrag_tasks.experiment.running.processes import last_words, open_log
 from qrag_tasks.experiment.running.progress import Progress
 from qrag_tasks.experiment.running.run_notes import RunNotes
@@ -82,7 +82,7 @@ def arms_left(plan: Plan, root: Path, shard: Shard | None = None) -> set[Arm]:
     return {
         cell.arm
         for cell in cells
-        if not CellFolder(root / "cells" / cell.folder, cell_key(plan, cell)).complete
+        if not CellFolder(root / "cells" / cell.folder, cell_settings(plan, cell)).complete
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -77,9 +78,10 @@ def open_log(path: Path) -> Iterator[int]:
 
 
 def last_words(log: Path) -> str:
-    """Return the last line of a log that says anything."""
+    """Return the last line of a log that says anything; of our own errors, what they say."""
     lines = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    return re.sub(r"^qrag_tasks\.errors\.\w+: ", "", last)
 
 
 def _ending(code: int) -> str:
