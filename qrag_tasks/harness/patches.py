@@ -136,6 +136,7 @@ def check_every_run(module: ModuleType) -> None:
         given["tasks"], held = catalog.without_overlap(names)
         for name, holder in held.items():
             logger.info("%s is part of %s, and is asked once", name, holder)
+        gen_kwargs.check_for(given["model"], given.get("gen_kwargs"))
         every_run.check_metadata(
             [given.get("metadata"), getattr(given.get("task_manager"), "metadata", None)],
             given["model"],
@@ -143,7 +144,6 @@ def check_every_run(module: ModuleType) -> None:
         )
         if given.get("device") != lm_eval_device:
             every_run.check_device(given["model"], given.get("device"))
-        gen_kwargs.check_for(given["model"], given.get("gen_kwargs"))
         return simple_evaluate(*bound.args, **bound.kwargs)
 
     module.evaluate = checked  # type: ignore[attr-defined]
