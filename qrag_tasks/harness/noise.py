@@ -77,6 +77,9 @@ def measure_noise(
 
     from qrag_tasks.catalog import explain_unknown, requested
     from qrag_tasks.harness import embedded
+    from qrag_tasks.harness.arms.loading import check_libraries
+
+    check_libraries("qrag noise")
     from qrag_tasks.harness.model import QragLM
     from qrag_tasks.harness.settings import Settings
     from qrag_tasks.locations import task_yamls

@@ -40,7 +40,10 @@ def prepare(config: Any) -> None:
     settings = Settings.from_metadata(config.metadata, config.model_args)
     if data_root(settings.data) == mini_root():
         logger.warning("data: %s, the embedded sample. Its scores mean nothing.", MINI)
-    if config.model in (*HF_MODELS, "qrag") and "pretrained" not in config.model_args:
+    by_transformers = config.model in (*HF_MODELS, "qrag")
+    if by_transformers:
+        loading.check_libraries(f"--model {config.model}")
+    if by_transformers and "pretrained" not in config.model_args:
         folder = embedded.instead_of_none()
         config.model_args["pretrained"] = folder
         config.metadata["pretrained"] = folder

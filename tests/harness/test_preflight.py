@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
+import subprocess
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 from lamp_files import reviews, write_flat
 from lm_eval.tasks import TaskManager
 
 from qrag_tasks import catalog
 from qrag_tasks.benchmark import data
+from qrag_tasks.cli import main
 from qrag_tasks.errors import RetrieverError
 from qrag_tasks.harness import preflight
 from qrag_tasks.locations import task_yamls
@@ -72,3 +77,27 @@ def test_a_retriever_that_fails_late_is_found_before_the_model_loads(
     run.write_text("".join(f"{100 + i} Q0 {100 + i}0 1 1 x\n" for i in range(SIZE - 1)))
     with pytest.raises(RetrieverError, match="has no query '169'"):
         check("lamp3u_rag_k1", many, f"run:{run}")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
+@pytest.mark.parametrize("model", ["hf", "qrag"])
+def test_the_core_alone_says_what_a_model_needs(
+    model: str, lm_eval_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    given = {"--tasks": "lamp3u_rag_k1", "--model": model, "--metadata": '{"data": "mini"}'}
+    done = lm_eval_command(*(word for pair in given.items() for word in pair))
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        f"qrag-tasks: error: --model {model} needs torch and transformers: "
+        f"pip install 'qrag-tasks[hf]'\n"
+    )
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
+def test_the_core_alone_runs_no_noise() -> None:
+    done = CliRunner().invoke(main, ["noise", "lamp3u_rag_k1", "--data", "mini"])
+    assert done.exit_code == 1
+    assert done.output == (
+        "Error: qrag noise needs torch and transformers: pip install 'qrag-tasks[hf]'\n"
+    )

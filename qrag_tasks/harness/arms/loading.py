@@ -27,6 +27,9 @@ from qrag_tasks.harness.arms.precisions import precision as precision_named
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
 
+_LIBRARIES = ("torch", "transformers")
+
+
 def asked_arm(arguments: Mapping[str, Any]) -> tuple[Checkpoint, Precision]:
     """Check what was asked of ``--model qrag``, without loading any weights.
 
@@ -35,6 +38,7 @@ def asked_arm(arguments: Mapping[str, Any]) -> tuple[Checkpoint, Precision]:
     :raises SettingsError: for an argument that cannot be.
     :raises ModelError: when the checkpoint cannot become that arm.
     """
+    check_libraries("--model qrag")
     check_arguments("qrag", arguments)
     checkpoint = read_checkpoint(
         arguments["pretrained"],
@@ -62,11 +66,23 @@ def refuse_autogptq() -> None:
     )
 
 
+def check_libraries(asked: str) -> None:
+    """Check that a model can be run here at all: the core alone brings nothing that does.
+
+    :param asked: what needs it, as the user wrote it.
+    :raises ModelError: naming the extra that brings what is missing.
+    """
+    missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ModelError(f"{asked} needs {' and '.join(missing)}: pip install 'qrag-tasks[hf]'")
+
+
 def check_installed(precision: Precision) -> None:
     """Check that what a precision needs can be imported.
 
     :raises ModelError: naming the extra that brings it.
     """
+    check_libraries(f"precision={precision.name}")
     if "gptqmodel" in precision.needs:
         # With one worker it fails at import, and one is its default on two cores.
         os.environ.setdefault("GPTQMODEL_CPU_WORKERS", str(max(2, (os.cpu_count() or 1) // 2)))
