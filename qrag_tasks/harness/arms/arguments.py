@@ -206,8 +206,6 @@ def _unknown(model: str, given: Mapping[str, Any], offline: bool) -> Iterator[Mi
     others = {name: given[name] for name in given if name not in known}
     if not others or not argument_names.of_transformers():
         return
-    if model != "qrag":
-        known -= argument_names.of_qrag()
     config = _config(given, offline)
     if config is None:
         for name in others:
@@ -228,6 +226,8 @@ def _unknown(model: str, given: Mapping[str, Any], offline: bool) -> Iterator[Mi
 
 def _unknown_argument(model: str, name: str, value: Any, known: Any) -> Mistake:
     hint = did_you_mean(name, sorted({*known} - {*_REFUSED}))
+    if model != "qrag" and any(repr(own) in hint for own in argument_names.of_qrag()):
+        hint += " --model qrag takes that."
     return Mistake(
         name,
         f"{name}={value}: unknown to --model {model}, to transformers and to the model's "

@@ -46,6 +46,7 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("qrag", {"max_memory_per_gpu": "9GB"}, "without parallelize=True"),
     ("hf", {"device_map": "auto"}, "without parallelize=True or tp_plan"),
     ("hf", {"enable_thinking": True}, "without think_end_token: give it, too"),
+    ("hf", {"precison": "bf16"}, r"Did you mean 'precision'\? --model qrag takes that\."),
     # What cannot be meant together.
     ("hf", {"dtype": "float16", "torch_dtype": "float32"}, "two names of one argument; give dtype"),
     ("hf", {"load_in_4bit": True, "load_in_8bit": True}, "exclude each other: give one"),
