@@ -141,6 +141,18 @@ def test_a_name_of_the_hub_is_asked_for_only_to_run(tmp_path: Path) -> None:
     assert "no such folder" in found
 
 
+def test_an_adapter_is_looked_at_before_the_first_arm_runs(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    model = {"name": "a", "pretrained": str(tiny_model), "args": {"peft": str(tiny_model)}}
+    assert told(tmp_path, [model]) == []
+    (found,) = told(tmp_path, [model], to_run=True)
+    assert f"models[0].args: peft={tiny_model} holds no adapter_config.json" in found
+    gone = {**model, "args": {"peft": str(tmp_path / "gone")}}
+    (found,) = told(tmp_path, [gone], to_run=True)
+    assert found == f"models[0].args.peft: {tmp_path}/gone: there is no such folder"
+
+
 def test_one_mistake_does_not_hide_the_others(tiny_model: Path, tmp_path: Path) -> None:
     """Of the fields, of the plan as a whole, of what is on this machine: all in one message."""
     found = told(

@@ -18,6 +18,7 @@ from qrag_tasks.harness.arms.arguments import argument_mistakes
 from qrag_tasks.harness.arms.checkpoints import check_checkpoint, read_checkpoint
 from qrag_tasks.harness.arms.claims import Checkpoint
 from qrag_tasks.harness.arms.loading import check_installed
+from qrag_tasks.harness.arms.places import check_additions, whole_place
 from qrag_tasks.harness.arms.precisions import precision as precision_named
 
 FOLDERS = ("tokenizer", "peft", "delta")
@@ -60,10 +61,15 @@ def _check(plan: Plan, arm: Arm, model: Model, at: Place, to_run: bool) -> Itera
         arguments["pretrained"] = str(found.folder)
     for argument, text in argument_mistakes("qrag", arguments, offline=not to_run):
         yield Finding((*at, "args", argument) if argument in model.args else where, text)
-    for name in FOLDERS:
-        named = str(arguments.get(name) or "")
-        if named and not Path(named).expanduser().is_dir() and not _may_be_on_hub(named):
-            yield Finding((*at, "args", name), f"{named}: there is no such folder", missing=True)
+    absent = [name for name in FOLDERS if _is_absent(str(arguments.get(name) or ""))]
+    for name in absent:
+        told = f"{arguments[name]}: there is no such folder"
+        yield Finding((*at, "args", name), told, missing=True)
+    if to_run and not absent:
+        try:
+            check_additions(arguments)
+        except ModelError as error:
+            yield Finding((*at, "args"), str(error), missing=True)
     row = precision_named(arm.precision)
     try:
         if to_run:
@@ -81,7 +87,7 @@ def _check(plan: Plan, arm: Arm, model: Model, at: Place, to_run: bool) -> Itera
         yield Finding(where, str(error))
     yield from _check_windows(plan, model, at, window_of(arguments, checkpoint.config))
     # Of a hub's checkpoint, the tokenizer may not be here yet.
-    is_local = Path(str(arguments["pretrained"])).expanduser().is_dir()
+    is_local = Path(whole_place(str(arguments["pretrained"]))).is_dir()
     folder = local_checkpoint(arguments, "tokenizer").folder
     if folder is None or not (is_local or arguments.get("tokenizer")):
         return
@@ -156,6 +162,10 @@ def _read(found: LocalCheckpoint, arguments: Mapping[str, Any], to_run: bool) ->
         return found.checkpoint if found.folder is not None else None
     except (ModelError, ImportError):  # not all of it was downloaded
         return None
+
+
+def _is_absent(named: str) -> bool:
+    return bool(named) and not Path(whole_place(named)).is_dir() and not _may_be_on_hub(named)
 
 
 def _may_be_on_hub(name: str) -> bool:
