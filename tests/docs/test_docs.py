@@ -55,9 +55,16 @@ def test_the_two_commands_stand_on_the_first_screen() -> None:
     assert "python -m pip install tox && tox run" in (ROOT / ".ci" / "run").read_text()
 
 
-def test_the_demo_runs_the_main_job_verbatim() -> None:
+def test_the_demo_runs_the_main_job_verbatim_and_ends_with_an_answer() -> None:
     command = "lm_eval --tasks lamp_rag_k5 --model hf --model_args load_in_4bit=True"
-    assert command in (ROOT / "tox.ini").read_text(encoding="utf-8")
+    demo = (ROOT / "tox.ini").read_text(encoding="utf-8").partition("\n[testenv:demo]")[2]
+    lines = demo.partition("commands =")[2].partition("\n\n")[0].split("\n    ")[1:]
+    _, main_job, run, compare, report = (line.removesuffix(" {posargs}") for line in lines)
+    assert main_job == command
+    assert "examples{/}mini.yaml" in run
+    grid = run.partition(" --out ")[2]
+    assert compare == f"qrag compare {grid}"
+    assert report.startswith(f"qrag report {grid} ")
 
 
 def test_the_table_of_tasks() -> None:

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from qrag_tasks.benchmark.data import load
+from qrag_tasks.benchmark.tasks import lamp_task
 from qrag_tasks.catalog import CATALOG, K_VALUES
 from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.plan import Plan, check_plan, read_plan
@@ -498,6 +500,12 @@ def test_the_examples_are_plans() -> None:
     assert not checked["mini"].missing and not checked["embedded"].missing
     assert {arm.arguments.get("pretrained") for arm in mini.arms()} == {None}
     assert len(mini.cells()) == 20
+    # Where none of the samples differs, the rule of three shows equivalence.
+    assert mini.limit is None
+    samples = len(load(lamp_task("lamp3u"), "mini").samples)
+    rest = 1 - 0.05 ** (1 / samples)
+    assert mini.margins["mae"] > 4 * rest
+    assert mini.margins["rougeL"] > rest
     assert len(paper.models) == 6
     assert {cell.k for cell in paper.cells()} == {"0", "1", "3", "5", "max4k", "max8k"}
     assert {cell.k for cell in paper.cells() if cell.arm.model == "llama2-7b"} == {
