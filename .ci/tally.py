@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 KNOWN_REASONS = {
     "needs a GPU": "no machine of continuous integration has one",
     "the real data of ../shared/data is not here": "its licence forbids to pass it on",
+    "another kernel( or another version)? was chosen here": "the processor decides which",
 }
 """Pattern of a skip's whole reason -> why no environment can be expected to run the test."""
 
