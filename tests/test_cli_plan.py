@@ -77,6 +77,16 @@ def test_the_weights_of_a_model_that_is_here(tmp_path: Path, tiny_model: Path) -
     assert row_of(done.output, "int8")[0] == f"{other / 1e6:,.1f} (x{other / base:.2f})"
 
 
+def test_on_a_terminal_prose_is_broken_between_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = [line.rstrip() for line in run(write(tmp_path / "plan.yaml")).output.splitlines()]
+    at = lines.index("Prompts are counted; all else is estimated before anything")
+    assert lines[at + 1] == "is loaded."
+
+
 def test_json_has_every_cell(tmp_path: Path) -> None:
     done = run(write(tmp_path / "plan.yaml"), "--json")
     found = json.loads(done.output)

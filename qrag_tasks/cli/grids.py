@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,10 @@ def failures(failed: Mapping[Cell, str]) -> list[str]:
     cells: dict[str, list[Cell]] = {}
     for cell, why in failed.items():
         cells.setdefault(why, []).append(cell)
-    return [
-        f"failed: {first.folder}{f' and {len(others)} more' if others else ''}: {why}"
-        for why, (first, *others) in cells.items()
-    ]
+    return [f"failed: {some(alike)}: {why}" for why, alike in cells.items()]
+
+
+def some(cells: Sequence[Cell]) -> str:
+    """Return the first of some cells, and how many more there are."""
+    others = len(cells) - 1
+    return cells[0].folder + (f" and {others:,} more" if others else "")

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from qrag_tasks.errors import QragError, SettingsError
 
@@ -51,6 +52,15 @@ def console(stderr: bool = False, width: int | None = None) -> Console:
         # In a pipe nothing has to fit.
         found = Console(highlight=False, stderr=stderr, width=200)
     return found
+
+
+def print_prose(text: str) -> None:
+    """Print a line for people, broken between words on a terminal and not at all in a pipe.
+
+    Not for commands: who copies one wants it in one piece.
+    """
+    out = console()
+    out.print(Text(text), soft_wrap=not out.is_terminal)
 
 
 def read_metadata(given: str | None, choices: Mapping[str, Any]) -> dict[str, Any]:

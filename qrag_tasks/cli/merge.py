@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.text import Text
 
+from qrag_tasks.cli.grids import some
 from qrag_tasks.cli.group import console, main
 from qrag_tasks.cli.outputs import OutFolder
+
+if TYPE_CHECKING:
+    from qrag_tasks.experiment.plan import Cell
 
 
 @main.command()
@@ -25,8 +30,11 @@ def merge(context: click.Context, parts: tuple[Path, ...], out: Path) -> None:
     from qrag_tasks.experiment.running.merging import merge as merge_parts
 
     found = merge_parts(parts, out)
+    by_arm: dict[str, list[Cell]] = {}
     for cell in found.missing:
-        console(stderr=True).print(Text(f"missing: {cell.folder}"), soft_wrap=True)
+        by_arm.setdefault(cell.arm.name, []).append(cell)
+    for cells in by_arm.values():
+        console(stderr=True).print(Text(f"missing: {some(cells)}"), soft_wrap=True)
     total = len(found.complete) + len(found.missing)
     console().print(Text(f"{len(found.complete)} of {total} cells complete in {out}"))
     context.exit(1 if found.missing else 0)

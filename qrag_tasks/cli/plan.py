@@ -12,7 +12,7 @@ from rich.table import Table as Drawn
 from rich.text import Text
 
 from qrag_tasks.catalog import CATALOG
-from qrag_tasks.cli.group import console, main
+from qrag_tasks.cli.group import console, main, print_prose
 from qrag_tasks.cli.tables import Table, print_tables
 from qrag_tasks.errors import PlanError
 
@@ -61,7 +61,7 @@ def _show(found: Plan, estimated: Estimate) -> None:
     print_tables(_dimensions(found), *_arms(found, estimated), _tasks(estimated))
     shown.print()
     for line in _sources(estimated):
-        shown.print(Text(line), soft_wrap=True)
+        print_prose(line)
 
 
 def _choices(plan: Plan) -> Drawn:

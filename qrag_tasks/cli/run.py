@@ -139,15 +139,14 @@ class _Shown:
         )
         self._doing.plain = progress.doing
         spent = ", ".join(filter(None, (duration(progress.seconds), about)))
-        for cell in (*progress.complete, *progress.failed):
-            if cell in self._told:
-                continue
-            self._told.add(cell)
-            said = f"[{ended}/{len(progress.samples)}] {cell.folder} "
-            if cell in progress.failed:
-                self._line(f"{said}failed, {spent}", on_terminal=True)
-            else:
-                self._line(f"{said}complete, {spent}")
+        counted = f"[{ended}/{len(progress.samples)}]"
+        for cell in progress.complete:
+            if cell not in self._told:
+                self._line(f"{counted} {cell.folder} complete, {spent}")
+        new = {cell: why for cell, why in progress.failed.items() if cell not in self._told}
+        for line in failures({cell: why.partition("\n")[0] for cell, why in new.items()}):
+            self._line(f"{counted} {line} ({spent})", on_terminal=True)
+        self._told |= {*progress.complete, *progress.failed}
 
     def _line(self, text: str, on_terminal: bool = False) -> None:
         if on_terminal or not self._terminal.is_terminal:

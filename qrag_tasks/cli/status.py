@@ -12,7 +12,7 @@ import click
 from rich.text import Text
 
 from qrag_tasks.cli.grids import command, duration, failures
-from qrag_tasks.cli.group import console, main
+from qrag_tasks.cli.group import console, main, print_prose
 from qrag_tasks.cli.tables import Table, print_tables
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ def status(folder: Path) -> None:
     out.print()
     print_tables(_arms(found))
     out.print()
-    for line in (*_runs(found), *failures(found.failed), *_next(found, folder)):
+    for line in _runs(found):
+        print_prose(line)
+    for line in (*failures(found.failed), *_next(found, folder)):
         out.print(Text(line), soft_wrap=True)
 
 
