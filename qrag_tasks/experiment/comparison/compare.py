@@ -183,12 +183,15 @@ def by_filter(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
 
 _TOGETHER = 16
 """Cells that are resampled at once: enough of them for one product of matrices."""
+_DRAWS_TOGETHER = 2_000_000
+"""Resamples of so many cells at once at most, as each holds what was drawn for it."""
 
 
 def _resampled(values: Iterable[Values], options: Options) -> Iterator[tuple[Values, Drawn]]:
     """Yield every cell with what was drawn for its metrics."""
     every = iter(values)
-    while some := list(islice(every, _TOGETHER)):
+    together = max(1, min(_TOGETHER, _DRAWS_TOGETHER // options.resamples))
+    while some := list(islice(every, together)):
         drawn = [_bootstraps(found, options) for found in some]
         draw_together(b for found in drawn for b in found.values() if b.units.measurable)
         yield from zip(some, drawn, strict=True)
