@@ -2,11 +2,12 @@
 
 Simulated pairs with a known effect, of the kinds that two arms of one model give: ratings where
 nine of ten answers are alike, ROUGE-like scores, root mean squared errors, single samples and users
-with several. For each: the share of 95 % intervals that hold the true difference, the share of
-permutation tests below 0.05 where the arms are interchangeable, and the share of equivalence tests
-below 0.05 where the true difference lies on the margin. The first should be 0.93 to 0.97, the
-others at most 0.055, but for noise (0.005 with 2,000 simulations); `differ` is the mean number of
-units whose two values differ.
+with several. For each: the share of samples for which an interval is told, as enough units differ,
+and of these 95 % intervals the share that holds the true difference; the share of permutation tests
+below 0.05 where the arms are interchangeable; and the share of equivalence tests below 0.05 where
+the true difference lies on the margin. The second should be 0.93 to 0.97, the others at most 0.055,
+but for noise (0.005 with 2,000 simulations); `differ` is the mean number of units whose two values
+differ.
 
     python benchmarks/coverage.py [--simulations 2000] [--resamples 599] [--units 100 200 500]
         [--kinds "ratings, MAE" ...] [--fewest]
@@ -125,21 +126,23 @@ def main() -> None:
     if asked.fewest:
         print_fewest(asked.kinds, asked.simulations, asked.resamples)
         return
-    print("| kind | units | differ | true difference | covered | permutation | equivalence |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| kind | units | differ | true difference | told | covered | permutation | equivalence |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     for kind in asked.kinds:
         draw, name = KINDS[kind]
         score = SCORES[name]
         base, other, _ = draw(1_000_000, np.random.default_rng(0))
         truth = score.of(other) - score.of(base)
         for units in asked.units:
-            counts = np.zeros(4)
+            counts = np.zeros(5)
             for number in range(asked.simulations):
                 counts += one(draw, units, score, truth, number + 1, asked.resamples)
-            differ, covered, swapped, equivalent = counts / asked.simulations
+            differ, told, held, swapped, equivalent = counts / asked.simulations
             print(
-                f"| {kind} | {units} | {differ:.0f} | {truth:+.4f} | {covered:.3f} | "
-                f"{swapped:.3f} | {equivalent:.3f} |",
+                f"| {kind} | {units} | {differ:.0f} | {truth:+.4f} | {told:.3f} | "
+                f"{held / told:.3f} | {swapped:.3f} | {equivalent:.3f} |",
                 flush=True,
             )
 
@@ -156,6 +159,7 @@ def one(draw: Any, units: int, score: Any, truth: float, seed: int, resamples: i
     return np.array(
         [
             len(np.unique(member[base != other])),
+            interval is not None,
             interval is not None and interval.low <= truth <= interval.high,
             null is not None and null < ALPHA,
             same is not None and same < ALPHA,
