@@ -413,8 +413,8 @@ def test_what_is_missing_and_what_is_there_twice(tmp_path: Path) -> None:
     [
         ("name: p\n  k: [1\n", ":2: not valid YAML: mapping values are not allowed here"),
         ("k: [0, 1\n", ":2: not valid YAML: expected ',' or ']'"),
-        ("", ": no plan: expected fields such as name, models, precisions"),
-        ("- a\n", ": no plan: expected fields"),
+        ("", ": not a plan: expected fields such as name, models, precisions"),
+        ("- a\n", ": not a plan: expected fields"),
         ("k: &k [*k]\n", ":1: not valid YAML: an alias stands within what it stands for"),
         ("k: !!python/name:os.system\n", ":1: not valid YAML: could not determine a constructor"),
         ("? [a]\n: 1\n", ":1: not valid YAML: found unhashable key"),

@@ -302,6 +302,20 @@ def test_two_runs_in_one_folder(plan: Plan, whole: Path) -> None:
         run_plan(plan, whole)
 
 
+def test_a_plan_is_not_replaced_under_a_run(plan: Plan, tmp_path: Path) -> None:
+    """The arms of another part read it when they start, and would answer cells of the new one."""
+    grid = GridFolder(tmp_path, plan)
+    grid.write_plan()
+    edited = plan.model_copy(update={"k": ("0", "1", "5")})
+    with grid.alone("1-of-2"):
+        with pytest.raises(PlanError, match=r"is at work in .* with another plan, or this one"):
+            run_plan(edited, tmp_path, Shard(2, 2))
+        assert GridFolder.at(tmp_path).plan == plan
+        # How it will be compared is nothing that an arm reads.
+        GridFolder(tmp_path, plan.model_copy(update={"base": "int8"})).check_others("2-of-2")
+    GridFolder(tmp_path, edited).check_others("2-of-2")
+
+
 def test_other_settings_in_the_same_folder(plan: Plan, whole: Path) -> None:
     before = contents(whole)
     told = r"was made with other settings than the plan has now \(limit was 6 and is 5\)\. Run into"

@@ -76,7 +76,7 @@ def check_plan(path: Path, *, to_run: bool = False, needed: Needed = Plan.arms) 
     marks = Marks()
     body = read_yaml(path, marks)
     if not isinstance(body, dict):
-        raise PlanError(f"{path}: no plan: expected fields such as name, models, precisions")
+        raise PlanError(f"{path}: not a plan: expected fields such as name, models, precisions")
     found = sound_part(_from_its_folder(body, path.parent))
     if found.plan is not None:
         arms = found.plan.arms() if found.mistakes else needed(found.plan)

@@ -183,6 +183,25 @@ class GridFolder:
                 f"{dotted(first['loc'])}: {message(first)}"
             ) from None
 
+    def check_others(self, shard: str) -> None:
+        """Check that no other shard of another plan is run here now.
+
+        The processes of its arms read ``plan.json``, each at its own start.
+
+        :raises PlanError: when there is one.
+        """
+        try:
+            others = GridFolder.at(self.root).plan
+        except (PlanError, StoreError):  # none yet, or a damaged one, which is written again
+            return
+        if others.fingerprint() != self.plan.fingerprint() and any(
+            self.is_at_work(name) for name in self.shards() if name != shard
+        ):
+            raise PlanError(
+                f"another `qrag run` is at work in {self.root} with another plan, or this one "
+                f"before it was edited: wait for it, `qrag status` tells how far it is"
+            )
+
     def write_plan(self) -> None:
         """Write the plan down, for the processes of its arms.
 

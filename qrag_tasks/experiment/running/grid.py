@@ -50,6 +50,7 @@ def run_plan(
         cells = shard.of(plan.cells())
         progress = Progress(_samples(plan, cells))
         progress.begin(grid)
+        grid.check_others(shard.name)
         grid.write_plan()
         notes = RunNotes(grid, shard, file, options)
 
