@@ -13,10 +13,10 @@ import numpy as np
 
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.experiment.comparison.agreement import Pair, agreement, flips
+from qrag_tasks.experiment.comparison.caveats import caveats
 from qrag_tasks.experiment.comparison.kept import KeptComparisons
 from qrag_tasks.experiment.comparison.lines import corrected, trends
 from qrag_tasks.experiment.comparison.matching import Matched, Side, match_runs
-from qrag_tasks.experiment.comparison.notes import folded
 from qrag_tasks.experiment.comparison.rows import (
     ArmFacts,
     CellRow,
@@ -113,64 +113,17 @@ def compare_matched(
     return found
 
 
-_UNTESTED = (
-    "has no interval and no test: it is not the mean, the root mean square or the macro F1 of what "
-    "is logged of the samples in both arms",
-    "scores have no interval and no test: they are not the mean, the root mean square or the macro "
-    "F1 of what is logged of the samples in both arms",
-)
-_INCOMPLETE = (
-    "is left out: it is not logged for every sample in both arms",
-    "scores are left out: they are not logged for every sample in both arms",
-)
-
-
-_UNDEFINED = (
-    "is left out: it is not a finite number in both arms",
-    "scores are left out: they are not finite numbers in both arms",
-)
-
-
-def _named(values: Sequence[Values], metrics: Callable[[Values], Sequence[str]]) -> Iterator[str]:
-    for found in values:
-        yield from (f"{found.base.task.task}: {name}" for name in metrics(found))
-
-
 def _compared(matched: Matched, options: Options, track: Track) -> Comparison:
-    said = [*matched.notes, *_other_dtypes(matched)]
     values = []
     for base, other in track(matched.sides, "reading"):
         pairs = pair(base.task, other.task, base.run, other.run, common=options.common)
         values += [Values(base, other, name, members) for name, members in by_filter(pairs).items()]
     tests = Counter(metric.name for found in values for metric in found.metrics)
-    untested: list[str] = []
     resampled = _resampled(track(values, "comparing"), options)
-    cells = [_cell(found, drawn, options, tests, untested) for found, drawn in resampled]
-    said += folded(untested, *_UNTESTED)
-    said += folded(_named(values, lambda found: found.incomplete), *_INCOMPLETE)
-    said += folded(_named(values, lambda found: found.undefined), *_UNDEFINED)
-    found_trends = list(trends(cells, values, options.level))
-    rows = _corrected(cells)
-    said += _floors(rows)
-    return Comparison(rows, corrected(found_trends), said, options.level, options.seed)
-
-
-def _other_dtypes(matched: Matched) -> Iterator[str]:
-    """Find arms that computed in another dtype than their base.
-
-    bfloat16 keeps 8 bits of a logit: ratings that are near each other tie, and a tie goes to the
-    token of the lower number.
-    """
-    told = set()
-    for base, other in matched.sides:
-        one, two = base.run, other.run
-        arms = (one.label, two.label)
-        if one.dtype and two.dtype and one.dtype != two.dtype and arms not in told:
-            told.add(arms)
-            yield (
-                f"{one.label} computed in {one.dtype} and {two.label} in {two.dtype}: the "
-                f"difference is of both; for that of the weights alone, run both in one dtype"
-            )
+    cells = _corrected([_cell(found, drawn, options, tests) for found, drawn in resampled])
+    found_trends = corrected(list(trends(cells, values, options.level)))
+    said = [*matched.notes, *caveats(values, cells)]
+    return Comparison(cells, found_trends, said, options.level, options.seed)
 
 
 def by_filter(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
@@ -213,7 +166,6 @@ def _cell(
     bootstraps: Drawn,
     options: Options,
     tests: Mapping[str, int],
-    untested: list[str],
 ) -> CellRow:
     base, other = values.base, values.other
     facts = dict(base.task.retrieval or {})
@@ -232,7 +184,7 @@ def _cell(
         agreement=agreement(values.pairs, lamp.read_answer if lamp else str.strip),
         cost=cost_ratios(base.run, other.run),
         noise=_noise(base, options),
-        metrics=_metrics(values, bootstraps, options, tests, untested),
+        metrics=_metrics(values, bootstraps, options, tests),
     )
 
 
@@ -258,7 +210,6 @@ def _metrics(
     bootstraps: Drawn,
     options: Options,
     tests: Mapping[str, int],
-    untested: list[str],
 ) -> list[MetricRow]:
     rows = []
     for metric in values.metrics:
@@ -267,7 +218,6 @@ def _metrics(
         bootstrap = bootstraps.get(metric.name)
         if bootstrap is None:
             rows.append(_untested(values, metric))
-            untested.append(f"{values.base.task.task}: {metric.name}")
         else:
             rows.append(_tested(values, metric, bootstrap, options, tests[metric.name]))
     return rows
@@ -355,24 +305,3 @@ def _corrected(cells: Sequence[CellRow]) -> list[CellRow]:
         for row, p in zip(rows, holm([row.p for row in rows]), strict=True):
             corrected[id(row)] = replace(row, p_holm=p)
     return [replace(cell, metrics=[corrected[id(row)] for row in cell.metrics]) for cell in cells]
-
-
-def _floors(cells: Sequence[CellRow]) -> Iterator[str]:
-    """Tell of tests that the correction for their number leaves without a chance."""
-    families: dict[str, list[MetricRow]] = {}
-    for cell in cells:
-        for row in cell.metrics:
-            if row.smallest_p is not None and row.differing:
-                families.setdefault(row.metric, []).append(row)
-    for metric, rows in families.items():
-        tests = sum(
-            row.metric == metric and row.p is not None for cell in cells for row in cell.metrics
-        )
-        lost = [row for row in rows if (row.smallest_p or 0) * tests >= ALPHA > (row.p or 0)]
-        if lost:
-            lowest = max(row.smallest_p or 0 for row in lost)
-            yield (
-                f"{metric}: corrected for {tests} comparisons, the p of {len(lost)} of them could "
-                f"not fall below {ALPHA}, however the arms differ: as few units differ there, the "
-                f"smallest p is up to {lowest:.2g}"
-            )

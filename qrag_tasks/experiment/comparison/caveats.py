@@ -1,0 +1,86 @@
+"""What somebody who reads a comparison has to know beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from qrag_tasks.experiment.comparison.notes import folded
+from qrag_tasks.experiment.comparison.rows import CellRow, MetricRow
+from qrag_tasks.experiment.comparison.values import Values
+from qrag_tasks.experiment.comparison.verdicts import ALPHA
+
+_UNTESTED = (
+    "has no interval and no test: it is not the mean, the root mean square or the macro F1 of what "
+    "is logged of the samples in both arms",
+    "scores have no interval and no test: they are not the mean, the root mean square or the macro "
+    "F1 of what is logged of the samples in both arms",
+)
+_INCOMPLETE = (
+    "is left out: it is not logged for every sample in both arms",
+    "scores are left out: they are not logged for every sample in both arms",
+)
+_UNDEFINED = (
+    "is left out: it is not a finite number in both arms",
+    "scores are left out: they are not finite numbers in both arms",
+)
+
+
+def caveats(values: Sequence[Values], cells: Sequence[CellRow]) -> list[str]:
+    """Return what was not tested, or left out, and what a test could not have shown.
+
+    :param values: the samples of the cells.
+    """
+    untested = (
+        f"{cell.task}: {row.metric}" for cell in cells for row in cell.metrics if row.units is None
+    )
+    return [
+        *_other_dtypes(values),
+        *folded(untested, *_UNTESTED),
+        *folded(_named(values, lambda found: found.incomplete), *_INCOMPLETE),
+        *folded(_named(values, lambda found: found.undefined), *_UNDEFINED),
+        *_floors(cells),
+    ]
+
+
+def _named(values: Sequence[Values], metrics: Callable[[Values], Sequence[str]]) -> Iterator[str]:
+    for found in values:
+        yield from (f"{found.base.task.task}: {name}" for name in metrics(found))
+
+
+def _other_dtypes(values: Sequence[Values]) -> Iterator[str]:
+    """Find arms that computed in another dtype than their base.
+
+    bfloat16 keeps 8 bits of a logit: ratings that are near each other tie, and a tie goes to the
+    token of the lower number.
+    """
+    told = set()
+    for found in values:
+        one, two = found.base.run, found.other.run
+        arms = (one.label, two.label)
+        if one.dtype and two.dtype and one.dtype != two.dtype and arms not in told:
+            told.add(arms)
+            yield (
+                f"{one.label} computed in {one.dtype} and {two.label} in {two.dtype}: the "
+                f"difference is of both; for that of the weights alone, run both in one dtype"
+            )
+
+
+def _floors(cells: Sequence[CellRow]) -> Iterator[str]:
+    """Tell of tests that the correction for their number leaves without a chance."""
+    families: dict[str, list[MetricRow]] = {}
+    for cell in cells:
+        for row in cell.metrics:
+            if row.smallest_p is not None and row.differing:
+                families.setdefault(row.metric, []).append(row)
+    for metric, rows in families.items():
+        tests = sum(
+            row.metric == metric and row.p is not None for cell in cells for row in cell.metrics
+        )
+        lost = [row for row in rows if (row.smallest_p or 0) * tests >= ALPHA > (row.p or 0)]
+        if lost:
+            lowest = max(row.smallest_p or 0 for row in lost)
+            yield (
+                f"{metric}: corrected for {tests} comparisons, the p of {len(lost)} of them could "
+                f"not fall below {ALPHA}, however the arms differ: as few units differ there, the "
+                f"smallest p is up to {lowest:.2g}"
+            )
