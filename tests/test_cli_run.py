@@ -71,6 +71,7 @@ def test_what_fails_is_told_with_exit_code_1(plan: Path, tiny_model: Path, tmp_p
     done = invoke("run", plan, "--out", tmp_path / "grid")
     assert done.exit_code == 1
     assert "\nfailed: llama/bf16/lamp3u_rag_k0" in done.stderr
+    assert f"(see {tmp_path}/grid/arms/llama/bf16.log)" in done.stderr
     assert "0 of 2 cells complete" in done.stdout
     assert "2 failed; the same command tries those again" in done.stdout
 

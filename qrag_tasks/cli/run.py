@@ -13,7 +13,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from qrag_tasks.cli.grids import command, duration, failures
-from qrag_tasks.cli.group import console, main
+from qrag_tasks.cli.group import console, main, print_prose
 from qrag_tasks.cli.outputs import OutFolder
 from qrag_tasks.errors import SettingsError
 
@@ -84,7 +84,7 @@ def run(
     told = f"{len(found.complete)} of {len(found.samples)} cells complete in {out}"
     if found.failed:
         told += f", {len(found.failed)} failed; the same command tries those again"
-    console().print(Text(f"{told}, after {duration(found.seconds)}"), soft_wrap=True)
+    print_prose(f"{told}, after {duration(found.seconds)}")
     if found.complete and not found.failed and part is None:
         console().print(Text(f"Now compare its arms: {command('compare', out)}"), soft_wrap=True)
     context.exit(1 if found.failed else 0)

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lm = load(arm)
     except Exception as error:
         for cell in chosen:
-            grid.cell(cell).fail(_told(error), traceback.format_exc())
+            grid.cell(cell).fail(_told(error, grid.log(arm)), traceback.format_exc())
         logger.exception("%s cannot be loaded", arm.name)
         return 1
     failed = sum(not _answer_or_tell(lm, grid, cell) for cell in chosen)
@@ -67,7 +67,7 @@ def _answer_or_tell(lm: Any, grid: GridFolder, cell: Cell) -> bool:
             if not folder.complete:
                 answer(lm, grid.plan, cell, folder)
     except Exception as error:
-        folder.fail(_told(error), traceback.format_exc())
+        folder.fail(_told(error, grid.log(cell.arm)), traceback.format_exc())
         logger.exception("%s failed", cell.folder)
         return False
     return True
@@ -137,10 +137,11 @@ def _check_saved(folder: Path, task: str, samples: int) -> None:
         )
 
 
-def _told(error: Exception) -> str:
+def _told(error: Exception, log: Path) -> str:
     if isinstance(error, QragError):
         return str(error)
-    return f"{type(error).__name__}: {error}"
+    # Other libraries' errors may speak of what they have printed before.
+    return f"{type(error).__name__}: {error} (see {log})"
 
 
 def _end_with_the_parent() -> None:
