@@ -267,6 +267,8 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             return super().construct_requests(doc, ctx, **options)
         templated = bool(options.pop("apply_chat_template", False))
         options.pop("chat_template", None)
+        if "metadata" in options:  # later releases of lm_eval have no default for it
+            options.setdefault("doc_id", options["metadata"][1])
         # The same for every doc of a run, and some dozen calls of the tokenizer.
         found = self._asked = self._asked or self._continuations(templated)
         return [
