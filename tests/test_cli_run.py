@@ -139,6 +139,18 @@ def test_how_long_the_rest_will_take(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ]
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_run_that_is_refused_leaves_no_bar(begun: bool) -> None:
+    told = io.StringIO()
+    shown = _Shown(Console(file=told, force_terminal=True, width=80))
+    with shown:
+        assert "reading the data" in told.getvalue()
+        if begun:
+            shown(Progress(dict.fromkeys(small_plan().cells(), 10)))
+    erased = told.getvalue().endswith("\x1b[1A\x1b[2K")
+    assert erased is not begun
+
+
 def test_commands_are_quoted_as_a_shell_wants_it() -> None:
     assert command("compare", Path("my grid")) == "qrag compare 'my grid'"
 

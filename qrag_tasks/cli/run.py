@@ -109,14 +109,16 @@ class _Shown:
         )
         self._bar = self._bars.add_task("", total=None, left="")
         # On a line of its own, where the longest name of a cell has room.
-        self._doing = Text()
+        self._doing = Text("reading the data")
         self._live = Live(Group(self._bars, self._doing), console=terminal)
 
     def __enter__(self) -> None:
         if self._terminal.is_terminal:
-            self._live.start()
+            self._live.start(refresh=True)
 
     def __exit__(self, *_: object) -> None:
+        # Of a run that is refused, the error alone stays.
+        self._live.transient = self._told is None
         self._live.stop()
 
     def __call__(self, progress: Progress) -> None:
