@@ -115,7 +115,7 @@ def print_costs(grid: Grid) -> None:
     out = grid.folder.with_suffix(".json")
     wanted = [part for metric in METRICS.values() for part in ("--metric", metric)]
     grid.qrag("compare", str(grid.folder), *wanted, "--out", str(out))
-    head("task", "precision", "retriever", "k", "difference", "95 % interval", "same answers")
+    head("task", "precision", "retriever", "k", "difference", "95 %", "same answers", "verdict")
     for cell in json.loads(out.read_text(encoding="utf-8"))["cells"]:
         facts, arm, same = cell["facts"], cell["other"]["precision"], cell["agreement"]
         name = METRICS[facts["lamp_task"]]
@@ -128,6 +128,7 @@ def print_costs(grid: Grid) -> None:
             f"{found['difference']:+.3f}",
             interval_of(found),
             f"{same['same_answer']:.1%}",
+            found["verdict"],
         )
 
 
