@@ -62,8 +62,8 @@ def prepare(config: Any) -> None:
                 "max_batch_size": config.max_batch_size,
             }
         )
-    elif config.model in HF_MODELS:
-        if config.model_args.get("autogptq"):
+    else:
+        if config.model in HF_MODELS and config.model_args.get("autogptq"):
             loading.refuse_autogptq()
         check_arguments(config.model, config.model_args)
 

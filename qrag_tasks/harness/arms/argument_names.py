@@ -17,6 +17,18 @@ from typing import Any
 _POPPED = re.compile(r"\bkwargs\.(?:pop|get)\(\s*['\"]([a-z]\w*)['\"]")
 _HUB_NAMES = re.compile(r"hub_kwargs_names = (\[.*?\])", re.DOTALL)
 
+# lm_eval's names of its models for servers, whose classes hand on to the first what they do not
+# take themselves.
+_SERVERS = {
+    "local-completions": ("LocalCompletionsAPI",),
+    "local-chat-completions": ("LocalCompletionsAPI", "LocalChatCompletion"),
+    "openai-completions": ("LocalCompletionsAPI", "OpenAICompletionsAPI"),
+    "openai-chat-completions": (
+        *("LocalCompletionsAPI", "LocalChatCompletion"),
+        "OpenAIChatCompletion",
+    ),
+}
+
 
 def of_hflm() -> frozenset[str]:
     """Return the arguments of lm_eval's ``HFLM``, without what it hands on to transformers."""
@@ -41,6 +53,19 @@ def of_bitsandbytes() -> frozenset[str]:
     """Return the arguments with which bitsandbytes quantizes; empty without transformers."""
     file = "utils/quantization_config.py"
     return _taken_by("transformers", file, "BitsAndBytesConfig", "__init__")
+
+
+def of_server(model: str) -> frozenset[str]:
+    """Return the arguments of lm_eval's model of that name for a server; it drops all others.
+
+    :returns: nothing where the name is none of such a model.
+    """
+    classes = _SERVERS.get(model, ())
+    taken = [
+        _taken_by("lm_eval", "models/openai_completions.py", name, "__init__") for name in classes
+    ]
+    base = _taken_by("lm_eval", "models/api_models.py", "TemplateAPI", "__init__")
+    return frozenset(base).union(*taken) if all(taken) and taken else frozenset()
 
 
 def left_by_config(

@@ -110,16 +110,16 @@ def argument_mistakes(
     Whether the checkpoint can be had, and become the arm, is
     :func:`~qrag_tasks.harness.arms.loading.asked_arm`'s to say.
 
-    :param model: lm_eval's name of the model class. Of others than ``hf`` and ``qrag`` nothing is
-        known, and nothing is wrong.
+    :param model: lm_eval's name of the model class. Of others than ``hf``, ``qrag`` and those for
+        servers nothing is known, and nothing is wrong.
     :param arguments: as ``--model_args`` gives them, ``pretrained`` among them. ``None`` is an
         argument that was not given.
     :param offline: whether to ask only for a configuration that is on this machine. Where there is
         none, a name that nobody knows is a mistake only where it is much like a known one.
     """
-    if model not in (*HF_MODELS, "qrag"):
-        return []
     given = {name: value for name, value in arguments.items() if value is not None}
+    if model not in (*HF_MODELS, "qrag"):
+        return [*_not_for_server(model, given)]
     return [
         *_unknown(model, given, offline),
         *_wrong_values(given),
@@ -302,6 +302,16 @@ def _not_for_hf(given: Mapping[str, Any]) -> Iterator[Mistake]:
     for name in given:
         if name in argument_names.of_qrag():
             yield Mistake(name, f"{name}={given[name]}: --model qrag takes it, --model hf does not")
+
+
+def _not_for_server(model: str, given: Mapping[str, Any]) -> Iterator[Mistake]:
+    known = argument_names.of_server(model)
+    for name in given:
+        if known and name not in known:
+            hint = did_you_mean(name, known)
+            if name in ("enable_thinking", "chat_template_args"):
+                hint = " Servers that know it take it as chat_template_kwargs in --gen_kwargs."
+            yield Mistake(name, f"{name}={given[name]}: --model {model} does not take it.{hint}")
 
 
 def _not_for_qrag(given: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -65,6 +65,23 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.parametrize("model", ["local-completions", "local-chat-completions"])
+def test_a_model_for_a_server_drops_no_argument(model: str) -> None:
+    known = {"model": "m", "base_url": "http://x", "num_concurrent": 4, "max_length": 9}
+    check_arguments(model, known)
+    with pytest.raises(SettingsError) as caught:
+        check_arguments(model, {**known, "max_lenght": 4096, "enable_thinking": False})
+    first, second = str(caught.value).splitlines()
+    assert first == f"max_lenght=4096: --model {model} does not take it. Did you mean 'max_length'?"
+    assert "enable_thinking=False" in second
+    assert "chat_template_kwargs in --gen_kwargs" in second
+    if model == "local-completions":
+        with pytest.raises(SettingsError, match="think_end_token=</t>: --model local-completions"):
+            check_arguments(model, {**known, "think_end_token": "</t>"})
+    else:
+        check_arguments(model, {**known, "think_end_token": "</t>"})
+
+
 @pytest.mark.parametrize(("model", "arguments", "told"), MISTAKES)
 def test_a_mistake_is_told_once(
     tiny_model: Path, model: str, arguments: dict[str, Any], told: str
@@ -86,7 +103,7 @@ def test_a_mistake_is_told_once(
         ("hf", {"parallelize": True, "max_memory_per_gpu": "9GB", "device_map": "auto"}),
         ("hf", {"trust_remote_code": True, "what_its_own_code_takes": 1}),
         ("hf", {"dtype": torch.float32, "torch_dtype": "float32", "max_length": None}),
-        ("local-completions", {"whatever": 1}),
+        ("vllm", {"whatever": 1}),
     ],
 )
 def test_what_somebody_knows_is_no_mistake(
