@@ -281,6 +281,6 @@ def release_retrievers() -> None:
 
 
 def forget() -> None:
-    """Forget all plugins and retrievers: the next use reads the entry points anew."""
+    """Forget all plugins and retrievers: the next use reads the entry points again."""
     for cached in (plugins, _sound, _build):
         cached.cache_clear()

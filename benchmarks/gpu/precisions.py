@@ -5,7 +5,7 @@
 Makes a model of Mistral-7B's shape with random weights, and from it 4-bit checkpoints in GPTQ's
 and AWQ's layouts by rounding to the nearest, without calibration: speed and bytes do not depend
 on the weights' values. Random weights never stop, so every answer runs to its limit. Each run is
-a process of its own, and ``FILE`` is written anew after each; a run that fails is reported.
+a process of its own, and ``FILE`` is written again after each; a run that fails is reported.
 
 Beside the embeddings' size, which the tokenizer decides, these are the choices that count:
 

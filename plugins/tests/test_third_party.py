@@ -55,7 +55,7 @@ def test_the_walk_ends_with_a_wheel(walked: tuple[Path, str]) -> None:
 
 
 def install(clean: Run, folder: Path, name: str, **replaced: str) -> None:
-    """Install the plugin's wheel, built anew where something in its code is replaced."""
+    """Install the plugin's wheel, built again where something in its code is replaced."""
     if not replaced:
         wheel = next((folder / "dist").glob("*.whl"))
     else:

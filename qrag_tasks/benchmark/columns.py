@@ -68,7 +68,7 @@ class Samples(Sequence[Sample]):
 
     :ivar ids: of the samples, in their order.
     :ivar damaged: whether a damaged part was met. That access raised :class:`StoreError`; the next
-        :meth:`ColumnFolder.open` makes the files anew.
+        :meth:`ColumnFolder.open` makes the files again.
     """
 
     def __init__(self, questions: TableFile, profiles: TableFile) -> None:
@@ -104,7 +104,7 @@ class Samples(Sequence[Sample]):
                 path.with_name("about.json").unlink()
             raise StoreError(
                 f"converted data {path} are damaged: {fault}. Run it again: they are then made "
-                f"anew from the json."
+                f"again from the json."
             ) from None
         return Sample(sample_id, text, profile, target, user)
 
@@ -219,7 +219,7 @@ class ColumnFolder:
             try:
                 found = self._read(source)
             except DamagedError as fault:
-                message = f"converted data {self.folder} are damaged and are made anew: {fault}"
+                message = f"converted data {self.folder} are damaged and are made again: {fault}"
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
                 found = None
             if found is None:

@@ -113,7 +113,7 @@ class _Window:
         return _invalid(self._path, message, line, column)
 
     def _read_more(self) -> bool:
-        # At least as much again as is held: a value that spans many blocks is not parsed anew for
+        # At least as much again as is held: a value that spans many blocks is not parsed again for
         # every one of them.
         kept = len(self._held) - self.position
         blocks: list[str] = []

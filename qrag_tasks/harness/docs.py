@@ -43,7 +43,7 @@ class PromptDocs(Sequence[Doc]):
         self.features = dict.fromkeys(self[0])
 
     def make(self, indices: Sequence[int], budget: TokenBudget | None) -> list[Doc]:
-        """Make the docs at ``indices`` anew, replacing those made before."""
+        """Make the docs at ``indices`` again, replacing those made before."""
         docs = self._make(indices, budget)
         self._docs = dict(zip(indices, docs, strict=True))
         return docs

@@ -43,13 +43,13 @@ class Journal:
         if header.get("journal") != _FORMAT:
             raise StoreError(
                 f"{path}: no journal that this release reads. Move it away; what it holds is then "
-                f"answered anew."
+                f"answered again."
             )
         if header["arm"] != arm:
             raise StoreError(
                 f"{path} was begun by arm {header['arm'][:12]}, and this is {arm[:12]}: weights, "
                 f"precision, kernel, dtype or template have changed since. Move it away to answer "
-                f"everything anew."
+                f"everything again."
             )
         for line in lines[1:]:
             self._answers |= dict(line["answers"])
@@ -171,6 +171,6 @@ def _whole_lines(path: Path, mend: bool = True) -> Iterable[Mapping[str, Any]]:
         except (ValueError, KeyError, TypeError):
             raise StoreError(
                 f"{path}, line {number}: damaged. Move the file away; what it holds is then "
-                f"answered anew."
+                f"answered again."
             ) from None
         yield body

@@ -50,7 +50,7 @@ class Meter:
     counted where it belongs: at its start, its first token and its end. No other step waits.
 
     :param device: the model's ``torch.device``; without an index, the current one whenever it
-        is read. Assign it anew where the model went elsewhere.
+        is read. Assign it again where the model went elsewhere.
     :param clock: in seconds.
     :param joules: energy counter; by default the device's own.
     """
@@ -128,7 +128,7 @@ class Meter:
         self._add_batch(batch.cost)
 
     def restart(self, batches: Sequence[Mapping[str, float]]) -> None:
-        """Begin to count anew, with what was metered before: all but loading is set back.
+        """Begin to count again, with what was metered before: all but loading is set back.
 
         :param batches: what batches of an earlier process cost (:attr:`Batch.cost`). The energy
             is unknown then: what the process used that was killed is nowhere written.

@@ -127,7 +127,7 @@ class QragLM(HFLM):  # type: ignore[misc]
         )
         # transformers fills what a request leaves open from here.
         self.model.generation_config = self.decoding.settings({}, self.max_gen_toks)
-        # Before any pass through the model: bitsandbytes packs its weights anew at the first.
+        # Before any pass through the model: bitsandbytes packs its weights again at the first.
         self.identity = arm_identity(self)
         self.smoke = smoke_check(self.model, checkpoint.folder) if row.quantized else None
         footprint = Footprint.of(self.config, self.computing_dtype.itemsize)
@@ -311,7 +311,7 @@ class QragLM(HFLM):  # type: ignore[misc]
     def keep_answers(self, journal: Journal | None) -> None:
         """Take answers from a journal from now on, and put there what is answered.
 
-        Batches and cost begin anew, with what the journal holds of them, so that neither depends
+        Batches and cost begin again, with what the journal holds of them, so that neither depends
         on what this process answered before.
 
         :param journal: opened for this arm (:attr:`identity`); ``None`` to keep answers no more.

@@ -187,7 +187,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         """
         if cache_requests or rewrite_requests_cache:
             logger.warning(
-                "%s: --cache_requests is not used, prompts are made anew", self.task_name
+                "%s: --cache_requests is not used, prompts are made again", self.task_name
             )
         check_form(self.task_name, self.model, bool(options.get("apply_chat_template")))
         budget = self._budget(options)

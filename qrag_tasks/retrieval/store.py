@@ -184,7 +184,7 @@ class RankingStore:
         return [self.folder / name for name in sorted(names)]
 
     def _warn(self, path: Path, fault: str) -> None:
-        message = f"kept rankings {path} are damaged and are made anew: {fault}"
+        message = f"kept rankings {path} are damaged and are made again: {fault}"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
 
     @contextmanager

@@ -49,7 +49,7 @@ class Subject:
         return self.named.retriever.rank([self.given(query) for query in queries], k)
 
     def built_afresh(self, options: str | None = None) -> NamedRetriever:
-        """Build the retriever anew, where :func:`~qrag_tasks.plugins.build_retriever` keeps it.
+        """Build the retriever again, where :func:`~qrag_tasks.plugins.build_retriever` keeps it.
 
         :param options: what follows the colon; ``None`` means those under examination.
         """

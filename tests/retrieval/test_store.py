@@ -124,7 +124,7 @@ def test_a_damaged_file_counts_as_not_there(tmp_path: Path, damage: str) -> None
             }[damage]
         )
     with pytest.warns(
-        RuntimeWarning, match=r"00000-[0-9a-f]{16}.arrow are damaged and are made anew"
+        RuntimeWarning, match=r"00000-[0-9a-f]{16}.arrow are damaged and are made again"
     ):
         assert store.read(0) is None
     fill(store)

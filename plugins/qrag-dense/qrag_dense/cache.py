@@ -5,7 +5,7 @@ is needed: two processes may write at once (they take turns), a process that is 
 moment leaves the last whole transaction behind, and one file holds a million vectors. Its default
 rollback journal is kept: write-ahead logging is a little faster, but needs memory shared between
 the processes, which the network file systems of clusters do not have. What SQLite lacks is a
-check of the bytes: each row carries a CRC of its key and vector, so a damaged row is encoded anew
+check of the bytes: each row carries a CRC of its key and vector, so a damaged row is encoded again
 and never used.
 """
 
@@ -110,7 +110,7 @@ class EmbeddingCache:
                 else:
                     damaged.append(key)
         if damaged:
-            self._warn(f"{len(damaged)} damaged vectors are encoded anew")
+            self._warn(f"{len(damaged)} damaged vectors are encoded again")
             with connection:
                 connection.executemany(
                     "DELETE FROM vectors WHERE key = ?", [(key,) for key in damaged]
@@ -147,12 +147,12 @@ class EmbeddingCache:
             connection.close()
 
     def _put_aside(self, error: sqlite3.DatabaseError) -> None:
-        """Move a damaged file out of the way: its vectors are encoded anew.
+        """Move a damaged file out of the way: its vectors are encoded again.
 
         Its journal goes with it, for SQLite would roll it back into the new file.
         """
         aside = Path(f"{self.path}.damaged")
-        self._warn(f"it is damaged ({error}); moved to {aside.name}, its texts are encoded anew")
+        self._warn(f"it is damaged ({error}); moved to {aside.name}, its texts are encoded again")
         for suffix in ("", "-journal"):
             try:
                 Path(f"{self.path}{suffix}").replace(f"{aside}{suffix}")

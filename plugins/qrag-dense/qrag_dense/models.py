@@ -83,7 +83,7 @@ class HubModel:
     """A model of the Hugging Face hub, pinned to one commit when that is first asked for.
 
     A revision that stands in the local Hugging Face cache is taken from there, without a look
-    at the network: a run offline and one online answer alike, until the user downloads anew.
+    at the network: a run offline and one online answer alike, until the user downloads again.
 
     :param id: ``owner/name``.
     :param revision: branch, tag or commit; empty for the default branch.

@@ -173,7 +173,9 @@ def test_damage_is_told_with_the_file_and_the_cause(bert: Path, cache: Path) -> 
     Contriever(model=str(bert)).rank([query("tea", ["coffee"])])
     (file,) = files(cache)
     file.write_bytes(b"This is no database. " * 500)
-    with pytest.warns(RuntimeWarning, match=r"not a database.*damaged, its texts are encoded anew"):
+    with pytest.warns(
+        RuntimeWarning, match=r"not a database.*damaged, its texts are encoded again"
+    ):
         Contriever(model=str(bert)).rank([query("tea", ["coffee"])])
     assert Path(f"{file}.damaged").is_file()
 
@@ -205,7 +207,7 @@ def test_a_damaged_vector_is_told_and_replaced(cache: Path) -> None:
     with sqlite3.connect(files(cache)[0]) as connection:
         connection.execute("UPDATE vectors SET vector = zeroblob(256) WHERE key = ?", keys(1))
     connection.close()
-    with pytest.warns(RuntimeWarning, match="1 damaged vectors are encoded anew"):
+    with pytest.warns(RuntimeWarning, match="1 damaged vectors are encoded again"):
         assert set(EmbeddingCache(ENCODER).get(keys(3))) == set(keys(3)[1:])
     EmbeddingCache(ENCODER).add(some)
     assert set(EmbeddingCache(ENCODER).get(keys(3))) == set(some)

@@ -3,7 +3,7 @@
 Java is kept out of the caller's process for good reasons: a JVM must not be forked, cannot be
 stopped, can be started only once and with one set of options, and takes its process with it when
 it runs out of memory. ``subprocess`` is used and not ``multiprocessing``, which would import the
-caller's ``__main__`` anew and refuses to start a child from its own daemonic workers.
+caller's ``__main__`` again and refuses to start a child from its own daemonic workers.
 
 All retrievers of a process share one worker (one for each ``java`` and ``heap``), since a task
 builds its own retriever and a run may have many tasks. A worker keeps nothing from one question to

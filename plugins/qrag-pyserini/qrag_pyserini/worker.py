@@ -65,7 +65,7 @@ class ProfileRanker:
         # Lucene's 1024 are less than a long review has; a bag of words nests nothing.
         self._searcher.setMaxClauseCount(_LARGEST_INT)
 
-        # One document and one field, filled anew for each text: every call into Java costs.
+        # One document and one field, filled again for each text: every call into Java costs.
         # Indexed as by Anserini's DefaultLuceneDocumentGenerator without -storePositions.
         field_type = autoclass("org.apache.lucene.document.FieldType")()
         field_type.setIndexOptions(autoclass("org.apache.lucene.index.IndexOptions").DOCS_AND_FREQS)

@@ -158,7 +158,7 @@ class Download:
             )
         with part.path.open("rb+") as whole:
             os.fsync(whole.fileno())
-        # Recorded first: killed in between, the next run finds the part and needs no record anew.
+        # Recorded first: killed in between, the next run finds the part and needs no record again.
         self._manifest.record(file.name, entry)
         part.path.replace(target)
         part.drop()

@@ -65,7 +65,7 @@ class Manifest:
         except (ValueError, TypeError, RecursionError) as error:
             raise DownloadError(
                 f"{self.path} is damaged: {error}. Move it away: the files beside it are then "
-                f"checked and recorded anew."
+                f"checked and recorded again."
             ) from error
 
     def record(self, name: str, entry: Entry) -> None:

@@ -48,7 +48,7 @@ class Part:
         return (size, origin) if size and origin.url == url and origin.validator else (0, None)
 
     def begin(self, origin: Origin) -> None:
-        """Start anew with another version."""
+        """Start again with another version."""
         self.drop()
         self.path.touch()
         self._about.write_text(json.dumps(asdict(origin)), encoding="utf-8")

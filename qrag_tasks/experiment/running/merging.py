@@ -59,7 +59,7 @@ def _have(whole: GridFolder, grids: Sequence[GridFolder], cell: Cell) -> bool:
         with target.alone():
             target.begin()
             for file in sorted(source.path.iterdir()):
-                # The marker is written anew, last.
+                # The marker is written again, last.
                 if file.name != "complete.json" and not file.name.startswith("."):
                     shutil.copy2(file, target.path / file.name)
             target.finish()

@@ -114,7 +114,7 @@ def weights_digest(model: Any) -> str:
 
     Weights are read at every call, since they may have been changed in place; but those of
     bitsandbytes' and GPT-QModel's layers as they were at the first, for on some devices they are
-    packed anew, and not reversibly, when they are first used. (``state_dict()`` would even unpack
+    packed again, and not reversibly, when they are first used. (``state_dict()`` would even unpack
     them, with losses: it is not called.)
     """
     contents: dict[tuple[Any, ...], Any] = {}

@@ -145,7 +145,7 @@ def _files(path: Path) -> list[list[Any]]:
 def _state(path: Path) -> list[Any]:
     """Return a file's name, bytes, time, and the sha256 of blocks at equal distances.
 
-    The blocks are all of a small file. Weights that were made anew differ in all of them; what
+    The blocks are all of a small file. Weights that were made again differ in all of them; what
     stays unnoticed is a change between the blocks that leaves size and time as they were.
     """
     status, digest = path.stat(), hashlib.sha256()

@@ -43,7 +43,7 @@ class SmokeResult:
 def smoke_check(model: Any, folder: Path | None = None) -> SmokeResult:
     """Run the smallest quantized layer of a block, and compare with its dequantized weights.
 
-    :param folder: of the checkpoint. GPTQ's and AWQ's kernels pack weights anew, so theirs are
+    :param folder: of the checkpoint. GPTQ's and AWQ's kernels pack weights again, so theirs are
         read from there; bitsandbytes' need none.
     :raises ModelError: when the kernel fails or computes something else, or cannot be checked.
     """
@@ -58,7 +58,7 @@ def smoke_check(model: Any, folder: Path | None = None) -> SmokeResult:
     device = next(
         tensor.device for tensor in (*module.parameters(), *module.buffers()) if tensor.numel()
     )
-    # Before the layer runs: some pack their weights anew at the first pass.
+    # Before the layer runs: some pack their weights again at the first pass.
     weight = _weight(layer, module, folder).to(device)
     bias = getattr(module, "bias", None)
     bias = None if bias is None else bias.detach().float().clone()

@@ -86,7 +86,7 @@ def test_a_packed_body_is_unpacked(server: BadServer, root: Path) -> None:
     server.on(PATH, Answer(body, headers=packed, send=len(body) // 2), Answer(body, headers=packed))
     assert get(root).entry.sha256 == hashlib.sha256(QUESTIONS).hexdigest()
     assert (root / NAME).read_bytes() == QUESTIONS
-    # Ranges would count packed bytes: the second try begins anew.
+    # Ranges would count packed bytes: the second try begins again.
     assert server.ranges(PATH) == [None, None]
     assert {asked.headers["Accept-Encoding"] for asked in server.gets()} == {"identity"}
 
@@ -133,7 +133,7 @@ FROM_BLOCK = f"bytes 131072-{len(QUESTIONS) - 1}/{len(QUESTIONS)}"
         ),
         pytest.param(
             [Answer(QUESTIONS, announced=len(QUESTIONS) + 9), Answer(QUESTIONS)],
-            # By its length, it is another file than the one that was begun: all anew.
+            # By its length, it is another file than the one that was begun: all again.
             [None, REST, None],
             id="announces too much",
         ),

@@ -447,7 +447,7 @@ def test_files_of_equal_size_and_time_are_told_apart(tmp_path: Path, size: int, 
     was = weights.stat()
     at_first = created(Parrot, model=str(weights))
     with weights.open("r+b") as file:
-        # As weights that were made anew: all of a megabyte differs, or what there is.
+        # As weights that were made again: all of a megabyte differs, or what there is.
         start = int(max(0, size - 1_000_000) * at)
         file.seek(start)
         file.write(b"x" * min(1_000_000, size - start))

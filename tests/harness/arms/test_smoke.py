@@ -61,7 +61,7 @@ def test_bitsandbytes_kernels_are_whole(
     assert result.layer == FIRST
     assert 0 <= result.error < result.tolerance
     assert set(result.as_dict()) == {"layer", "kernel", "error", "tolerance"}
-    assert smoke_check(model).error == pytest.approx(result.error, abs=3e-3)  # packed anew by now
+    assert smoke_check(model).error == pytest.approx(result.error, abs=3e-3)  # packed again by now
 
 
 @pytest.mark.parametrize("config", [NF4, NESTED, INT8])

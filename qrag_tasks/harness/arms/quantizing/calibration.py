@@ -65,7 +65,7 @@ class Calibration:
         }
 
     def even_rows(self, longest: int) -> tuple[tuple[int, ...], ...]:
-        """Return the same tokens joined and cut anew, into the fewest rows of one length.
+        """Return the same tokens joined and cut again, into the fewest rows of one length.
 
         Fewer tokens than there are rows are left over, and left out.
 

@@ -123,7 +123,7 @@ def quantize(
 
 
 def _by_bitsandbytes(row: Precision, source: Source, device: Any, work: Path) -> dict[str, Any]:
-    """Load in ``row`` and save at once: a forward pass packs the weights anew, and saves wrong."""
+    """Load in ``row`` and save at once: a forward pass packs the weights again, and saves wrong."""
     from transformers import AutoModelForCausalLM, GenerationConfig
 
     wanted: dict[str, Any] = {f"load_in_{row.bits}bit": True}

@@ -15,7 +15,7 @@ from qrag_tasks.locations import share
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
-# Of a checkpoint, what is not copied: weights in whatever format, and what is written anew.
+# Of a checkpoint, what is not copied: weights in whatever format, and what is written again.
 _NOT_COPIED = (
     *(".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx"),
     *(".index.json", "README.md"),
