@@ -499,7 +499,7 @@ def test_the_examples_are_plans() -> None:
     mini, paper, real = plans["mini"], plans["yazan2024"], plans["reviews-and-papers"]
     assert not checked["mini"].missing and not checked["embedded"].missing
     assert {arm.arguments.get("pretrained") for arm in mini.arms()} == {None}
-    assert len(mini.cells()) == 20
+    assert len(mini.cells()) == 12
     # Where none of the samples differs, the rule of three shows equivalence.
     assert mini.limit is None
     samples = len(load(lamp_task("lamp3u"), "mini").samples)
