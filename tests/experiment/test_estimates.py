@@ -210,7 +210,7 @@ def test_nothing_heavy_is_imported(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, str(example)], capture_output=True, text=True, check=True
     )
-    assert done.stdout.splitlines() == ["160", "[]"]
+    assert done.stdout.splitlines() == ["480", "[]"]
 
 
 def test_the_real_prompts_of_a_run(real_data: Path) -> None:
