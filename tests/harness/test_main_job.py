@@ -179,7 +179,7 @@ def test_missing_data_fails_with_instructions(lm_eval_command: Command, tmp_path
         ({"metadata": {"data": "/nowhere"}}, "no such folder"),
         (
             {"metadata": {"data": "mini"}, "model": "hf", "model_args": {"pretrained": "/nowhere"}},
-            "pretrained=/nowhere: its tokenizer cannot be loaded",
+            "pretrained=/nowhere: no such folder",
         ),
         (
             {
