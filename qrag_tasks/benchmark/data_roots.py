@@ -106,7 +106,7 @@ def _nothing_found(task: LampTask, root: Path, split: str, layouts: list[tuple[P
     if not mini:
         lines.append(
             '  to try out:  --metadata \'{"data": "mini"}\', the embedded sample '
-            "(its scores mean nothing)"
+            "(its users are made up)"
         )
     return "\n".join(lines)
 

@@ -39,7 +39,10 @@ def prepare(config: Any) -> None:
     config.metadata.update(with_whole_places({**config.model_args, **config.metadata}))
     settings = Settings.from_metadata(config.metadata, config.model_args)
     if data_root(settings.data) == mini_root():
-        logger.warning("data: %s, the embedded sample. Its scores mean nothing.", MINI)
+        logger.warning(
+            "data: %s, the embedded sample of made-up users: its scores say nothing of real ones.",
+            MINI,
+        )
     by_transformers = config.model in (*HF_MODELS, "qrag")
     if by_transformers:
         loading.check_libraries(f"--model {config.model}")

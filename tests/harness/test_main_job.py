@@ -36,7 +36,7 @@ def test_the_embedded_default(lm_eval_command: Command, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(f"NO pretrained= GIVEN: using the embedded {embedded.NAME}") == 1
-    assert "data: mini, the embedded sample. Its scores mean nothing." in done.stderr
+    assert "data: mini, the embedded sample of made-up users" in done.stderr
     assert "42 linear layers in 4 bits NF4" in done.stderr
     for name in ("lamp3u_rag_k5", "lamp5u_rag_k5", "mae", "rougeL", "runaway_rate"):
         assert name in done.stdout
