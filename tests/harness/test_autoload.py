@@ -24,6 +24,12 @@ INDEX = (
 )
 
 
+@pytest.fixture(autouse=True)
+def stepped_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What steps aside here is planted: `qrag doctor`, in tests to come, is not to tell of it.
+    monkeypatch.setattr(autoload, "STEPPED_ASIDE", {})
+
+
 def python(code: str, **environment: str) -> str:
     return subprocess.run(
         [sys.executable, "-c", code],
