@@ -132,7 +132,8 @@ def lm_eval_command(cache: Path) -> Callable[..., subprocess.CompletedProcess[st
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "lm_eval", *map(str, arguments)],
-            env={**os.environ, **environment},
+            # The package that is installed, and not the checkout that the tests are in.
+            env={**os.environ, "PYTHONSAFEPATH": "1", **environment},
             capture_output=True,
             text=True,
             timeout=600,

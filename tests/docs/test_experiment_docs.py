@@ -45,4 +45,4 @@ def test_the_command_runs() -> None:
     name, file = command.split()
     done = CliRunner().invoke(main, [name, str(ROOT / file)])
     assert done.exit_code == 0, done.output
-    assert "of the 20 cells" in done.output
+    assert "of the 12 cells" in done.output

@@ -424,7 +424,7 @@ def test_where_lm_eval_reads_entry_points_they_are_left_to_it(
 
 
 def test_the_entry_points_lead_to_model_and_tasks() -> None:
-    text = (PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     models, tasks = (
         re.search(rf'\[project.entry-points."lm_eval.{kind}"\]\nqrag = "(.*)"', text)
         for kind in ("models", "tasks")
