@@ -6,7 +6,8 @@ with several. For each: the share of samples for which an interval is told, as e
 and of these 95 % intervals the share that holds the true difference; the share of permutation tests
 below 0.05 where the arms are interchangeable; and the share of equivalence tests below 0.05 where
 the true difference lies on the margin. The second should be 0.93 to 0.97, or more where not every
-sample tells an interval; the others at most 0.055, but for noise (0.005 with 2,000 simulations).
+sample tells an interval; the others at most 0.055, give or take the noise (0.005 with 2,000
+simulations).
 `differ` is the mean number of units whose two values differ.
 
     python benchmarks/coverage.py [--simulations 2000] [--resamples 599] [--units 100 200 500]

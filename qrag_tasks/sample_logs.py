@@ -22,7 +22,25 @@ T = TypeVar("T")
 _NAME = re.compile(
     r"samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)\.jsonl"
 )
-_AGAIN = "Copy the file again; if that is how the run left it, run it again."
+RUN_AGAIN = "Copy the file again; if that is how the run left it, run it again."
+"""What to do about a log that is damaged."""
+
+
+def log_lines(log: Path) -> Iterator[bytes]:
+    """Yield the lines of a log as they are.
+
+    :raises DataError: when it cannot be read, or is empty.
+    """
+    line = None
+    try:
+        for line in raw_lines(log):
+            yield line
+    except NotUTF8Error as error:
+        raise DataError(f"{log}: {error}.") from None
+    except OSError as error:
+        raise DataError(f"{log}: cannot be read: {error.strerror}") from error
+    if line is None:
+        raise DataError(f"{log}: empty: no sample was logged. {RUN_AGAIN}")
 
 
 @dataclass(frozen=True)
@@ -83,18 +101,11 @@ class SampleLog:
     def __iter__(self) -> Iterator[LoggedSample]:
         """Yield the samples.
 
-        :raises DataError: when the file cannot be read, is empty, or a line is no sample of ours.
+        :raises DataError: when the file cannot be read, is empty, or a line is not one of our
+            samples.
         """
-        number = 0
-        try:
-            for number, line in enumerate(raw_lines(self.path), start=1):
-                yield _sample(line, number, f"{self.path}, line {number}")
-        except NotUTF8Error as error:
-            raise DataError(f"{self.path}: {error}.") from None
-        except OSError as error:
-            raise DataError(f"{self.path}: cannot be read: {error.strerror}") from error
-        if not number:
-            raise DataError(f"{self.path}: empty: no sample was logged. {_AGAIN}")
+        for number, line in enumerate(log_lines(self.path), start=1):
+            yield _sample(line, number, f"{self.path}, line {number}")
 
     def results(self) -> Mapping[str, Any] | None:
         """Return the run's results file, which says how it was made; ``None`` where it is gone.
@@ -108,7 +119,7 @@ class SampleLog:
             except OSError as error:
                 raise DataError(f"{path}: cannot be read: {error.strerror}") from error
             except (ValueError, RecursionError) as error:
-                raise DataError(f"{path}: no JSON: {error}. {_AGAIN}") from None
+                raise DataError(f"{path}: not valid JSON: {error}. {RUN_AGAIN}") from None
             if isinstance(body, dict) and "configs" in body:
                 return body
         return None
@@ -141,12 +152,13 @@ def _sample(line: bytes, number: int, where: str) -> LoggedSample:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         if line.endswith(b"\n"):
-            raise DataError(f"{where}: no JSON: {error}. {_AGAIN}") from None
+            raise DataError(f"{where}: not valid JSON: {error}. {RUN_AGAIN}") from None
         raise DataError(
-            f"{where}, the last one, is cut after {len(line):,} bytes: its end is missing. {_AGAIN}"
+            f"{where}, the last one, is cut after {len(line):,} bytes: its end is missing. "
+            f"{RUN_AGAIN}"
         ) from None
     if not isinstance(record, dict):
-        raise DataError(f"{where}: expected an object, got {kind(record)}. {_AGAIN}")
+        raise DataError(f"{where}: expected an object, got {kind(record)}. {RUN_AGAIN}")
     doc = _field(record, "doc", dict, where)
     answers = _field(record, "filtered_resps", list, where)
     if not answers or not all(isinstance(answer, str) for answer in answers):

@@ -215,8 +215,8 @@ def test_rank_ranks_for_the_choices_of_a_run(
     assert "lamp5u, bm25-char: 3 profiles, 3 ranked now" in done.output
     again = run("rank", "lamp5u", "--retriever", "bm25-char", "--data", small_data)
     assert "3 ranked now" in again.output
-    assert "--metadata '{' is no JSON" in run("rank", "lamp5u", "--metadata", "{").output
-    assert "is no JSON object" in run("rank", "lamp5u", "--metadata", "[]").output
+    assert "--metadata '{' is not valid JSON" in run("rank", "lamp5u", "--metadata", "{").output
+    assert "is not a JSON object" in run("rank", "lamp5u", "--metadata", "[]").output
 
 
 @pytest.mark.parametrize(

@@ -68,9 +68,9 @@ def test_a_gold_may_be_unknown(tmp_path: Path) -> None:
     ("broken", "messages"),
     [
         ('{"doc_id": 0, "doc": {"id', ("line 2, the last one, is cut after 25 bytes",)),
-        ("what?\n", ("line 2: no JSON", "run it again")),
-        ("\n", ("line 2: no JSON",)),
-        ("[" * 100_000 + "\n", ("line 2: no JSON",)),
+        ("what?\n", ("line 2: not valid JSON", "run it again")),
+        ("\n", ("line 2: not valid JSON",)),
+        ("[" * 100_000 + "\n", ("line 2: not valid JSON",)),
         ("[1]\n", ("line 2: expected an object, got a list",)),
         (record("1", "4", doc_id="0"), ("field 'doc_id': expected a number, got text",)),
         (record("1", "4", doc={"prompt_hash": None}), ("field 'prompt_hash': expected text",)),
@@ -97,7 +97,7 @@ def test_a_broken_line_is_named(tmp_path: Path, broken: object, messages: tuple[
 def test_what_is_no_utf8_is_named(tmp_path: Path) -> None:
     path = write_log(tmp_path)
     path.write_bytes(b'{"doc": "\xff"}\n')
-    with pytest.raises(DataError, match="line 1: no JSON: 'utf-8' codec"):
+    with pytest.raises(DataError, match="line 1: not valid JSON: 'utf-8' codec"):
         list(SampleLog.at(path))
 
 
@@ -165,5 +165,5 @@ def test_results_are_those_of_the_same_run(tmp_path: Path) -> None:
 def test_broken_results_are_named(tmp_path: Path) -> None:
     path = write_log(tmp_path, record("0", "4"))
     write_results(path, 1).write_text('{"configs": ', encoding="utf-8")
-    with pytest.raises(DataError, match=rf"results_{TIME}\.json: no JSON"):
+    with pytest.raises(DataError, match=rf"results_{TIME}\.json: not valid JSON"):
         SampleLog.at(path).results()

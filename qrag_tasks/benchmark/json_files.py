@@ -1,4 +1,4 @@
-"""Reading JSON files, plain or ``.gz``, that may be large, cut, or no JSON at all."""
+"""Reading JSON files, plain or ``.gz``, that may be large, cut, or not JSON at all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_json(path: Path, digest: Any) -> Any:
     """Return the value that the file holds.
 
     :param digest: a :mod:`hashlib` object, fed with the file's bytes, unpacked.
-    :raises DataError: when the file cannot be read or is no JSON.
+    :raises DataError: when the file cannot be read or is not valid JSON.
     """
     text = "".join(_text(path, digest))
     try:
@@ -39,7 +39,7 @@ def json_items(path: Path, digest: Any) -> Iterator[Any]:
 
     :param digest: a :mod:`hashlib` object, fed with the file's bytes, unpacked; complete at the
         end only.
-    :raises DataError: when the file cannot be read, is no JSON, or holds no list.
+    :raises DataError: when the file cannot be read, is not valid JSON, or does not hold a list.
     """
     window = _Window(path, digest)
     opening = window.next_character()

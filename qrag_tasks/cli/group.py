@@ -67,12 +67,12 @@ def read_metadata(given: str | None, choices: Mapping[str, Any]) -> dict[str, An
     """Return the choices of a command: those of ``--metadata``, and options of their own.
 
     :param choices: metadata key -> what its option says, ``None`` where it was not given.
-    :raises SettingsError: when ``--metadata`` is no JSON object.
+    :raises SettingsError: when ``--metadata`` is not a JSON object.
     """
     try:
         metadata = json.loads(given or "{}")
     except ValueError as error:
-        raise SettingsError(f"--metadata {given!r} is no JSON: {error}") from None
+        raise SettingsError(f"--metadata {given!r} is not valid JSON: {error}") from None
     if not isinstance(metadata, dict):
-        raise SettingsError(f"--metadata {given!r} is no JSON object")
+        raise SettingsError(f"--metadata {given!r} is not a JSON object")
     return metadata | {key: value for key, value in choices.items() if value is not None}

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qrag_tasks.errors import DataError
-from qrag_tasks.text_files import NotUTF8Error, raw_lines
+from qrag_tasks.sample_logs import RUN_AGAIN, log_lines
 
 Asked = tuple[tuple[Any, ...], ...]
 """The requests that a sample makes: prompt and settings, or prompt and continuation, of each."""
 
-_AGAIN = "Copy the file again; if that is how the run left it, run it again."
 _DOCUMENTS = ("kept", "dropped", "shortfall")
 
 
@@ -66,15 +65,9 @@ def read_samples(log: Path) -> list[Sample]:
     """
     found: list[Sample] = []
     try:
-        found.extend(map(_sample, raw_lines(log)))
-    except NotUTF8Error as error:
-        raise DataError(f"{log}: {error}.") from None
-    except OSError as error:
-        raise DataError(f"{log}: cannot be read: {error.strerror}") from error
+        found.extend(map(_sample, log_lines(log)))
     except _LineError as error:
-        raise DataError(f"{log}, line {len(found) + 1}: {error}. {_AGAIN}") from None
-    if not found:
-        raise DataError(f"{log}: empty: no sample was logged. {_AGAIN}")
+        raise DataError(f"{log}, line {len(found) + 1}: {error}. {RUN_AGAIN}") from None
     return sorted(found, key=lambda sample: (sample.doc_id, sample.filter))
 
 

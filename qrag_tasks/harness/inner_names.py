@@ -371,7 +371,7 @@ def is_there(name: str) -> bool:
     An attribute that instances get, or that a function sets, counts where the code sets it.
 
     :param name: with all that it is in.
-    :raises Exception: whatever the import of its module raises, but for a module that is not there.
+    :raises Exception: whatever the import of its module raises, unless the module is not there.
     """
     parts = name.split(".")
     owner: Any = importlib.import_module(parts[0])

@@ -9,17 +9,14 @@ from typing import Any
 import pytest
 from completion_server import completion_server
 from lamp_files import reviews, write_flat
-from lm_eval import simple_evaluate
-from lm_eval.tasks import TaskManager
+from server_runs import Server, docs_asked
 
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.locations import task_yamls
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
 pytest.importorskip("aiohttp", reason="lm_eval[api] is not installed")
 from transformers import AutoTokenizer
 
-Server = tuple[str, list[dict[str, Any]]]
 TASK = "lamp3u_rag_k5"
 
 
@@ -38,20 +35,16 @@ def evaluate(
     server: Server, data: Path, metadata: Any = None, chat: bool = True, **arguments: Any
 ) -> list[dict[str, Any]]:
     """Run ``--model local-chat-completions`` and return the docs."""
-    known = {"model": "x", "base_url": server[0], "max_retries": 1, **arguments}
-    given = {**known, "data": str(data), **(metadata or {})}
-    manager = TaskManager(include_path=str(task_yamls()), include_defaults=False, metadata=given)
-    results = simple_evaluate(
-        model="local-chat-completions",
-        model_args=known,
-        tasks=[TASK],
-        task_manager=manager,
+    return docs_asked(
+        "local-chat-completions",
+        server,
+        {"model": "x", **arguments},
+        data,
+        TASK,
+        metadata,
         apply_chat_template=chat,
         system_instruction="Answer in one word.",
-        bootstrap_iters=0,
     )
-    assert results is not None
-    return [sample["doc"] for sample in results["samples"][TASK]]
 
 
 def test_without_a_tokenizer_messages_are_sent_uncounted(server: Server, data: Path) -> None:

@@ -11,14 +11,13 @@ from completion_server import completion_server
 from lamp_files import REVIEW_INPUT, papers, reviews, write_flat
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
+from server_runs import Server, docs_asked
 
 from qrag_tasks.errors import BudgetError, QragError, SettingsError
 from qrag_tasks.locations import task_yamls
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
 pytest.importorskip("aiohttp", reason="lm_eval[api] is not installed")
-
-Server = tuple[str, list[dict[str, Any]]]
 
 
 @pytest.fixture
@@ -40,24 +39,8 @@ def evaluate(
     server: Server, model: Path, data: Path, task: str, metadata: Any = None, **arguments: Any
 ) -> list[dict[str, Any]]:
     """Run ``--model local-completions`` and return the docs."""
-    known = {
-        "model": str(model),
-        "tokenizer": str(model),
-        "base_url": server[0],
-        "max_retries": 1,
-        **arguments,
-    }
-    given = {**known, "data": str(data), **(metadata or {})}
-    manager = TaskManager(include_path=str(task_yamls()), include_defaults=False, metadata=given)
-    results = simple_evaluate(
-        model="local-completions",
-        model_args=known,
-        tasks=[task],
-        task_manager=manager,
-        bootstrap_iters=0,
-    )
-    assert results is not None
-    return [sample["doc"] for sample in results["samples"][task]]
+    known = {"model": str(model), "tokenizer": str(model), **arguments}
+    return docs_asked("local-completions", server, known, data, task, metadata)
 
 
 @pytest.mark.parametrize("length", [{}, {"max_length": 1000}])

@@ -9,7 +9,7 @@ _FIRST = 3
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural but for one."""
+    """Return a number with its noun, which is in the singular for 1 alone."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

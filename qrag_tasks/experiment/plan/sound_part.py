@@ -43,7 +43,7 @@ class SoundPart:
     _left: dict[Place, list[int]] = field(default_factory=dict)
 
     def add(self, findings: Iterable[Finding]) -> None:
-        """Add what is wrong with :attr:`plan`, but for what follows from an earlier mistake.
+        """Add what is wrong with :attr:`plan`, except what follows from an earlier mistake.
 
         :param findings: of fields of :attr:`plan`, which may stand elsewhere in the file.
         """

@@ -23,7 +23,7 @@ class RunNote(BaseModel):
     """How far a run was when it last noted it.
 
     :ivar plan: absolute path of the plan's file; ``None`` where there was none.
-    :ivar options: of ``qrag run``, but for the plan, the folder and the part.
+    :ivar options: of ``qrag run``, except the plan, the folder and the part.
     :ivar part: number of the part, and how many there are.
     :ivar begun: when the run began.
     :ivar seen: when it noted this.

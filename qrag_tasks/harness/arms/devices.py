@@ -20,7 +20,7 @@ def checked_device(asked: str | None) -> Any:
         found = torch.device(asked)
     except RuntimeError:
         raise SettingsError(
-            f"--device {asked}: torch knows no such device; give cpu or cuda"
+            f"--device {asked}: torch does not know this device; give cpu or cuda"
         ) from None
     # torch.cuda, torch.mps, ...; torch.accelerator, which knows them all, is newer than torch 2.4.
     module: Any = getattr(torch, found.type, None)

@@ -84,7 +84,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
-        raise ModelError(f"{path}: holds no JSON object, but a {type(content).__name__}")
+        raise ModelError(f"{path}: holds a {type(content).__name__}, and not a JSON object")
     return content
 
 

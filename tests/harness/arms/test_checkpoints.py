@@ -130,7 +130,7 @@ def test_what_is_no_checkpoint(tiny_model: Path, tmp_path: Path) -> None:
 def test_a_configuration_that_is_no_json(tiny_model: Path, tmp_path: Path, content: str) -> None:
     folder = copied(tiny_model, tmp_path / "model")
     (folder / "config.json").write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(ModelError, match=r"config\.json: (cannot be read as JSON|holds no JSON)"):
+    with pytest.raises(ModelError, match=r"config\.json: (cannot be read as JSON|holds a list)"):
         read_checkpoint(str(folder))
 
 

@@ -296,7 +296,7 @@ def test_a_killed_run_leaves_nothing_at_its_place(
         ("int4-nf4", {"group_size": 128}, "--group-size 128: .*int4-nf4.* 64, fixed. Leave it"),
         ("int8", {"group_size": 64}, "--group-size 64: .*int8.* has no groups"),
         ("int8", {"calibration": FEW}, "int8 takes no calibration: leave --calibration, .* out"),
-        ("int8", {"device": "tpu9"}, "--device tpu9: torch knows no such device; give cpu or"),
+        ("int8", {"device": "tpu9"}, "--device tpu9: torch does not know this device; give cpu or"),
     ],
 )
 def test_impossible_choices_are_refused(
