@@ -650,8 +650,9 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     load(sys.argv[1])
     print(re.findall(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[0])
     """
-    peaks = []
-    for count in (100, 400):
+    peaks, sizes = [], []
+    # Below some 20 MB the peak still depends on the file; above, on malloc alone (8 MB or so).
+    for count in (200, 600):
         questions, outputs = reviews(count, profile=100)
         for question in questions:
             for item in question["profile"]:
@@ -659,6 +660,6 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         root = write_flat(tmp_path / str(count), "lamp3u", questions, outputs)
         out, _ = output_of(in_a_process(code, root))
         peaks.append(int(out) / 1e3)
-    size = (root / "lamp3u" / "questions.json").stat().st_size / 1e6
-    assert size > 40
-    assert peaks[1] - peaks[0] < size / 4
+        sizes.append((root / "lamp3u" / "questions.json").stat().st_size / 1e6)
+    assert sizes[1] - sizes[0] > 40
+    assert peaks[1] - peaks[0] < (sizes[1] - sizes[0]) / 2
