@@ -20,6 +20,8 @@ import numpy as np
 import yaml
 from scipy import stats
 
+from qrag_tasks.locations import embedded_model
+
 PLAN = Path(__file__).parents[1] / "examples" / "embedded.yaml"
 METRICS = {"lamp3u": "mae", "lamp5u": "rougeL"}
 CHECKED = "fp16"
@@ -140,15 +142,23 @@ def interval_of(found: dict[str, Any]) -> str:
     return "too few" if found["bound"] is None else f"within ±{found['bound']:.3f}"
 
 
+def plan_with(gptq: Path | None) -> dict[str, Any]:
+    """The plan of examples/embedded.yaml, with a further arm where a GPTQ checkpoint is given."""
+    plan: dict[str, Any] = yaml.safe_load(PLAN.read_text(encoding="utf-8"))
+    if gptq:
+        plan["precisions"].append("int4-gptq")
+        # A model with checkpoints has to name what its other precisions are made of.
+        plan["models"][0]["pretrained"] = str(embedded_model())
+        plan["models"][0]["checkpoints"] = {"int4-gptq": str(gptq.resolve())}
+    return plan
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--gptq", type=Path, help="checkpoint of `qrag quantize`, as a fourth arm")
+    parser.add_argument("--gptq", type=Path, help="checkpoint of `qrag quantize`, as a further arm")
     args = parser.parse_args()
-    plan = yaml.safe_load(PLAN.read_text(encoding="utf-8"))
-    if args.gptq:
-        plan["precisions"].append("int4-gptq")
-        plan["models"][0]["checkpoints"] = {"int4-gptq": str(args.gptq.resolve())}
+    plan = plan_with(args.gptq)
     plain = Grid(args.out / "plain", plan)
     chat = {**plan, "name": "chat", "chat_template": True, "precisions": [CHECKED], "k": [0, 1, 5]}
     grids = {"plain": plain, "chat": Grid(args.out / "chat", chat)}

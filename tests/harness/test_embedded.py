@@ -5,9 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import runpy
+from pathlib import Path
 
 import pytest
+import yaml
+from quantized_files import gptq_config, quantized_folder
 
+from qrag_tasks.experiment.plan import read_plan
 from qrag_tasks.harness import embedded
 from qrag_tasks.harness.arms.safetensors_files import read_headers
 from qrag_tasks.locations import embedded_model
@@ -41,3 +46,14 @@ def test_it_is_used_with_a_warning_wherever_no_model_is_named(
     model = get_model("qrag").create_from_arg_obj({}, {"device": "cpu", "batch_size": "auto"})
     assert model.pretrained == str(FOLDER)
     assert f"NO pretrained= GIVEN: using the embedded {embedded.NAME}" in caplog.text
+
+
+def test_its_table_can_have_an_arm_from_a_checkpoint(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the hf extra is not installed")
+    script = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "embedded_scores.py"))
+    checkpoint = quantized_folder(FOLDER, tmp_path / "gptq", gptq_config(128))
+    file = tmp_path / "plan.yaml"
+    file.write_text(yaml.safe_dump(script["plan_with"](checkpoint)), encoding="utf-8")
+    plan = read_plan(file)
+    precisions = {"bf16", "fp16", "int8", "int4-nf4", "int4-gptq"}
+    assert {arm.precision for arm in plan.arms()} == precisions
