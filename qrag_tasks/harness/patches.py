@@ -11,6 +11,7 @@ import inspect
 import json
 import logging
 import sys
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,11 +25,15 @@ logger = logging.getLogger("lm_eval.qrag_tasks")
 
 _MODEL = "qrag_tasks.harness.model:QragLM"
 
+_OUR_FOLDER_IS_ENOUGH: ContextVar[bool] = ContextVar("_OUR_FOLDER_IS_ENOUGH", default=False)
+"""Whether the task manager that is made next needs no task files but ours."""
+
 
 def add_task_folder(module: ModuleType) -> None:
     """``TaskManager``: index our task files beside lm_eval's own.
 
-    Where lm_eval reads the entry points of tasks it finds ours there.
+    Where lm_eval reads the entry points of tasks it finds ours there. A run that asks for tasks of
+    ours alone is spared lm_eval's own: thousands of files, which it parses for their names.
     """
     manager = module.TaskManager
     original = manager.__init__
@@ -46,6 +51,7 @@ def add_task_folder(module: ModuleType) -> None:
             if task_yamls().resolve() not in [Path(path).resolve() for path in paths]:
                 # First, so that a user's own folder may override a task of ours.
                 bound.arguments["include_path"] = [task_yamls(), *paths]
+            bound.arguments["include_defaults"] = not _OUR_FOLDER_IS_ENOUGH.get()
         original(*bound.args, **bound.kwargs)
 
     manager.__init__ = init
@@ -71,12 +77,16 @@ def check_before_the_model_loads(module: ModuleType) -> None:
             from qrag_tasks.harness import preflight
 
             preflight.prepare(self)
+        ours_alone = bool(entries) and all(map(catalog.members, names))
+        token = _OUR_FOLDER_IS_ENOUGH.set(ours_alone and not (self.include_path or self.samples))
         try:
             manager = original(self, metadata)
         except ValueError as error:
             _print_our_errors_plainly()
             catalog.explain_unknown(names, str(error))
             raise
+        finally:
+            _OUR_FOLDER_IS_ENOUGH.reset(token)
         if entries:
             preflight.check(self, manager, entries)
         return manager

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import subprocess
+import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -101,3 +103,45 @@ def test_the_core_alone_runs_no_noise() -> None:
     assert done.output == (
         "Error: qrag noise needs torch and transformers: pip install 'qrag-tasks[hf]'\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "chosen"),
+    [
+        ({"tasks": ["lamp_rag_k1", " lamp1u_rag_k0"]}, "ours"),
+        ({"tasks": "lamp_rag_time_k0"}, "ours"),
+        ({"tasks": ["lamp3u_rag_k1"], "include_path": "{folder}"}, "all"),
+        ({"tasks": ["lamp3u_rag_k1"], "samples": {"lamp3u_rag_k1": [0]}}, "all"),
+        ({"tasks": ["lamp3u_rag_k[15]"]}, "all"),
+        ({"tasks": ["lamp3u_rag_k1,of_another"]}, "all"),
+    ],
+)
+def test_a_run_of_ours_alone_reads_no_other_task_files(
+    asked: dict[str, Any], chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are thousands, and reading them takes longer than all else before the model."""
+    from lm_eval.config.evaluate_config import EvaluatorConfig
+    from lm_eval.tasks.manager import TaskIndex
+
+    # Stands in for the folder of lm_eval's own task files.
+    (tmp_path / "another.yaml").write_text("task: of_another\n", encoding="utf-8")
+    build, read = TaskIndex.build, []
+
+    def recorded(folders: list[Path], **options: Any) -> Any:
+        read.extend(folders)
+        return build([tmp_path if "lm_eval" in folder.parts else folder for folder in folders])
+
+    monkeypatch.setattr(TaskIndex, "build", staticmethod(recorded))
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    asked = {
+        name: value.format(folder=tmp_path) if name == "include_path" else value
+        for name, value in asked.items()
+    }
+    config = EvaluatorConfig(model="dummy", metadata={"data": "mini"}, model_args={}, **asked)
+    manager = config.process_tasks()
+    assert task_yamls() in read
+    assert any("lm_eval" in folder.parts for folder in read) is (chosen == "all")
+    assert ("of_another" in manager.all_tasks) is (chosen == "all")
+    assert catalog.requested(config.tasks)
+    # What is made next, by whomever, is whole.
+    assert "of_another" in TaskManager().all_tasks
