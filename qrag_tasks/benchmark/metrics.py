@@ -3,7 +3,8 @@
 The official evaluator reads the raw answer; the cleaned scores first take the rating, tag or
 title out of it (:mod:`qrag_tasks.benchmark.answers`). A thought without an end (``unfinished``) is
 an answer without one, whatever it says. Every function here scores one sample; what is not averaged
-is aggregated by a function of this module.
+is aggregated by a function of this module. These import numpy late: whoever lists tasks needs their
+metrics' names alone.
 
 Source of the official scores: LaMP (arXiv 2304.11406), its public evaluation code.
 """
@@ -13,14 +14,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from qrag_tasks.benchmark.answers import title
 from qrag_tasks.benchmark.ratings import rating_value
 from qrag_tasks.benchmark.rouge import rouge
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Aggregation = Literal["mean", "root_mean", "macro_f1"]
 LabelPair = tuple[int, int, int]
@@ -170,6 +172,8 @@ def text_scores(answer: str, target: str, unfinished: bool = False) -> dict[str,
 
 def root_mean(squares: Sequence[float]) -> float:
     """Return the root of the mean: the RMSE of squared errors."""
+    import numpy as np
+
     return float(np.sqrt(np.mean(squares)))
 
 
@@ -181,6 +185,8 @@ def root_mean_stderr(squares: Sequence[float]) -> float:
 
     :param squares: at least two.
     """
+    import numpy as np
+
     rmse = root_mean(squares)
     if rmse == 0.0:
         return 0.0
@@ -198,6 +204,8 @@ def macro_f1(pairs: Sequence[LabelPair]) -> float:
 
 def macro_f1_stderr(pairs: Sequence[LabelPair]) -> float:
     """Return the standard error of :func:`macro_f1` by the bootstrap: 1,000 resamples, seeded."""
+    import numpy as np
+
     counts = _confusion(pairs)
     draws = np.random.default_rng(0).multinomial(
         len(pairs), counts.ravel() / len(pairs), size=_RESAMPLES
@@ -207,6 +215,8 @@ def macro_f1_stderr(pairs: Sequence[LabelPair]) -> float:
 
 def _confusion(pairs: Sequence[LabelPair]) -> NDArray[np.int64]:
     """Return how often each label (the last row: none) was answered for each right one."""
+    import numpy as np
+
     labels = pairs[0][2]
     counts = np.zeros((labels + 1, labels), dtype=np.int64)
     for answered, gold, _ in pairs:
@@ -216,6 +226,8 @@ def _confusion(pairs: Sequence[LabelPair]) -> NDArray[np.int64]:
 
 def _macro_f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return macro F1 of confusion counts, shape ``(..., labels + 1, labels)``."""
+    import numpy as np
+
     right = np.diagonal(counts, axis1=-2, axis2=-1)
     both = counts[..., :-1, :].sum(axis=-1) + counts.sum(axis=-2)
     f1 = np.divide(2 * right, both, out=np.zeros(both.shape), where=both > 0)
