@@ -14,6 +14,7 @@ pyproject.toml; where lm_eval reads them, the patches of tasks and of the model 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Collection, Mapping
 from importlib.machinery import ModuleSpec
@@ -105,11 +106,15 @@ def _apply(patch: str, module: ModuleType) -> None:
     except Exception as error:
         # Whatever it is, `import lm_eval` must go on working.
         STEPPED_ASIDE[patch] = f"{type(error).__name__}: {error}"
+        lost = "its part of the automatic set-up is off"
+        with contextlib.suppress(Exception):
+            from qrag_tasks.harness import inner_names
+
+            STEPPED_ASIDE[patch] = inner_names.cause(patch, module, error)
+            lost = inner_names.lost_without(patch)
         sys.stderr.write(
-            f"qrag-tasks: WARNING: this lm_eval is not the one we know ({module.__name__}: "
-            f"{STEPPED_ASIDE[patch]}). Its part of the automatic set-up is off: "
-            f'give lm_eval --include_path "$(qrag path)" and see `qrag doctor`; '
-            f"QRAG_AUTOLOAD=0 silences this.\n"
+            f"qrag-tasks: WARNING: this lm_eval is not the one we know ({STEPPED_ASIDE[patch]}), "
+            f"so {lost}. `qrag doctor` says more; QRAG_AUTOLOAD=0 silences this.\n"
         )
 
 

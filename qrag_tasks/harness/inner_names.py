@@ -14,7 +14,8 @@ import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from types import FunctionType
+from operator import attrgetter
+from types import FunctionType, ModuleType
 from typing import Any, Literal
 
 from qrag_tasks.errors import ModelError
@@ -24,7 +25,7 @@ Use = Literal["replaced", "read"]
 Guard = Literal["steps aside", "does without", "refuses", "fails", "pinned"]
 
 GUARDS: dict[Guard, str] = {
-    "steps aside": "lm_eval stays as it is, and one warning says so",
+    "steps aside": "lm_eval stays as it is, and one warning says what is lost",
     "does without": "what it serves is left out",
     "refuses": "an error names it, and the release that lacks it",
     "fails": "Python's own error names it",
@@ -92,7 +93,7 @@ INNER_NAMES: tuple[InnerName, ...] = (
         "repair_hflm",
         ["models.huggingface.HFLM._create_model"],
         "has `load_in_4bit=True` mean NF4 under transformers 5, and checks what was loaded",
-        "`--model hf` with load_in_4bit fails under transformers 5; give `--model qrag`",
+        "`--model hf` with load_in_4bit fails under transformers 5",
         vital=True,
     ),
     *_of_patch(
@@ -106,13 +107,14 @@ INNER_NAMES: tuple[InnerName, ...] = (
         "check_before_the_model_loads",
         ["config.evaluate_config.EvaluatorConfig.process_tasks"],
         "checks the whole run before the model is loaded, and names the embedded model",
-        "errors come after the model was loaded, and pretrained= has to be given",
+        "most errors come after the model was loaded, and pretrained= has to be given",
     ),
     *_of_patch(
         "read_the_command_line",
         ["config.evaluate_config.EvaluatorConfig.from_cli"],
         "tells which options were given, so that `--model qrag` batches by tokens",
-        "`--model qrag` has one sequence a batch unless `--batch_size auto` is given",
+        "`--model qrag` has one sequence a batch unless `--batch_size auto` is given, and without "
+        "a GPU it is refused unless `--device cpu` is",
     ),
     *_of_patch(
         "check_every_run",
@@ -338,6 +340,28 @@ def look(rows: Iterable[InnerName] = INNER_NAMES) -> list[Look]:
             there = None if wants_another else False
             found.append(Look(row, there, f"{type(error).__name__}: {error}"))
     return found
+
+
+def cause(patch: str, module: ModuleType, error: Exception) -> str:
+    """Return why a patch changed nothing, which lm_eval's name tells better than Python's error.
+
+    :param patch: as in :attr:`InnerName.patch`.
+    :param module: what it was to adapt; it may still be being imported.
+    :param error: what it raised.
+    """
+    inside = f"{module.__name__}."
+    for row in INNER_NAMES:
+        if row.patch == patch and row.use == "replaced" and row.name.startswith(inside):
+            try:
+                attrgetter(row.name.removeprefix(inside))(module)
+            except AttributeError:
+                return f"there is no {row.name}"
+    return f"{module.__name__}: {type(error).__name__}: {error}"
+
+
+def lost_without(patch: str) -> str:
+    """Return what is lost where a patch changes nothing."""
+    return next(row.lost for row in INNER_NAMES if row.patch == patch)
 
 
 def require(by: str) -> None:

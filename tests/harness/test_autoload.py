@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from qrag_tasks.harness import autoload
+from qrag_tasks.harness import autoload, inner_names
 from qrag_tasks.locations import task_yamls
 
 INDEX = (
@@ -143,7 +143,8 @@ def test_it_steps_aside_where_lm_eval_has_changed(
         autoload._apply(patch, changed)
     told = capsys.readouterr().err
     assert module_name in told
-    assert '--include_path "$(qrag path)"' in told
+    for patch in autoload.PATCHES[module_name]:
+        assert f", so {inner_names.lost_without(patch)}. `qrag doctor` says more" in told
     assert "QRAG_AUTOLOAD=0" in told
 
 
