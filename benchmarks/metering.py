@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import transformers
 
-from qrag_tasks.harness.meter import Meter
+from qrag_tasks.metering.meter import Meter
 
 SEQUENCES, PROMPT, ANSWER, ROUNDS, REPEATS = 8, 128, 32, 25, 2000
 LENGTHS = [PROMPT] * SEQUENCES

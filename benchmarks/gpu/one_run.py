@@ -36,8 +36,8 @@ def child(record: Path, marlin: str | None, arguments: list[str]) -> None:
     import torch
     from lm_eval.__main__ import cli_evaluate
 
-    from qrag_tasks.harness.energy import energy_counter
     from qrag_tasks.locations import task_yamls
+    from qrag_tasks.metering.energy import energy_counter
 
     with contextlib.suppress(Exception):
         import qrag_tasks.harness.model  # noqa: F401

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qrag_tasks.errors import ModelError, SettingsError
-from qrag_tasks.harness.meter import Meter
 from qrag_tasks.harness.requests import name_of
+from qrag_tasks.metering.meter import Meter
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 

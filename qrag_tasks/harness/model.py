@@ -22,12 +22,12 @@ from qrag_tasks.harness.arms.places import with_whole_places
 from qrag_tasks.harness.arms.smoke import smoke_check
 from qrag_tasks.harness.arms.verification import verify
 from qrag_tasks.harness.batches import Batches, BatchLimit, Footprint
-from qrag_tasks.harness.cost import Cost
 from qrag_tasks.harness.inner_names import require
 from qrag_tasks.harness.journal import Journal, request_keys
-from qrag_tasks.harness.meter import Meter
 from qrag_tasks.harness.tokens import ModelText
 from qrag_tasks.harness.windows import check_not_cut, check_nothing_is_cut
+from qrag_tasks.metering.cost import Cost
+from qrag_tasks.metering.meter import Meter
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 

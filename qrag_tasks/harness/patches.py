@@ -190,7 +190,7 @@ def add_cost_table(module: ModuleType) -> None:
         last = "groups" if "groups" in result_dict else "results"
         if not found or column != last:
             return table
-        from qrag_tasks.harness.cost import cost_table
+        from qrag_tasks.metering.cost import cost_table
 
         costs = cost_table(found["cost"], found["arm"]["weights"], found["precision"])
         return f"{table}\n{costs}"

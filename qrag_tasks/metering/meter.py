@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from qrag_tasks.harness.cost import Cost
-from qrag_tasks.harness.energy import Joules, energy_counter
+from qrag_tasks.metering.cost import Cost
+from qrag_tasks.metering.energy import Joules, energy_counter
 
 
 class Batch:
@@ -23,7 +23,7 @@ class Batch:
         self.first: float | None = None
         self.answers: Sequence[int] = ()
         self.cost: Mapping[str, float] = {}
-        """What it cost, once it has ended: amounts of :class:`~qrag_tasks.harness.cost.Cost`."""
+        """What it cost, once it has ended: amounts of :class:`~qrag_tasks.metering.cost.Cost`."""
 
     def first_token(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
         """Mark the end of prefill at the first call; a ``StoppingCriteria`` that never stops.

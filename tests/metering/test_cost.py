@@ -15,9 +15,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 transformers = pytest.importorskip("transformers", reason="the hf extra is not installed")
 
-from qrag_tasks.harness.cost import Cost, cost_table  # noqa: E402
-from qrag_tasks.harness.energy import nvml_counter  # noqa: E402
-from qrag_tasks.harness.meter import Meter  # noqa: E402
+from qrag_tasks.metering.cost import Cost, cost_table  # noqa: E402
+from qrag_tasks.metering.energy import nvml_counter  # noqa: E402
+from qrag_tasks.metering.meter import Meter  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -235,7 +235,7 @@ def test_the_machine_is_named_and_its_memory_known(meter: Meter) -> None:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux' /proc")
 def test_peak_main_memory_is_not_that_of_the_process_that_started_this_one() -> None:
     child = (
-        "import torch; from qrag_tasks.harness.meter import Meter; "
+        "import torch; from qrag_tasks.metering.meter import Meter; "
         "print(Meter(torch.device('cpu')).cost().peak_rss_bytes)"
     )
     parent = (

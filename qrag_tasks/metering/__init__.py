@@ -1,0 +1,1 @@
+"""Seconds, bytes, tokens and joules: what a run costs, measured where the model runs."""
