@@ -1,7 +1,7 @@
 """lm_eval's ``--use_cache``: answers kept apart by the arm that gave them.
 
 lm_eval keeps answers by the request alone, so that a second arm is served the answers of the
-first. Here the digest of the arm (:func:`~qrag_tasks.harness.arms.identity.arm_identity`) goes in
+first. Here the digest of the arm (:func:`~qrag_tasks.arms.identity.arm_identity`) goes in
 front of every key: always for models of ``transformers``, and for others in calls that hold a
 request of ours. What the digest stands for is kept in the same file, as JSON, under
 ``"qrag-arm:"`` and the digest. Entries without a digest stay where they are, and are not served.
@@ -19,9 +19,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+from qrag_tasks.arms.components import canonical
+from qrag_tasks.arms.identity import Identity, arm_identity, is_hflm, remember_creation
 from qrag_tasks.errors import StoreError
-from qrag_tasks.harness.arms.contents import canonical
-from qrag_tasks.harness.arms.identity import Identity, arm_identity, is_hflm, remember_creation
 from qrag_tasks.harness.inner_names import expect
 from qrag_tasks.harness.requests import is_ours
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from lm_eval.utils import simple_parse_args_string
 
+from qrag_tasks.arms import places
+from qrag_tasks.arms.arguments import HF_MODELS, check_arguments
+from qrag_tasks.arms.devices import checked_device
+from qrag_tasks.arms.identity import created_with
 from qrag_tasks.harness.answer_cache import creation_is_remembered
-from qrag_tasks.harness.arms import places
-from qrag_tasks.harness.arms.arguments import HF_MODELS, check_arguments
-from qrag_tasks.harness.arms.devices import checked_device
-from qrag_tasks.harness.arms.identity import created_with
 from qrag_tasks.harness.samples import check_limit, chosen_samples
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.task import LampRagTask

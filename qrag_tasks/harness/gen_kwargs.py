@@ -7,8 +7,8 @@ from typing import Any
 
 from lm_eval.utils import simple_parse_args_string
 
+from qrag_tasks.arms.arguments import HF_MODELS
 from qrag_tasks.errors import SettingsError, did_you_mean
-from qrag_tasks.harness.arms.arguments import HF_MODELS
 
 LENGTH = "max_gen_toks"
 """lm_eval's name of the longest answer."""

@@ -211,7 +211,7 @@ INNER_NAMES: tuple[InnerName, ...] = (
             ),
             (
                 "models.utils_hf.get_dtype",
-                "harness.arms.loading",
+                "arms.loading",
                 "reads a dtype's name as `--model hf` does",
                 "`--model qrag`, and load_in_4bit with `--model hf`, cannot be had",
             ),
@@ -227,7 +227,7 @@ INNER_NAMES: tuple[InnerName, ...] = (
     InnerName(
         "torch.nn.Module._save_to_state_dict",
         "read",
-        "harness.arms.contents",
+        "arms.components",
         "reads one layer's weights without those of the layers inside it",
         "fails",
         "an arm has no identity, and `--model qrag` cannot be had",
@@ -236,7 +236,7 @@ INNER_NAMES: tuple[InnerName, ...] = (
         InnerName(
             f"torch.nn.Module.{name}",
             "read",
-            "harness.arms.identity",
+            "arms.identity",
             "finds code of others that alters a layer's results",
             "fails",
             "an arm has no identity, and `--model qrag` cannot be had",
@@ -246,7 +246,7 @@ INNER_NAMES: tuple[InnerName, ...] = (
     InnerName(
         "transformers.PretrainedConfig._attn_implementation",
         "read",
-        "harness.arms.identity",
+        "arms.identity",
         "says which attention an arm computes with",
         "does without",
         "the identity of an arm does not tell its attention",
@@ -255,7 +255,7 @@ INNER_NAMES: tuple[InnerName, ...] = (
         InnerName(
             f"transformers.PreTrainedModel.{name}",
             "read",
-            "harness.arms.verification",
+            "arms.verification",
             "lists the weights that an architecture keeps in float32 in every dtype",
             "does without",
             "a 16-bit arm of such an architecture is refused: it holds float32",
@@ -265,7 +265,7 @@ INNER_NAMES: tuple[InnerName, ...] = (
     InnerName(
         "transformers.models.auto.auto_factory._BaseAutoModelClass",
         "read",
-        "harness.arms.argument_names",
+        "arms.argument_names",
         "its source says which arguments a model is loaded with: others are misspelt",
         "does without",
         "some of transformers' own arguments are refused as unknown",
@@ -273,7 +273,7 @@ INNER_NAMES: tuple[InnerName, ...] = (
     InnerName(
         "accelerate.hooks.add_hook_to_module._hf_hook",
         "read",
-        "harness.arms.contents",
+        "arms.components",
         "finds weights that are kept elsewhere until their layer is used",
         "does without",
         "a model that does not fit its device has no identity: nothing of it is kept",

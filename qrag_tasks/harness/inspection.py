@@ -13,12 +13,13 @@ from tempfile import TemporaryFile
 from typing import Any, Literal
 
 from qrag_tasks import pipeline, plugins
+from qrag_tasks.arms import embedded
 from qrag_tasks.benchmark import data as lamp_data
 from qrag_tasks.benchmark.tasks import lamp_task
 from qrag_tasks.catalog import PAPER_TASKS, CatalogEntry, entry
 from qrag_tasks.errors import DataError, SettingsError
 from qrag_tasks.filling import TokenBudget
-from qrag_tasks.harness import autoload, embedded
+from qrag_tasks.harness import autoload
 from qrag_tasks.harness.inner_names import look
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.setup import Setup

@@ -12,15 +12,16 @@ from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
 from transformers import LogitsProcessorList
 
+from qrag_tasks.arms import embedded, loading
+from qrag_tasks.arms.arguments import asked_dtype, settings_of_config
+from qrag_tasks.arms.devices import checked_device
+from qrag_tasks.arms.identity import arm_identity
+from qrag_tasks.arms.places import with_whole_places
+from qrag_tasks.arms.smoke import smoke_check
+from qrag_tasks.arms.verification import verify
 from qrag_tasks.errors import ModelError
-from qrag_tasks.harness import embedded, generation, likelihoods, not_a_number
-from qrag_tasks.harness.arms import decoding, loading
-from qrag_tasks.harness.arms.arguments import asked_dtype, settings_of_config
-from qrag_tasks.harness.arms.devices import checked_device
-from qrag_tasks.harness.arms.identity import arm_identity
-from qrag_tasks.harness.arms.places import with_whole_places
-from qrag_tasks.harness.arms.smoke import smoke_check
-from qrag_tasks.harness.arms.verification import verify
+from qrag_tasks.harness import generation, likelihoods, not_a_number
+from qrag_tasks.harness.arms import decoding
 from qrag_tasks.harness.batches import Batches, BatchLimit, Footprint
 from qrag_tasks.harness.inner_names import require
 from qrag_tasks.harness.journal import Journal, request_keys
@@ -39,7 +40,7 @@ class QragLM(HFLM):  # type: ignore[misc]
     Beside HFLM's own arguments:
 
     :param pretrained: folder or hub name of a checkpoint; the embedded model where none is named.
-    :param precision: one of :data:`~qrag_tasks.harness.arms.precisions.PRECISIONS`; the
+    :param precision: one of :data:`~qrag_tasks.arms.precisions.PRECISIONS`; the
         checkpoint's own where none is given.
     :param group_size: weights that share a scale: where it is given it is checked, not chosen.
     :param kernel: of GPT-QModel, for ``int4-gptq`` and ``int4-awq``; its own choice by default.

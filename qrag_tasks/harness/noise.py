@@ -75,9 +75,9 @@ def measure_noise(
     from lm_eval.tasks import TaskManager
     from lm_eval.utils import simple_parse_args_string
 
+    from qrag_tasks.arms import embedded
+    from qrag_tasks.arms.loading import check_libraries
     from qrag_tasks.catalog import explain_unknown, requested
-    from qrag_tasks.harness import embedded
-    from qrag_tasks.harness.arms.loading import check_libraries
 
     check_libraries("qrag noise")
     from qrag_tasks.harness.model import QragLM

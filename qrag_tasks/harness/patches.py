@@ -293,8 +293,8 @@ def repair_hflm(module: ModuleType) -> None:
 
     @functools.wraps(create)
     def create_model(self: Any, *args: Any, **kwargs: Any) -> None:
-        from qrag_tasks.harness.arms import loading
-        from qrag_tasks.harness.arms.arguments import asked_dtype
+        from qrag_tasks.arms import loading
+        from qrag_tasks.arms.arguments import asked_dtype
 
         # torch_dtype is its older name, which transformers passes over beside the newer one.
         kwargs["dtype"] = asked_dtype(kwargs)

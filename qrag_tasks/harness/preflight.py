@@ -8,13 +8,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from qrag_tasks.arms import embedded, loading
+from qrag_tasks.arms.arguments import HF_MODELS, check_arguments
+from qrag_tasks.arms.places import with_whole_places
 from qrag_tasks.benchmark.data import MINI, data_root
 from qrag_tasks.catalog import CATALOG, CatalogEntry
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.harness import embedded, gen_kwargs
-from qrag_tasks.harness.arms import loading
-from qrag_tasks.harness.arms.arguments import HF_MODELS, check_arguments
-from qrag_tasks.harness.arms.places import with_whole_places
+from qrag_tasks.harness import gen_kwargs
 from qrag_tasks.harness.samples import check_limit, chosen_samples, sample_count
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.task import LampRagTask

@@ -10,8 +10,8 @@ from typing import Any
 
 from lm_eval.models.utils import has_bos_prefix
 
+from qrag_tasks.arms.places import whole_place
 from qrag_tasks.errors import ModelError, SettingsError
-from qrag_tasks.harness.arms.places import whole_place
 
 # The arguments that lm_eval's models pass on to the tokenizer.
 _TOKENIZER_ARGUMENTS = ("revision", "subfolder", "trust_remote_code", "gguf_file")

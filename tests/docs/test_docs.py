@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from sample_log_files import record, write_log
 
 from qrag_tasks import Document, Query, catalog, plugins
+from qrag_tasks.arms.precisions import PRECISIONS
 from qrag_tasks.benchmark import likelihood, paper_scores
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.cli import main
 from qrag_tasks.harness import inner_names
-from qrag_tasks.harness.arms.precisions import PRECISIONS
 from qrag_tasks.harness.settings import KNOWN
 from qrag_tasks.protocols import CHOICES, PROTOCOLS
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from qrag_tasks.arms.precisions import PRECISIONS
 from qrag_tasks.experiment.plan.reading import _BROUGHT_BY
-from qrag_tasks.harness.arms.precisions import PRECISIONS
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -230,7 +230,7 @@ def test_the_real_prompts_of_a_run(real_data: Path) -> None:
 
 # ---------------------------------------------------------------------- weights
 def held(model: Any) -> int:
-    from qrag_tasks.harness.arms.verification import weights
+    from qrag_tasks.arms.verification import weights
 
     return weights(model).total
 

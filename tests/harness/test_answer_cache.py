@@ -26,9 +26,9 @@ from lm_eval.models.huggingface import HFLM  # noqa: E402
 from lm_eval.tasks import TaskManager  # noqa: E402
 from sqlitedict import SqliteDict  # noqa: E402
 
+from qrag_tasks.arms.identity import arm_identity  # noqa: E402
 from qrag_tasks.errors import StoreError  # noqa: E402
 from qrag_tasks.harness import answer_cache  # noqa: E402
-from qrag_tasks.harness.arms.identity import arm_identity  # noqa: E402
 from qrag_tasks.locations import task_yamls  # noqa: E402
 
 BOTH = ("lamp3u_rag_k1", "lamp5u_rag_k1")

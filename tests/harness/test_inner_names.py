@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from qrag_tasks.arms import argument_names
 from qrag_tasks.cli import main
 from qrag_tasks.errors import ModelError
 from qrag_tasks.harness import autoload, patches
-from qrag_tasks.harness.arms import argument_names
 from qrag_tasks.harness.inner_names import GUARDS, INNER_NAMES, InnerName, look
 from qrag_tasks.locations import task_yamls
 

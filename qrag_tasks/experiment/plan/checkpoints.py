@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from qrag_tasks.harness import embedded
-from qrag_tasks.harness.arms.claims import Checkpoint
-from qrag_tasks.harness.arms.places import whole_place
-from qrag_tasks.harness.arms.safetensors_files import TensorFacts, read_headers, read_json
+from qrag_tasks.arms import embedded
+from qrag_tasks.arms.declared_precision import Checkpoint
+from qrag_tasks.arms.places import whole_place
+from qrag_tasks.arms.safetensors_files import TensorFacts, read_headers, read_json
 from qrag_tasks.locations import embedded_model
 
 # Where configurations say how long a text may be; lm_eval's order.

@@ -8,12 +8,12 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
+from qrag_tasks.arms.precisions import precision
 from qrag_tasks.benchmark import likelihood, paper_scores
 from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.catalog import K_VALUES
 from qrag_tasks.errors import did_you_mean
 from qrag_tasks.experiment.plan.yaml_values import plain
-from qrag_tasks.harness.arms.precisions import precision
 
 _SAFE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 

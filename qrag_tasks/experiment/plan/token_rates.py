@@ -15,9 +15,9 @@ from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from qrag_tasks.arms.safetensors_files import read_json
 from qrag_tasks.errors import ModelError
 from qrag_tasks.experiment.plan.checkpoints import LocalCheckpoint
-from qrag_tasks.harness.arms.safetensors_files import read_json
 
 CHARACTERS = 4.0
 """Characters of English that a token stands for, about, where no tokenizer is here to ask."""

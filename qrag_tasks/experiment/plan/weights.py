@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, prod
 
+from qrag_tasks.arms.precisions import Precision, precision
+from qrag_tasks.arms.safetensors_files import TensorFacts
+from qrag_tasks.arms.stored_layers import block_layers
 from qrag_tasks.errors import ModelError
 from qrag_tasks.experiment.plan.cells import Arm
 from qrag_tasks.experiment.plan.checkpoints import LocalCheckpoint, local_checkpoint
-from qrag_tasks.harness.arms.precisions import Precision, precision
-from qrag_tasks.harness.arms.safetensors_files import TensorFacts
-from qrag_tasks.harness.arms.stored_layers import block_layers
 
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1}
 _FLOATS = ("F64", "F32", "F16", "BF16")

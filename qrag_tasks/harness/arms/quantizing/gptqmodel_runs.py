@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from qrag_tasks.harness.arms.precisions import Precision
+from qrag_tasks.arms.precisions import Precision
 from qrag_tasks.harness.arms.quantizing.calibration import Calibration
 from qrag_tasks.harness.arms.quantizing.library_output import Said, explained, failed, quiet
 from qrag_tasks.harness.arms.quantizing.progress import Report

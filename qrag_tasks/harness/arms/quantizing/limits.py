@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from qrag_tasks.arms.precisions import PRECISIONS, Precision
+from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.errors import ModelError, SettingsError
-from qrag_tasks.harness.arms.precisions import PRECISIONS, Precision
-from qrag_tasks.harness.arms.precisions import precision as precision_named
 from qrag_tasks.harness.arms.quantizing.source import Source
 
 GROUP_SIZES = (32, 64, 128)

@@ -11,11 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.arms import loading
+from qrag_tasks.arms.checkpoints import check_checkpoint, read_checkpoint
+from qrag_tasks.arms.devices import checked_device
+from qrag_tasks.arms.precisions import Precision
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.harness.arms import loading
-from qrag_tasks.harness.arms.checkpoints import check_checkpoint, read_checkpoint
-from qrag_tasks.harness.arms.devices import checked_device
-from qrag_tasks.harness.arms.precisions import Precision
 from qrag_tasks.harness.arms.quantizing.calibration import Wanted
 from qrag_tasks.harness.arms.quantizing.gptqmodel_runs import by_gptqmodel
 from qrag_tasks.harness.arms.quantizing.library_output import explained, quiet
@@ -144,7 +144,7 @@ def _verify(work: Path, row: Precision, group_size: int | None, device: Any) -> 
     """Load what was written, and check that every linear layer of a block is as claimed."""
     from transformers import AutoModelForCausalLM
 
-    from qrag_tasks.harness.arms.verification import verify
+    from qrag_tasks.arms.verification import verify
 
     checkpoint = read_checkpoint(str(work))
     check_checkpoint(checkpoint, row, group_size)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.arms.checkpoints import check_checkpoint, read_checkpoint
+from qrag_tasks.arms.places import whole_place
+from qrag_tasks.arms.precisions import PRECISIONS
 from qrag_tasks.errors import ModelError
-from qrag_tasks.harness.arms.checkpoints import check_checkpoint, read_checkpoint
-from qrag_tasks.harness.arms.places import whole_place
-from qrag_tasks.harness.arms.precisions import PRECISIONS
 from qrag_tasks.harness.arms.quantizing.progress import Report
 
 _WEIGHTS = ("*.safetensors", "*.bin")

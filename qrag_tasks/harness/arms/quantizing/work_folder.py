@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from qrag_tasks.arms.checkpoints import SIDECARS
 from qrag_tasks.errors import ModelError, QragError, SettingsError
-from qrag_tasks.harness.arms.checkpoints import SIDECARS
 from qrag_tasks.locations import share
 
 logger = logging.getLogger("lm_eval.qrag_tasks")

@@ -7,9 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qrag_tasks.errors import ModelError
-from qrag_tasks.harness.arms.adapters import is_adapter, name_without_adapter
-from qrag_tasks.harness.arms.layers import (
+from qrag_tasks.arms.adapters import is_adapter, name_without_adapter
+from qrag_tasks.arms.layers import (
     Layer,
     WeightBytes,
     dtype_name,
@@ -17,13 +16,14 @@ from qrag_tasks.harness.arms.layers import (
     linear_layers,
     weights,
 )
-from qrag_tasks.harness.arms.precisions import Precision
-from qrag_tasks.harness.arms.stored_layers import is_norm, matches
+from qrag_tasks.arms.precisions import Precision
+from qrag_tasks.arms.stored_layers import is_norm, matches
+from qrag_tasks.errors import ModelError
 
 
 @dataclass(frozen=True)
 class LayerKind:
-    """What linear layers have in common; see :class:`~qrag_tasks.harness.arms.layers.Layer`."""
+    """What linear layers have in common; see :class:`~qrag_tasks.arms.layers.Layer`."""
 
     kernel: str
     method: str
@@ -98,7 +98,7 @@ def verify(
 
     :param group_size: that all quantized layers must have; ``None`` for any.
     :param declared: patterns of the modules that the checkpoint itself says are not quantized
-        (:attr:`~qrag_tasks.harness.arms.claims.Checkpoint.declared_unquantized`). What a run
+        (:attr:`~qrag_tasks.arms.declared_precision.Checkpoint.declared_unquantized`). What a run
         leaves out on loading is not among them, and an error.
     :raises ModelError: when the model is not what the precision says, with the layers that are
         not.

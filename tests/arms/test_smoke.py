@@ -23,15 +23,15 @@ from quantized_files import (
 torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 import transformers  # noqa: E402
 
-from qrag_tasks.errors import ModelError  # noqa: E402
-from qrag_tasks.harness.arms.checkpoints import read_checkpoint  # noqa: E402
-from qrag_tasks.harness.arms.smoke import smoke_check  # noqa: E402
-from qrag_tasks.harness.arms.unpacking import (  # noqa: E402
+from qrag_tasks.arms.checkpoints import read_checkpoint  # noqa: E402
+from qrag_tasks.arms.smoke import smoke_check  # noqa: E402
+from qrag_tasks.arms.unpacking import (  # noqa: E402
     awq_weight,
     bitsandbytes_weight,
     gptq_weight,
     stored_weight,
 )
+from qrag_tasks.errors import ModelError  # noqa: E402
 
 FIRST = "model.layers.0.self_attn.q_proj"
 NF4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}

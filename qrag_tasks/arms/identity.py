@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qrag_tasks.harness.arms.contents import (
+from qrag_tasks.arms.components import (
     QUANTIZERS,
     UNKNOWN,
     ByObject,

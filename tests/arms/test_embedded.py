@@ -12,9 +12,9 @@ import pytest
 import yaml
 from quantized_files import gptq_config, quantized_folder
 
+from qrag_tasks.arms import embedded
+from qrag_tasks.arms.safetensors_files import read_headers
 from qrag_tasks.experiment.plan import read_plan
-from qrag_tasks.harness import embedded
-from qrag_tasks.harness.arms.safetensors_files import read_headers
 from qrag_tasks.locations import embedded_model
 
 FOLDER = embedded_model()

@@ -20,8 +20,8 @@ from lm_eval.api.instance import Instance  # noqa: E402
 from lm_eval.api.model import LM  # noqa: E402
 from lm_eval.models.huggingface import HFLM  # noqa: E402
 
-from qrag_tasks.harness.arms.contents import tensor_content, weights_digest  # noqa: E402
-from qrag_tasks.harness.arms.identity import arm_identity, remember_creation  # noqa: E402
+from qrag_tasks.arms.components import tensor_content, weights_digest  # noqa: E402
+from qrag_tasks.arms.identity import arm_identity, remember_creation  # noqa: E402
 
 ONE_BYTE = [torch.int8, torch.uint8, torch.float8_e4m3fn, torch.float8_e5m2]
 OTHERS = [torch.bfloat16, torch.float16, torch.float32, torch.float64, torch.int32, torch.int64]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.arms.adapters import name_without_adapter
+from qrag_tasks.arms.checkpoints import read_checkpoint
+from qrag_tasks.arms.layers import Layer, linear_layers
+from qrag_tasks.arms.unpacking import bitsandbytes_weight, stored_weight
 from qrag_tasks.errors import ModelError
-from qrag_tasks.harness.arms.adapters import name_without_adapter
-from qrag_tasks.harness.arms.checkpoints import read_checkpoint
-from qrag_tasks.harness.arms.layers import Layer, linear_layers
-from qrag_tasks.harness.arms.unpacking import bitsandbytes_weight, stored_weight
 
 ROWS = 8
 WEIGHTS_ONLY = 1e-2

@@ -20,14 +20,14 @@ from quantized_files import (
 
 torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 
-from qrag_tasks.errors import ModelError  # noqa: E402
-from qrag_tasks.harness.arms.checkpoints import (  # noqa: E402
+from qrag_tasks.arms.checkpoints import (  # noqa: E402
     Checkpoint,
     check_checkpoint,
     own_precision,
     read_checkpoint,
 )
-from qrag_tasks.harness.arms.precisions import PRECISIONS  # noqa: E402
+from qrag_tasks.arms.precisions import PRECISIONS  # noqa: E402
+from qrag_tasks.errors import ModelError  # noqa: E402
 
 Q_PROJ = "model.layers.0.self_attn.q_proj"
 BNB4 = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}

@@ -11,7 +11,7 @@ from quantized_files import awq_config, gptq_config, load_packed, quantized_fold
 torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 import transformers  # noqa: E402
 
-from qrag_tasks.harness.arms.layers import (  # noqa: E402
+from qrag_tasks.arms.layers import (  # noqa: E402
     Layer,
     embedding_names,
     linear_layers,

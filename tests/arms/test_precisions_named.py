@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from qrag_tasks.arms.precisions import precision
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.harness.arms.precisions import precision
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from quantized_files import awq_config, gptq_config, quantized_folder
 torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 from transformers import AutoModelForCausalLM  # noqa: E402
 
+from qrag_tasks.arms.precisions import PRECISIONS  # noqa: E402
+from qrag_tasks.arms.verification import verify  # noqa: E402
 from qrag_tasks.errors import ModelError  # noqa: E402
-from qrag_tasks.harness.arms.precisions import PRECISIONS  # noqa: E402
-from qrag_tasks.harness.arms.verification import verify  # noqa: E402
 from qrag_tasks.harness.model import QragLM  # noqa: E402
 
 HIDDEN, RANK, BLOCKS = 64, 4, 2

@@ -7,10 +7,10 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from qrag_tasks.harness.arms.adapters import is_adapter
-from qrag_tasks.harness.arms.held_tensors import held_tensors, place
-from qrag_tasks.harness.arms.precisions import Method
-from qrag_tasks.harness.arms.stored_layers import in_block
+from qrag_tasks.arms.adapters import is_adapter
+from qrag_tasks.arms.module_tensors import held_tensors, place
+from qrag_tasks.arms.precisions import Method
+from qrag_tasks.arms.stored_layers import in_block
 
 Role = Literal["block", "head", "adapter", "other"]
 

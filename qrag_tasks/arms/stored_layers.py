@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from qrag_tasks.harness.arms.precisions import Method
-from qrag_tasks.harness.arms.safetensors_files import TensorFacts
+from qrag_tasks.arms.precisions import Method
+from qrag_tasks.arms.safetensors_files import TensorFacts
 
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _WORD_BITS = {"I64": 64, "I32": 32, "I16": 16, "I8": 8}

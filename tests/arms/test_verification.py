@@ -13,10 +13,10 @@ from quantized_files import awq_config, gptq_config, load_packed, quantized_fold
 torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 import transformers  # noqa: E402
 
+from qrag_tasks.arms.checkpoints import read_checkpoint  # noqa: E402
+from qrag_tasks.arms.precisions import PRECISIONS  # noqa: E402
+from qrag_tasks.arms.verification import VerifiedArm, verify  # noqa: E402
 from qrag_tasks.errors import ModelError  # noqa: E402
-from qrag_tasks.harness.arms.checkpoints import read_checkpoint  # noqa: E402
-from qrag_tasks.harness.arms.precisions import PRECISIONS  # noqa: E402
-from qrag_tasks.harness.arms.verification import VerifiedArm, verify  # noqa: E402
 
 NF4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "bfloat16"}
 FP4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "fp4"}

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.arms.declared_precision import Checkpoint
+from qrag_tasks.arms.safetensors_files import read_tensor, tensor_files
 from qrag_tasks.errors import ModelError
-from qrag_tasks.harness.arms.claims import Checkpoint
-from qrag_tasks.harness.arms.safetensors_files import read_tensor, tensor_files
 
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 """Which of eight columns a 32-bit word of AWQ's GEMM layout holds, from its lowest bits on."""

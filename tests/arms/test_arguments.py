@@ -14,8 +14,8 @@ from bitsandbytes.nn import Linear4bit  # noqa: E402
 from lm_eval import simple_evaluate  # noqa: E402
 from lm_eval.models.huggingface import HFLM  # noqa: E402
 
+from qrag_tasks.arms.arguments import argument_mistakes, check_arguments  # noqa: E402
 from qrag_tasks.errors import SettingsError  # noqa: E402
-from qrag_tasks.harness.arms.arguments import argument_mistakes, check_arguments  # noqa: E402
 from qrag_tasks.harness.model import QragLM  # noqa: E402
 
 MISTAKES: list[tuple[str, dict[str, Any], str]] = [
@@ -127,7 +127,7 @@ def test_without_a_configuration_only_the_likeness_is_told() -> None:
 
 def test_known_arguments_are_checked_without_torch() -> None:
     code = (
-        "import sys; from qrag_tasks.harness.arms.arguments import argument_mistakes as f; "
+        "import sys; from qrag_tasks.arms.arguments import argument_mistakes as f; "
         "a = {'pretrained': 'x', 'precision': 'fp16', 'dtype': 'float32', 'token': 'x'}; "
         "assert len(f('qrag', a)) == 1; assert 'torch' not in sys.modules"
     )

@@ -10,19 +10,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from qrag_tasks.errors import ModelError, SettingsError, did_you_mean
-from qrag_tasks.harness.arms.arguments import (
+from qrag_tasks.arms.arguments import (
     BITSANDBYTES,
     SWITCHES,
     check_against,
     check_arguments,
     check_bitsandbytes,
 )
-from qrag_tasks.harness.arms.checkpoints import check_checkpoint, own_precision, read_checkpoint
-from qrag_tasks.harness.arms.claims import Checkpoint
-from qrag_tasks.harness.arms.layers import linear_layers
-from qrag_tasks.harness.arms.precisions import Precision
-from qrag_tasks.harness.arms.precisions import precision as precision_named
+from qrag_tasks.arms.checkpoints import check_checkpoint, own_precision, read_checkpoint
+from qrag_tasks.arms.declared_precision import Checkpoint
+from qrag_tasks.arms.layers import linear_layers
+from qrag_tasks.arms.precisions import Precision
+from qrag_tasks.arms.precisions import precision as precision_named
+from qrag_tasks.errors import ModelError, SettingsError, did_you_mean
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 

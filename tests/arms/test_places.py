@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
-from qrag_tasks.errors import ModelError
-from qrag_tasks.harness.arms.arguments import check_arguments
-from qrag_tasks.harness.arms.places import (
+from qrag_tasks.arms.arguments import check_arguments
+from qrag_tasks.arms.places import (
     local_folder,
     whole_place,
     with_whole_places,
 )
+from qrag_tasks.errors import ModelError
 
 
 def test_the_home_folder_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qrag_tasks.harness.arms.precisions import PRECISIONS, Precision
-from qrag_tasks.harness.arms.safetensors_files import TensorFacts
+from qrag_tasks.arms.precisions import PRECISIONS, Precision
+from qrag_tasks.arms.safetensors_files import TensorFacts
 
 FORMATS = {"gptq": ("gptq", "gptq_v2"), "awq": ("gemm",)}
 """Method -> the layouts of its tensors that are read; the first where a file names none."""
@@ -77,7 +77,7 @@ class Checkpoint:
     def declared_unquantized(self) -> tuple[str, ...]:
         """Patterns of the modules that the checkpoint itself says are not quantized.
 
-        See :func:`~qrag_tasks.harness.arms.stored_layers.matches`.
+        See :func:`~qrag_tasks.arms.stored_layers.matches`.
         """
         found = [
             str(name)

@@ -6,11 +6,10 @@ from collections import Counter
 from math import ceil, prod
 from pathlib import Path
 
-from qrag_tasks.errors import ModelError
-from qrag_tasks.harness.arms.claims import FORMATS, Checkpoint
-from qrag_tasks.harness.arms.places import local_folder
-from qrag_tasks.harness.arms.precisions import PRECISIONS, Precision
-from qrag_tasks.harness.arms.safetensors_files import (
+from qrag_tasks.arms.declared_precision import FORMATS, Checkpoint
+from qrag_tasks.arms.places import local_folder
+from qrag_tasks.arms.precisions import PRECISIONS, Precision
+from qrag_tasks.arms.safetensors_files import (
     INDEX,
     SINGLE,
     TensorFacts,
@@ -18,7 +17,8 @@ from qrag_tasks.harness.arms.safetensors_files import (
     read_headers,
     read_json,
 )
-from qrag_tasks.harness.arms.stored_layers import StoredLayer, block_layers, matches
+from qrag_tasks.arms.stored_layers import StoredLayer, block_layers, matches
+from qrag_tasks.errors import ModelError
 
 SIDECARS = ("quantize_config.json", "quant_config.json")
 """Where AutoGPTQ and AutoAWQ write what transformers has in config.json."""

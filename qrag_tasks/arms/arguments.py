@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from qrag_tasks.arms import argument_names
+from qrag_tasks.arms.places import check_additions, local_folder
+from qrag_tasks.arms.precisions import PRECISIONS, Precision
+from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.errors import SettingsError, did_you_mean
-from qrag_tasks.harness.arms import argument_names
-from qrag_tasks.harness.arms.places import check_additions, local_folder
-from qrag_tasks.harness.arms.precisions import PRECISIONS, Precision
-from qrag_tasks.harness.arms.precisions import precision as precision_named
 
 HF_MODELS = ("hf", "hf-auto", "huggingface")
 """lm_eval's names of its ``HFLM``."""
@@ -108,7 +108,7 @@ def argument_mistakes(
     """Find all that is wrong with the arguments of a model.
 
     Whether the checkpoint can be had, and become the arm, is
-    :func:`~qrag_tasks.harness.arms.loading.asked_arm`'s to say.
+    :func:`~qrag_tasks.arms.loading.asked_arm`'s to say.
 
     :param model: lm_eval's name of the model class. Of others than ``hf``, ``qrag`` and those for
         servers nothing is known, and nothing is wrong.

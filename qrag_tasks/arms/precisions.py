@@ -21,7 +21,7 @@ class Precision:
     :ivar method: who quantizes the linear layers. ``bitsandbytes`` does so on loading, or reads
         what it saved; ``gptq`` and ``awq`` are made beforehand (``qrag quantize``) and only read.
     :ivar dtype: name of the ``torch.dtype`` of all weights, where none is quantized. Quantized
-        arms compute in the dtype that :func:`~qrag_tasks.harness.arms.loading.computing_dtype`
+        arms compute in the dtype that :func:`~qrag_tasks.arms.loading.computing_dtype`
         decides.
     :ivar quant_type: bitsandbytes' 4-bit data type.
     :ivar needs: modules that must be importable.

@@ -1,0 +1,1 @@
+"""What an arm is: a model in one precision, loaded, verified and identified. Knows no lm_eval."""
