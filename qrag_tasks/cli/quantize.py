@@ -63,8 +63,8 @@ def quantize(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from qrag_tasks.harness.arms.quantizing.calibration import Wanted
-    from qrag_tasks.harness.arms.quantizing.quantize import quantize as work
+    from qrag_tasks.quantizing.calibration import Wanted
+    from qrag_tasks.quantizing.quantize import quantize as work
 
     given = {name: value for name, value in choices.items() if value is not None}
     if "calibration" in given:

@@ -281,7 +281,7 @@ INNER_NAMES: tuple[InnerName, ...] = (
     InnerName(
         "gptqmodel.utils.threadx._DeviceWorker._abort_process",
         "replaced",
-        "harness.arms.quantizing.gptqmodel_runs",
+        "quantizing.gptqmodel_runs",
         "ends a process whose quantization failed with a message, and leaves nothing behind",
         "pinned",
         "GPT-QModel ends the process without a word",
@@ -289,7 +289,7 @@ INNER_NAMES: tuple[InnerName, ...] = (
     InnerName(
         "gptqmodel.looper.loop_processor._PROJECT_LOG_DIR",
         "replaced",
-        "harness.arms.quantizing.gptqmodel_runs",
+        "quantizing.gptqmodel_runs",
         "has GPT-QModel write its logs where they are cleared away",
         "pinned",
         "GPT-QModel writes logs into the current folder",

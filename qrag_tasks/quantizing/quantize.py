@@ -16,10 +16,10 @@ from qrag_tasks.arms.checkpoints import check_checkpoint, read_checkpoint
 from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.arms.precisions import Precision
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.harness.arms.quantizing.calibration import Wanted
-from qrag_tasks.harness.arms.quantizing.gptqmodel_runs import by_gptqmodel
-from qrag_tasks.harness.arms.quantizing.library_output import explained, quiet
-from qrag_tasks.harness.arms.quantizing.limits import (
+from qrag_tasks.quantizing.calibration import Wanted
+from qrag_tasks.quantizing.gptqmodel_runs import by_gptqmodel
+from qrag_tasks.quantizing.library_output import explained, quiet
+from qrag_tasks.quantizing.limits import (
     DEFAULT_GROUP_SIZE,
     check_dtype,
     check_shapes,
@@ -27,9 +27,9 @@ from qrag_tasks.harness.arms.quantizing.limits import (
     device_name,
     quantized,
 )
-from qrag_tasks.harness.arms.quantizing.progress import Report
-from qrag_tasks.harness.arms.quantizing.source import Source, fingerprint, read_source
-from qrag_tasks.harness.arms.quantizing.work_folder import (
+from qrag_tasks.quantizing.progress import Report
+from qrag_tasks.quantizing.source import Source, fingerprint, read_source
+from qrag_tasks.quantizing.work_folder import (
     check_free,
     copy_other_files,
     work_folder,

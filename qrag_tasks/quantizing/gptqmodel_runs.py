@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks.arms.precisions import Precision
-from qrag_tasks.harness.arms.quantizing.calibration import Calibration
-from qrag_tasks.harness.arms.quantizing.library_output import Said, explained, failed, quiet
-from qrag_tasks.harness.arms.quantizing.progress import Report
-from qrag_tasks.harness.arms.quantizing.source import Source
+from qrag_tasks.quantizing.calibration import Calibration
+from qrag_tasks.quantizing.library_output import Said, explained, failed, quiet
+from qrag_tasks.quantizing.progress import Report
+from qrag_tasks.quantizing.source import Source
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 

@@ -7,7 +7,7 @@ from typing import Any
 from qrag_tasks.arms.precisions import PRECISIONS, Precision
 from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.errors import ModelError, SettingsError
-from qrag_tasks.harness.arms.quantizing.source import Source
+from qrag_tasks.quantizing.source import Source
 
 GROUP_SIZES = (32, 64, 128)
 """Those that every kernel of GPT-QModel has."""

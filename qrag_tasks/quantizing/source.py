@@ -12,7 +12,7 @@ from qrag_tasks.arms.checkpoints import check_checkpoint, read_checkpoint
 from qrag_tasks.arms.places import whole_place
 from qrag_tasks.arms.precisions import PRECISIONS
 from qrag_tasks.errors import ModelError
-from qrag_tasks.harness.arms.quantizing.progress import Report
+from qrag_tasks.quantizing.progress import Report
 
 _WEIGHTS = ("*.safetensors", "*.bin")
 

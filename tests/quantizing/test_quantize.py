@@ -24,9 +24,9 @@ import torch
 from dying import dies_over
 
 from qrag_tasks.errors import ModelError, SettingsError
-from qrag_tasks.harness.arms.quantizing.calibration import Wanted
-from qrag_tasks.harness.arms.quantizing.quantize import PROVENANCE, quantize
 from qrag_tasks.harness.tokens import model_text
+from qrag_tasks.quantizing.calibration import Wanted
+from qrag_tasks.quantizing.quantize import PROVENANCE, quantize
 
 BY_BITSANDBYTES = ("int8", "int4-nf4", "int4-fp4")
 needs_gptqmodel = (
