@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.engines.journal import Journal
 from qrag_tasks.experiment.plan import Cell, Plan
 from qrag_tasks.experiment.running.folder import GridFolder
-from qrag_tasks.harness.journal import Journal
 
 
 def small_plan(**fields: Any) -> Plan:

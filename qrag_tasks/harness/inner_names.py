@@ -199,13 +199,13 @@ INNER_NAMES: tuple[InnerName, ...] = (
             ),
             (
                 "models.utils.postprocess_generated_text",
-                "harness.generation",
+                "engines.generation",
                 "ends an answer where `--model hf` would end it",
                 "`--model qrag` cannot be had",
             ),
             (
                 "models.utils_hf.stop_sequences_criteria",
-                "harness.generation",
+                "engines.generation",
                 "stops where `--model hf` would stop",
                 "`--model qrag` cannot be had",
             ),

@@ -19,12 +19,11 @@ from qrag_tasks.arms.identity import arm_identity
 from qrag_tasks.arms.places import with_whole_places
 from qrag_tasks.arms.smoke import smoke_check
 from qrag_tasks.arms.verification import verify
+from qrag_tasks.engines import decoding, generation, likelihoods, not_a_number
+from qrag_tasks.engines.batches import Batches, BatchLimit, Footprint
+from qrag_tasks.engines.journal import Journal, request_keys
 from qrag_tasks.errors import ModelError
-from qrag_tasks.harness import generation, likelihoods, not_a_number
-from qrag_tasks.harness.arms import decoding
-from qrag_tasks.harness.batches import Batches, BatchLimit, Footprint
 from qrag_tasks.harness.inner_names import require
-from qrag_tasks.harness.journal import Journal, request_keys
 from qrag_tasks.harness.tokens import ModelText
 from qrag_tasks.harness.windows import check_not_cut, check_nothing_is_cut
 from qrag_tasks.metering.cost import Cost
@@ -49,7 +48,7 @@ class QragLM(HFLM):  # type: ignore[misc]
     :param batch_size: sequences a batch; ``"auto"`` for as many as fit.
     :param max_batch_size: with ``batch_size="auto"``: the most sequences a batch.
     :param max_batch_tokens: with ``batch_size="auto"``: the most tokens a batch, answers and
-        padding included; default :data:`~qrag_tasks.harness.batches.TOKENS_PER_BATCH`.
+        padding included; default :data:`~qrag_tasks.engines.batches.TOKENS_PER_BATCH`.
     :raises ModelError: when the arm cannot be had, or is not what it claims.
     :raises SettingsError: for an impossible argument.
     """

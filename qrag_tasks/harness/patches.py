@@ -327,7 +327,7 @@ def measure_behind_the_prompt(module: ModuleType) -> None:
 
     @functools.wraps(measure)
     def loglikelihood(self: Any, requests: Any, *args: Any, **kwargs: Any) -> Any:
-        from qrag_tasks.harness import likelihoods
+        from qrag_tasks.engines import likelihoods
 
         return likelihoods.measure(
             self, requests, lambda others: measure(self, others, *args, **kwargs)

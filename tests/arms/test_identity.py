@@ -255,7 +255,7 @@ def _hook(lm: Any) -> None:
 
 
 def _decoding(lm: Any) -> None:
-    from qrag_tasks.harness.arms.decoding import Decoding
+    from qrag_tasks.engines.decoding import Decoding
 
     lm.decoding = Decoding(end_tokens=(0,), sources={}, pad_token=1)
 

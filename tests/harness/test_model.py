@@ -16,9 +16,9 @@ from lm_eval.models.huggingface import HFLM
 from quantized_files import awq_config, gptq_config, quantized_folder
 from transformers import AutoModelForCausalLM, GenerationConfig
 
+from qrag_tasks.engines.not_a_number import Watch
 from qrag_tasks.errors import BudgetError, ModelError, SettingsError
 from qrag_tasks.harness.model import QragLM
-from qrag_tasks.harness.not_a_number import Watch
 
 SENTENCE = "a review of the kettle that I bought for my small kitchen and then gave away"
 WORDS = SENTENCE.split()

@@ -83,7 +83,7 @@ def answer(lm: Any, plan: Plan, cell: Cell, folder: CellFolder) -> None:
     from lm_eval.loggers import EvaluationTracker
     from lm_eval.tasks import TaskManager
 
-    from qrag_tasks.harness.journal import Journal
+    from qrag_tasks.engines.journal import Journal
     from qrag_tasks.locations import task_yamls
 
     folder.begin()

@@ -6,7 +6,7 @@
     runs/PART.json                         how far the runs were (run_notes)
     rankings.log, arms/MODEL/PRECISION.log what the processes printed
     cells/MODEL/PRECISION/RETRIEVER/TASK/
-        answers.jsonl                      answers so far (qrag_tasks.harness.journal)
+        answers.jsonl                      answers so far (qrag_tasks.engines.journal)
         results_TIME.json, samples_TASK_TIME.jsonl   as lm_eval writes them
         complete.json                      written last: the cell is whole
         failed.json                        why the last attempt failed

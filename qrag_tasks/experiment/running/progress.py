@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from qrag_tasks.engines.journal import Answered, answered
 from qrag_tasks.errors import StoreError
 from qrag_tasks.experiment.plan import Arm, Cell
 from qrag_tasks.experiment.running.folder import GridFolder
 from qrag_tasks.experiment.running.shards import work_of
-from qrag_tasks.harness.journal import Answered, answered
 
 
 @dataclass

@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("torch", reason="the hf extra is not installed")
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
+from qrag_tasks.engines.decoding import decide
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.harness.arms.decoding import decide
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qrag_tasks.engines.request_names import name_of
 from qrag_tasks.errors import ModelError, SettingsError
-from qrag_tasks.harness.requests import name_of
 from qrag_tasks.metering.meter import Meter
 
 logger = logging.getLogger("lm_eval.qrag_tasks")

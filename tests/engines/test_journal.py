@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from qrag_tasks.engines.journal import Journal, answered, request_keys
 from qrag_tasks.errors import StoreError
-from qrag_tasks.harness.journal import Journal, answered, request_keys
 
 ARM = "a" * 64
 SENTENCE = "a review of the kettle that I bought for my small kitchen"
@@ -95,7 +95,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
 import resource, signal, sys
 from pathlib import Path
 from qrag_tasks.errors import StoreError
-from qrag_tasks.harness.journal import Journal
+from qrag_tasks.engines.journal import Journal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 journal = Journal(Path(sys.argv[1]), "a" * 64)
 journal.append({"1": "x" * 100}, {}, (1, 1))
@@ -195,7 +195,7 @@ def test_it_goes_on_in_the_same_batches_where_other_memory_is_free(
     pytest.importorskip("torch", reason="the hf extra is not installed")
     from transformers import AutoConfig
 
-    from qrag_tasks.harness import batches
+    from qrag_tasks.engines import batches
 
     footprint = batches.Footprint.of(AutoConfig.from_pretrained(tiny_model), item_size=2)
     room = footprint.bytes(rows=2, width=40)

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
 
+from qrag_tasks.engines.generation import groups_of, read_answer, up_to_end
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.harness.generation import groups_of, read_answer, up_to_end
 
 
 def request(**arguments: Any) -> SimpleNamespace:

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 pytest.importorskip("torch", reason="the hf extra is not installed")
 import torch
 
-from qrag_tasks.errors import SettingsError
-from qrag_tasks.harness.batches import (
+from qrag_tasks.engines.batches import (
     TOKENS_PER_BATCH,
     BatchLimit,
     Footprint,
@@ -22,6 +21,7 @@ from qrag_tasks.harness.batches import (
     out_of_memory,
     rounded_down,
 )
+from qrag_tasks.errors import SettingsError
 
 CPU = torch.device("cpu")
 OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from qrag_tasks.harness.requests import is_ours
+from qrag_tasks.engines.request_names import is_ours
 
 Measured = list[tuple[float, bool]]
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from qrag_tasks.engines.request_names import name_of
 from qrag_tasks.errors import ModelError
-from qrag_tasks.harness.requests import name_of
 
 
 class Watch:

@@ -1,1 +1,0 @@
-"""What an arm is: a model in one precision, loaded, verified and identified."""

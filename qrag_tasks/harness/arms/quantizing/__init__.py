@@ -1,1 +1,0 @@
-"""Quantizing a checkpoint into a folder that any arm can read."""
