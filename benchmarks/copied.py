@@ -12,7 +12,7 @@ import argparse
 import re
 from pathlib import Path
 
-from qrag_tasks.sample_logs import SampleLog, find_logs
+from qrag_tasks.logs.sample_logs import SampleLog, find_logs
 
 
 def words(text: str) -> str:

@@ -15,7 +15,7 @@ from qrag_tasks.cli import main
 from qrag_tasks.cli.tables import Table, print_tables
 from qrag_tasks.experiment.comparison.compare import Options, compare_runs
 from qrag_tasks.experiment.comparison.tables import texts
-from qrag_tasks.experiment.runs import read_runs
+from qrag_tasks.logs.runs import read_runs
 
 GOLDS = [1 + i % 5 for i in range(40)]
 DENSE = "dense:model=~/models/all-MiniLM-L6-v2"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qrag_tasks.errors import ComparisonError
-from qrag_tasks.experiment.runs import Run, TaskRun
-from qrag_tasks.experiment.samples import Sample
+from qrag_tasks.logs.runs import Run, TaskRun
+from qrag_tasks.logs.samples import Sample
 
 _AROUND = 60
 # What decides our tasks' prompts, and how a message calls it.

@@ -16,7 +16,7 @@ from qrag_tasks.experiment.comparison.compare import Options
 from qrag_tasks.experiment.comparison.matching import match_runs
 from qrag_tasks.experiment.comparison.tables.texts import cell_table
 from qrag_tasks.experiment.report.report import make_report
-from qrag_tasks.experiment.runs import read_runs
+from qrag_tasks.logs.runs import read_runs
 
 SAMPLES = [rating(i, f"question {i}", str(1 + i % 5), 1 + i % 3) for i in range(8)]
 

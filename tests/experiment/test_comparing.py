@@ -42,8 +42,8 @@ from qrag_tasks.experiment.comparison.tables.texts import (
 from qrag_tasks.experiment.comparison.verdicts import verdict
 from qrag_tasks.experiment.report.answer import sentences
 from qrag_tasks.experiment.report.report import make_report
-from qrag_tasks.experiment.runs import read_runs
 from qrag_tasks.experiment.statistics import difference_interval, permutation_p
+from qrag_tasks.logs.runs import read_runs
 
 GOLDS = [1 + i % 5 for i in range(60)]
 TEMPLATE = "{% for turn in turns %}" + "{{ turn }}" * 5 + "user"

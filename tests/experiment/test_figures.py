@@ -14,7 +14,7 @@ from qrag_tasks.arms.precisions import PRECISIONS
 from qrag_tasks.experiment.comparison.compare import Options, compare_runs
 from qrag_tasks.experiment.report.figures import Figure, figures
 from qrag_tasks.experiment.report.looks import COLOURS, Looks
-from qrag_tasks.experiment.runs import read_runs
+from qrag_tasks.logs.runs import read_runs
 
 GOLDS = [1 + i % 5 for i in range(30)]
 WEIGHTS = {"base": 100, "four": 30, "eight": 55}

@@ -11,7 +11,7 @@ from run_files import QUANTIZED, rating, write_run
 from qrag_tasks.experiment.comparison.compare import Options, compare_runs
 from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.comparison.tables.latex import latex
-from qrag_tasks.experiment.runs import read_runs
+from qrag_tasks.logs.runs import read_runs
 
 GOLDS = [1 + i % 5 for i in range(60)]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qrag_tasks.benchmark.metrics import UNFINISHED_THOUGHT_RATE
 from qrag_tasks.experiment.comparison.overlap import overlap
-from qrag_tasks.experiment.samples import Sample
+from qrag_tasks.logs.samples import Sample
 
 Pair = tuple[Sample, Sample]
 

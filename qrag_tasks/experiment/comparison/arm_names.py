@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.experiment.runs import Run, read_runs
+from qrag_tasks.logs.runs import Run, read_runs
 
 
 def read_arm(given: Path) -> list[Run]:

@@ -26,7 +26,6 @@ from qrag_tasks.experiment.comparison.rows import (
 from qrag_tasks.experiment.comparison.values import RATES, Values, one_by_one
 from qrag_tasks.experiment.comparison.verdicts import ALPHA
 from qrag_tasks.experiment.pairing import pair
-from qrag_tasks.experiment.runs import Metric, Run
 from qrag_tasks.experiment.statistics import (
     SCORES,
     Bootstrap,
@@ -36,6 +35,7 @@ from qrag_tasks.experiment.statistics import (
     holm,
     permutation_test,
 )
+from qrag_tasks.logs.runs import Metric, Run
 
 Track = Callable[[Sequence[Any], str], Iterable[Any]]
 """Goes through a sequence and shows how far it is: by what text is the second parameter."""

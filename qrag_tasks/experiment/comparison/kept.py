@@ -49,7 +49,7 @@ class KeptComparisons:
         :param track: shows how far it is with the files.
         :raises DataError: when a file cannot be read.
         """
-        from qrag_tasks.experiment.runs import digest_of
+        from qrag_tasks.logs.runs import digest_of
 
         paths = {
             path

@@ -10,7 +10,7 @@ from qrag_tasks.catalog import K_VALUES
 from qrag_tasks.errors import ComparisonError
 from qrag_tasks.experiment.comparison.arm_names import told_apart
 from qrag_tasks.experiment.comparison.notes import folded
-from qrag_tasks.experiment.runs import Run, TaskRun
+from qrag_tasks.logs.runs import Run, TaskRun
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qrag_tasks.errors import DataError
-from qrag_tasks.sample_logs import RUN_AGAIN, log_lines
+from qrag_tasks.logs.sample_logs import RUN_AGAIN, log_lines
 
 Asked = tuple[tuple[Any, ...], ...]
 """The requests that a sample makes: prompt and settings, or prompt and continuation, of each."""

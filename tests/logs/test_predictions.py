@@ -16,8 +16,8 @@ from sample_log_files import TIME, record, write_log, write_results
 from qrag_tasks.benchmark import data as lamp_data
 from qrag_tasks.benchmark.tasks import lamp_task
 from qrag_tasks.errors import DataError, StoreError
-from qrag_tasks.predictions import Predictions, lamp_logs, read_predictions
-from qrag_tasks.sample_logs import SampleLog
+from qrag_tasks.logs.predictions import Predictions, lamp_logs, read_predictions
+from qrag_tasks.logs.sample_logs import SampleLog
 
 
 def answers_of(

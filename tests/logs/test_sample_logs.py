@@ -12,7 +12,7 @@ from lm_eval_logs import results_of, samples_of
 from sample_log_files import TIME, record, write_log, write_results
 
 from qrag_tasks.errors import DataError
-from qrag_tasks.sample_logs import SampleLog, find_logs
+from qrag_tasks.logs.sample_logs import SampleLog, find_logs
 
 
 def test_reads_what_lm_eval_writes(

@@ -14,7 +14,7 @@ from typing import Any
 
 from qrag_tasks.benchmark.metrics import ROOT_MEANS, macro_f1
 from qrag_tasks.errors import ComparisonError, DataError, QragError
-from qrag_tasks.experiment.samples import Sample, read_samples
+from qrag_tasks.logs.samples import Sample, read_samples
 
 _RESULTS = re.compile(r"(?P<stem>.+)_(?P<time>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)\.json")
 _AGAIN = "Copy the file again; if that is how the run left it, run it again."
