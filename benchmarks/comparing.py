@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qrag_tasks.benchmark.metrics import macro_f1, root_mean
-from qrag_tasks.benchmark.tasks import LAMP_TASKS
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
+from qrag_tasks.tasks.scoring.metrics import macro_f1, root_mean
 
 TASKS = ("lamp2u", "lamp3u", "lamp5u")
 OTHERS = ("int8", "int4-nf4", "int4-gptq", "int4-awq")

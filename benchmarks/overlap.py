@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import statistics
 
-from qrag_tasks.benchmark import data
-from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.plugins import build_retriever
 from qrag_tasks.rankings import Rankings
+from qrag_tasks.tasks.lamp import data
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 
 def best_documents(task: str, root: str, spec: str, k: int) -> list[frozenset[str]]:

@@ -33,11 +33,11 @@ from typing import Any
 import numpy as np
 from rank_bm25 import BM25Okapi
 
-from qrag_tasks.benchmark import data
-from qrag_tasks.benchmark.data import DataSet
-from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.plugins import build_retriever
 from qrag_tasks.rankings import Rankings, make_query
+from qrag_tasks.tasks.lamp import data
+from qrag_tasks.tasks.lamp.data import DataSet
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 ROUNDS = 5
 INPUT = "What is the score of the following review? review: "

@@ -94,8 +94,8 @@ def load(root: Path) -> dict[str, float]:
     """Load as a task does; the imports are part of it."""
 
     def read() -> None:
-        from qrag_tasks.benchmark import data
-        from qrag_tasks.benchmark.tasks import LAMP_TASKS
+        from qrag_tasks.tasks.lamp import data
+        from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
         data.load(LAMP_TASKS["lamp3u"], str(root))
 
@@ -104,8 +104,8 @@ def load(root: Path) -> dict[str, float]:
 
 def samples(root: Path) -> dict[str, float]:
     """Time a sample: the first time, when its part of the file is checked, and the second."""
-    from qrag_tasks.benchmark import data
-    from qrag_tasks.benchmark.tasks import LAMP_TASKS
+    from qrag_tasks.tasks.lamp import data
+    from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
     loaded = data.load(LAMP_TASKS["lamp3u"], str(root)).samples
     order = list(range(len(loaded)))

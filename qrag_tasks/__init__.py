@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from pluggy import HookimplMarker
 
-    from qrag_tasks.benchmark.data import Sample
     from qrag_tasks.errors import QragError
     from qrag_tasks.pipeline import PromptRecord
     from qrag_tasks.retrieval.base import Document, Query, Ranking, Retriever, ScoringRetriever
+    from qrag_tasks.tasks.lamp.data import Sample
 
     __version__: str
     hookimpl: HookimplMarker
@@ -46,7 +46,7 @@ _HOME = {
     "Ranking": "qrag_tasks.retrieval.base",
     "Retriever": "qrag_tasks.retrieval.base",
     "ScoringRetriever": "qrag_tasks.retrieval.base",
-    "Sample": "qrag_tasks.benchmark.data",
+    "Sample": "qrag_tasks.tasks.lamp.data",
     "hookimpl": "qrag_tasks.hookspecs",
 }
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from qrag_tasks.benchmark.prompts import Item, OfficialPrompt, Tokens
 from qrag_tasks.protocols import Oversized
 from qrag_tasks.retrieval.context import fit_documents
+from qrag_tasks.tasks.lamp.prompts import Item, OfficialPrompt, Tokens
 
 
 @dataclass(frozen=True)

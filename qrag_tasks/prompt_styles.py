@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from qrag_tasks.benchmark.prompts import Item
-from qrag_tasks.benchmark.tasks import LampTask
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.hookspecs import RegisterPromptStyle, hookimpl
+from qrag_tasks.tasks.lamp.prompts import Item
+from qrag_tasks.tasks.lamp.table import LampTask
 
 DEFAULT_PROMPT_STYLE = "lamp"
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from qrag_tasks.benchmark.tasks import Index
 from qrag_tasks.errors import SettingsError, did_you_mean
+from qrag_tasks.tasks.lamp.table import Index
 
 Filter = Literal["none", "paper"]
 Order = Literal[
@@ -42,7 +42,7 @@ class Protocol:
     :ivar retriever: who ranks the profile.
     :ivar prompt: the prompt style.
     :ivar filter: which questions and profile items are left out: ``none``, or those that
-        arXiv 2406.10251 left out (:mod:`qrag_tasks.benchmark.filters`).
+        arXiv 2406.10251 left out (:mod:`qrag_tasks.tasks.lamp.filters`).
     :ivar index: which text of a profile item a retriever reads: LaMP's, or ``paper``, the long
         field alone.
     :ivar order: how the documents stand in the prompt: those that were kept are put in order, or,

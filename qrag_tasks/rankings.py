@@ -18,8 +18,6 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from threading import Thread
 
-from qrag_tasks.benchmark.data import DataSet, Sample
-from qrag_tasks.benchmark.tasks import Index, LampTask, lamp_task
 from qrag_tasks.errors import RetrieverError, first_of
 from qrag_tasks.locations import cache_dir
 from qrag_tasks.plugins import build_retriever, core_origin
@@ -27,6 +25,8 @@ from qrag_tasks.retrieval.base import Document, Query, Ranking
 from qrag_tasks.retrieval.named import NamedRetriever
 from qrag_tasks.retrieval.store import RankingStore, StoredChunk
 from qrag_tasks.retrieval.trec import run_lines
+from qrag_tasks.tasks.lamp.data import DataSet, Sample
+from qrag_tasks.tasks.lamp.table import Index, LampTask, lamp_task
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 

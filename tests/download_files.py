@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 from lamp_files import reviews
 
-from qrag_tasks.benchmark.download import Download, Outcome, Patience
 from qrag_tasks.cli import main
 from qrag_tasks.errors import QragError
+from qrag_tasks.tasks.lamp.download import Download, Outcome, Patience
 
 NAME = "LaMP_3/dev/dev_questions.json"
 PATH = f"/{NAME}"

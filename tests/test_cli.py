@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 from lamp_files import REVIEW_INPUT, reviews, write_flat
 from run_files import rating, write_run
 
-from qrag_tasks.catalog import CATALOG, GROUPS
 from qrag_tasks.cli import main
 from qrag_tasks.locations import task_yamls
+from qrag_tasks.tasks.catalog import CATALOG, GROUPS
 
 
 def run(*arguments: object) -> Result:

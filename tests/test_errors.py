@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from qrag_tasks.benchmark.tasks import LAMP_TASKS
-from qrag_tasks.catalog import K_VALUES
 from qrag_tasks.errors import did_you_mean
 from qrag_tasks.protocols import CHOICES
+from qrag_tasks.tasks.catalog import K_VALUES
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 K = [str(k) for k in K_VALUES]
 ORDERS = CHOICES["order"]

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from word_tokens import WORDS, word_budget
 
-from qrag_tasks.benchmark.tasks import LAMP_TASKS, Item
 from qrag_tasks.filling import FILLS, Filling, Question, TokenBudget, exact, paper, trimmed
 from qrag_tasks.protocols import CHOICES
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS, Item
 
 TASKS = [name for name in LAMP_TASKS if name.endswith("u")]
 

@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from lamp_files import PAPER_INPUT, REVIEW_INPUT
 from word_tokens import WORDS, word_budget
 
-from qrag_tasks.benchmark.data import Sample
-from qrag_tasks.benchmark.tasks import LAMP_TASKS, Item, LampTask
 from qrag_tasks.errors import BudgetError, SettingsError
 from qrag_tasks.filling import FILLS, TokenBudget
 from qrag_tasks.markers import Markers
@@ -25,6 +23,8 @@ from qrag_tasks.prompt_styles import lamp, yazan2024
 from qrag_tasks.protocols import CHOICES, Order
 from qrag_tasks.rankings import make_query
 from qrag_tasks.retrieval.base import Ranking
+from qrag_tasks.tasks.lamp.data import Sample
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS, Item, LampTask
 
 texts = st.text(
     st.characters(exclude_categories=["Cs"]) | st.sampled_from(" \n\"'{}<|>/sé茶"), max_size=60

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lamp_files import PAPER_INPUT, REVIEW_INPUT
 
-from qrag_tasks.benchmark.tasks import LAMP_TASKS, lamp_task
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.plugins import prompt_style
 from qrag_tasks.prompt_styles import examples, lamp, yazan2024
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS, lamp_task
 
 REVIEWS = [
     {"id": "1", "text": "Nice cup.", "score": "4"},

@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 from lamp_files import papers, reviews, write_flat
 
-from qrag_tasks.benchmark import data
-from qrag_tasks.benchmark.data import DataSet
-from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.errors import RetrieverError
 from qrag_tasks.plugins import build_retriever
 from qrag_tasks.rankings import Rankings, make_query
 from qrag_tasks.retrieval.base import Query, Ranking
 from qrag_tasks.retrieval.named import NamedRetriever, Origin, described
 from qrag_tasks.retrieval.store import CHUNK
+from qrag_tasks.tasks.lamp import data
+from qrag_tasks.tasks.lamp.data import DataSet
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 SIZE = 2 * CHUNK + 3
 
@@ -131,7 +131,7 @@ def test_two_at_once_share_the_work(many: DataSet, tmp_path: Path) -> None:
     import sys
     from pathlib import Path
     from qrag_tasks.benchmark import data
-    from qrag_tasks.benchmark.tasks import LAMP_TASKS
+    from qrag_tasks.tasks.lamp.table import LAMP_TASKS
     from test_rankings import Counting, named
     from qrag_tasks.rankings import Rankings
     import time
@@ -352,7 +352,7 @@ def test_workers_end_with_a_parent_that_is_killed(many: DataSet, tmp_path: Path)
     import sys
     from pathlib import Path
     from qrag_tasks.benchmark import data
-    from qrag_tasks.benchmark.tasks import LAMP_TASKS
+    from qrag_tasks.tasks.lamp.table import LAMP_TASKS
     from qrag_tasks.plugins import build_retriever
     from qrag_tasks.rankings import Rankings
 

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-import qrag_tasks.benchmark.mini
-from qrag_tasks.benchmark import prompts
-from qrag_tasks.benchmark.mini import papers, reviews
-from qrag_tasks.benchmark.mini.paper_wording import FIELDS, NEIGHBORS, TITLE_FRAMES
-from qrag_tasks.benchmark.mini.random_text import deal, draw_until
-from qrag_tasks.benchmark.mini.review_wording import GOODS
+import qrag_tasks.tasks.lamp.mini
+from qrag_tasks.tasks.lamp import prompts
+from qrag_tasks.tasks.lamp.mini import papers, reviews
+from qrag_tasks.tasks.lamp.mini.paper_wording import FIELDS, NEIGHBORS, TITLE_FRAMES
+from qrag_tasks.tasks.lamp.mini.random_text import deal, draw_until
+from qrag_tasks.tasks.lamp.mini.review_wording import GOODS
 
 VOCABULARY = 2048
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
@@ -47,7 +47,7 @@ NO_LABEL = -1
 
 def sample_texts() -> frozenset[str]:
     """The reviews, abstracts and titles of the embedded sample, none of which is trained on."""
-    root = Path(qrag_tasks.benchmark.mini.__file__).parent
+    root = Path(qrag_tasks.tasks.lamp.mini.__file__).parent
     found: set[str] = set()
     for folder in ("LaMP_3", "LaMP_5", "time/LaMP_3", "time/LaMP_5"):
         dev = root / folder / "dev"

@@ -39,7 +39,7 @@ from embedded_texts import (
 )
 from torch import Tensor, nn
 
-from qrag_tasks.benchmark.mini.reviews import LEVEL_WEIGHTS, SHIFTS
+from qrag_tasks.tasks.lamp.mini.reviews import LEVEL_WEIGHTS, SHIFTS
 
 HIDDEN, LAYERS, HEADS, MLP = 256, 6, 4, 512
 HEAD = HIDDEN // HEADS

@@ -13,7 +13,7 @@ from qrag_tasks.cli.group import console, main
 from qrag_tasks.errors import QragError
 
 if TYPE_CHECKING:
-    from qrag_tasks.benchmark.download import Progress
+    from qrag_tasks.tasks.lamp.download import Progress
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C stopped, as shells give it."""
@@ -34,8 +34,8 @@ def download(tasks: tuple[str, ...], split: str, into: str | None, force: bool) 
     Stopped at any moment, the same command goes on where it was. What is there already is held to
     the size and sha256 that were recorded when it came, and no request is made.
     """
-    from qrag_tasks.benchmark.data import data_root
-    from qrag_tasks.benchmark.download import LICENCE, Download
+    from qrag_tasks.tasks.lamp.data import data_root
+    from qrag_tasks.tasks.lamp.download import LICENCE, Download
 
     names = [name.strip() for task in tasks for name in task.split(",")]
     wanted = Download(names, split, into, force)

@@ -10,12 +10,12 @@ from typing import IO, TYPE_CHECKING
 import click
 from rich.text import Text
 
-from qrag_tasks import catalog
 from qrag_tasks.cli.group import console, main
 from qrag_tasks.cli.tables import Table, print_tables
+from qrag_tasks.tasks import catalog
 
 if TYPE_CHECKING:
-    from qrag_tasks.benchmark.leaks import Leaks
+    from qrag_tasks.tasks.lamp.leaks import Leaks
 
 
 @main.command()
@@ -40,9 +40,9 @@ def leaks(task: str, data: str | None, split: str, file: IO[str] | None) -> None
     LaMP-2 and 3, whose golds are labels, `answer` is told of such items only. Case and white space
     are passed over. TASK is a LaMP task such as lamp5u, or any task of `qrag tasks`.
     """
-    from qrag_tasks.benchmark import data as lamp_data
-    from qrag_tasks.benchmark.leaks import find_leaks
-    from qrag_tasks.benchmark.tasks import LAMP_TASKS, lamp_task
+    from qrag_tasks.tasks.lamp import data as lamp_data
+    from qrag_tasks.tasks.lamp.leaks import find_leaks
+    from qrag_tasks.tasks.lamp.table import LAMP_TASKS, lamp_task
 
     named = lamp_task(task) if task in LAMP_TASKS else catalog.entry(task).task
     found = find_leaks(lamp_data.load(named, data, split))
@@ -61,7 +61,7 @@ def leaks(task: str, data: str | None, split: str, file: IO[str] | None) -> None
 
 def _closing_lines(found: Leaks) -> Iterator[str]:
     """Yield what was found, counted in questions."""
-    from qrag_tasks.benchmark.leaks import FEWEST_WORDS
+    from qrag_tasks.tasks.lamp.leaks import FEWEST_WORDS
 
     task, total = found.data.task, len(found.data.samples)
     what = f"{task.name}, {found.data.split}"

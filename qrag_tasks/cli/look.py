@@ -9,11 +9,11 @@ import click
 from rich.table import Table as Drawn
 from rich.text import Text
 
-from qrag_tasks import catalog
-from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.cli.group import METADATA_HELP, console, main, read_metadata
 from qrag_tasks.cli.tables import Table, print_tables
 from qrag_tasks.locations import task_yamls
+from qrag_tasks.tasks import catalog
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 
 @main.command()

@@ -11,10 +11,10 @@ import click
 from rich.table import Table as Drawn
 from rich.text import Text
 
-from qrag_tasks.catalog import CATALOG
 from qrag_tasks.cli.group import console, main, print_prose
 from qrag_tasks.cli.tables import Table, print_tables
 from qrag_tasks.errors import PlanError
+from qrag_tasks.tasks.catalog import CATALOG
 
 if TYPE_CHECKING:
     from qrag_tasks.experiment.plan import Plan

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from qrag_tasks import catalog
 from qrag_tasks.cli.group import METADATA_HELP, console, main, read_metadata
 from qrag_tasks.cli.outputs import OutFile
+from qrag_tasks.tasks import catalog
 
 
 @main.command()
@@ -43,12 +43,12 @@ def rank(
     """
     from rich.progress import Progress
 
-    from qrag_tasks.benchmark.tasks import LAMP_TASKS, lamp_task
     from qrag_tasks.harness.settings import Settings
     from qrag_tasks.harness.setup import chosen_data
     from qrag_tasks.plugins import build_retriever
     from qrag_tasks.rankings import Rankings
     from qrag_tasks.retrieval.trec import write_run
+    from qrag_tasks.tasks.lamp.table import LAMP_TASKS, lamp_task
 
     settings = Settings.from_metadata(read_metadata(given, choices), ())
     name = task if task in LAMP_TASKS else catalog.entry(task).task.name

@@ -14,9 +14,6 @@ from typing import Any, Literal
 
 from qrag_tasks import pipeline, plugins
 from qrag_tasks.arms import embedded
-from qrag_tasks.benchmark import data as lamp_data
-from qrag_tasks.benchmark.tasks import lamp_task
-from qrag_tasks.catalog import PAPER_TASKS, CatalogEntry, entry
 from qrag_tasks.errors import DataError, SettingsError
 from qrag_tasks.filling import TokenBudget
 from qrag_tasks.harness import autoload
@@ -25,6 +22,9 @@ from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.setup import Setup
 from qrag_tasks.locations import cache_dir, mini_root, task_yamls
 from qrag_tasks.pipeline import PromptRecord
+from qrag_tasks.tasks.catalog import PAPER_TASKS, CatalogEntry, entry
+from qrag_tasks.tasks.lamp import data as lamp_data
+from qrag_tasks.tasks.lamp.table import lamp_task
 
 
 @dataclass(frozen=True)

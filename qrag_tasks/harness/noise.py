@@ -77,7 +77,7 @@ def measure_noise(
 
     from qrag_tasks.arms import embedded
     from qrag_tasks.arms.loading import check_libraries
-    from qrag_tasks.catalog import explain_unknown, requested
+    from qrag_tasks.tasks.catalog import explain_unknown, requested
 
     check_libraries("qrag noise")
     from qrag_tasks.harness.model import QragLM

@@ -16,10 +16,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from qrag_tasks import catalog
 from qrag_tasks.errors import ModelError, QragError, SettingsError
 from qrag_tasks.harness.inner_names import expect
 from qrag_tasks.locations import task_yamls
+from qrag_tasks.tasks import catalog
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -170,7 +170,7 @@ def add_standard_errors(module: ModuleType) -> None:
 
     @functools.wraps(original)
     def stderr_for_metric(metric: Any, bootstrap_iters: int) -> Any:
-        from qrag_tasks.benchmark.metrics import STANDARD_ERRORS
+        from qrag_tasks.tasks.scoring.metrics import STANDARD_ERRORS
 
         ours = STANDARD_ERRORS.get(metric) if bootstrap_iters > 0 else None
         return ours or original(metric, bootstrap_iters)
@@ -253,7 +253,7 @@ def hide_what_never_happened(module: ModuleType) -> None:
 
     @functools.wraps(original)
     def make_table(result_dict: Any, column: str = "results", *args: Any, **kwargs: Any) -> Any:
-        from qrag_tasks.benchmark.metrics import UNFINISHED_THOUGHT_RATE
+        from qrag_tasks.tasks.scoring.metrics import UNFINISHED_THOUGHT_RATE
 
         name = UNFINISHED_THOUGHT_RATE.name
         shown = {

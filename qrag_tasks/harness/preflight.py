@@ -11,8 +11,6 @@ from typing import Any
 from qrag_tasks.arms import embedded, loading
 from qrag_tasks.arms.arguments import HF_MODELS, check_arguments
 from qrag_tasks.arms.places import with_whole_places
-from qrag_tasks.benchmark.data import MINI, data_root
-from qrag_tasks.catalog import CATALOG, CatalogEntry
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.harness import gen_kwargs
 from qrag_tasks.harness.samples import check_limit, chosen_samples, sample_count
@@ -21,6 +19,8 @@ from qrag_tasks.harness.task import LampRagTask
 from qrag_tasks.harness.tokens import chat_template_of, template_options
 from qrag_tasks.locations import mini_root
 from qrag_tasks.plugins import release_retrievers
+from qrag_tasks.tasks.catalog import CATALOG, CatalogEntry
+from qrag_tasks.tasks.lamp.data import MINI, data_root
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from qrag_tasks.catalog import members
 from qrag_tasks.errors import SettingsError
+from qrag_tasks.tasks.catalog import members
 
 
 def check_limit(limit: Any) -> None:

@@ -9,11 +9,6 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from qrag_tasks.benchmark import data as lamp_data
-from qrag_tasks.benchmark.data import DataSet
-from qrag_tasks.benchmark.filters import paper_filter
-from qrag_tasks.benchmark.tasks import LampTask, lamp_task
-from qrag_tasks.catalog import WINDOWS
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.filling import FILLS, TokenBudget
 from qrag_tasks.harness.settings import Settings
@@ -23,6 +18,11 @@ from qrag_tasks.plugins import NamedPromptStyle, build_retriever, prompt_style
 from qrag_tasks.protocols import BEFORE_FILLING, CHOICES
 from qrag_tasks.rankings import Rankings
 from qrag_tasks.retrieval.named import NamedRetriever
+from qrag_tasks.tasks.catalog import WINDOWS
+from qrag_tasks.tasks.lamp import data as lamp_data
+from qrag_tasks.tasks.lamp.data import DataSet
+from qrag_tasks.tasks.lamp.filters import paper_filter
+from qrag_tasks.tasks.lamp.table import LampTask, lamp_task
 
 if TYPE_CHECKING:
     from qrag_tasks.harness.tokens import ModelText
@@ -52,7 +52,8 @@ class Setup:
         """Read the data and build the retriever.
 
         :param name: of the LaMP task.
-        :param k: as in a task's name: a number, or one of :data:`~qrag_tasks.catalog.WINDOWS`.
+        :param k: as in a task's name: a number, or one of
+            :data:`~qrag_tasks.tasks.catalog.WINDOWS`.
         :raises QragError: where a choice is impossible, or the data cannot be had.
         """
         chosen = settings.protocol

@@ -12,15 +12,6 @@ from lm_eval.api.task import ConfigurableTask
 from tqdm import tqdm
 
 from qrag_tasks import pipeline
-from qrag_tasks.benchmark import likelihood, paper_scores
-from qrag_tasks.benchmark.likelihood import Continuations
-from qrag_tasks.benchmark.metrics import (
-    AGGREGATIONS,
-    RUNAWAY_RATE,
-    UNFINISHED_THOUGHT_RATE,
-    VALID_RATE,
-    Metric,
-)
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.filling import TokenBudget
 from qrag_tasks.harness import autoload, gen_kwargs
@@ -31,6 +22,15 @@ from qrag_tasks.harness.setup import Setup
 from qrag_tasks.harness.thinking import Thoughts, refuse_thoughts
 from qrag_tasks.harness.tokens import ModelText, model_text
 from qrag_tasks.harness.windows import check_nothing_is_cut, generation_limit, text_as_taken
+from qrag_tasks.tasks.scoring import likelihood, yazan2024
+from qrag_tasks.tasks.scoring.likelihood import Continuations
+from qrag_tasks.tasks.scoring.metrics import (
+    AGGREGATIONS,
+    RUNAWAY_RATE,
+    UNFINISHED_THOUGHT_RATE,
+    VALID_RATE,
+    Metric,
+)
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -87,7 +87,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         if settings.answer == "likelihood":
             return likelihood.metrics_of(task.targets or ())
         if settings.protocol.scores_as_published:
-            return (*task.metrics, *paper_scores.METRICS[task.folder])
+            return (*task.metrics, *yazan2024.METRICS[task.folder])
         return task.metrics
 
     def set_config(self, key: str, value: Any, update: bool = False) -> None:
@@ -340,7 +340,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         if target is not None:
             scores |= task.score(answer, target, unfinished)
             if self.setup.settings.protocol.scores_as_published:
-                scores |= paper_scores.SCORES[task.folder](answer, target)
+                scores |= yazan2024.SCORES[task.folder](answer, target)
         if tokens is not None:
             scores[RUNAWAY_RATE.name] = float(tokens >= limit)
         return scores

@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from qrag_tasks.benchmark.metrics import AGGREGATIONS
-from qrag_tasks.benchmark.tasks import LAMP_TASKS, LampTask
-from qrag_tasks.catalog import CATALOG, GROUPS, TAG
 from qrag_tasks.locations import task_yamls
+from qrag_tasks.tasks.catalog import CATALOG, GROUPS, TAG
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS, LampTask
+from qrag_tasks.tasks.scoring.metrics import AGGREGATIONS
 
 _HEADER = (
     "# Written by `python -m qrag_tasks.harness.task_files`; a test holds it to the catalog.\n"

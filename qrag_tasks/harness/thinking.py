@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from qrag_tasks.benchmark.thoughts import begun_thought, without_thoughts
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.harness.docs import Doc
+from qrag_tasks.tasks.scoring.thoughts import begun_thought, without_thoughts
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 

@@ -98,7 +98,7 @@ class ModelText:
 
 @dataclass(frozen=True)
 class PlainTokens:
-    """A tokenizer as LaMP's code calls it; see :class:`~qrag_tasks.benchmark.prompts.Tokens`."""
+    """A tokenizer as LaMP's code calls it; see :class:`~qrag_tasks.tasks.lamp.prompts.Tokens`."""
 
     tokenizer: Any
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qrag_tasks.benchmark.metrics import UNFINISHED_THOUGHT_RATE
-from qrag_tasks.benchmark.tasks import LampTask
-from qrag_tasks.catalog import CATALOG
 from qrag_tasks.errors import DataError, StoreError
 from qrag_tasks.logs.sample_logs import LoggedSample, SampleLog, find_logs
+from qrag_tasks.tasks.catalog import CATALOG
+from qrag_tasks.tasks.lamp.table import LampTask
+from qrag_tasks.tasks.scoring.metrics import UNFINISHED_THOUGHT_RATE
 
 # What is logged of an answer whose likelihood was measured; see harness.task.apply_filters.
 

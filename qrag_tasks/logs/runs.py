@@ -12,9 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from qrag_tasks.benchmark.metrics import ROOT_MEANS, macro_f1
 from qrag_tasks.errors import ComparisonError, DataError, QragError
 from qrag_tasks.logs.samples import Sample, read_samples
+from qrag_tasks.tasks.scoring.metrics import ROOT_MEANS, macro_f1
 
 _RESULTS = re.compile(r"(?P<stem>.+)_(?P<time>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)\.json")
 _AGAIN = "Copy the file again; if that is how the run left it, run it again."
@@ -340,7 +340,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _label_pairs(values: Sequence[Any]) -> bool:
-    """Whether these are :data:`~qrag_tasks.benchmark.metrics.LabelPair`, of one set of labels."""
+    """Whether these are of type ``LabelPair`` (scoring/metrics.py), of one set of labels."""
     labels = values[0][2] if isinstance(values[0], list) and len(values[0]) == 3 else None
     return isinstance(labels, int) and all(
         isinstance(value, list)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qrag_tasks.benchmark.json_files import kind
 from qrag_tasks.errors import DataError
+from qrag_tasks.tasks.corpus.json_files import kind
 from qrag_tasks.text_files import NotUTF8Error, raw_lines
 
 T = TypeVar("T")

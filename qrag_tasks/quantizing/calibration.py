@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks import pipeline
-from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.errors import BudgetError, SettingsError, did_you_mean
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.setup import Setup
 from qrag_tasks.harness.tokens import ModelText, chat_template_of
 from qrag_tasks.quantizing.mini_train import MINI, MINI_TASKS, mini_setup
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 from qrag_tasks.text_files import NotUTF8Error, decoded
 
 DOCUMENTS = 5

@@ -8,16 +8,16 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
-from qrag_tasks.benchmark import data as lamp_data
-from qrag_tasks.benchmark.data import DataSet, Sample
-from qrag_tasks.benchmark.mini import papers, reviews
-from qrag_tasks.benchmark.mini.users import User
-from qrag_tasks.benchmark.tasks import LampTask, lamp_task
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.setup import Setup
 from qrag_tasks.locations import mini_root
 from qrag_tasks.plugins import build_retriever, prompt_style
 from qrag_tasks.rankings import Rankings
+from qrag_tasks.tasks.lamp import data as lamp_data
+from qrag_tasks.tasks.lamp.data import DataSet, Sample
+from qrag_tasks.tasks.lamp.mini import papers, reviews
+from qrag_tasks.tasks.lamp.mini.users import User
+from qrag_tasks.tasks.lamp.table import LampTask, lamp_task
 
 MINI = "mini"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from qrag_tasks.benchmark.rouge import rouge
 from qrag_tasks.hookspecs import RegisterRetriever, hookimpl
 from qrag_tasks.retrieval.base import Need, Query, ScoringRetriever
+from qrag_tasks.tasks.scoring.rouge import rouge
 
 
 class Oracle(ScoringRetriever):

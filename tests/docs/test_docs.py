@@ -12,14 +12,15 @@ import pytest
 from click.testing import CliRunner
 from sample_log_files import record, write_log
 
-from qrag_tasks import Document, Query, catalog, plugins
+from qrag_tasks import Document, Query, plugins
 from qrag_tasks.arms.precisions import PRECISIONS
-from qrag_tasks.benchmark import likelihood, paper_scores
-from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.cli import main
 from qrag_tasks.harness import inner_names
 from qrag_tasks.harness.settings import KNOWN
 from qrag_tasks.protocols import CHOICES, PROTOCOLS
+from qrag_tasks.tasks import catalog
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
+from qrag_tasks.tasks.scoring import likelihood, yazan2024
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -100,7 +101,7 @@ def test_the_table_of_scores() -> None:
         for metrics in (
             likelihood.LABEL_METRICS,
             likelihood.RATING_METRICS,
-            *paper_scores.METRICS.values(),
+            *yazan2024.METRICS.values(),
         )
         for metric in metrics
     }

@@ -11,10 +11,10 @@ from lamp_files import PAPER_INPUT, REVIEW_INPUT, papers, reviews, write_flat
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-from qrag_tasks.benchmark.queries import MOVIE_TAGS
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.harness.tokens import chat_template_of, model_text
 from qrag_tasks.locations import embedded_model, task_yamls
+from qrag_tasks.tasks.lamp.queries import MOVIE_TAGS
 
 TASK = "lamp3u_rag_k3"
 

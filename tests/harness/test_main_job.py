@@ -13,10 +13,10 @@ from lamp_files import REVIEW_INPUT, reviews, write_flat
 from lm_eval_logs import results_of, samples_of
 
 from qrag_tasks.arms import embedded
-from qrag_tasks.benchmark.tasks import LAMP_TASKS
-from qrag_tasks.catalog import CATALOG, GROUPS, TAG
 from qrag_tasks.errors import BudgetError
 from qrag_tasks.locations import embedded_model, task_yamls
+from qrag_tasks.tasks.catalog import CATALOG, GROUPS, TAG
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
 

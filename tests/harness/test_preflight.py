@@ -16,14 +16,14 @@ from click.testing import CliRunner
 from lamp_files import reviews, write_flat
 from lm_eval.tasks import TaskManager
 
-from qrag_tasks import catalog
-from qrag_tasks.benchmark import data
 from qrag_tasks.cli import main
 from qrag_tasks.errors import RetrieverError
 from qrag_tasks.harness import preflight
 from qrag_tasks.locations import task_yamls
 from qrag_tasks.plugins import build_retriever
 from qrag_tasks.rankings import Rankings
+from qrag_tasks.tasks import catalog
+from qrag_tasks.tasks.lamp import data
 
 SIZE = 70
 

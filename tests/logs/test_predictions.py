@@ -13,11 +13,11 @@ import pytest
 from lm_eval_logs import samples_of
 from sample_log_files import TIME, record, write_log, write_results
 
-from qrag_tasks.benchmark import data as lamp_data
-from qrag_tasks.benchmark.tasks import lamp_task
 from qrag_tasks.errors import DataError, StoreError
 from qrag_tasks.logs.predictions import Predictions, lamp_logs, read_predictions
 from qrag_tasks.logs.sample_logs import SampleLog
+from qrag_tasks.tasks.lamp import data as lamp_data
+from qrag_tasks.tasks.lamp.table import lamp_task
 
 
 def answers_of(

@@ -11,11 +11,11 @@ from lamp_files import papers, reviews, write_flat
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
 
-from qrag_tasks.benchmark.data import load
-from qrag_tasks.benchmark.tasks import lamp_task
 from qrag_tasks.errors import DataError, SettingsError
 from qrag_tasks.harness.tokens import ModelText, model_text
 from qrag_tasks.quantizing.calibration import Calibration, Wanted
+from qrag_tasks.tasks.lamp.data import load
+from qrag_tasks.tasks.lamp.table import lamp_task
 
 
 @pytest.fixture

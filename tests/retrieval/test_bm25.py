@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
-from qrag_tasks.benchmark import data
-from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.retrieval.base import Document, Query
 from qrag_tasks.retrieval.bm25 import BM25, CharacterBM25, WordBM25
+from qrag_tasks.tasks.lamp import data
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 words = st.sampled_from(["a", "b", "c", "d", "A", "tea", "ünï", "茶", "{{x}}", "</s>"])
 texts = st.lists(words, max_size=12).map(" ".join)

@@ -12,12 +12,12 @@ import pytest
 from plugin_files import InstallPlugin, put_plugin
 
 from qrag_tasks import plugins
-from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.errors import PluginError, RetrieverError, SettingsError
 from qrag_tasks.plugins import build_retriever, prompt_style, retrievers
 from qrag_tasks.retrieval.base import Document, Query, Ranking, Retriever, ScoringRetriever
 from qrag_tasks.retrieval.named import NamedRetriever, Origin, described
 from qrag_tasks.retrieval.options import read_options
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 QUERY = Query("7", "tea", (Document("a", "tea"), Document("b", "pot"), Document("c", "cup")))
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qrag_tasks.benchmark.metrics import UNFINISHED_THOUGHT_RATE
 from qrag_tasks.experiment.comparison.overlap import overlap
 from qrag_tasks.logs.samples import Sample
+from qrag_tasks.tasks.scoring.metrics import UNFINISHED_THOUGHT_RATE
 
 Pair = tuple[Sample, Sample]
 

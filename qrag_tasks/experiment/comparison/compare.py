@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from qrag_tasks.benchmark.tasks import LAMP_TASKS
 from qrag_tasks.experiment.comparison.agreement import Pair, agreement, flips
 from qrag_tasks.experiment.comparison.caveats import caveats
 from qrag_tasks.experiment.comparison.kept import KeptComparisons
@@ -36,6 +35,7 @@ from qrag_tasks.experiment.statistics import (
     permutation_test,
 )
 from qrag_tasks.logs.runs import Metric, Run
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 Track = Callable[[Sequence[Any], str], Iterable[Any]]
 """Goes through a sequence and shows how far it is: by what text is the second parameter."""

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qrag_tasks.catalog import K_VALUES
 from qrag_tasks.errors import ComparisonError
 from qrag_tasks.experiment.comparison.arm_names import told_apart
 from qrag_tasks.experiment.comparison.notes import folded
 from qrag_tasks.logs.runs import Run, TaskRun
+from qrag_tasks.tasks.catalog import K_VALUES
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from qrag_tasks.benchmark.metrics import HIGHEST_RATING, LOWEST_RATING
 from qrag_tasks.experiment.comparison.agreement import Pair
 from qrag_tasks.experiment.comparison.matching import Side
 from qrag_tasks.experiment.statistics import encode
 from qrag_tasks.experiment.statistics.scores import Floats
 from qrag_tasks.logs.runs import Metric
+from qrag_tasks.tasks.scoring.metrics import HIGHEST_RATING, LOWEST_RATING
 
 RATES = ("valid_rate", "runaway_rate", "unfinished_thought_rate")
 """Metrics that say how the answers are, not how good."""

@@ -14,12 +14,12 @@ from qrag_tasks.arms.declared_precision import Checkpoint
 from qrag_tasks.arms.loading import check_installed
 from qrag_tasks.arms.places import check_additions, whole_place
 from qrag_tasks.arms.precisions import precision as precision_named
-from qrag_tasks.catalog import WINDOWS
 from qrag_tasks.errors import ModelError
 from qrag_tasks.experiment.plan.cells import Arm
 from qrag_tasks.experiment.plan.checkpoints import LocalCheckpoint, local_checkpoint, window_of
 from qrag_tasks.experiment.plan.grid import MADE_BEFOREHAND, Finding, Model, Place, Plan
 from qrag_tasks.experiment.plan.token_rates import chat_template, read_tokenizer
+from qrag_tasks.tasks.catalog import WINDOWS
 
 FOLDERS = ("tokenizer", "peft", "delta")
 """Arguments that name a folder, or a repository of the hub, beside ``pretrained``."""

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qrag_tasks.benchmark.data import data_root, find_files
-from qrag_tasks.benchmark.tasks import lamp_task
 from qrag_tasks.errors import BudgetError, DataError, ModelError
 from qrag_tasks.experiment.plan.cells import Arm, Cell
 from qrag_tasks.experiment.plan.checkpoints import LocalCheckpoint, local_checkpoint, window_of
@@ -17,6 +15,8 @@ from qrag_tasks.experiment.plan.token_rates import TokenRate, token_rate
 from qrag_tasks.experiment.plan.weights import WeightBytes, weight_bytes
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.harness.setup import chosen_data
+from qrag_tasks.tasks.lamp.data import data_root, find_files
+from qrag_tasks.tasks.lamp.table import lamp_task
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from qrag_tasks.arms.precisions import precision
-from qrag_tasks.benchmark import likelihood, paper_scores
-from qrag_tasks.benchmark.tasks import LAMP_TASKS
-from qrag_tasks.catalog import K_VALUES
 from qrag_tasks.errors import did_you_mean
 from qrag_tasks.experiment.plan.yaml_values import plain
+from qrag_tasks.tasks.catalog import K_VALUES
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
+from qrag_tasks.tasks.scoring import likelihood, yazan2024
 
 _SAFE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
@@ -31,7 +31,7 @@ def _metrics() -> list[str]:
     """Return the names of all scores that a cell may have."""
     rows = [
         *(metric for task in LAMP_TASKS.values() for metric in task.metrics),
-        *(metric for metrics in paper_scores.METRICS.values() for metric in metrics),
+        *(metric for metrics in yazan2024.METRICS.values() for metric in metrics),
         *likelihood.LABEL_METRICS,
         *likelihood.RATING_METRICS,
     ]

@@ -17,13 +17,13 @@ from pydantic import (
     model_validator,
 )
 
-from qrag_tasks.benchmark.tasks import LAMP_TASKS
-from qrag_tasks.catalog import WINDOWS
 from qrag_tasks.errors import QragError
 from qrag_tasks.experiment.plan.cells import Arm, Cell
 from qrag_tasks.experiment.plan.fields import Argument, K, MetricName, Name, PrecisionName, TaskName
 from qrag_tasks.harness.settings import Settings
 from qrag_tasks.protocols import PROTOCOLS
+from qrag_tasks.tasks.catalog import WINDOWS
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 MADE_BEFOREHAND = ("int4-gptq", "int4-awq")
 """The precisions that need a checkpoint of their own."""

@@ -9,9 +9,6 @@ from functools import cached_property
 from statistics import fmean
 
 from qrag_tasks import pipeline
-from qrag_tasks.benchmark.data import DataSet, Sample
-from qrag_tasks.benchmark.tasks import LampTask
-from qrag_tasks.catalog import WINDOWS
 from qrag_tasks.experiment.plan.cells import Cell
 from qrag_tasks.experiment.plan.grid import Plan
 from qrag_tasks.experiment.plan.token_rates import TokenRate
@@ -21,6 +18,9 @@ from qrag_tasks.plugins import build_retriever, core_origin, prompt_style, retri
 from qrag_tasks.rankings import Rankings
 from qrag_tasks.retrieval.base import Ranking
 from qrag_tasks.retrieval.options import split_spec
+from qrag_tasks.tasks.catalog import WINDOWS
+from qrag_tasks.tasks.lamp.data import DataSet, Sample
+from qrag_tasks.tasks.lamp.table import LampTask
 
 QUESTIONS = 128
 """Questions of a task that are looked at; all of them where there are fewer."""

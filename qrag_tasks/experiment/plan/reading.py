@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qrag_tasks.benchmark.data import data_root, find_files
-from qrag_tasks.benchmark.tasks import lamp_task
 from qrag_tasks.errors import DataError, PlanError, QragError, SettingsError
 from qrag_tasks.experiment.plan.arm_checks import FOLDERS, check_arms
 from qrag_tasks.experiment.plan.cells import Arm
@@ -18,6 +16,8 @@ from qrag_tasks.experiment.plan.sound_part import sound_part
 from qrag_tasks.experiment.plan.yaml_marks import Marks, dotted, read_yaml
 from qrag_tasks.plugins import build_retriever, core_origin, prompt_style, retrievers
 from qrag_tasks.retrieval.options import read_options, split_spec
+from qrag_tasks.tasks.lamp.data import data_root, find_files
+from qrag_tasks.tasks.lamp.table import lamp_task
 
 _BROUGHT_BY = {
     "contriever": "qrag-dense",

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from qrag_tasks.catalog import K_VALUES
 from qrag_tasks.errors import did_you_mean
 from qrag_tasks.experiment.plan.grid import Model, Plan
 from qrag_tasks.experiment.plan.yaml_values import flow, plain
+from qrag_tasks.tasks.catalog import K_VALUES
 
 # Field -> a right form of it; with one of its members, where it is a list of texts.
 _FORMS: Mapping[str, str] = {

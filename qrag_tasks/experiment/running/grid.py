@@ -89,9 +89,9 @@ def arms_left(plan: Plan, root: Path, shard: Shard | None = None) -> set[Arm]:
 
 def _samples(plan: Plan, cells: Sequence[Cell]) -> dict[Cell, int]:
     """Return how many samples every cell has."""
-    from qrag_tasks.benchmark.tasks import lamp_task
     from qrag_tasks.harness.settings import Settings
     from qrag_tasks.harness.setup import chosen_data
+    from qrag_tasks.tasks.lamp.table import lamp_task
 
     found: dict[str, int] = {}
     for cell in cells:

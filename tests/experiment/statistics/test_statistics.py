@@ -16,7 +16,6 @@ from sklearn.metrics import f1_score
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from qrag_tasks.benchmark.metrics import macro_f1
 from qrag_tasks.experiment.statistics import (
     FEWEST,
     SCORES,
@@ -34,6 +33,7 @@ from qrag_tasks.experiment.statistics import (
     trend,
 )
 from qrag_tasks.experiment.statistics.resampling import Resampling
+from qrag_tasks.tasks.scoring.metrics import macro_f1
 
 RNG = np.random.default_rng(0)
 BASE = RNG.random(200)

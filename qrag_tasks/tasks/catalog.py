@@ -1,0 +1,188 @@
+"""The names under which lm_eval knows our tasks: the task table times the values of k."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+from qrag_tasks.errors import SettingsError, did_you_mean
+from qrag_tasks.locations import task_yamls
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS, LampTask
+
+K_VALUES: tuple[int | str, ...] = (0, 1, 3, 5, 10, "max4k", "max8k")
+WINDOWS: Mapping[str, int] = {"max4k": 4096, "max8k": 8192}
+"""The k that is no number of documents, but a window, in tokens, to be filled with them."""
+PAPER_TASKS = ("lamp3u", "lamp5u")
+"""The two tasks of arXiv 2406.10251, which the groups ``lamp_rag_k*`` hold."""
+TAG = "lamp_rag"
+"""lm_eval's tag for every task whose data are public."""
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """One lm_eval task: a LaMP task at one k, a number or a name of :data:`WINDOWS`."""
+
+    name: str
+    task: LampTask
+    k: int | str
+
+    @property
+    def documents(self) -> int | None:
+        """How many documents are asked for; ``None`` for as many as fit :attr:`window`."""
+        return self.k if isinstance(self.k, int) else None
+
+    @property
+    def window(self) -> int | None:
+        """The tokens for prompt and answer together that the name fixes, if it does."""
+        return None if isinstance(self.k, int) else WINDOWS[self.k]
+
+    @property
+    def asks_for(self) -> str:
+        """What is asked for, in words."""
+        return str(self.k) if self.window is None else f"as many as fit {self.window:,} tokens"
+
+
+CATALOG: Mapping[str, CatalogEntry] = {
+    f"{task.name}_rag_k{k}": CatalogEntry(f"{task.name}_rag_k{k}", task, k)
+    for task in LAMP_TASKS.values()
+    for k in K_VALUES
+}
+
+
+def _groups() -> dict[str, tuple[str, ...]]:
+    public = [task for task in LAMP_TASKS.values() if task.public]
+    members = {
+        "lamp_rag": PAPER_TASKS,
+        "lamp_rag_all": [task.name for task in public if not task.time],
+        "lamp_rag_time": [task.name for task in public if task.time],
+    }
+    return {
+        f"{group}_k{k}": tuple(f"{name}_rag_k{k}" for name in names)
+        for group, names in members.items()
+        for k in K_VALUES
+    }
+
+
+GROUPS: Mapping[str, tuple[str, ...]] = _groups()
+
+
+def entry(name: str) -> CatalogEntry:
+    """Return the entry called ``name``.
+
+    :raises SettingsError: when there is none.
+    """
+    try:
+        return CATALOG[name]
+    except KeyError:
+        if name in GROUPS:
+            members = " or ".join(GROUPS[name])
+            raise SettingsError(f"{name!r} is a group; name one task: {members}") from None
+        several = " Name one task." if "," in name else _what_it_may_mean(name)
+        raise SettingsError(
+            f"unknown task {name!r} (known: {_pattern(CATALOG)}).{several}"
+        ) from None
+
+
+def explain_unknown(names: Iterable[str], reason: str) -> None:
+    """Where a name that is not there was probably meant to be ours, say what ours are.
+
+    :param names: what was asked for.
+    :param reason: lm_eval's message, which lists after a colon those that it does not find.
+    :raises SettingsError: for all of those that begin as ours do.
+    """
+    missing = reason.partition(": ")[2].split(", ")
+    ours = [name for name in names if name in missing and name.strip().lower().startswith("lamp")]
+    if not ours:
+        return
+    told = f"{'unknown task' if len(ours) == 1 else 'unknown tasks'} " + ", ".join(map(repr, ours))
+    if others := [name for name in missing if name not in ours]:
+        told += f"; lm_eval does not know {', '.join(map(repr, others))} either"
+    hints = "".join(dict.fromkeys(map(_what_it_may_mean, ours)))
+    raise SettingsError(
+        f"{told} (known: {_pattern(CATALOG)}; groups {_pattern(GROUPS)}; tag {TAG}).{hints}"
+    )
+
+
+def _what_it_may_mean(name: str) -> str:
+    """Return a sentence on what an unknown name may mean; never another k than was asked for."""
+    given = name.strip().lower()
+    if given in (*CATALOG, *GROUPS, TAG):
+        return f" Did you mean {given!r}?"
+    stem, _, asked = given.rpartition("_k")
+    stems = dict.fromkeys(known.rpartition("_k")[0] for known in (*CATALOG, *GROUPS))
+    if stem in stems:
+        return f" {stem!r} has no k of {asked!r}: it is one of {', '.join(map(str, K_VALUES))}."
+    k = asked if asked in map(str, K_VALUES) else None
+    if found := re.match(r"lamp[-_ ]?(\d+)[-_ ]?([ut](?![a-z]))?", given):
+        splits = {"u": "user", "t": "time"}
+        meant = {
+            f"lamp{found[1]}{split}": f"{kind}-based split"
+            for split, kind in splits.items()
+            if found[2] in (None, split)
+        }
+        told = " or ".join(
+            f"{task}_rag_k{k or 5} ({split})" for task, split in meant.items() if task in LAMP_TASKS
+        )
+        return told and f" {'Did you mean' if k else 'Write for example'} {told}{'?' if k else '.'}"
+    return did_you_mean(given, [f"{stem}_k{k}" for stem in stems] if k else [TAG])
+
+
+def _pattern(names: Iterable[str]) -> str:
+    """Return the names, shortened: what stands before ``_k``, and every k."""
+    stems = dict.fromkeys(name.rpartition("_k")[0] for name in names)
+    return f"{', '.join(stems)}, each with _k{{{','.join(map(str, K_VALUES))}}}"
+
+
+def members(name: str) -> frozenset[str]:
+    """Return the tasks of ours that a name stands for: itself, a group's, the tag's; or none."""
+    if name in CATALOG:
+        return frozenset({name})
+    if name == TAG:
+        return frozenset(task for task, found in CATALOG.items() if found.task.public)
+    return frozenset(GROUPS.get(name, ()))
+
+
+def requested(patterns: Iterable[str]) -> list[CatalogEntry]:
+    """Return our tasks among what lm_eval's ``--tasks`` asks for, in the catalog's order.
+
+    :param patterns: names of tasks, groups or the tag, globs of these, or paths of task files
+        and globs of these. What is not ours is passed over.
+    """
+    known = (*CATALOG, *GROUPS, TAG)
+    names: set[str] = set()
+    for pattern in patterns:
+        if pattern.endswith(".yaml"):
+            files = map(Path, glob(pattern))  # noqa: PTH207 - a pattern may begin at the root
+            found = [file.stem for file in files if _is_ours(file)]
+        else:
+            found = [name for name in known if fnmatchcase(name, pattern)]
+        names.update(*map(members, found))
+    return [found for name, found in CATALOG.items() if name in names]
+
+
+def _is_ours(file: Path) -> bool:
+    return file.resolve().is_relative_to(task_yamls().resolve())
+
+
+def without_overlap(names: Iterable[Any]) -> tuple[list[Any], dict[str, str]]:
+    """Leave out the names whose tasks another one holds: lm_eval takes no task twice.
+
+    :param names: of tasks, groups or tags; what is not ours, or is no name, is kept as it is.
+    :return: what is left, in its order; and each name left out with the one that holds it.
+    """
+    given = list(names)
+    ours = {name: members(name) for name in given if isinstance(name, str) and members(name)}
+    held: dict[str, str] = {}
+    largest: list[str] = []
+    for name in sorted(ours, key=lambda name: -len(ours[name])):
+        holder = next((other for other in largest if ours[name] <= ours[other]), None)
+        if holder is None:
+            largest.append(name)
+        else:
+            held[name] = holder
+    return [name for name in given if not (isinstance(name, str) and name in held)], held

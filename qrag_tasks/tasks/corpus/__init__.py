@@ -1,0 +1,1 @@
+"""Any source of questions and documents becomes columns, once."""

@@ -1,0 +1,1 @@
+"""LaMP: its table of tasks, prompts, queries, files, leaks, and the sample `mini`."""
