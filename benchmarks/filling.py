@@ -14,9 +14,9 @@ import statistics
 import time
 from collections.abc import Callable
 
-from qrag_tasks.harness.tokens import model_text
+from qrag_tasks.engines.tokenizers import model_text
 from qrag_tasks.locations import embedded_model
-from qrag_tasks.retrieval.context import fit_documents
+from qrag_tasks.prompting.fitting import fit_documents
 
 WORDS = ("river", "bank", "boat", "fish", "water", "long", "old", "stone", "bridge", "town")
 ROUNDS = 5

@@ -11,7 +11,7 @@ import argparse
 import statistics
 
 from qrag_tasks.plugins import build_retriever
-from qrag_tasks.rankings import Rankings
+from qrag_tasks.prompting.rankings import Rankings
 from qrag_tasks.tasks.lamp import data
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 

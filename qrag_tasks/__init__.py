@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pluggy import HookimplMarker
 
     from qrag_tasks.errors import QragError
-    from qrag_tasks.pipeline import PromptRecord
+    from qrag_tasks.prompting.pipeline import PromptRecord
     from qrag_tasks.retrieval.base import Document, Query, Ranking, Retriever, ScoringRetriever
     from qrag_tasks.tasks.lamp.data import Sample
 
@@ -40,7 +40,7 @@ __all__ = [
 
 _HOME = {
     "Document": "qrag_tasks.retrieval.base",
-    "PromptRecord": "qrag_tasks.pipeline",
+    "PromptRecord": "qrag_tasks.prompting.pipeline",
     "QragError": "qrag_tasks.errors",
     "Query": "qrag_tasks.retrieval.base",
     "Ranking": "qrag_tasks.retrieval.base",

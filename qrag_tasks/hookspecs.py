@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 import pluggy
 
 if TYPE_CHECKING:
-    from qrag_tasks.prompt_styles import PromptStyle
+    from qrag_tasks.prompting.base import PromptStyle
     from qrag_tasks.retrieval.base import Retriever
 
 PROJECT = "qrag"
@@ -56,7 +56,7 @@ class RegisterPromptStyle(Protocol):
         """Make a prompt style known.
 
         :param name: what users write: lower-case letters, digits, ``-``; unique.
-        :param style: writes a prompt; see :class:`~qrag_tasks.prompt_styles.PromptStyle`.
+        :param style: writes a prompt; see :class:`~qrag_tasks.prompting.base.PromptStyle`.
         :raises SettingsError: when the name is not of that form, or is registered twice.
         """
         ...

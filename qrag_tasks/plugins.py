@@ -17,17 +17,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import EntryPoint, distribution
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
 from qrag_tasks import hookspecs
 from qrag_tasks.errors import PluginError, QragError, RetrieverError, SettingsError, did_you_mean
 from qrag_tasks.installed import Announced, announced, source_digest
-from qrag_tasks.prompt_styles import PromptStyle
 from qrag_tasks.retrieval.base import Retriever
 from qrag_tasks.retrieval.named import NamedRetriever, Origin, described
 from qrag_tasks.retrieval.options import call, read_options, split_spec, write_spec
+
+if TYPE_CHECKING:
+    from qrag_tasks.prompting.base import PromptStyle
 
 BUILT_IN = tuple(
     EntryPoint(name, f"qrag_tasks.{module}", hookspecs.PROJECT)
@@ -36,7 +38,7 @@ BUILT_IN = tuple(
         ("baselines", "retrieval.baselines"),
         ("oracle", "retrieval.oracle"),
         ("run", "retrieval.trec"),
-        ("lamp", "prompt_styles"),
+        ("lamp", "prompting.styles"),
     )
 )
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")

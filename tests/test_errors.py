@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from qrag_tasks.errors import did_you_mean
-from qrag_tasks.protocols import CHOICES
+from qrag_tasks.prompting.protocols import CHOICES
 from qrag_tasks.tasks.catalog import K_VALUES
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qrag_tasks.filling import TokenBudget
+from qrag_tasks.prompting.filling import TokenBudget
 
 
 class Words:

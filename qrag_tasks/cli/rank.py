@@ -43,10 +43,10 @@ def rank(
     """
     from rich.progress import Progress
 
-    from qrag_tasks.harness.settings import Settings
-    from qrag_tasks.harness.setup import chosen_data
     from qrag_tasks.plugins import build_retriever
-    from qrag_tasks.rankings import Rankings
+    from qrag_tasks.prompting.prompt_source import chosen_data
+    from qrag_tasks.prompting.rankings import Rankings
+    from qrag_tasks.prompting.settings import Settings
     from qrag_tasks.retrieval.trec import write_run
     from qrag_tasks.tasks.lamp.table import LAMP_TASKS, lamp_task
 

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from qrag_tasks.filling import TokenBudget
-from qrag_tasks.pipeline import PromptRecord
+from qrag_tasks.prompting.filling import TokenBudget
+from qrag_tasks.prompting.pipeline import PromptRecord
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 

@@ -186,12 +186,6 @@ INNER_NAMES: tuple[InnerName, ...] = (
         InnerName(f"lm_eval.{name}", "read", by, reason, "fails", lost)
         for name, by, reason, lost in (
             (
-                "models.utils.has_bos_prefix",
-                "harness.tokens",
-                "counts the tokens of a prompt as lm_eval encodes it",
-                "the tasks cannot be had",
-            ),
-            (
                 "models.utils.normalize_gen_kwargs",
                 "harness.windows",
                 "reads the longest answer out of generation arguments as lm_eval does",

@@ -12,16 +12,17 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Literal
 
-from qrag_tasks import pipeline, plugins
+from qrag_tasks import plugins
 from qrag_tasks.arms import embedded
 from qrag_tasks.errors import DataError, SettingsError
-from qrag_tasks.filling import TokenBudget
 from qrag_tasks.harness import autoload
 from qrag_tasks.harness.inner_names import look
-from qrag_tasks.harness.settings import Settings
-from qrag_tasks.harness.setup import Setup
 from qrag_tasks.locations import cache_dir, mini_root, task_yamls
-from qrag_tasks.pipeline import PromptRecord
+from qrag_tasks.prompting import pipeline
+from qrag_tasks.prompting.filling import TokenBudget
+from qrag_tasks.prompting.pipeline import PromptRecord
+from qrag_tasks.prompting.prompt_source import PromptSource
+from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.tasks.catalog import PAPER_TASKS, CatalogEntry, entry
 from qrag_tasks.tasks.lamp import data as lamp_data
 from qrag_tasks.tasks.lamp.table import lamp_task
@@ -54,32 +55,32 @@ def show_sample(
     :raises QragError: for an unknown task, retriever or index, missing data, or no room.
     """
     found = entry(task_name)
-    setup = Setup.of(found.task.name, found.k, Settings.from_metadata(metadata, ()))
-    samples = setup.data.samples
+    source = PromptSource.of(found.task.name, found.k, Settings.from_metadata(metadata, ()))
+    samples = source.data.samples
     if index >= len(samples):
         raise SettingsError(f"--index {index} is outside 0 to {len(samples) - 1}")
     text = None
-    if tokenizer is None and (setup.window or setup.settings.context_tokens):
-        limit = found.name if setup.window else "--context-tokens"
+    if tokenizer is None and (source.window or source.settings.context_tokens):
+        limit = found.name if source.window else "--context-tokens"
         raise SettingsError(f"{limit} needs --tokenizer, to count with")
     if tokenizer is not None:
-        from qrag_tasks.harness.tokens import model_text
+        from qrag_tasks.engines.tokenizers import model_text
 
         text = model_text({"pretrained": tokenizer})
-    answer_tokens = setup.settings.protocol.answer_tokens or found.task.answer_tokens
-    budget = setup.budget(text, answer_tokens, finish=lambda prompt: prompt)
+    answer_tokens = source.settings.protocol.answer_tokens or found.task.answer_tokens
+    budget = source.budget(text, answer_tokens, finish=lambda prompt: prompt)
     sample = samples[index]
-    ranking = setup.rankings.look(index, setup.documents)
+    ranking = source.rankings.look(index, source.documents)
     (record,) = pipeline.make_prompts(
-        setup.task, [sample], setup.documents, [ranking], budget, setup.layout(text)
+        source.task, [sample], source.documents, [ranking], budget, source.layout(text)
     )
-    texts = {item["id"]: setup.task.document_text(item) for item in sample.profile}
-    upper_bound = " (an upper bound: it sees the gold)" if setup.retriever.sees_gold else ""
+    texts = {item["id"]: source.task.document_text(item) for item in sample.profile}
+    upper_bound = " (an upper bound: it sees the gold)" if source.retriever.sees_gold else ""
     return ShownSample(
         found,
         len(samples),
-        setup.data.questions,
-        setup.retriever.spec + upper_bound,
+        source.data.questions,
+        source.retriever.spec + upper_bound,
         record,
         budget,
         texts,

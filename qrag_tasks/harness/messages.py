@@ -6,8 +6,8 @@ import json
 import sys
 from typing import Any
 
+from qrag_tasks.engines.tokenizers import chat_template_of
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.harness.tokens import chat_template_of
 
 
 def as_text(prompt: Any, tokenizer: Any) -> str:

@@ -24,10 +24,10 @@ from qrag_tasks.engines.batches import Batches, BatchLimit, Footprint
 from qrag_tasks.engines.journal import Journal, request_keys
 from qrag_tasks.errors import ModelError
 from qrag_tasks.harness.inner_names import require
-from qrag_tasks.harness.tokens import ModelText
 from qrag_tasks.harness.windows import check_not_cut, check_nothing_is_cut
 from qrag_tasks.metering.cost import Cost
 from qrag_tasks.metering.meter import Meter
+from qrag_tasks.prompting.model_text import ModelText
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 

@@ -81,8 +81,8 @@ def measure_noise(
 
     check_libraries("qrag noise")
     from qrag_tasks.harness.model import QragLM
-    from qrag_tasks.harness.settings import Settings
     from qrag_tasks.locations import task_yamls
+    from qrag_tasks.prompting.settings import Settings
 
     if unknown := [name for name in tasks if not requested([name])]:
         explain_unknown(unknown, f"unknown: {', '.join(unknown)}")

@@ -11,17 +11,18 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 from tqdm import tqdm
 
-from qrag_tasks import pipeline
+from qrag_tasks.engines.tokenizers import model_text
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.filling import TokenBudget
 from qrag_tasks.harness import autoload, gen_kwargs
 from qrag_tasks.harness.docs import AnswerShare, Doc, PromptDocs, as_doc, report
 from qrag_tasks.harness.messages import as_text, check_form, refuse_messages
-from qrag_tasks.harness.settings import Settings
-from qrag_tasks.harness.setup import Setup
 from qrag_tasks.harness.thinking import Thoughts, refuse_thoughts
-from qrag_tasks.harness.tokens import ModelText, model_text
 from qrag_tasks.harness.windows import check_nothing_is_cut, generation_limit, text_as_taken
+from qrag_tasks.prompting import pipeline
+from qrag_tasks.prompting.filling import TokenBudget
+from qrag_tasks.prompting.model_text import ModelText
+from qrag_tasks.prompting.prompt_source import PromptSource
+from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.tasks.scoring import likelihood, yazan2024
 from qrag_tasks.tasks.scoring.likelihood import Continuations
 from qrag_tasks.tasks.scoring.metrics import (
@@ -42,7 +43,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
     """One LaMP task at one k.
 
     ``dataset_kwargs`` of the task file fix the LaMP task and k; lm_eval's ``--metadata`` carries
-    the other choices (:class:`~qrag_tasks.harness.settings.Settings`).
+    the other choices (:class:`~qrag_tasks.prompting.settings.Settings`).
 
     :ivar given_metadata: the choices as lm_eval hands them over, model arguments among them.
     :ivar model: the ``LM`` that answers, while a run is going on.
@@ -65,7 +66,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         self.model: Any = None
         self.given_metadata = dict(config.get("metadata") or {})
         settings = Settings.from_metadata(self.given_metadata)
-        self.setup = Setup.of(fixed["task"], fixed["k"], settings)
+        self.source = PromptSource.of(fixed["task"], fixed["k"], settings)
         self._metrics = self._chosen_metrics()
         config["metric_list"] = [
             {
@@ -83,7 +84,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         super().__init__(config=config)
 
     def _chosen_metrics(self) -> Sequence[Metric]:
-        task, settings = self.setup.task, self.setup.settings
+        task, settings = self.source.task, self.source.settings
         if settings.answer == "likelihood":
             return likelihood.metrics_of(task.targets or ())
         if settings.protocol.scores_as_published:
@@ -102,35 +103,35 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
     # ------------------------------------------------------------------ data
     def download(self, dataset_kwargs: Any = None, **_: Any) -> None:
         """Say what the data are; they were read already, and nothing is downloaded."""
-        setup = self.setup
-        if setup.retriever.sees_gold:
+        source = self.source
+        if source.retriever.sees_gold:
             logger.warning(
                 "%s: retriever %r ranks by the right answer: its scores are an upper bound",
                 self.config.task,
-                setup.retriever.spec,
+                source.retriever.spec,
             )
-        for note in setup.data.notes[:3]:
+        for note in source.data.notes[:3]:
             logger.warning("%s", note)
-        if more := setup.data.notes[3:]:
+        if more := source.data.notes[3:]:
             logger.warning("%s: %d more such notes", self.config.task, len(more))
-        docs = PromptDocs(len(setup.data.samples), self._make_docs)
+        docs = PromptDocs(len(source.data.samples), self._make_docs)
         self.dataset = {self.config.test_split: docs}
-        self.config.metadata = {**(self.config.metadata or {}), "qrag": setup.provenance()}
+        self.config.metadata = {**(self.config.metadata or {}), "qrag": source.provenance()}
 
     def fewshot_docs(self) -> None:
         """No few-shot examples: the profile is what the prompt shows."""
 
     def _make_docs(self, indices: Sequence[int], budget: TokenBudget | None) -> list[Doc]:
-        setup = self.setup
+        source = self.source
         records = pipeline.make_prompts(
-            setup.task,
-            [setup.data.samples[i] for i in indices],
-            setup.documents,
-            setup.rankings.of(indices, setup.documents),
+            source.task,
+            [source.data.samples[i] for i in indices],
+            source.documents,
+            source.rankings.of(indices, source.documents),
             budget,
-            setup.layout(self._text),
+            source.layout(self._text),
         )
-        return [as_doc(record, setup.retriever.spec, budget) for record in records]
+        return [as_doc(record, source.retriever.spec, budget) for record in records]
 
     def doc_iterator(
         self,
@@ -150,7 +151,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             yield position, self.eval_docs[wanted[position]]
 
     def _wanted(self, limit: int | None, samples: Sequence[int] | None) -> Sequence[int]:
-        size = len(self.setup.data.samples)
+        size = len(self.source.data.samples)
         if samples:
             outside = [i for i in samples if not 0 <= i < size]
             if outside:
@@ -194,11 +195,11 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         self._asked = None
         self._thoughts = Thoughts(self.task_name)
         docs = self.eval_docs.make(self._wanted(limit, samples)[rank::world_size], budget)
-        report(self.task_name, self.setup.documents, self.setup.retriever.spec, docs, budget)
+        report(self.task_name, self.source.documents, self.source.retriever.spec, docs, budget)
         super().build_all_requests(
             limit=limit, samples=samples, rank=rank, world_size=world_size, **options
         )
-        self._thoughts.warn_of_short_answers(self._answer_limit, self.setup.task.answer_tokens)
+        self._thoughts.warn_of_short_answers(self._answer_limit, self.source.task.answer_tokens)
         if self.model is not None and not getattr(self.model, "refuses_long_prompts", False):
             check_nothing_is_cut(self.model, self.instances)
 
@@ -212,20 +213,20 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         """
         budget = self._budget(options)
         if budget is not None:
-            wanted = [self.setup.data.samples[i] for i in self._wanted(limit, samples)]
-            layout = self.setup.layout(self._text)
-            pipeline.check_questions(self.setup.task, wanted, budget, layout)
+            wanted = [self.source.data.samples[i] for i in self._wanted(limit, samples)]
+            layout = self.source.layout(self._text)
+            pipeline.check_questions(self.source.task, wanted, budget, layout)
 
     def rank(self, *, limit: int | None, samples: Sequence[int] | None) -> None:
         """Rank what the run will ask for and is not kept yet, so that the run only reads it.
 
         :raises RetrieverError: when the retriever breaks its contract, or lacks a field.
         """
-        if self.setup.documents == 0:
+        if self.source.documents == 0:
             return
-        rankings = self.setup.rankings
+        rankings = self.source.rankings
         missing = rankings.missing(self._wanted(limit, samples))
-        name = f"{self.setup.task.name}: ranking by {self.setup.retriever.spec}"
+        name = f"{self.source.task.name}: ranking by {self.source.retriever.spec}"
         for chunk in tqdm(missing, desc=name, unit="chunk", disable=not missing):
             rankings.of(rankings.store.members(chunk)[:1], 1)
 
@@ -257,7 +258,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             empty = finish({"prompt": "", "target": ""})
             refuse_messages(self.config.task, empty)
             refuse_thoughts(self.config.task, empty)
-        return self.setup.budget(text, self._answer_limit, finished)
+        return self.source.budget(text, self._answer_limit, finished)
 
     # ------------------------------------------------------------------ answers
     def construct_requests(self, doc: Doc, ctx: str, **options: Any) -> Any:
@@ -285,7 +286,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
     def _continuations(self, templated: bool) -> Continuations:
         """Return what stands behind the prompt for every answer: one token each, where it can."""
         before = "" if templated else str(self.config.target_delimiter)
-        answers = [f"{before}{answer}" for answer in self.setup.task.targets or ()]
+        answers = [f"{before}{answer}" for answer in self.source.task.targets or ()]
         found = likelihood.without_shared_parts(answers)
         if self._text is None:
             return found
@@ -307,7 +308,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
                 logprobs = [float(each.filtered_resps[key][0]) for each in instances]
                 shares = likelihood.distribution(logprobs)
                 for each, answer, logprob, share in zip(
-                    instances, self.setup.task.targets or (), logprobs, shares, strict=True
+                    instances, self.source.task.targets or (), logprobs, shares, strict=True
                 ):
                     each.filtered_resps[key] = AnswerShare(answer=answer, logprob=logprob, p=share)
         return filtered
@@ -328,7 +329,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         return {name: value for name, value in scores.items() if name in asked_for}
 
     def _scores(self, answer: str, doc: Doc) -> dict[str, Any]:
-        task, target = self.setup.task, doc["target"]
+        task, target = self.source.task, doc["target"]
         tokens = None if self._text is None else self._text.count_answer(answer)
         limit = self._answer_limit
         unfinished = self._thoughts.unfinished(doc, answer, tokens, limit, self.model)
@@ -339,7 +340,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         }
         if target is not None:
             scores |= task.score(answer, target, unfinished)
-            if self.setup.settings.protocol.scores_as_published:
+            if self.source.settings.protocol.scores_as_published:
                 scores |= yazan2024.SCORES[task.folder](answer, target)
         if tokens is not None:
             scores[RUNAWAY_RATE.name] = float(tokens >= limit)

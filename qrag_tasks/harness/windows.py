@@ -16,7 +16,7 @@ from lm_eval.models.utils import normalize_gen_kwargs
 from qrag_tasks.arms.identity import created_with
 from qrag_tasks.engines.request_names import is_ours, name_of
 from qrag_tasks.errors import BudgetError, SettingsError
-from qrag_tasks.harness.tokens import ModelText
+from qrag_tasks.prompting.model_text import ModelText
 from qrag_tasks.tasks.catalog import WINDOWS
 
 _CUTTING_ELSEWHERE = ("truncate", "truncate_input_tokens")

@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qrag_tasks import pipeline
+from qrag_tasks.engines.tokenizers import chat_template_of
 from qrag_tasks.errors import BudgetError, SettingsError, did_you_mean
-from qrag_tasks.harness.settings import Settings
-from qrag_tasks.harness.setup import Setup
-from qrag_tasks.harness.tokens import ModelText, chat_template_of
-from qrag_tasks.quantizing.mini_train import MINI, MINI_TASKS, mini_setup
+from qrag_tasks.prompting import pipeline
+from qrag_tasks.prompting.model_text import ModelText
+from qrag_tasks.prompting.prompt_source import PromptSource
+from qrag_tasks.prompting.settings import Settings
+from qrag_tasks.quantizing.mini_train import MINI, MINI_TASKS, mini_source
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 from qrag_tasks.text_files import NotUTF8Error, decoded
 
@@ -102,12 +103,14 @@ class Wanted:
         names = self.source.split(",")
         if self.source == MINI:
             found = self._prompts(
-                text, seed, [mini_setup(name, DOCUMENTS, self._settings) for name in MINI_TASKS]
+                text, seed, [mini_source(name, DOCUMENTS, self._settings) for name in MINI_TASKS]
             )
         elif all(name in LAMP_TASKS for name in names):
             settings = replace(self._settings, data=self.data)
             found = self._prompts(
-                text, seed, [Setup.of(name, DOCUMENTS, settings) for name in dict.fromkeys(names)]
+                text,
+                seed,
+                [PromptSource.of(name, DOCUMENTS, settings) for name in dict.fromkeys(names)],
             )
         else:
             found = self._texts_of_file(text, seed)
@@ -123,56 +126,61 @@ class Wanted:
     def _settings(self) -> Settings:
         return Settings(split="train")
 
-    def _prompts(self, text: ModelText, seed: int, setups: Sequence[Setup]) -> Calibration:
+    def _prompts(self, text: ModelText, seed: int, sources: Sequence[PromptSource]) -> Calibration:
         finish = _finish(text)
         rows, ids, texts, notes = [], [], [], []
-        for position, setup in enumerate(setups):
-            share = self.samples // len(setups) + (position < self.samples % len(setups))
+        for position, source in enumerate(sources):
+            share = self.samples // len(sources) + (position < self.samples % len(sources))
             found = 0
-            for sample_id, prompt in self._prompts_of(setup, text, seed, finish, share):
+            for sample_id, prompt in self._prompts_of(source, text, seed, finish, share):
                 rows.append(tuple(text.encode(prompt)))
-                ids.append(f"{setup.task.name}:{sample_id}")
+                ids.append(f"{source.task.name}:{sample_id}")
                 texts.append(prompt)
                 found += 1
             if found < share:
                 notes.append(
-                    f"{share} calibration prompts of {setup.task.name} were asked for, and "
-                    f"{found} of {len(setup.data.samples)} in its train split fit "
+                    f"{share} calibration prompts of {source.task.name} were asked for, and "
+                    f"{found} of {len(source.data.samples)} in its train split fit "
                     f"{self.max_tokens} tokens: all {found} are used"
                 )
         origin = {
             "source": self.source,
             "split": "train",
-            "prompts": {"documents": DOCUMENTS, "retriever": setups[0].retriever.spec}
-            | {"prompt": setups[0].prompt_style.name, "chat_template": finish is not _as_it_is},
+            "prompts": {"documents": DOCUMENTS, "retriever": sources[0].retriever.spec}
+            | {"prompt": sources[0].prompt_style.name, "chat_template": finish is not _as_it_is},
             "data": [
-                {"task": setup.task.name, "path": str(setup.data.questions)}
-                | {"sha256": setup.data.fingerprint}
-                for setup in setups
+                {"task": source.task.name, "path": str(source.data.questions)}
+                | {"sha256": source.data.fingerprint}
+                for source in sources
             ],
         }
         return Calibration(tuple(rows), tuple(ids), _sha256(texts), origin, tuple(notes))
 
     def _prompts_of(
-        self, setup: Setup, text: ModelText, seed: int, finish: Callable[[str], str], share: int
+        self,
+        source: PromptSource,
+        text: ModelText,
+        seed: int,
+        finish: Callable[[str], str],
+        share: int,
     ) -> Iterator[tuple[str, str]]:
         """Yield id and finished prompt of as many samples as fit, in the seed's order."""
-        answer_tokens = setup.task.answer_tokens
+        answer_tokens = source.task.answer_tokens
         room = min(self.max_tokens + answer_tokens, text.window)
-        setup = replace(setup, settings=replace(setup.settings, context_tokens=room))
-        budget = setup.budget(text, answer_tokens, finish)
-        layout = setup.layout(text)
-        size = len(setup.data.samples)
+        source = replace(source, settings=replace(source.settings, context_tokens=room))
+        budget = source.budget(text, answer_tokens, finish)
+        layout = source.layout(text)
+        size = len(source.data.samples)
         # No cryptography here: a reproducible choice.
         shuffled = random.Random(f"calibration:{seed}").sample(range(size), size)  # noqa: S311
         for index in shuffled:
             if share == 0:
                 return
-            sample = setup.data.samples[index]
-            ranking = setup.rankings.look(index, setup.documents)
+            sample = source.data.samples[index]
+            ranking = source.rankings.look(index, source.documents)
             try:
                 (record,) = pipeline.make_prompts(
-                    setup.task, [sample], setup.documents, [ranking], budget, layout
+                    source.task, [sample], source.documents, [ranking], budget, layout
                 )
             except BudgetError:
                 continue

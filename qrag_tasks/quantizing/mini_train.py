@@ -8,11 +8,11 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
-from qrag_tasks.harness.settings import Settings
-from qrag_tasks.harness.setup import Setup
 from qrag_tasks.locations import mini_root
 from qrag_tasks.plugins import build_retriever, prompt_style
-from qrag_tasks.rankings import Rankings
+from qrag_tasks.prompting.prompt_source import PromptSource
+from qrag_tasks.prompting.rankings import Rankings
+from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.tasks.lamp import data as lamp_data
 from qrag_tasks.tasks.lamp.data import DataSet, Sample
 from qrag_tasks.tasks.lamp.mini import papers, reviews
@@ -31,12 +31,12 @@ MINI_TASKS = tuple(_MINI_DRAWS)
 """Those of the embedded sample."""
 
 
-def mini_setup(name: str, documents: int, settings: Settings) -> Setup:
+def mini_source(name: str, documents: int, settings: Settings) -> PromptSource:
     """Return the setup of a task of :data:`MINI_TASKS`, over its train split."""
     task = lamp_task(name)
     data = _mini_train(task)
     retriever = build_retriever(settings.protocol.retriever)
-    return Setup(
+    return PromptSource(
         task=task,
         documents=documents,
         window=None,

@@ -158,7 +158,7 @@ def _verify(work: Path, row: Precision, group_size: int | None, device: Any) -> 
 
 
 def _text_of(source: Source) -> Any:
-    from qrag_tasks.harness.tokens import model_text
+    from qrag_tasks.engines.tokenizers import model_text
 
     return model_text({"pretrained": str(source.folder)})
 

@@ -13,7 +13,7 @@ import pytest
 from qrag_tasks.errors import ModelError
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
-from qrag_tasks.harness.tokens import model_text
+from qrag_tasks.engines.tokenizers import model_text
 from qrag_tasks.quantizing.source import read_source
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -16,8 +16,8 @@ from qrag_tasks import Document, Query, plugins
 from qrag_tasks.arms.precisions import PRECISIONS
 from qrag_tasks.cli import main
 from qrag_tasks.harness import inner_names
-from qrag_tasks.harness.settings import KNOWN
-from qrag_tasks.protocols import CHOICES, PROTOCOLS
+from qrag_tasks.prompting.protocols import CHOICES, PROTOCOLS
+from qrag_tasks.prompting.settings import KNOWN
 from qrag_tasks.tasks import catalog
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 from qrag_tasks.tasks.scoring import likelihood, yazan2024

@@ -83,7 +83,7 @@ def test_they_are_found() -> None:
     assert lines["README.md"] == "tox"
     assert lines["docs/quantize.md"] == "'.[hf]' setuptools wheel"
     assert lines["plugins/qrag-dense/README.md"] == ". ./plugins/qrag-dense"
-    assert lines["qrag_tasks/harness/tokens.py"] == "'qrag-tasks[hf]'"
+    assert lines["qrag_tasks/engines/tokenizers.py"] == "'qrag-tasks[hf]'"
 
 
 @pytest.mark.parametrize(

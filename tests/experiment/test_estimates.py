@@ -13,14 +13,14 @@ import pytest
 from lamp_files import papers, reviews, write_flat
 from quantized_files import awq_config, gptq_config, load_packed, quantized_folder
 
-from qrag_tasks import pipeline
 from qrag_tasks.errors import DataError, RetrieverError
 from qrag_tasks.experiment.plan import Plan
 from qrag_tasks.experiment.plan.estimates import Estimate, estimate
 from qrag_tasks.experiment.plan.weights import weight_bytes
 from qrag_tasks.locations import embedded_model
 from qrag_tasks.plugins import build_retriever
-from qrag_tasks.rankings import Rankings
+from qrag_tasks.prompting import pipeline
+from qrag_tasks.prompting.rankings import Rankings
 from qrag_tasks.tasks.lamp.data import load
 from qrag_tasks.tasks.lamp.table import lamp_task
 

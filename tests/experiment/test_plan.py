@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.plan import Plan, check_plan, read_plan
 from qrag_tasks.experiment.running.folder import cell_settings
-from qrag_tasks.harness.settings import Settings
+from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.tasks.catalog import CATALOG, K_VALUES
 from qrag_tasks.tasks.lamp.data import load
 from qrag_tasks.tasks.lamp.table import lamp_task

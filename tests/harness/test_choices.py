@@ -11,8 +11,8 @@ from lamp_files import PAPER_INPUT, REVIEW_INPUT, papers, reviews, write_flat
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
+from qrag_tasks.engines.tokenizers import chat_template_of, model_text
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.harness.tokens import chat_template_of, model_text
 from qrag_tasks.locations import embedded_model, task_yamls
 from qrag_tasks.tasks.lamp.queries import MOVIE_TAGS
 

@@ -293,8 +293,8 @@ def test_a_file_of_samples_that_is_not_json_is_named(
 def test_a_tokenizer_without_chat_template_is_named(tiny_model: Path, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
+    from qrag_tasks.engines.tokenizers import chat_template_of
     from qrag_tasks.errors import SettingsError
-    from qrag_tasks.harness.tokens import chat_template_of
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     assert chat_template_of(tokenizer, True, {})([{"role": "user", "content": "Hi"}]) == (

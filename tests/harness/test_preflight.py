@@ -21,7 +21,7 @@ from qrag_tasks.errors import RetrieverError
 from qrag_tasks.harness import preflight
 from qrag_tasks.locations import task_yamls
 from qrag_tasks.plugins import build_retriever
-from qrag_tasks.rankings import Rankings
+from qrag_tasks.prompting.rankings import Rankings
 from qrag_tasks.tasks import catalog
 from qrag_tasks.tasks.lamp import data
 

@@ -11,8 +11,9 @@ from lamp_files import papers, reviews, write_flat
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
 
+from qrag_tasks.engines.tokenizers import model_text
 from qrag_tasks.errors import DataError, SettingsError
-from qrag_tasks.harness.tokens import ModelText, model_text
+from qrag_tasks.prompting.model_text import ModelText
 from qrag_tasks.quantizing.calibration import Calibration, Wanted
 from qrag_tasks.tasks.lamp.data import load
 from qrag_tasks.tasks.lamp.table import lamp_task

@@ -23,8 +23,8 @@ pytest.importorskip("torch", reason="the hf extra is not installed")
 import torch
 from dying import dies_over
 
+from qrag_tasks.engines.tokenizers import model_text
 from qrag_tasks.errors import ModelError, SettingsError
-from qrag_tasks.harness.tokens import model_text
 from qrag_tasks.quantizing.calibration import Wanted
 from qrag_tasks.quantizing.quantize import PROVENANCE, quantize
 

@@ -13,8 +13,8 @@ from qrag_tasks.experiment.plan.grid import Plan
 from qrag_tasks.experiment.plan.prompt_lengths import Questions, ranked_here
 from qrag_tasks.experiment.plan.token_rates import TokenRate, token_rate
 from qrag_tasks.experiment.plan.weights import WeightBytes, weight_bytes
-from qrag_tasks.harness.settings import Settings
-from qrag_tasks.harness.setup import chosen_data
+from qrag_tasks.prompting.prompt_source import chosen_data
+from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.tasks.lamp.data import data_root, find_files
 from qrag_tasks.tasks.lamp.table import lamp_task
 

@@ -20,8 +20,8 @@ from pydantic import (
 from qrag_tasks.errors import QragError
 from qrag_tasks.experiment.plan.cells import Arm, Cell
 from qrag_tasks.experiment.plan.fields import Argument, K, MetricName, Name, PrecisionName, TaskName
-from qrag_tasks.harness.settings import Settings
-from qrag_tasks.protocols import PROTOCOLS
+from qrag_tasks.prompting.protocols import PROTOCOLS
+from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.tasks.catalog import WINDOWS
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
@@ -168,7 +168,7 @@ class Plan(_Strict):
                 yield Finding(("orders", place), _of_plan(error))
 
     def _impossible_tasks(self) -> Iterator[Finding]:
-        """Find what :class:`~qrag_tasks.harness.setup.Setup` would refuse, cell by cell."""
+        """Find what a :class:`~qrag_tasks.prompting.prompt_source.PromptSource` would refuse."""
         if self.answer == "likelihood" and self.answer_tokens is not None:
             yield Finding(
                 ("answer_tokens",),

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
 
-from qrag_tasks import pipeline
 from qrag_tasks.experiment.plan.cells import Cell
 from qrag_tasks.experiment.plan.grid import Plan
 from qrag_tasks.experiment.plan.token_rates import TokenRate
-from qrag_tasks.filling import FILLS, TokenBudget
-from qrag_tasks.harness.settings import Settings
 from qrag_tasks.plugins import build_retriever, core_origin, prompt_style, retrievers
-from qrag_tasks.rankings import Rankings
+from qrag_tasks.prompting import pipeline
+from qrag_tasks.prompting.filling import FILLS, TokenBudget
+from qrag_tasks.prompting.rankings import Rankings
+from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.retrieval.base import Ranking
 from qrag_tasks.retrieval.options import split_spec
 from qrag_tasks.tasks.catalog import WINDOWS

@@ -89,8 +89,8 @@ def arms_left(plan: Plan, root: Path, shard: Shard | None = None) -> set[Arm]:
 
 def _samples(plan: Plan, cells: Sequence[Cell]) -> dict[Cell, int]:
     """Return how many samples every cell has."""
-    from qrag_tasks.harness.settings import Settings
-    from qrag_tasks.harness.setup import chosen_data
+    from qrag_tasks.prompting.prompt_source import chosen_data
+    from qrag_tasks.prompting.settings import Settings
     from qrag_tasks.tasks.lamp.table import lamp_task
 
     found: dict[str, int] = {}

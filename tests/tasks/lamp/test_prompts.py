@@ -249,7 +249,7 @@ def test_trimming_with_a_real_tokenizer(tiny_model: Path, special_tokens: int) -
     from tokenizers.processors import TemplateProcessing
     from transformers import AutoTokenizer
 
-    from qrag_tasks.harness.tokens import PlainTokens
+    from qrag_tasks.prompting.model_text import PlainTokens
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     if special_tokens:

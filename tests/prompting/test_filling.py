@@ -11,8 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from word_tokens import WORDS, word_budget
 
-from qrag_tasks.filling import FILLS, Filling, Question, TokenBudget, exact, paper, trimmed
-from qrag_tasks.protocols import CHOICES
+from qrag_tasks.prompting.filling import (
+    FILLS,
+    Filling,
+    Question,
+    TokenBudget,
+    exact,
+    paper,
+    trimmed,
+)
+from qrag_tasks.prompting.protocols import CHOICES
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS, Item
 
 TASKS = [name for name in LAMP_TASKS if name.endswith("u")]
@@ -236,7 +244,7 @@ def test_every_fill_has_a_name_and_a_plain_call() -> None:
 def test_prompts_of_a_real_tokenizer_fit(tiny_model: Path, fill: str) -> None:
     from transformers import AutoTokenizer
 
-    from qrag_tasks.harness.tokens import PlainTokens
+    from qrag_tasks.prompting.model_text import PlainTokens
 
     plain = PlainTokens(AutoTokenizer.from_pretrained(tiny_model))
     question = question_of("lamp5u", 20)

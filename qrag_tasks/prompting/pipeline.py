@@ -10,10 +10,11 @@ from functools import cache, partial
 from typing import TypeVar
 
 from qrag_tasks.errors import BudgetError
-from qrag_tasks.filling import Fill, Filling, Question, TokenBudget, exact
-from qrag_tasks.markers import Markers
-from qrag_tasks.prompt_styles import PromptStyle, examples, lamp
-from qrag_tasks.protocols import BEFORE_FILLING, Order
+from qrag_tasks.prompting.base import PromptStyle
+from qrag_tasks.prompting.filling import Fill, Filling, Question, TokenBudget, exact
+from qrag_tasks.prompting.markers import Markers
+from qrag_tasks.prompting.protocols import BEFORE_FILLING, Order
+from qrag_tasks.prompting.styles import examples, lamp
 from qrag_tasks.retrieval.base import Ranking
 from qrag_tasks.tasks.lamp.data import Sample
 from qrag_tasks.tasks.lamp.table import Item, LampTask

@@ -19,7 +19,7 @@ from lamp_files import papers, reviews, write_flat
 
 from qrag_tasks.errors import RetrieverError
 from qrag_tasks.plugins import build_retriever
-from qrag_tasks.rankings import Rankings, make_query
+from qrag_tasks.prompting.rankings import Rankings, make_query
 from qrag_tasks.retrieval.base import Query, Ranking
 from qrag_tasks.retrieval.named import NamedRetriever, Origin, described
 from qrag_tasks.retrieval.store import CHUNK
@@ -133,7 +133,7 @@ def test_two_at_once_share_the_work(many: DataSet, tmp_path: Path) -> None:
     from qrag_tasks.benchmark import data
     from qrag_tasks.tasks.lamp.table import LAMP_TASKS
     from test_rankings import Counting, named
-    from qrag_tasks.rankings import Rankings
+    from qrag_tasks.prompting.rankings import Rankings
     import time
 
     class Slow(Counting):
@@ -354,7 +354,7 @@ def test_workers_end_with_a_parent_that_is_killed(many: DataSet, tmp_path: Path)
     from qrag_tasks.benchmark import data
     from qrag_tasks.tasks.lamp.table import LAMP_TASKS
     from qrag_tasks.plugins import build_retriever
-    from qrag_tasks.rankings import Rankings
+    from qrag_tasks.prompting.rankings import Rankings
 
     if __name__ == "__main__":
         many = data.load(LAMP_TASKS["lamp3u"], sys.argv[1])

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qrag_tasks.errors import BudgetError
-from qrag_tasks.retrieval.context import fit_documents
+from qrag_tasks.prompting.fitting import fit_documents
 
 
 def fit(lengths: Sequence[int], prompts: Sequence[int], budget: int) -> tuple[int, list[int]]:

@@ -10,13 +10,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.filling import FILLS, TokenBudget
-from qrag_tasks.harness.settings import Settings
-from qrag_tasks.markers import Markers
-from qrag_tasks.pipeline import Layout
 from qrag_tasks.plugins import NamedPromptStyle, build_retriever, prompt_style
-from qrag_tasks.protocols import BEFORE_FILLING, CHOICES
-from qrag_tasks.rankings import Rankings
+from qrag_tasks.prompting.filling import FILLS, TokenBudget
+from qrag_tasks.prompting.markers import Markers
+from qrag_tasks.prompting.pipeline import Layout
+from qrag_tasks.prompting.protocols import BEFORE_FILLING, CHOICES
+from qrag_tasks.prompting.rankings import Rankings
+from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.retrieval.named import NamedRetriever
 from qrag_tasks.tasks.catalog import WINDOWS
 from qrag_tasks.tasks.lamp import data as lamp_data
@@ -25,13 +25,13 @@ from qrag_tasks.tasks.lamp.filters import paper_filter
 from qrag_tasks.tasks.lamp.table import LampTask, lamp_task
 
 if TYPE_CHECKING:
-    from qrag_tasks.harness.tokens import ModelText
+    from qrag_tasks.prompting.model_text import ModelText
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
 
 @dataclass(frozen=True)
-class Setup:
+class PromptSource:
     """One LaMP task at one k, with the choices of a run.
 
     :ivar documents: how many documents are asked for; ``None`` for as many as fit.
@@ -48,7 +48,7 @@ class Setup:
     prompt_style: NamedPromptStyle
 
     @classmethod
-    def of(cls, name: str, k: int | str, settings: Settings) -> Setup:
+    def of(cls, name: str, k: int | str, settings: Settings) -> PromptSource:
         """Read the data and build the retriever.
 
         :param name: of the LaMP task.
@@ -136,7 +136,7 @@ class Setup:
                 f"{self._what_fits(text.window)} If the model takes more, say so: max_length="
                 f"{asked + text.kept_back} in --model_args."
             )
-        from qrag_tasks.harness.tokens import PlainTokens
+        from qrag_tasks.prompting.model_text import PlainTokens
 
         return TokenBudget(
             count=lambda prompt: text.count(finish(prompt)),

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
-
-from lm_eval.models.utils import has_bos_prefix
 
 from qrag_tasks.arms.places import whole_place
 from qrag_tasks.errors import ModelError, SettingsError
+from qrag_tasks.prompting.model_text import ModelText
 
 # The arguments that lm_eval's models pass on to the tokenizer.
 _TOKENIZER_ARGUMENTS = ("revision", "subfolder", "trust_remote_code", "gguf_file")
@@ -19,103 +16,6 @@ _TOKENIZER_ARGUMENTS = ("revision", "subfolder", "trust_remote_code", "gguf_file
 _NO_LIMIT = 10**20
 # lm_eval's window of a model that does not say.
 _UNTOLD_WINDOW = 2048
-# What a chat template writes around turns, where it is no token of its own: [INST], <<SYS>>.
-_TEMPLATE_MARKER = re.compile(r"\[/?[A-Z_]{2,}\]|<</?\w+>>|</?\|?\w+\|?>")
-
-
-@dataclass(frozen=True)
-class ModelText:
-    """How a model reads text.
-
-    :ivar window: tokens that prompt and answer may have together.
-    :ivar add_bos_token: lm_eval's model argument of that name.
-    :ivar answer_apart: whether the answer takes no room of the prompt's, as with an
-        encoder-decoder.
-    :ivar kept_back: tokens of the model argument ``max_length`` that the model's class in lm_eval
-        keeps for itself: they are not part of ``window``.
-    """
-
-    tokenizer: Any
-    window: int
-    add_bos_token: bool | None = None
-    answer_apart: bool = False
-    kept_back: int = 0
-
-    def encode(self, text: str) -> list[int]:
-        """Return the tokens of ``text`` as lm_eval's HFLM encodes a generation request."""
-        options: dict[str, bool] = {}
-        if has_bos_prefix(text, getattr(self.tokenizer, "bos_token", None)):
-            options = {"add_special_tokens": False}
-        elif self.add_bos_token is not None:
-            options = {"add_special_tokens": self.add_bos_token}
-        return list(self.tokenizer(text, **options)["input_ids"])
-
-    def count(self, text: str) -> int:
-        """Return how many tokens a generation request has."""
-        return len(self.encode(text))
-
-    def count_answer(self, text: str) -> int:
-        """Return the tokens of a generated text, encoded again."""
-        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    @cached_property
-    def markers(self) -> frozenset[str]:
-        """What closes or opens a turn for this model: special tokens, and its template's marks."""
-        tokenizer = self.tokenizer
-        template = getattr(tokenizer, "chat_template", None) or ""
-        template = " ".join(template.values()) if isinstance(template, Mapping) else str(template)
-        added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-        return frozenset(
-            {
-                *getattr(tokenizer, "all_special_tokens", ()),
-                *(str(t) for t in added if getattr(t, "special", False) or str(t) in template),
-                *_TEMPLATE_MARKER.findall(template),
-            }
-        )
-
-    def first_pieces(self, before: str, texts: Sequence[str]) -> tuple[str, ...] | None:
-        """Return the part of each text that is its first token, where it stands behind ``before``.
-
-        ``None`` where that cannot be told, or two texts begin with the same token.
-        """
-        pieces = []
-        for text in texts:
-            whole = before + text
-            try:
-                found = self.tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
-            except NotImplementedError:  # a tokenizer written in Python
-                return None
-            end = next((end for _, end in found["offset_mapping"] if end > len(before)), 0)
-            piece = whole[len(before) : end]
-            alone = len(self.tokenizer(before, add_special_tokens=False)["input_ids"])
-            if len(self.tokenizer(before + piece, add_special_tokens=False)["input_ids"]) != (
-                alone + 1
-            ):
-                return None
-            pieces.append(piece)
-        return tuple(pieces) if len(set(pieces)) == len(pieces) else None
-
-
-@dataclass(frozen=True)
-class PlainTokens:
-    """A tokenizer as LaMP's code calls it; see :class:`~qrag_tasks.tasks.lamp.prompts.Tokens`."""
-
-    tokenizer: Any
-
-    def count(self, text: str) -> int:
-        """Return the tokens of ``text``, with the special tokens that the tokenizer adds."""
-        return len(self.tokenizer(text)["input_ids"])
-
-    def cut(self, text: str, limit: int) -> tuple[str, int]:
-        """Return what the first ``limit`` tokens of ``text`` say, and how many there were."""
-        found = self.tokenizer(text)["input_ids"]
-        length = min(len(found), limit)
-        if length < len(found):
-            room = limit - self.tokenizer.num_special_tokens_to_add()
-            if room < 0:
-                raise ValueError(f"{limit} tokens leave no room for the special ones")
-            found = self.tokenizer(text, add_special_tokens=False)["input_ids"][:room]
-        return str(self.tokenizer.decode(found, skip_special_tokens=True)), length
 
 
 def model_text(arguments: Mapping[str, Any]) -> ModelText | None:

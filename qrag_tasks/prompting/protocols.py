@@ -48,8 +48,8 @@ class Protocol:
     :ivar order: how the documents stand in the prompt: those that were kept are put in order, or,
         ``-before-filling``, all that were ranked, so that others are kept where not all fit.
     :ivar fill: how many documents go in: ``exact``, whole ones as long as the finished prompt
-        fits; ``paper``, whole ones counted twice (:mod:`qrag_tasks.filling`); ``trimmed``, all k,
-        each cut to its share, as LaMP's code does.
+        fits; ``paper``, whole ones counted twice (:mod:`~qrag_tasks.prompting.filling`);
+        ``trimmed``, all k, each cut to its share, as LaMP's code does.
     :ivar tasks: LaMP's names of the tasks it is for; empty for all.
     :ivar answer_tokens: the longest answer, in tokens; ``None`` for the task's own.
     :ivar scores_as_published: whether the scores are also computed as the publication did.

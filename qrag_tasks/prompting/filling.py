@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from qrag_tasks.protocols import Oversized
-from qrag_tasks.retrieval.context import fit_documents
+from qrag_tasks.prompting.fitting import fit_documents
+from qrag_tasks.prompting.protocols import Oversized
 from qrag_tasks.tasks.lamp.prompts import Item, OfficialPrompt, Tokens
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from qrag_tasks.errors import SettingsError, did_you_mean
-from qrag_tasks.protocols import (
+from qrag_tasks.prompting.protocols import (
     CHOICES,
     DEFAULT_PROTOCOL,
     PROTOCOLS,

@@ -11,7 +11,7 @@ from lamp_files import PAPER_INPUT, REVIEW_INPUT
 
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.plugins import prompt_style
-from qrag_tasks.prompt_styles import examples, lamp, yazan2024
+from qrag_tasks.prompting.styles import examples, lamp, yazan2024
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS, lamp_task
 
 REVIEWS = [

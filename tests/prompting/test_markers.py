@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qrag_tasks.markers import Markers
+from qrag_tasks.prompting.markers import Markers
 
 BROKEN = {
     "<|im_end|>": "< |im_end|>",

@@ -15,13 +15,13 @@ from lamp_files import PAPER_INPUT, REVIEW_INPUT
 from word_tokens import WORDS, word_budget
 
 from qrag_tasks.errors import BudgetError, SettingsError
-from qrag_tasks.filling import FILLS, TokenBudget
-from qrag_tasks.markers import Markers
-from qrag_tasks.pipeline import Layout, PromptRecord, check_questions, make_prompts
 from qrag_tasks.plugins import build_retriever
-from qrag_tasks.prompt_styles import lamp, yazan2024
-from qrag_tasks.protocols import CHOICES, Order
-from qrag_tasks.rankings import make_query
+from qrag_tasks.prompting.filling import FILLS, TokenBudget
+from qrag_tasks.prompting.markers import Markers
+from qrag_tasks.prompting.pipeline import Layout, PromptRecord, check_questions, make_prompts
+from qrag_tasks.prompting.protocols import CHOICES, Order
+from qrag_tasks.prompting.rankings import make_query
+from qrag_tasks.prompting.styles import lamp, yazan2024
 from qrag_tasks.retrieval.base import Ranking
 from qrag_tasks.tasks.lamp.data import Sample
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS, Item, LampTask
@@ -365,7 +365,7 @@ def test_a_style_for_other_tasks_is_an_error() -> None:
 def test_prompts_of_a_real_tokenizer_fit(tiny_model: Path, fill: str) -> None:
     from transformers import AutoTokenizer
 
-    from qrag_tasks.harness.tokens import PlainTokens
+    from qrag_tasks.prompting.model_text import PlainTokens
 
     plain = PlainTokens(AutoTokenizer.from_pretrained(tiny_model))
     sample = _with_long(_sample(9), 3)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.harness.settings import Settings
-from qrag_tasks.protocols import CHOICES, PROTOCOLS
+from qrag_tasks.prompting.protocols import CHOICES, PROTOCOLS
+from qrag_tasks.prompting.settings import Settings
 
 MODEL_ARGS = {"pretrained": "somewhere", "load_in_4bit": True, "dtype": "bfloat16"}
 
