@@ -59,8 +59,8 @@ def run(
     if engine != "ray" and (address is not None or gpus is not None):
         raise SettingsError("--address and --gpus are for --engine ray")
     from qrag_tasks.experiment.plan import read_plan
-    from qrag_tasks.experiment.running.engines import Here, Ray
     from qrag_tasks.experiment.running.grid import arms_left, run_plan
+    from qrag_tasks.experiment.running.launchers import Here, Ray
     from qrag_tasks.experiment.running.shards import Shard
 
     part = None if shard is None else Shard.parse(shard)

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from qrag_tasks.engines.tokenizers import model_text
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.harness import autoload, gen_kwargs
-from qrag_tasks.harness.docs import AnswerShare, Doc, PromptDocs, as_doc, report
 from qrag_tasks.harness.messages import as_text, check_form, refuse_messages
+from qrag_tasks.harness.prompt_docs import AnswerShare, Doc, PromptDocs, as_doc, report
 from qrag_tasks.harness.thinking import Thoughts, refuse_thoughts
 from qrag_tasks.harness.windows import check_nothing_is_cut, generation_limit, text_as_taken
 from qrag_tasks.prompting import pipeline

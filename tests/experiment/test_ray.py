@@ -14,8 +14,8 @@ import ray
 
 from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.plan import Plan
-from qrag_tasks.experiment.running.engines import Ray
 from qrag_tasks.experiment.running.grid import Progress, run_plan
+from qrag_tasks.experiment.running.launchers import Ray
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own: sockets and processes it leaves
 

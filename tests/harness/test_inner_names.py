@@ -284,7 +284,9 @@ def test_without_what_it_overrides_the_model_is_refused(
 def test_without_a_class_its_arguments_are_not_known() -> None:
     if TORCH:
         assert "trust_remote_code" in argument_names.of_transformers()
-    found = argument_names._taken_by("qrag_tasks", "harness/docs.py", "NoSuchClass", "__init__")
+    found = argument_names._taken_by(
+        "qrag_tasks", "harness/prompt_docs.py", "NoSuchClass", "__init__"
+    )
     assert found == frozenset()
 
 

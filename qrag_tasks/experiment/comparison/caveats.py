@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from qrag_tasks.experiment.comparison.notes import folded
 from qrag_tasks.experiment.comparison.rows import CellRow, MetricRow
-from qrag_tasks.experiment.comparison.values import Values
+from qrag_tasks.experiment.comparison.sample_arrays import Values
 from qrag_tasks.experiment.comparison.verdicts import ALPHA
 
 _UNTESTED = (

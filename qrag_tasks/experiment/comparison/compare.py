@@ -13,8 +13,8 @@ import numpy as np
 
 from qrag_tasks.experiment.comparison.agreement import Pair, agreement, flips
 from qrag_tasks.experiment.comparison.caveats import caveats
+from qrag_tasks.experiment.comparison.k_series import corrected, trends
 from qrag_tasks.experiment.comparison.kept import KeptComparisons
-from qrag_tasks.experiment.comparison.lines import corrected, trends
 from qrag_tasks.experiment.comparison.matching import Matched, Side, match_runs
 from qrag_tasks.experiment.comparison.rows import (
     ArmFacts,
@@ -22,7 +22,7 @@ from qrag_tasks.experiment.comparison.rows import (
     Comparison,
     MetricRow,
 )
-from qrag_tasks.experiment.comparison.values import RATES, Values, one_by_one
+from qrag_tasks.experiment.comparison.sample_arrays import RATES, Values, one_by_one
 from qrag_tasks.experiment.comparison.verdicts import ALPHA
 from qrag_tasks.experiment.pairing import pair
 from qrag_tasks.experiment.statistics import (

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from qrag_tasks.errors import SettingsError, did_you_mean
 from qrag_tasks.experiment.comparison.matching import Matched
-from qrag_tasks.experiment.comparison.values import RATES
+from qrag_tasks.experiment.comparison.sample_arrays import RATES
 
 
 def check_metrics(matched: Matched, names: Iterable[str], option: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
-from qrag_tasks.experiment.comparison.lines import lines
+from qrag_tasks.experiment.comparison.k_series import lines
 from qrag_tasks.experiment.comparison.rows import Comparison
 
 COLOURS: Mapping[str, str] = {

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from qrag_tasks.experiment.comparison.lines import lines
+from qrag_tasks.experiment.comparison.k_series import lines
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow
 from qrag_tasks.experiment.report.answer import headline_row
 

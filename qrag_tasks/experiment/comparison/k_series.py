@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from qrag_tasks.experiment.comparison.rows import CellRow, TrendRow
-from qrag_tasks.experiment.comparison.values import RATES, Values, one_by_one
+from qrag_tasks.experiment.comparison.sample_arrays import RATES, Values, one_by_one
 from qrag_tasks.experiment.statistics import holm, trend
 
 Line = tuple[str, str, str, str, str, str]
