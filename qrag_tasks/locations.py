@@ -22,7 +22,7 @@ def cache_dir() -> Path:
 
 def mini_root() -> Path:
     """Return the data root of the embedded sample."""
-    return _PACKAGE / "benchmark" / "mini"
+    return _PACKAGE / "tasks" / "lamp" / "mini"
 
 
 def embedded_model() -> Path:

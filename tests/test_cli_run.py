@@ -202,7 +202,8 @@ def test_what_is_refused(plan: Path, tmp_path: Path) -> None:
         ("--shard", ""): "--shard '': give the number of this part and of all parts",
         ("--shard", "1/2,2/2"): "--shard '1/2,2/2': give",
         ("--shard", "3/2"): "give the number of this part and of all parts",
-        ("--gpus", "1"): "--address and --gpus are for --engine ray",
+        ("--gpus", "1"): "--address and --gpus are for --launcher ray",
+        ("--engine", "ray"): "--engine is now called --launcher: write --launcher ray",
     }.items():
         done = invoke("run", plan, "--out", out, *arguments)
         assert done.exit_code == 1

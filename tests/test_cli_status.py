@@ -66,12 +66,12 @@ def test_when_it_was_stopped(grid: GridFolder) -> None:
 
 
 def test_in_parts(grid: GridFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    noted(grid, Shard(2, 2), "--engine", "ray")
+    noted(grid, Shard(2, 2), "--launcher", "ray")
     lines = status(grid.root).output.splitlines()
     assert lines[-4].startswith("Part 2/2: Not running now.")
     assert lines[-3] == "Part 2/2: 0 of 40 samples are answered."
     for number in (1, 2):
-        command = f"qrag run 'my plan.yaml' --out grid --engine ray --shard {number}/2"
+        command = f"qrag run 'my plan.yaml' --out grid --launcher ray --shard {number}/2"
         assert lines[-3 + number] == f"Next: {command}"
     # From another folder, the plan is named in full.
     (tmp_path / "else").mkdir()

@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 )
 @click.option("--shard", metavar="I/N", help="Run the I-th of N parts, as in 2/4.")
 @click.option(
-    "--engine",
+    "--launcher",
     type=click.Choice(["here", "ray"]),
     default="here",
     show_default=True,
     help="Where the arms run: on this machine, or on a Ray cluster that shares the folder.",
 )
+@click.option("--engine", "old_name", hidden=True)
 @click.option("--address", help="Of the Ray cluster. Default: the one that runs here.")
 @click.option("--gpus", type=click.FloatRange(min=0), help="GPUs an arm takes of it.  [default: 1]")
 @click.pass_context
@@ -46,7 +47,8 @@ def run(
     plan: Path,
     out: Path,
     shard: str | None,
-    engine: str,
+    launcher: str,
+    old_name: str | None,
     address: str | None,
     gpus: float | None,
 ) -> None:
@@ -56,19 +58,21 @@ def run(
     lm_eval's, with its samples. A cell that fails is named at the end, with exit code 1, and the
     others are run all the same.
     """
-    if engine != "ray" and (address is not None or gpus is not None):
-        raise SettingsError("--address and --gpus are for --engine ray")
+    if old_name is not None:
+        raise SettingsError(f"--engine is now called --launcher: write --launcher {old_name}")
+    if launcher != "ray" and (address is not None or gpus is not None):
+        raise SettingsError("--address and --gpus are for --launcher ray")
     from qrag_tasks.experiment.plan import read_plan
     from qrag_tasks.experiment.running.grid import arms_left, run_plan
     from qrag_tasks.experiment.running.launchers import Here, Ray
     from qrag_tasks.experiment.running.shards import Shard
 
     part = None if shard is None else Shard.parse(shard)
-    chosen = Ray(address, gpus) if engine == "ray" else Here()
+    chosen = Ray(address, gpus) if launcher == "ray" else Here()
     asked = read_plan(
-        plan, to_run=engine == "here", needed=lambda found: arms_left(found, out, part)
+        plan, to_run=launcher == "here", needed=lambda found: arms_left(found, out, part)
     )
-    options = [] if engine == "here" else ["--engine", engine]
+    options = [] if launcher == "here" else ["--launcher", launcher]
     options += [] if address is None else ["--address", address]
     options += [] if gpus is None else ["--gpus", f"{gpus:g}"]
     terminal = console(stderr=True)

@@ -62,7 +62,7 @@ def test_a_lost_node(cluster: Any, tiny_model: Path, tmp_path: Path) -> None:
             cluster.remove_node(nodes[0], allow_graceful=False)
 
     root = tmp_path / "grid"
-    found = run_plan(plan, root, engine=Ray(cluster.address), tell=lose_a_node)
+    found = run_plan(plan, root, launcher=Ray(cluster.address), tell=lose_a_node)
     assert lost
     assert lost[0] < 12
     assert not found.failed
@@ -84,4 +84,4 @@ def test_no_cluster_at_the_address(tiny_model: Path, tmp_path: Path) -> None:
         }
     )
     with pytest.raises(PlanError, match=r"--address 127.0.0.1:1: no Ray cluster"):
-        run_plan(plan, tmp_path / "grid", engine=Ray("127.0.0.1:1"))
+        run_plan(plan, tmp_path / "grid", launcher=Ray("127.0.0.1:1"))

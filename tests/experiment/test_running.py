@@ -253,7 +253,7 @@ def test_a_cell_that_leaves_no_word_counts_as_failed(plan: Plan, tmp_path: Path)
         def done(self) -> bool:
             return True
 
-    progress = run_plan(plan, tmp_path / "grid", engine=Idle())
+    progress = run_plan(plan, tmp_path / "grid", launcher=Idle())
     assert not progress.complete
     assert set(progress.failed) == set(plan.cells())
     told = {cell.arm.precision: why for cell, why in progress.failed.items()}

@@ -110,5 +110,5 @@ def _code() -> list[str]:
 
 
 def _sources() -> Iterator[Path]:
-    for part in ("experiment", "benchmark"):
+    for part in ("experiment", "logs", "tasks"):
         yield from sorted((_PACKAGE / part).rglob("*.py"))

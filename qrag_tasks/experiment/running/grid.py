@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
 from qrag_tasks.experiment.running.folder import CellFolder, GridFolder, cell_settings
-from qrag_tasks.experiment.running.launchers import Engine, Here
+from qrag_tasks.experiment.running.launchers import Here, Launcher
 from qrag_tasks.experiment.running.processes import last_words, open_log
 from qrag_tasks.experiment.running.progress import Progress
 from qrag_tasks.experiment.running.run_notes import RunNotes
@@ -24,7 +24,7 @@ def run_plan(
     plan: Plan,
     root: Path,
     shard: Shard | None = None,
-    engine: Engine | None = None,
+    launcher: Launcher | None = None,
     tell: Callable[[Progress], None] | None = None,
     *,
     file: Path | None = None,
@@ -34,7 +34,7 @@ def run_plan(
 
     :param root: made where it is not there.
     :param shard: the part of the cells that this run makes; all of them where none is given.
-    :param engine: where the arms' processes run; here by default.
+    :param launcher: where the arms' processes run; here by default.
     :param tell: is called again and again with how far the run has come.
     :param file: the plan's, for ``qrag status``.
     :param options: of the command, for ``qrag status``; see
@@ -64,7 +64,7 @@ def run_plan(
             _rank(grid, left, progress, told)
             left = [cell for cell in left if cell not in progress.failed]
             if left:
-                _answer(grid, engine or Here(), left, progress, told)
+                _answer(grid, launcher or Here(), left, progress, told)
                 _name_the_rest(grid, left, progress)
             progress.doing = ""
         finally:
@@ -131,7 +131,7 @@ def _rank(
 # ---------------------------------------------------------------------- arms
 def _answer(
     grid: GridFolder,
-    engine: Engine,
+    launcher: Launcher,
     cells: Sequence[Cell],
     progress: Progress,
     tell: Callable[[Progress], None],
@@ -144,7 +144,7 @@ def _answer(
         by_arm.setdefault(cell.arm, []).append(cell)
     progress.tell_of_arms(by_arm)
     tell(progress)
-    with engine.started(grid, list(by_arm.items())) as handle:
+    with launcher.started(grid, list(by_arm.items())) as handle:
         done = False
         while not done:
             time.sleep(_POLL_SECONDS)

@@ -29,7 +29,7 @@ class Handle(Protocol):
         ...
 
 
-class Engine(Protocol):
+class Launcher(Protocol):
     """Has the cells of a grid answered."""
 
     @contextmanager
@@ -92,7 +92,7 @@ class Ray:
             import ray
         except ImportError:
             raise PlanError(
-                "--engine ray needs Ray: pip install 'qrag-tasks[ray]', on every node"
+                "--launcher ray needs Ray: pip install 'qrag-tasks[ray]', on every node"
             ) from None
         self._ray: Any = ray
         self._address = address

@@ -167,7 +167,7 @@ def test_rating(answer: str, value: float | None) -> None:
 
 
 def test_the_docs_say_how_ratings_are_read() -> None:
-    docs = Path(__file__).parents[2] / "docs" / "ratings.md"
+    docs = Path(__file__).parents[3] / "docs" / "ratings.md"
     lines = docs.read_text(encoding="utf-8").splitlines()
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| `")]
     assert len(rows) > 5
