@@ -130,7 +130,7 @@ def test_two_at_once_share_the_work(many: DataSet, tmp_path: Path) -> None:
     code = """
     import sys
     from pathlib import Path
-    from qrag_tasks.benchmark import data
+    from qrag_tasks.tasks.lamp import data
     from qrag_tasks.tasks.lamp.table import LAMP_TASKS
     from test_rankings import Counting, named
     from qrag_tasks.prompting.rankings import Rankings
@@ -351,7 +351,7 @@ def test_workers_end_with_a_parent_that_is_killed(many: DataSet, tmp_path: Path)
     code = """
     import sys
     from pathlib import Path
-    from qrag_tasks.benchmark import data
+    from qrag_tasks.tasks.lamp import data
     from qrag_tasks.tasks.lamp.table import LAMP_TASKS
     from qrag_tasks.plugins import build_retriever
     from qrag_tasks.prompting.rankings import Rankings

@@ -434,7 +434,7 @@ def test_two_at_once_convert_once(tmp_path: Path, own_cache: Path) -> None:
     root = write_flat(tmp_path, "lamp3u", *reviews(3))
     code = """
     import logging, sys, time
-    from qrag_tasks.benchmark import data
+    from qrag_tasks.tasks.lamp import data
     from test_columns import load
 
     convert = data._convert
@@ -488,7 +488,7 @@ from pathlib import Path
 
 import pyarrow  # once, not in every child
 from lamp_files import reviews, write_flat
-from qrag_tasks.benchmark import arrow_files
+from qrag_tasks.tasks.corpus import arrow_files
 from test_columns import load, names_in, WHOLE
 
 root, cache = Path(sys.argv[1]), Path(os.environ["QRAG_CACHE"])
