@@ -120,7 +120,8 @@ INNER_NAMES: tuple[InnerName, ...] = (
         "check_every_run",
         ["evaluator.evaluate", "evaluator.simple_evaluate"],
         "tells our tasks which model answers, and checks limits, samples and metadata",
-        "a prompt that a model other than `--model qrag` would cut is not noticed",
+        "a prompt that a model other than `--model qrag` would cut is not noticed, nor, from "
+        "Python, a misspelt key of the metadata",
     ),
     *_of_patch(
         "add_standard_errors",

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from planted_lm_eval import plant, run_with
 
 from qrag_tasks.arms import argument_names
 from qrag_tasks.cli import main
@@ -382,16 +383,7 @@ def announced(): return entry_points(group={group!r})
 @pytest.fixture
 def planted(tmp_path: Path) -> Path:
     """A copy of lm_eval's code, without its own tasks."""
-    import lm_eval
-
-    (folder,) = map(Path, lm_eval.__path__)
-    for file in folder.rglob("*.py"):
-        place = file.relative_to(folder)
-        if place.parts[0] != "tasks" or len(place.parts) == 2:
-            copy = tmp_path / "site" / "lm_eval" / place
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(file.read_bytes())
-    return tmp_path / "site"
+    return plant(tmp_path / "site")
 
 
 @pytest.mark.parametrize(
@@ -412,13 +404,8 @@ def test_where_lm_eval_reads_entry_points_they_are_left_to_it(
         "if not hasattr(m.TaskManager.__init__, '__wrapped__'): print('tasks')\n"
         "if 'qrag' not in lm_eval.models.MODEL_MAPPING: print('models')\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": f"{planted}{os.pathsep}{PACKAGE.parent}"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = run_with(planted, code)
+    assert done.returncode == 0, done.stderr
     where, *left = done.stdout.splitlines()
     assert where == str(planted / "lm_eval")
     assert set(left) == left_to_lm_eval

@@ -1,0 +1,294 @@
+"""Every name of the table is taken away, and what the table says is lost is all that is lost."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from planted_lm_eval import plant, run_with
+
+from qrag_tasks.errors import SettingsError
+from qrag_tasks.harness import autoload, inner_names
+from qrag_tasks.locations import task_yamls
+
+TORCH = importlib.util.find_spec("torch") is not None
+
+# ---------------------------------------------------------------------- lm_eval, replaced
+CREATORS = ("create_from_arg_obj", "create_from_arg_string")
+OF_HFLM = ("_create_model", "_loglikelihood_tokens", "_model", "_rank", "_world_size")
+AROUND_HFLM = (
+    *("MODEL_MAPPING", "model_registry", "process_tasks", "from_cli", "task_dict"),
+    *("stderr_for_metric", "make_table", "cache_db", "dbdict"),
+)
+"""What is called otherwise in the planted lm_eval: names, and parameters of theirs."""
+
+OTHERWISE_MADE = """
+
+_made_once = TaskManager.__init__
+
+
+def _made(self, *folders, **more):
+    _made_once(self, *folders, **more)
+
+
+TaskManager.__init__ = _made
+"""
+"""What its users give ``TaskManager`` is documented; which parameters it names is not."""
+
+
+def other(word: str) -> str:
+    return f"{word}_as_it_is_called_now"
+
+
+IN_PROCESS = """
+import contextlib, io, json, logging, sys
+from pathlib import Path
+from lm_eval.__main__ import cli_evaluate
+
+seen = {}
+
+def command(*words):
+    sys.argv = ["lm_eval", *map(str, words)]
+    out, log = io.StringIO(), io.StringIO()
+    error, handler = "", logging.StreamHandler(log)
+    logging.getLogger("lm_eval").addHandler(handler)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(log):
+        try:
+            cli_evaluate()
+        except (Exception, SystemExit) as raised:
+            error = f"{type(raised).__name__}: {raised}"
+    logging.getLogger("lm_eval").removeHandler(handler)
+    return {"out": out.getvalue(), "error": error, "log": log.getvalue()}
+
+def keys(file):
+    import sqlite3
+    files = list(Path(file).parent.glob(Path(file).name + "*"))
+    return [key for f in files for (key,) in sqlite3.connect(f).execute("select key from unnamed")]
+"""
+
+AROUND = """
+tiny, ours, folder = sys.argv[1:]
+folder = Path(folder)
+mini = json.dumps({"data": "mini"})
+own = ("--tasks", "lamp3u_rag_k1", "--include_path", ours, "--limit", "2", "--metadata")
+
+from lm_eval.tasks import TaskManager
+places = [None, ours]
+seen["found"] = ["lamp3u_rag_k1" in TaskManager(include_path=place).all_tasks for place in places]
+seen["dummy"] = command(*own, mini, "--model", "dummy", "--use_cache", folder / "answers")
+seen["kept"] = keys(folder / "answers")
+seen["misspelt"] = command(*own, json.dumps({"data": "mini", "kk": 1}), "--model", "dummy")
+seen["qrag"] = command(*own, mini, "--model", "qrag")
+
+import argparse
+from lm_eval.config.evaluate_config import EvaluatorConfig
+config = EvaluatorConfig.from_cli_as_it_is_called_now(argparse.Namespace(
+    model="qrag", tasks=["lamp3u_rag_k1"], metadata={}, model_args={}))
+seen["told to qrag"] = [config.batch_size, config.device]
+
+from lm_eval import simple_evaluate
+from lm_eval.models.dummy import DummyLM
+class Cutting(DummyLM):
+    max_length = 40
+metadata = {"data": "mini"} | ({"tokenizer": tiny} if tiny else {})
+found = simple_evaluate(Cutting(), tasks=["lamp3u_rag_k1"], limit=1, bootstrap_iters=0,
+    task_manager=TaskManager(include_path=ours, metadata=metadata))
+seen["prompt behind a window of 40"] = found["samples"]["lamp3u_rag_k1"][0]["doc"]["prompt_tokens"]
+
+if tiny:
+    seen["hf"] = command(*own, mini, "--model", "hf")
+    from lm_eval.utils import make_table_as_it_is_called_now as make_table
+    from click.testing import CliRunner
+    from qrag_tasks.cli import main
+    plan = folder / "plan.yaml"
+    plan.write_text(json.dumps({"name": "p", "data": "mini", "precisions": ["fp32"],
+        "models": [{"name": "m", "pretrained": tiny}], "tasks": ["lamp3u"], "k": [1], "limit": 2}))
+    seen["run"] = CliRunner().invoke(main, ["run", str(plan), "--out", str(folder / "grid")]).output
+    (file,) = (folder / "grid").rglob("results_*.json")
+    results = json.loads(file.read_text())
+    seen["cost"] = results["config"]["qrag"]["cost"]
+    seen["table"] = make_table(results)
+print(json.dumps(seen))
+"""
+
+
+@pytest.fixture(scope="module")
+def around(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Any:
+    """What is seen with an lm_eval in which all is other but what is inside ``HFLM``."""
+    folder = tmp_path_factory.mktemp("around")
+    site = plant(folder / "site", {word: other(word) for word in AROUND_HFLM})
+    with (site / "lm_eval" / "tasks" / "manager.py").open("a", encoding="utf-8") as file:
+        file.write(OTHERWISE_MADE)
+    tiny = str(request.getfixturevalue("tiny_model")) if TORCH else ""
+    done = run_with(site, IN_PROCESS + AROUND, tiny, str(task_yamls()), str(folder))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1]) | {"warnings": done.stderr}
+
+
+INSIDE = """
+tiny, ours, folder = sys.argv[1:]
+folder = Path(folder)
+mini = {"data": "mini"}
+own = ("--tasks", "lamp3u_rag_k1", "--include_path", ours, "--limit", "2", "--metadata")
+hf = ("--model", "hf", "--model_args", f"pretrained={tiny}")
+
+from qrag_tasks.harness.inner_names import look
+seen["doctor"] = [each.row.name for each in look() if each.there is False]
+try:
+    from qrag_tasks.harness.model import QragLM
+    QragLM(tiny)
+except Exception as error:
+    seen["qrag"] = f"{type(error).__name__}: {error}"
+seen["4bit"] = command(*own, json.dumps(mini), *hf[:3], hf[3] + ",load_in_4bit=True")
+answers = folder / "hf"
+seen["likelihood"] = command(
+    *own, json.dumps({**mini, "answer": "likelihood"}), *hf, "--use_cache", answers)
+seen["kept of hf"] = keys(answers)
+seen["dummy"] = command(*own, json.dumps(mini), "--model", "dummy", "--use_cache", folder / "dummy")
+seen["kept of dummy"] = keys(folder / "dummy")
+print(json.dumps(seen))
+"""
+
+
+@pytest.fixture(scope="module")
+def inside(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Any:
+    """What is seen with an lm_eval whose ``HFLM``, and way of creating a model, are other."""
+    if not TORCH:
+        pytest.skip("the hf extra is not installed")
+    folder = tmp_path_factory.mktemp("inside")
+    site = plant(folder / "site", {word: other(word) for word in (*OF_HFLM, *CREATORS)})
+    tiny = str(request.getfixturevalue("tiny_model"))
+    done = run_with(site, IN_PROCESS + INSIDE, tiny, str(task_yamls()), str(folder))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1]) | {"warnings": done.stderr}
+
+
+def rows_of(table: str) -> dict[str, list[str]]:
+    """Return the rows of lm_eval's table: metric -> (value, standard error)."""
+    cells = [[cell.strip() for cell in line.split("|")] for line in table.splitlines()]
+    return {row[5]: [row[7], row[9]] for row in cells if len(row) > 9}
+
+
+def tasks_are_found_by_include_path(seen: Any) -> None:
+    assert seen["found"] == [False, True]
+
+
+def qrag_is_unknown_to_the_command_alone(seen: Any) -> None:
+    assert "no model for this name found" in seen["qrag"]["error"]
+    if TORCH:
+        assert "1 of 1 cells complete" in seen["run"]
+
+
+def pretrained_has_to_be_given(seen: Any) -> None:
+    assert "Initializing dummy model" in seen["dummy"]["log"]
+    if TORCH:
+        assert "missing 1 required positional argument: 'pretrained'" in seen["hf"]["error"]
+
+
+def qrag_is_given_what_nobody_asked_for(seen: Any) -> None:
+    assert seen["told to qrag"] == [1, "cuda:0"]
+    if TORCH:
+        from qrag_tasks.harness.arms.devices import checked_device
+
+        with pytest.raises(SettingsError, match="give --device cpu"):
+            checked_device("cuda:99")
+
+
+def nothing_is_checked_in_a_run(seen: Any) -> None:
+    assert seen["misspelt"]["error"] == ""
+    if TORCH:
+        assert seen["prompt behind a window of 40"] > 40
+
+
+def our_standard_errors_are_unknown(seen: Any) -> None:
+    table = rows_of(seen["dummy"]["out"])
+    assert table["rmse"] == [table["rmse"][0], "N/A"]
+    assert float(table["mae"][1]) > 0
+
+
+def the_cost_stands_in_the_results_alone(seen: Any) -> None:
+    if TORCH:
+        assert seen["cost"]["generated_tokens"] > 0
+        assert list(rows_of(seen["table"])) == list(rows_of(seen["table"].split("\n\n")[0]))
+        assert "prefill" not in seen["table"]
+
+
+def the_table_has_one_row_more(seen: Any) -> None:
+    assert rows_of(seen["dummy"]["out"])["unfinished_thought_rate"][0] == "0.0000"
+
+
+def answers_are_kept_without_their_arm(seen: Any) -> None:
+    assert len(seen["kept"]) == 2
+    assert not any(":" in key for key in seen["kept"])
+
+
+AROUND_CHECKS: Mapping[str, Callable[[Any], None]] = {
+    "add_task_folder": tasks_are_found_by_include_path,
+    "register_model": qrag_is_unknown_to_the_command_alone,
+    "check_before_the_model_loads": pretrained_has_to_be_given,
+    "read_the_command_line": qrag_is_given_what_nobody_asked_for,
+    "check_every_run": nothing_is_checked_in_a_run,
+    "add_standard_errors": our_standard_errors_are_unknown,
+    "add_cost_table": the_cost_stands_in_the_results_alone,
+    "hide_what_never_happened": the_table_has_one_row_more,
+    "keep_answers_apart": answers_are_kept_without_their_arm,
+}
+
+
+def four_bits_fail(seen: Any) -> None:
+    assert "load_in_4bit" in seen["4bit"]["error"]
+    assert seen["qrag"].startswith("ModelError: ")
+
+
+def likelihoods_are_measured_as_lm_eval_does(seen: Any) -> None:
+    assert seen["likelihood"]["error"] == ""
+    assert float(rows_of(seen["likelihood"]["out"])["nll"][0]) > 0
+
+
+def answers_of_transformers_alone_are_kept(seen: Any) -> None:
+    assert seen["dummy"]["error"] == ""
+    assert "cannot be told from those of another model" in seen["dummy"]["log"]
+    assert [key for key in seen["kept of dummy"] if not key.startswith("qrag-arm:")] == []
+    assert len(seen["kept of hf"]) > 2
+    assert all(":" in key for key in seen["kept of hf"])
+
+
+INSIDE_CHECKS: Mapping[str, Callable[[Any], None]] = {
+    "repair_hflm": four_bits_fail,
+    "measure_behind_the_prompt": likelihoods_are_measured_as_lm_eval_does,
+    "remember_creation": answers_of_transformers_alone_are_kept,
+}
+
+PATCHES = [patch for patches in autoload.PATCHES.values() for patch in patches]
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+def test_without_a_patch_is_lost_what_its_row_says(
+    patch: str, request: pytest.FixtureRequest
+) -> None:
+    """The rest of a run goes on; one warning says what is lost."""
+    where = "around" if patch in AROUND_CHECKS else "inside"
+    seen = request.getfixturevalue(where)
+    {**AROUND_CHECKS, **INSIDE_CHECKS}[patch](seen)
+    told = seen["warnings"] + "".join(
+        each["log"] for each in seen.values() if isinstance(each, dict) and "log" in each
+    )
+    assert told.count(f", so {inner_names.lost_without(patch)}. `qrag doctor` says more") == 1
+    assert "circular import" not in told
+
+
+@pytest.mark.parametrize("name", OF_HFLM)
+def test_what_qrag_needs_of_hflm_is_missed_by_name(name: str, inside: Any) -> None:
+    assert f"lm_eval.models.huggingface.HFLM.{name}" in inside["doctor"]
+
+
+def test_qrag_is_refused(inside: Any) -> None:
+    (found,) = re.findall(
+        r"ModelError: lm_eval 0\.\S+ has no lm_eval\S+HFLM\.(\S+),", inside["qrag"]
+    )
+    assert found in OF_HFLM
+    assert "docs/upstream.md says which releases" in inside["qrag"]
