@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import re
+import shutil
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from planted_lm_eval import plant, run_with
 
-from qrag_tasks.errors import SettingsError
+from qrag_tasks.arms import argument_names
+from qrag_tasks.errors import ModelError, SettingsError
 from qrag_tasks.harness import autoload, inner_names
+from qrag_tasks.harness.inner_names import INNER_NAMES, InnerName
 from qrag_tasks.locations import task_yamls
 
 TORCH = importlib.util.find_spec("torch") is not None
@@ -192,7 +199,7 @@ def pretrained_has_to_be_given(seen: Any) -> None:
 def qrag_is_given_what_nobody_asked_for(seen: Any) -> None:
     assert seen["told to qrag"] == [1, "cuda:0"]
     if TORCH:
-        from qrag_tasks.harness.arms.devices import checked_device
+        from qrag_tasks.arms.devices import checked_device
 
         with pytest.raises(SettingsError, match="give --device cpu"):
             checked_device("cuda:99")
@@ -292,3 +299,162 @@ def test_qrag_is_refused(inside: Any) -> None:
     )
     assert found in OF_HFLM
     assert "docs/upstream.md says which releases" in inside["qrag"]
+
+
+# ---------------------------------------------------------------------- lm_eval, read
+def row_of(name: str) -> InnerName:
+    (row,) = (row for row in INNER_NAMES if row.name == name and row.use == "read")
+    return row
+
+
+OF_LM_EVAL = [
+    row.name for row in INNER_NAMES if (row.distribution, row.guard) == ("lm_eval", "fails")
+]
+IMPORTED_LATE = ("lm_eval.models.utils_hf.get_dtype",)
+
+
+@pytest.mark.parametrize("name", OF_LM_EVAL)
+def test_a_function_of_lm_eval_that_is_gone_is_named(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, (place, _, function) = row_of(name), name.rpartition(".")
+    if not TORCH and (place.endswith("utils_hf") or row.by.startswith("engines")):
+        pytest.skip("the hf extra is not installed")
+    user = importlib.import_module(f"qrag_tasks.{row.by}")
+    monkeypatch.delattr(importlib.import_module(place), function)
+    with pytest.raises(ImportError, match=rf"cannot import name '{function}' from '{place}'"):
+        if name in IMPORTED_LATE:
+            user.computing_dtype("auto", None, "cpu")
+        monkeypatch.delitem(sys.modules, user.__name__)
+        importlib.import_module(user.__name__)
+
+
+# ---------------------------------------------------------------------- the model's libraries
+OF_LAYERS = ("_save_to_state_dict", "_forward_hooks", "_forward_pre_hooks")
+OF_ARMS = ("_keep_in_fp32_modules", "_keep_in_fp32_modules_strict")
+ATTENTION = "transformers.PretrainedConfig._attn_implementation"
+LOADER = "transformers.models.auto.auto_factory._BaseAutoModelClass"
+OFFLOADED = "accelerate.hooks.add_hook_to_module._hf_hook"
+
+
+@pytest.fixture(scope="module")
+def hf(request: pytest.FixtureRequest) -> Any:
+    """An arm of ``--model hf``, which every test leaves as it was."""
+    huggingface = pytest.importorskip(
+        "lm_eval.models.huggingface", reason="the hf extra is not installed"
+    )
+    return huggingface.HFLM(str(request.getfixturevalue("tiny_model")), device="cpu")
+
+
+@pytest.mark.parametrize("name", OF_LAYERS)
+def test_without_what_a_layer_holds_an_arm_has_no_identity(
+    name: str, hf: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from qrag_tasks.arms.identity import arm_identity
+
+    assert arm_identity(hf).known
+    owner = torch.nn.Module if hasattr(torch.nn.Module, name) else hf.model.lm_head
+    monkeypatch.delattr(owner, name)
+    with pytest.raises(AttributeError, match=rf"no attribute '{name}'"):
+        arm_identity(hf)
+    assert row_of(f"torch.nn.Module.{name}").guard == "fails"
+
+
+def test_without_its_attention_an_arm_is_known_all_the_same(
+    hf: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import PretrainedConfig
+
+    from qrag_tasks.arms.identity import arm_identity
+
+    before = arm_identity(hf)
+    monkeypatch.delattr(PretrainedConfig, "_attn_implementation")
+    after = arm_identity(hf)
+    assert after.known
+    told = {name for name in before.parts if before.parts[name] != after.parts[name]}
+    assert told == {"attention"}
+    assert after.parts["attention"] is None
+    assert row_of(ATTENTION).guard == "does without"
+
+
+@pytest.mark.parametrize("name", OF_ARMS)
+def test_without_its_list_float32_in_a_16_bit_arm_is_refused(
+    name: str, hf: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from qrag_tasks.arms.precisions import precision
+    from qrag_tasks.arms.verification import verify
+
+    model = type(hf.model)(hf.model.config).to(torch.bfloat16)
+    model.model.layers[0].mlp.up_proj.float()
+    monkeypatch.setattr(model, name, ["up_proj"])
+    assert verify(model, precision("bf16")).precision == "bf16"
+    monkeypatch.undo()
+    for kind in type(model).__mro__:
+        if name in vars(kind):
+            monkeypatch.delattr(kind, name)
+    with pytest.raises(ModelError, match="up_proj"):
+        verify(model, precision("bf16"))
+    assert row_of(f"transformers.PreTrainedModel.{name}").guard == "does without"
+
+
+def test_without_its_hook_what_is_offloaded_has_no_identity(
+    hf: Any, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from accelerate import cpu_offload
+
+    from qrag_tasks.arms.identity import arm_identity
+
+    other = type(hf)(str(tiny_model), device="cpu")
+    cpu_offload(other.model)
+    assert arm_identity(other).known
+    for layer in other.model.modules():
+        monkeypatch.delattr(layer, "_hf_hook", raising=False)
+    assert not arm_identity(other).known
+    assert row_of(OFFLOADED).guard == "does without"
+
+
+def test_without_a_class_of_transformers_some_of_its_arguments_are_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transformers = pytest.importorskip("transformers", reason="the hf extra is not installed")
+    known = argument_names.of_transformers()
+    (folder,) = map(Path, transformers.__path__)
+    for file in ("__init__.py", "modeling_utils.py", "models/auto/auto_factory.py"):
+        copy = tmp_path / "transformers" / file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / file, copy)
+    text = copy.read_text(encoding="utf-8")
+    copy.write_text(text.replace("_BaseAutoModelClass", other("_BaseAutoModelClass")), "utf-8")
+    planted = ModuleType("transformers")
+    planted.__spec__ = importlib.util.spec_from_file_location(
+        "transformers", tmp_path / "transformers" / "__init__.py"
+    )
+    monkeypatch.setitem(sys.modules, "transformers", planted)
+    monkeypatch.setattr(argument_names, "_taken_by", argument_names._taken_by.__wrapped__)
+    found = argument_names.of_transformers()
+    assert "device_map" in found
+    assert found < known
+    assert row_of(LOADER).guard == "does without"
+
+
+def test_what_is_pinned_is_so() -> None:
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    for name in {row.distribution for row in INNER_NAMES if row.guard == "pinned"}:
+        assert re.findall(rf'"{name}([^"]*)"', text)[0].startswith("==")
+
+
+def test_every_row_is_taken_away_here() -> None:
+    taken = {
+        *OF_LM_EVAL,
+        *(f"torch.nn.Module.{name}" for name in OF_LAYERS),
+        *(f"transformers.PreTrainedModel.{name}" for name in OF_ARMS),
+        *(f"lm_eval.models.huggingface.HFLM.{name}" for name in OF_HFLM),
+        *(ATTENTION, LOADER, OFFLOADED),
+    }
+    for row in INNER_NAMES:
+        assert row.patch in PATCHES or row.guard == "pinned" or row.name in taken, row
+    assert {*AROUND_CHECKS, *INSIDE_CHECKS} == set(PATCHES)
