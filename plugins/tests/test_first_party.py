@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from qrag_tasks.plugins import retrievers
+from qrag_tasks.plugins import RETRIEVERS
 
 DISTRIBUTIONS = {"jaccard": "qrag-example", "dense": "qrag-dense", "pyserini": "qrag-pyserini"}
 
@@ -27,7 +27,7 @@ def minilm() -> str:
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_lm_eval_uses_it(name: str, tmp_path: Path) -> None:
-    if name not in retrievers():
+    if name not in RETRIEVERS.all():
         pytest.skip(f"{DISTRIBUTIONS[name]} is not installed: run `tox run -e plugins`")
     spec = f"dense:model={minilm()}" if name == "dense" else name
     metadata = json.dumps({"data": "mini", "retriever": spec})

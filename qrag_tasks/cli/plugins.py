@@ -15,13 +15,17 @@ from qrag_tasks.cli.tables import Table, print_tables
 @click.pass_context
 def plugins(context: click.Context) -> None:
     """List the plugins that are installed, and what each supplies."""
-    from qrag_tasks import plugins as installed
+    from qrag_tasks import registry as installed
 
     if context.invoked_subcommand:
         return
     table = Table("plugin", "distribution", "version", "hooks", "supplies", "state")
     for plugin in installed.plugins():
-        supplied = [*plugin.retrievers, *(f"{name} (prompt)" for name in plugin.prompt_styles)]
+        supplied = [
+            f"{name} ({kind.label})" if kind.label else name
+            for kind in installed.REGISTRIES
+            for name in kind.of(plugin)
+        ]
         table.add_row(
             plugin.name,
             plugin.origin.distribution,

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Literal
 
-from qrag_tasks import plugins
+from qrag_tasks import registry
 from qrag_tasks.arms import embedded
 from qrag_tasks.errors import DataError, SettingsError
 from qrag_tasks.harness import autoload
@@ -180,14 +180,14 @@ _STATES = ((True,), (True, False))
 
 def _plugins() -> Iterator[Finding]:
     by_state = {
-        state: [p for p in plugins.plugins() if p.state == state]
+        state: [p for p in registry.plugins() if p.state == state]
         for state in ("ok", "broken", "blocked")
     }
-    names = ", ".join(name for plugin in by_state["ok"] for name in plugin.retrievers)
+    names = ", ".join(name for plugin in by_state["ok"] for name in registry.RETRIEVERS.of(plugin))
     yield Finding("ok", "retrievers", names)
     for plugin in (*by_state["broken"], *by_state["blocked"]):
         yield Finding("note", f"plugin {plugin.name}", str(plugin), "qrag plugins tells more")
-    for conflict in plugins.conflicts():
+    for conflict in registry.conflicts():
         yield Finding("missing", "plugins", conflict, "one of the two must go")
 
 

@@ -10,13 +10,15 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.plugins import NamedPromptStyle, build_retriever, prompt_style
+from qrag_tasks.plugins import build_retriever
+from qrag_tasks.prompting.base import PromptStyle
 from qrag_tasks.prompting.filling import FILLS, TokenBudget
 from qrag_tasks.prompting.markers import Markers
 from qrag_tasks.prompting.pipeline import Layout
 from qrag_tasks.prompting.protocols import BEFORE_FILLING, CHOICES
 from qrag_tasks.prompting.rankings import Rankings
 from qrag_tasks.prompting.settings import Settings
+from qrag_tasks.registry import PROMPT_STYLES, Supplied
 from qrag_tasks.retrieval.named import NamedRetriever
 from qrag_tasks.tasks.catalog import WINDOWS
 from qrag_tasks.tasks.lamp import data as lamp_data
@@ -45,7 +47,7 @@ class PromptSource:
     data: DataSet
     retriever: NamedRetriever
     rankings: Rankings
-    prompt_style: NamedPromptStyle
+    prompt_style: Supplied[PromptStyle]
 
     @classmethod
     def of(cls, name: str, k: int | str, settings: Settings) -> PromptSource:
@@ -98,13 +100,13 @@ class PromptSource:
             data=data,
             retriever=retriever,
             rankings=Rankings(data, retriever),
-            prompt_style=prompt_style(chosen.prompt),
+            prompt_style=PROMPT_STYLES.get(chosen.prompt),
         )
 
     def layout(self, text: ModelText | None) -> Layout:
         """Return how the prompts are laid out for a model that reads text so."""
         return Layout(
-            style=self.prompt_style.style,
+            style=self.prompt_style.value,
             order=self.settings.protocol.order,
             fill=FILLS[self.settings.protocol.fill](self.settings.oversized),
             markers=Markers(text.markers if text else ()),

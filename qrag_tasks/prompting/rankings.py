@@ -20,7 +20,8 @@ from threading import Thread
 
 from qrag_tasks.errors import RetrieverError, first_of
 from qrag_tasks.locations import cache_dir
-from qrag_tasks.plugins import build_retriever, core_origin
+from qrag_tasks.plugins import build_retriever
+from qrag_tasks.registry import core_origin
 from qrag_tasks.retrieval.base import Document, Query, Ranking
 from qrag_tasks.retrieval.named import NamedRetriever
 from qrag_tasks.retrieval.store import RankingStore, StoredChunk

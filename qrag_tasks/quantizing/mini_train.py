@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from qrag_tasks.locations import mini_root
-from qrag_tasks.plugins import build_retriever, prompt_style
+from qrag_tasks.plugins import build_retriever
 from qrag_tasks.prompting.prompt_source import PromptSource
 from qrag_tasks.prompting.rankings import Rankings
 from qrag_tasks.prompting.settings import Settings
+from qrag_tasks.registry import PROMPT_STYLES
 from qrag_tasks.tasks.lamp import data as lamp_data
 from qrag_tasks.tasks.lamp.data import DataSet, Sample
 from qrag_tasks.tasks.lamp.mini import papers, reviews
@@ -44,7 +45,7 @@ def mini_source(name: str, documents: int, settings: Settings) -> PromptSource:
         data=data,
         retriever=retriever,
         rankings=Rankings(data, retriever),
-        prompt_style=prompt_style(settings.protocol.prompt),
+        prompt_style=PROMPT_STYLES.get(settings.protocol.prompt),
     )
 
 

@@ -13,27 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks.errors import QragError, RetrieverError
+from qrag_tasks.installed import Origin
 from qrag_tasks.retrieval.base import NEEDS, Need, Query, Ranking, Retriever
 from qrag_tasks.retrieval.options import Option
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Which installed package something comes from.
-
-    :ivar distribution: its name on PyPI.
-    :ivar entry_point: ``name = module:attribute``; empty for what is built in.
-    :ivar source: digest of the package's code where it is installed to be edited: there the
-        version does not tell one state of the code from the next. Empty otherwise.
-    """
-
-    distribution: str
-    version: str
-    entry_point: str = ""
-    source: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.distribution} {self.version}"
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def costly_imports() -> tuple[tuple[str, str, str], ...]:
     watch = _Watch()
     sys.meta_path.insert(0, watch)
     try:
-        plugins.retrievers()
+        plugins.RETRIEVERS.all()
     finally:
         sys.meta_path.remove(watch)
     # What is tried for and not installed here is none of them.

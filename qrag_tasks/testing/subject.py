@@ -55,11 +55,11 @@ class Subject:
         """
         name, rest = split_spec(self.named.spec)
         rest = rest if options is None else options
-        plugin = plugins.retrievers()[name]
-        factory = plugin.retrievers[name]
+        supplied = plugins.RETRIEVERS.get(name)
+        factory = supplied.value
         read = read_options(name, rest, factory)
         spec = write_spec(name, read, factory)
-        return described(spec, name, plugin.origin, read, call(factory, read))
+        return described(spec, name, supplied.origin, read, call(factory, read))
 
     @cached_property
     def ranked(self) -> list[Ranking]:

@@ -122,10 +122,10 @@ def test_the_table_of_retrievers() -> None:
     rows = [line.split("|")[1:4] for line in section("Retrievers").splitlines() if "| `" in line]
     told = {re.findall(r"`([a-z0-9-]+)", row[0])[0]: re.findall(r"`(\w+)`", row[2]) for row in rows}
     known = {}
-    for name, plugin in plugins.retrievers().items():
+    for name, plugin in plugins.RETRIEVERS.all().items():
         if plugin.origin.distribution != "qrag-tasks":
             continue  # a plugin that happens to be installed here
-        parameters = inspect.signature(plugin.retrievers[name]).parameters.values()
+        parameters = inspect.signature(plugin.value).parameters.values()
         known[name] = [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY]
     assert told == known
 

@@ -18,10 +18,11 @@ import pytest
 from lamp_files import papers, reviews, write_flat
 
 from qrag_tasks.errors import RetrieverError
+from qrag_tasks.installed import Origin
 from qrag_tasks.plugins import build_retriever
 from qrag_tasks.prompting.rankings import Rankings, make_query
 from qrag_tasks.retrieval.base import Query, Ranking
-from qrag_tasks.retrieval.named import NamedRetriever, Origin, described
+from qrag_tasks.retrieval.named import NamedRetriever, described
 from qrag_tasks.retrieval.store import CHUNK
 from qrag_tasks.tasks.lamp import data
 from qrag_tasks.tasks.lamp.data import DataSet
@@ -353,7 +354,8 @@ def test_workers_end_with_a_parent_that_is_killed(many: DataSet, tmp_path: Path)
     from pathlib import Path
     from qrag_tasks.tasks.lamp import data
     from qrag_tasks.tasks.lamp.table import LAMP_TASKS
-    from qrag_tasks.plugins import build_retriever
+    from qrag_tasks.installed import Origin
+from qrag_tasks.plugins import build_retriever
     from qrag_tasks.prompting.rankings import Rankings
 
     if __name__ == "__main__":

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lamp_files import PAPER_INPUT, REVIEW_INPUT
 
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.plugins import prompt_style
+from qrag_tasks.plugins import PROMPT_STYLES
 from qrag_tasks.prompting.styles import examples, lamp, yazan2024
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS, lamp_task
 
@@ -122,5 +122,5 @@ def test_the_papers_prompt_refuses_other_tasks(name: str) -> None:
 
 
 def test_both_can_be_asked_for_by_name() -> None:
-    assert prompt_style("lamp").style is lamp
-    assert prompt_style("yazan2024").style is yazan2024
+    assert PROMPT_STYLES.get("lamp").value is lamp
+    assert PROMPT_STYLES.get("yazan2024").value is yazan2024

@@ -13,9 +13,10 @@ from plugin_files import InstallPlugin, put_plugin
 
 from qrag_tasks import plugins
 from qrag_tasks.errors import PluginError, RetrieverError, SettingsError
-from qrag_tasks.plugins import build_retriever, prompt_style, retrievers
+from qrag_tasks.installed import Origin
+from qrag_tasks.plugins import PROMPT_STYLES, RETRIEVERS, build_retriever
 from qrag_tasks.retrieval.base import Document, Query, Ranking, Retriever, ScoringRetriever
-from qrag_tasks.retrieval.named import NamedRetriever, Origin, described
+from qrag_tasks.retrieval.named import NamedRetriever, described
 from qrag_tasks.retrieval.options import read_options
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
@@ -34,7 +35,9 @@ def test_the_built_in_ones() -> None:
         "oracle",
         "run",
     ]
-    built_in = [name for name, p in retrievers().items() if p.origin.distribution == "qrag-tasks"]
+    built_in = [
+        name for name, p in RETRIEVERS.all().items() if p.origin.distribution == "qrag-tasks"
+    ]
     assert built_in == names
 
 
@@ -237,7 +240,8 @@ def test_a_plugin_of_a_third_party(install: InstallPlugin) -> None:
     assert built.rank([QUERY], 2)[0].ids == ("c", "b")
     assert str(built.fingerprint.origin) == "qrag_last 0.3"
     assert built.fingerprint.origin.entry_point == "entry point qrag_last = qrag_last"
-    assert retrievers()["last"].hooks == ("qrag_register_retrievers",)
+    (plugin,) = (p for p in plugins.plugins() if p.name == "qrag_last")
+    assert plugin.hooks == ("qrag_register_retrievers",)
     with pytest.raises(RetrieverError, match=r"known: bm25, .*; plugins: last from qrag_last 0.3"):
         build_retriever("lost")
 
@@ -292,7 +296,7 @@ def test_a_blocked_plugin_is_not_loaded(
 
 def test_a_factory_that_fails_is_told_with_its_origin(install: InstallPlugin) -> None:
     install("qrag_late", GOOD.replace("self.step = step", "import no_such_module_anywhere"))
-    assert "last" in retrievers()
+    assert "last" in RETRIEVERS.all()
     with pytest.raises(
         RetrieverError,
         match=r"'last' from qrag_late 0.3 \(entry point .*cannot be built: ModuleNotFoundError",
@@ -335,12 +339,12 @@ def qrag_register_prompt_styles(register):
 
 def test_a_prompt_style_of_a_third_party(install: InstallPlugin) -> None:
     install("qrag_shout", STYLE)
-    found = prompt_style("shout")
-    assert found.style(LAMP_TASKS["lamp3u"], "quiet", []) == "QUIET"
+    found = PROMPT_STYLES.get("shout")
+    assert found.value(LAMP_TASKS["lamp3u"], "quiet", []) == "QUIET"
     assert str(found.origin) == "qrag_shout 0.3"
     with pytest.raises(SettingsError, match=r"unknown prompt style 'shuot' .*Did you mean 'shout'"):
-        prompt_style("shuot")
-    assert prompt_style("lamp").origin.distribution == "qrag-tasks"
+        PROMPT_STYLES.get("shuot")
+    assert PROMPT_STYLES.get("lamp").origin.distribution == "qrag-tasks"
 
 
 def test_fingerprints_tell_apart_what_ranks_differently() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qrag_tasks.plugins import build_retriever, retrievers
+from qrag_tasks.plugins import RETRIEVERS, build_retriever
 from qrag_tasks.retrieval.trec import run_lines
 from qrag_tasks.testing import RetrieverConformance
 from qrag_tasks.testing.examples import ODD_IDS, every_query
@@ -76,5 +76,7 @@ class TestRun(RetrieverConformance):
 def test_none_is_left_out() -> None:
     held = {kind.spec.partition(":")[0] for kind in RetrieverConformance.__subclasses__()}
     assert {
-        name for name, plugin in retrievers().items() if plugin.origin.distribution == "qrag-tasks"
+        name
+        for name, plugin in RETRIEVERS.all().items()
+        if plugin.origin.distribution == "qrag-tasks"
     } <= held | {"run"}

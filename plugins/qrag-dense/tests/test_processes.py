@@ -14,8 +14,8 @@ from qrag_dense.retrievers import DPR, Contriever, Dense
 
 BUILD = """
 import sys
-from qrag_tasks.plugins import build_retriever, retrievers
-assert {"contriever", "dpr", "dense"} <= set(retrievers())
+from qrag_tasks.plugins import RETRIEVERS, build_retriever
+assert {"contriever", "dpr", "dense"} <= set(RETRIEVERS.all())
 named = build_retriever(f"contriever:model={sys.argv[1]}")
 assert named.fingerprint.identity["model"].startswith("sha256:")
 heavy = ("torch", "transformers", "sentence_transformers", "huggingface_hub", "tokenizers")
@@ -30,7 +30,7 @@ def test_building_imports_nothing_heavy(bert: Path) -> None:
 def test_the_plugin_is_in_order() -> None:
     (plugin,) = (p for p in plugins.plugins() if p.origin.distribution == "qrag-dense")
     assert plugin.state == "ok", plugin.cause
-    assert list(plugin.retrievers) == ["contriever", "dpr", "dense"]
+    assert list(plugins.RETRIEVERS.of(plugin)) == ["contriever", "dpr", "dense"]
 
 
 def test_a_pickled_copy_ranks_alike(bert: Path, dpr_question: Path, dpr_context: Path) -> None:

@@ -11,11 +11,12 @@ from statistics import fmean
 from qrag_tasks.experiment.plan.cells import Cell
 from qrag_tasks.experiment.plan.grid import Plan
 from qrag_tasks.experiment.plan.token_rates import TokenRate
-from qrag_tasks.plugins import build_retriever, core_origin, prompt_style, retrievers
+from qrag_tasks.plugins import build_retriever
 from qrag_tasks.prompting import pipeline
 from qrag_tasks.prompting.filling import FILLS, TokenBudget
 from qrag_tasks.prompting.rankings import Rankings
 from qrag_tasks.prompting.settings import Settings
+from qrag_tasks.registry import PROMPT_STYLES, RETRIEVERS, core_origin
 from qrag_tasks.retrieval.base import Ranking
 from qrag_tasks.retrieval.options import split_spec
 from qrag_tasks.tasks.catalog import WINDOWS
@@ -93,7 +94,7 @@ class Questions:
             budget = TokenBudget(rate.tokens, room, self.answer_tokens, rate)
         documents = None if k in WINDOWS else int(k)
         layout = pipeline.Layout(
-            style=prompt_style(chosen.prompt).style,
+            style=PROMPT_STYLES.get(chosen.prompt).value,
             fill=FILLS[chosen.fill](self.settings.oversized),
         )
         rankings: Sequence[Ranking] = [Ranking()] * len(self.samples)
@@ -123,5 +124,5 @@ class Questions:
 
 def ranked_here(retriever: str) -> bool:
     """Tell whether a retriever can rank without a model: those that are built in can."""
-    plugin = retrievers().get(split_spec(retriever)[0])
-    return plugin is not None and plugin.origin == core_origin()
+    supplied = RETRIEVERS.all().get(split_spec(retriever)[0])
+    return supplied is not None and supplied.origin == core_origin()

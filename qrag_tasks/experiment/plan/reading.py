@@ -14,7 +14,8 @@ from qrag_tasks.experiment.plan.cells import Arm
 from qrag_tasks.experiment.plan.grid import Finding, Place, Plan
 from qrag_tasks.experiment.plan.sound_part import sound_part
 from qrag_tasks.experiment.plan.yaml_marks import Marks, dotted, read_yaml
-from qrag_tasks.plugins import build_retriever, core_origin, prompt_style, retrievers
+from qrag_tasks.plugins import build_retriever
+from qrag_tasks.registry import PROMPT_STYLES, RETRIEVERS, core_origin
 from qrag_tasks.retrieval.options import read_options, split_spec
 from qrag_tasks.tasks.lamp.data import data_root, find_files
 from qrag_tasks.tasks.lamp.table import lamp_task
@@ -125,7 +126,7 @@ def _not_to_be_had(plan: Plan) -> Iterator[Finding]:
                 yield Finding(place, f"{path}: there is no such file or folder", missing=True)
     if plan.prompt is not None:
         try:
-            prompt_style(plan.prompt)
+            PROMPT_STYLES.get(plan.prompt)
         except QragError as error:
             yield Finding(("prompt",), str(error))
     for name in plan.tasks:
@@ -139,12 +140,12 @@ def _not_to_be_had(plan: Plan) -> Iterator[Finding]:
 
 def _check_retriever(spec: str) -> None:
     name, rest = split_spec(spec)
-    plugin = retrievers().get(name)
-    if plugin is None or plugin.origin == core_origin():
+    supplied = RETRIEVERS.all().get(name)
+    if supplied is None or supplied.origin == core_origin():
         build_retriever(spec)
     else:
         # To build it may load, or look for, a model.
-        read_options(name, rest, plugin.retrievers[name])
+        read_options(name, rest, supplied.value)
 
 
 def _cut_from(before: Sequence[str], spec: str) -> str:
@@ -157,7 +158,7 @@ def _cut_from(before: Sequence[str], spec: str) -> str:
 def _missing(spec: str) -> str | None:
     """Tell which distribution to install for a retriever; ``None`` where none is known to help."""
     name, _ = split_spec(spec)
-    if name in retrievers() or name not in _BROUGHT_BY:
+    if name in RETRIEVERS.all() or name not in _BROUGHT_BY:
         return None
     return (
         f"retriever {name!r} is not installed: pip install ./plugins/{_BROUGHT_BY[name]}, in a "

@@ -1,0 +1,298 @@
+"""What plugins supply, by kind and name: one :class:`Registry` for each kind.
+
+What is built in comes as plugins like any other. Third parties announce theirs by an entry point in
+the group ``qrag``. What happens to a broken one:
+
+- nobody asked for it: one warning with its distribution, version, entry point and cause, and
+  everything else goes on (``QRAG_STRICT_PLUGINS=1`` makes it an error);
+- it was asked for: an error with the same facts. Nothing is ever put in its place.
+
+A new kind is a row in :data:`REGISTRIES` and a hook in :mod:`qrag_tasks.hookspecs`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from importlib.metadata import EntryPoint, distribution
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+import pluggy
+
+from qrag_tasks import hookspecs
+from qrag_tasks.errors import PluginError, QragError, RetrieverError, SettingsError, did_you_mean
+from qrag_tasks.installed import Announced, Origin, announced, source_digest
+
+if TYPE_CHECKING:
+    from qrag_tasks.prompting.base import PromptStyle
+    from qrag_tasks.retrieval.base import Retriever
+
+BUILT_IN = tuple(
+    EntryPoint(name, f"qrag_tasks.{module}", hookspecs.PROJECT)
+    for name, module in (
+        ("bm25", "retrieval.bm25"),
+        ("baselines", "retrieval.baselines"),
+        ("oracle", "retrieval.oracle"),
+        ("run", "retrieval.trec"),
+        ("lamp", "prompting.styles"),
+    )
+)
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One plugin that is installed.
+
+    :ivar name: of its entry point, or of the module for what is built in.
+    :ivar hooks: the hooks that it implements.
+    :ivar supplied: kind -> name -> what the plugin registered;
+        :meth:`Registry.of` reads it with its type.
+    :ivar cause: why it is broken; empty otherwise.
+    """
+
+    name: str
+    origin: Origin
+    state: Literal["ok", "blocked", "broken"] = "ok"
+    hooks: tuple[str, ...] = ()
+    supplied: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    cause: str = ""
+
+    def __str__(self) -> str:
+        place = f" ({self.origin.entry_point})" if self.origin.entry_point else ""
+        text = f"{self.name!r}{place} from {self.origin}"
+        if self.state == "blocked":
+            return f"{text}: blocked by QRAG_BLOCK_PLUGINS"
+        return f"{text}: {self.cause}" if self.cause else text
+
+
+@dataclass(frozen=True)
+class Supplied(Generic[T]):
+    """Something that a plugin supplies, the name it goes by, and where it comes from.
+
+    :ivar value: what was registered: a retriever's factory, a prompt style, ...
+    """
+
+    name: str
+    origin: Origin
+    value: T
+
+
+class Registry(Generic[T]):
+    """All that plugins supply of one kind, by name.
+
+    :param kind: what messages call it: ``retriever``.
+    :param hook: name of the hook that registers it, of :mod:`qrag_tasks.hookspecs`.
+    :param error: raised for a name that is unknown or cannot be registered.
+    :param label: what ``qrag plugins`` puts behind its names; empty for retrievers.
+    :param check: returns what is wrong with a thing that a plugin registers under a name; empty
+        where nothing is. By default it must be callable.
+    :param parts: returns kind and name of what a thing brings along, where that name must be
+        unique among all plugins, too.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        hook: str,
+        error: type[QragError],
+        *,
+        label: str = "",
+        check: Callable[[str, Any], str] | None = None,
+        parts: Callable[[T], Iterable[tuple[str, str]]] | None = None,
+    ) -> None:
+        self.kind = kind
+        self.hook = hook
+        self.error = error
+        self.label = label
+        self._check = check or _uncallable
+        self._parts = parts
+
+    def of(self, plugin: Plugin) -> Mapping[str, T]:
+        """Return what ``plugin`` supplies of this kind, by name."""
+        return plugin.supplied.get(self.kind, {})
+
+    def all(self) -> dict[str, Supplied[T]]:
+        """Return all that can be asked for, by name; what is built in comes first.
+
+        :raises PluginError: when two plugins register the same name.
+        """
+        return {
+            name: Supplied(name, plugin.origin, value)
+            for plugin in _sound()
+            for name, value in self.of(plugin).items()
+        }
+
+    def get(self, name: str) -> Supplied[T]:
+        """Return what goes by ``name``.
+
+        :raises QragError: of the registry's ``error``, when there is none; the message lists the
+            known names and the plugins that were not loaded.
+        :raises PluginError: when two plugins register the same name.
+        """
+        known = self.all()
+        if name not in known:
+            raise self.error(
+                f"unknown {self.kind} {name!r} (known: {listed(known)})."
+                f"{did_you_mean(name, known)}{not_loaded()}"
+            )
+        return known[name]
+
+    def names(self, plugin: Plugin) -> Iterable[tuple[str, str]]:
+        """Return the kinds and names that ``plugin`` takes, which no other plugin may."""
+        for name, value in self.of(plugin).items():
+            yield self.kind, name
+            if self._parts is not None:
+                yield from self._parts(value)
+
+    def into(self, registered: dict[str, T]) -> Callable[[str, T], None]:
+        """Return the callback ``register(name, value)`` that a hook is given.
+
+        :param registered: where the callback puts what it is given.
+        """
+
+        def register(name: str, value: T) -> None:
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
+                raise self.error(f"the name {name!r}: expected a-z, 0-9 and '-' only")
+            if name in registered:
+                raise self.error(f"the name {name!r} is registered twice")
+            if wrong := self._check(name, value):
+                raise self.error(f"what is registered as {name!r} {wrong}")
+            registered[name] = value
+
+        return register
+
+
+def _uncallable(_name: str, value: Any) -> str:
+    return "" if callable(value) else f"cannot be called: {value!r}"
+
+
+RETRIEVERS: Registry[Callable[..., Retriever]] = Registry(
+    "retriever", "qrag_register_retrievers", RetrieverError
+)
+PROMPT_STYLES: Registry[PromptStyle] = Registry(
+    "prompt style", "qrag_register_prompt_styles", SettingsError, label="prompt"
+)
+REGISTRIES: tuple[Registry[Any], ...] = (RETRIEVERS, PROMPT_STYLES)
+"""All kinds, in the order in which their hooks are called and ``qrag plugins`` lists them."""
+
+
+@lru_cache(maxsize=1)
+def plugins() -> tuple[Plugin, ...]:
+    """Return every plugin that is installed, the built-in ones first; never fails.
+
+    Entry points are read and hooks called once a process.
+    """
+    core = core_origin()
+    return (
+        *(_load(Announced(point.name, core, point)) for point in BUILT_IN),
+        *map(_load, announced()),
+    )
+
+
+def _load(announcement: Announced) -> Plugin:
+    """Load one plugin in a manager of its own, so that what it registers is known to be its."""
+    plugin = Plugin(announcement.name, announcement.origin)
+    if _blocked(plugin):
+        return replace(plugin, state="blocked")
+    if (point := announcement.point) is None:
+        return replace(plugin, state="broken", cause=announcement.cause)
+    supplied: dict[str, dict[str, Any]] = {registry.kind: {} for registry in REGISTRIES}
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    hooks: tuple[str, ...] = ()
+    try:
+        module = point.load()
+        manager.register(module, name=point.name)
+        manager.check_pending()
+        hooks = tuple(sorted(c.name for c in manager.get_hookcallers(module) or ()))
+        if not hooks:
+            raise PluginError("it implements no hook: is @hookimpl missing?")
+        for registry in REGISTRIES:
+            register = registry.into(supplied[registry.kind])
+            getattr(manager.hook, registry.hook)(register=register)
+    except (Exception, SystemExit) as error:
+        # A plugin may fail in any way; that must not take down those who did not ask for it.
+        cause = f"{type(error).__name__}: {error}"
+        return replace(plugin, state="broken", hooks=hooks, supplied=supplied, cause=cause)
+    return replace(plugin, hooks=hooks, supplied=supplied)
+
+
+def _blocked(plugin: Plugin) -> bool:
+    blocked = {_normal(name) for name in os.environ.get("QRAG_BLOCK_PLUGINS", "").split(",")}
+    return bool(blocked & {_normal(plugin.name), _normal(plugin.origin.distribution)})
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
+@lru_cache(maxsize=1)
+def core_origin() -> Origin:
+    """Return where qrag-tasks itself comes from."""
+    core = distribution("qrag-tasks")
+    return Origin("qrag-tasks", core.version, source=source_digest(core, "qrag_tasks"))
+
+
+@lru_cache(maxsize=1)
+def _sound() -> tuple[Plugin, ...]:
+    """Return the plugins in use, having warned of the broken ones once.
+
+    :raises PluginError: when two supply the same name; when one is broken and
+        ``QRAG_STRICT_PLUGINS`` is set.
+    """
+    strict = os.environ.get("QRAG_STRICT_PLUGINS", "0") not in ("", "0")
+    for plugin in plugins():
+        if plugin.state == "broken":
+            if strict:
+                raise PluginError(f"qrag plugin {plugin}\nRepair, block or uninstall it.")
+            warnings.warn(f"qrag plugin {plugin}. It is left out.", RuntimeWarning, stacklevel=4)
+    if clashes := conflicts():
+        raise PluginError(clashes[0])
+    return tuple(plugin for plugin in plugins() if plugin.state == "ok")
+
+
+def conflicts() -> list[str]:
+    """Return one sentence for every name that two plugins supply."""
+    sentences = []
+    first: dict[tuple[str, str], Plugin] = {}
+    for plugin in plugins():
+        for registry in REGISTRIES if plugin.state == "ok" else ():
+            for kind, name in registry.names(plugin):
+                other = first.setdefault((kind, name), plugin)
+                if other is not plugin:
+                    sentences.append(
+                        f"two plugins register the {kind} {name!r}: {other} and {plugin}. "
+                        f"Uninstall one of them, or name it in QRAG_BLOCK_PLUGINS."
+                    )
+    return sentences
+
+
+def listed(known: Mapping[str, Supplied[Any]]) -> str:
+    """Return the names that are built in, then those of each other distribution."""
+    by_origin: dict[str, list[str]] = {}
+    for name, supplied in known.items():
+        origin = supplied.origin
+        by_origin.setdefault("" if origin == core_origin() else str(origin), []).append(name)
+    own = ", ".join(by_origin.pop("", []))
+    others = [f"{', '.join(names)} from {origin}" for origin, names in by_origin.items()]
+    return "; plugins: ".join(filter(None, (own, "; ".join(others))))
+
+
+def not_loaded() -> str:
+    """Return lines on the plugins that were not loaded, whose names are not known; or nothing."""
+    lost = [str(plugin) for plugin in plugins() if plugin.state != "ok"]
+    heading = "\nNot loaded, so what they supply is not known:\n  "
+    return heading + "\n  ".join(lost) if lost else ""
+
+
+def forget() -> None:
+    """Forget all plugins: the next use reads the entry points again."""
+    for cached in (plugins, _sound):
+        cached.cache_clear()
