@@ -2,10 +2,10 @@
 
 from qrag_tasks.cli import (
     compare,
+    doctor,
     download,
     export,
     leaks,
-    look,
     merge,
     noise,
     plan,
@@ -14,16 +14,18 @@ from qrag_tasks.cli import (
     rank,
     report,
     run,
+    show,
     status,
+    tasks,
 )
 from qrag_tasks.cli.group import main
 
 __all__ = [
     "compare",
+    "doctor",
     "download",
     "export",
     "leaks",
-    "look",
     "main",
     "merge",
     "noise",
@@ -33,5 +35,7 @@ __all__ = [
     "rank",
     "report",
     "run",
+    "show",
     "status",
+    "tasks",
 ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dis
 import importlib
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from operator import attrgetter
@@ -19,7 +19,6 @@ from types import FunctionType, ModuleType
 from typing import Any, Literal
 
 from qrag_tasks.errors import ModelError
-from qrag_tasks.harness.autoload import STEPPED_ASIDE
 
 Use = Literal["replaced", "read"]
 Guard = Literal["steps aside", "does without", "refuses", "fails", "pinned"]
@@ -307,11 +306,13 @@ class Look:
     cause: str = ""
 
 
-def look(rows: Iterable[InnerName] = INNER_NAMES) -> list[Look]:
+def look(stepped_aside: Mapping[str, str], rows: Iterable[InnerName] = INNER_NAMES) -> list[Look]:
     """Look whether the names are there, and import their modules for it.
 
     Rows whose project is pinned are not looked for: the release says all, and GPT-QModel takes
     long to import.
+
+    :param stepped_aside: :data:`~qrag_tasks.harness.autoload.STEPPED_ASIDE`.
     """
     found = []
     for row in rows:
@@ -325,8 +326,8 @@ def look(rows: Iterable[InnerName] = INNER_NAMES) -> list[Look]:
             continue
         try:
             there: bool | None = is_there(row.name)
-            if there and row.patch in STEPPED_ASIDE:
-                found.append(Look(row, False, STEPPED_ASIDE[row.patch]))
+            if there and row.patch in stepped_aside:
+                found.append(Look(row, False, stepped_aside[row.patch]))
             else:
                 found.append(Look(row, there))
         except Exception as error:  # whatever an import of another project may raise
@@ -372,16 +373,6 @@ def require(by: str) -> None:
                 f"qrag_tasks.{row.by} needs: {row.lost}. docs/upstream.md says which releases "
                 f"are known to have it"
             )
-
-
-def expect(function: Any, *parameters: str) -> None:
-    """Check that a function that is to be replaced takes what its replacement will give it.
-
-    :raises TypeError: naming the first parameter that it does not have.
-    """
-    missing = set(parameters) - set(inspect.signature(function).parameters)
-    if missing:
-        raise TypeError(f"{function.__qualname__} has no parameter {sorted(missing)[0]!r}")
 
 
 def is_there(name: str) -> bool:

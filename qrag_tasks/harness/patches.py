@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from qrag_tasks.errors import ModelError, QragError, SettingsError
-from qrag_tasks.harness.inner_names import expect
+from qrag_tasks.harness.signatures import expect
 from qrag_tasks.locations import task_yamls
 from qrag_tasks.tasks import catalog
 

@@ -1,4 +1,4 @@
-"""The lm_eval task class behind every file in ``task_yamls/``."""
+"""The lm_eval task class behind every file in ``task_yamls/`` (see also ``guarded_task``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from qrag_tasks.engines.tokenizers import model_text
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.harness import autoload, gen_kwargs
+from qrag_tasks.harness import gen_kwargs
 from qrag_tasks.harness.messages import as_text, check_form, refuse_messages
 from qrag_tasks.harness.prompt_docs import AnswerShare, Doc, PromptDocs, as_doc, report
 from qrag_tasks.harness.thinking import Thoughts, refuse_thoughts
@@ -34,9 +34,6 @@ from qrag_tasks.tasks.scoring.metrics import (
 )
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
-
-# Where the hook is off, nothing has been adapted so far.
-autoload.adapt_loaded(autoload.GUARDS)
 
 
 class LampRagTask(ConfigurableTask):  # type: ignore[misc]

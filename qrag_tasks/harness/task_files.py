@@ -20,7 +20,7 @@ _HEADER = (
 
 _TEMPLATE = """\
 # LaMP, {folder}, {split} split: {summary}.
-class: !function qrag_tasks.harness.task.LampRagTask
+class: !function qrag_tasks.harness.guarded_task.LampRagTask
 {tag}output_type: generate_until
 test_split: dev
 num_fewshot: 0

@@ -1,90 +1,26 @@
-"""What ``qrag show`` and ``qrag doctor`` tell: one sample in full, and the state of the set-up."""
+"""What the main job needs, and whether it is here: packages, names, plugins, data, model."""
 
 from __future__ import annotations
 
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, Literal
+from typing import Literal
 
 from qrag_tasks import registry
 from qrag_tasks.arms import embedded
-from qrag_tasks.errors import DataError, SettingsError
+from qrag_tasks.errors import DataError
 from qrag_tasks.harness import autoload
 from qrag_tasks.harness.inner_names import look
 from qrag_tasks.locations import cache_dir, mini_root, task_yamls
-from qrag_tasks.prompting import pipeline
-from qrag_tasks.prompting.filling import TokenBudget
-from qrag_tasks.prompting.pipeline import PromptRecord
-from qrag_tasks.prompting.prompt_source import PromptSource
-from qrag_tasks.prompting.settings import Settings
-from qrag_tasks.tasks.catalog import PAPER_TASKS, CatalogEntry, entry
+from qrag_tasks.tasks.catalog import PAPER_TASKS
 from qrag_tasks.tasks.lamp import data as lamp_data
 from qrag_tasks.tasks.lamp.table import lamp_task
-
-
-@dataclass(frozen=True)
-class ShownSample:
-    """One sample with all that went into its prompt.
-
-    :ivar retriever: its spec, and whether it is an upper bound.
-    :ivar texts: document id -> text that the retriever read.
-    """
-
-    entry: CatalogEntry
-    size: int
-    source: Path
-    retriever: str
-    record: PromptRecord
-    budget: TokenBudget | None
-    texts: Mapping[str, str]
-
-
-def show_sample(
-    task_name: str, index: int, metadata: Mapping[str, Any], tokenizer: str | None
-) -> ShownSample:
-    """Make the prompt of one sample as lm_eval would get it, before any chat template.
-
-    :param metadata: the choices, as for lm_eval's ``--metadata``.
-    :param tokenizer: of the model, to count and fit with; without one, all k documents are kept.
-    :raises QragError: for an unknown task, retriever or index, missing data, or no room.
-    """
-    found = entry(task_name)
-    source = PromptSource.of(found.task.name, found.k, Settings.from_metadata(metadata, ()))
-    samples = source.data.samples
-    if index >= len(samples):
-        raise SettingsError(f"--index {index} is outside 0 to {len(samples) - 1}")
-    text = None
-    if tokenizer is None and (source.window or source.settings.context_tokens):
-        limit = found.name if source.window else "--context-tokens"
-        raise SettingsError(f"{limit} needs --tokenizer, to count with")
-    if tokenizer is not None:
-        from qrag_tasks.engines.tokenizers import model_text
-
-        text = model_text({"pretrained": tokenizer})
-    answer_tokens = source.settings.protocol.answer_tokens or found.task.answer_tokens
-    budget = source.budget(text, answer_tokens, finish=lambda prompt: prompt)
-    sample = samples[index]
-    ranking = source.rankings.look(index, source.documents)
-    (record,) = pipeline.make_prompts(
-        source.task, [sample], source.documents, [ranking], budget, source.layout(text)
-    )
-    texts = {item["id"]: source.task.document_text(item) for item in sample.profile}
-    upper_bound = " (an upper bound: it sees the gold)" if source.retriever.sees_gold else ""
-    return ShownSample(
-        found,
-        len(samples),
-        source.data.questions,
-        source.retriever.spec + upper_bound,
-        record,
-        budget,
-        texts,
-    )
 
 
 @dataclass(frozen=True)
@@ -155,7 +91,7 @@ def _autoload() -> Iterator[Finding]:
 
 def _inner_names() -> Iterator[Finding]:
     """Look for the names of other projects that are replaced or read here."""
-    seen = look()
+    seen = look(autoload.STEPPED_ASIDE)
     for each in seen:
         if each.there is False:
             yield Finding(

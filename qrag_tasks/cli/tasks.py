@@ -1,0 +1,37 @@
+"""``qrag tasks`` and ``qrag path``: what lm_eval knows from us, and where its files are."""
+
+from __future__ import annotations
+
+import click
+
+from qrag_tasks.cli.group import main
+from qrag_tasks.cli.tables import Table, print_tables
+from qrag_tasks.locations import task_yamls
+from qrag_tasks.tasks import catalog
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
+
+
+@main.command()
+def tasks() -> None:
+    """List the tasks and groups that lm_eval knows from us."""
+    table = Table("task", "LaMP", "what the model is asked", "scores")
+    for task in LAMP_TASKS.values():
+        # All k of a task in one cell, a line each: they differ in nothing else.
+        names = [name for name, entry in catalog.CATALOG.items() if entry.task is task]
+        scores = ", ".join(metric.name for metric in task.metrics)
+        table.add_row("\n".join(names), task.folder, task.summary, scores)
+        table.add_break()
+    for group, members in catalog.GROUPS.items():
+        table.add_row(group, "group", ", ".join(members), "")
+    table.add_row(catalog.TAG, "tag", "all tasks whose data are public", "")
+    print_tables(table)
+    click.echo()
+    click.echo("k is how many documents are put into the prompt.")
+    for k, window in catalog.WINDOWS.items():
+        click.echo(f"k{k}: as many as fit {window:,} tokens, answer included")
+
+
+@main.command()
+def path() -> None:
+    """Print the folder of task files, for lm_eval's --include_path."""
+    click.echo(task_yamls())
