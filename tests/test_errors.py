@@ -8,10 +8,10 @@ import pytest
 
 from qrag_tasks.errors import did_you_mean
 from qrag_tasks.prompting.protocols import CHOICES
-from qrag_tasks.tasks.catalog import K_VALUES
+from qrag_tasks.tasks.base import DEPTHS
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
-K = [str(k) for k in K_VALUES]
+K = [*map(str, DEPTHS)]
 ORDERS = CHOICES["order"]
 ARGUMENTS = ["max_length", "top_k", "load_in_8bit", "bnb_4bit_quant_type"]
 METRICS = ["mae", "rmse", "rouge1", "rougeL", "accuracy"]

@@ -37,7 +37,7 @@ def show(task: str, index: int, given: str | None, tokenizer: str | None, **choi
         ("retriever", shown.retriever),
         (
             "documents",
-            f"{shown.entry.asks_for} requested, {record.profile_size} in the profile, "
+            f"{shown.entry.depth.in_words} requested, {record.profile_size} in the profile, "
             f"{len(record.kept)} kept, {len(record.dropped)} dropped"
             + (f" ({record.shortfall})" if record.shortfall else ""),
         ),

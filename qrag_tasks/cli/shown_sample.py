@@ -44,22 +44,22 @@ def show_sample(
     :raises QragError: for an unknown task, retriever or index, missing data, or no room.
     """
     found = entry(task_name)
-    source = PromptSource.of(found.task.name, found.k, Settings.from_metadata(metadata, ()))
+    source = PromptSource.of(found.task.name, found.depth, Settings.from_metadata(metadata, ()))
     samples = source.data.samples
     if index >= len(samples):
         raise SettingsError(f"--index {index} is outside 0 to {len(samples) - 1}")
     text = None
-    if tokenizer is None and (source.window or source.settings.context_tokens):
-        limit = found.name if source.window else "--context-tokens"
+    if tokenizer is None and (source.depth.window or source.settings.context_tokens):
+        limit = found.name if source.depth.window else "--context-tokens"
         raise SettingsError(f"{limit} needs --tokenizer, to count with")
     if tokenizer is not None:
         text = model_text({"pretrained": tokenizer})
     answer_tokens = source.settings.protocol.answer_tokens or found.task.answer_tokens
     budget = source.budget(text, answer_tokens, finish=lambda prompt: prompt)
     sample = samples[index]
-    ranking = source.rankings.look(index, source.documents)
+    ranking = source.rankings.look(index, source.depth.documents)
     (record,) = pipeline.make_prompts(
-        source.task, [sample], source.documents, [ranking], budget, source.layout(text)
+        source.task, [sample], source.depth.documents, [ranking], budget, source.layout(text)
     )
     texts = {item["id"]: source.task.document_text(item) for item in sample.profile}
     upper_bound = " (an upper bound: it sees the gold)" if source.retriever.sees_gold else ""

@@ -8,6 +8,7 @@ from qrag_tasks.cli.group import main
 from qrag_tasks.cli.tables import Table, print_tables
 from qrag_tasks.locations import task_yamls
 from qrag_tasks.tasks import catalog
+from qrag_tasks.tasks.base import DEPTHS
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 
@@ -27,8 +28,8 @@ def tasks() -> None:
     print_tables(table)
     click.echo()
     click.echo("k is how many documents are put into the prompt.")
-    for k, window in catalog.WINDOWS.items():
-        click.echo(f"k{k}: as many as fit {window:,} tokens, answer included")
+    for depth in filter(lambda depth: depth.window, DEPTHS):
+        click.echo(f"k{depth}: {depth.in_words}, answer included")
 
 
 @main.command()

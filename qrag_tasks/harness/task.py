@@ -23,6 +23,7 @@ from qrag_tasks.prompting.filling import TokenBudget
 from qrag_tasks.prompting.model_text import ModelText
 from qrag_tasks.prompting.prompt_source import PromptSource
 from qrag_tasks.prompting.settings import Settings
+from qrag_tasks.tasks.base import Depth
 from qrag_tasks.tasks.scoring import likelihood, yazan2024
 from qrag_tasks.tasks.scoring.likelihood import Continuations
 from qrag_tasks.tasks.scoring.metrics import (
@@ -63,7 +64,11 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         self.model: Any = None
         self.given_metadata = dict(config.get("metadata") or {})
         settings = Settings.from_metadata(self.given_metadata)
-        self.source = PromptSource.of(fixed["task"], fixed["k"], settings)
+        try:
+            depth = Depth.parse(fixed["k"])
+        except ValueError as error:
+            raise SettingsError(f"{fixed['task']}: k is {fixed['k']!r}, {error}") from None
+        self.source = PromptSource.of(fixed["task"], depth, settings)
         self._metrics = self._chosen_metrics()
         config["metric_list"] = [
             {
@@ -123,8 +128,8 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         records = pipeline.make_prompts(
             source.task,
             [source.data.samples[i] for i in indices],
-            source.documents,
-            source.rankings.of(indices, source.documents),
+            source.depth.documents,
+            source.rankings.of(indices, source.depth.documents),
             budget,
             source.layout(self._text),
         )
@@ -192,7 +197,9 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         self._asked = None
         self._thoughts = Thoughts(self.task_name)
         docs = self.eval_docs.make(self._wanted(limit, samples)[rank::world_size], budget)
-        report(self.task_name, self.source.documents, self.source.retriever.spec, docs, budget)
+        report(
+            self.task_name, self.source.depth.documents, self.source.retriever.spec, docs, budget
+        )
         super().build_all_requests(
             limit=limit, samples=samples, rank=rank, world_size=world_size, **options
         )
@@ -219,7 +226,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
 
         :raises RetrieverError: when the retriever breaks its contract, or lacks a field.
         """
-        if self.source.documents == 0:
+        if self.source.depth.documents == 0:
             return
         rankings = self.source.rankings
         missing = rankings.missing(self._wanted(limit, samples))

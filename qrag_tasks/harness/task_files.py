@@ -87,7 +87,7 @@ def render() -> dict[str, str]:
             template=_template_name(entry.task),
             name=entry.name,
             lamp_task=entry.task.name,
-            k=entry.k,
+            k=entry.depth,
         )
     for group, members in GROUPS.items():
         files[f"groups/{group}.yaml"] = _HEADER + _GROUP.format(

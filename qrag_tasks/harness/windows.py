@@ -17,7 +17,7 @@ from qrag_tasks.arms.identity import created_with
 from qrag_tasks.engines.request_names import is_ours, name_of
 from qrag_tasks.errors import BudgetError, SettingsError
 from qrag_tasks.prompting.model_text import ModelText
-from qrag_tasks.tasks.catalog import WINDOWS
+from qrag_tasks.tasks.base import DEPTHS
 
 _CUTTING_ELSEWHERE = ("truncate", "truncate_input_tokens")
 """Model arguments that have a server cut, where nobody here can see it."""
@@ -135,7 +135,8 @@ def check_not_cut(request: Any, tokens: int, answer: int, window: int) -> None:
     if tokens + answer <= window:
         return
     remedy = "Leave the task out, or take a model with a longer window."
-    if is_ours(request) and not name_of(request).partition(",")[0].endswith(tuple(WINDOWS)):
+    fixed = tuple(f"_k{depth}" for depth in DEPTHS if depth.window)
+    if is_ours(request) and not name_of(request).partition(",")[0].endswith(fixed):
         remedy = f"Set context_tokens to {window} or less in --metadata" + (
             "." if request.doc.get("prompt_tokens") else ", and name the model's tokenizer there."
         )

@@ -20,7 +20,7 @@ from qrag_tasks.prompting.rankings import Rankings
 from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.registry import PROMPT_STYLES, Supplied
 from qrag_tasks.retrieval.named import NamedRetriever
-from qrag_tasks.tasks.catalog import WINDOWS
+from qrag_tasks.tasks.base import DEPTHS, Depth
 from qrag_tasks.tasks.lamp import data as lamp_data
 from qrag_tasks.tasks.lamp.data import DataSet
 from qrag_tasks.tasks.lamp.filters import paper_filter
@@ -34,15 +34,10 @@ logger = logging.getLogger("lm_eval.qrag_tasks")
 
 @dataclass(frozen=True)
 class PromptSource:
-    """One LaMP task at one k, with the choices of a run.
-
-    :ivar documents: how many documents are asked for; ``None`` for as many as fit.
-    :ivar window: tokens for prompt and answer together that the task's name fixes, if it does.
-    """
+    """One LaMP task at one depth, with the choices of a run."""
 
     task: LampTask
-    documents: int | None
-    window: int | None
+    depth: Depth
     settings: Settings
     data: DataSet
     retriever: NamedRetriever
@@ -50,12 +45,10 @@ class PromptSource:
     prompt_style: Supplied[PromptStyle]
 
     @classmethod
-    def of(cls, name: str, k: int | str, settings: Settings) -> PromptSource:
+    def of(cls, name: str, depth: Depth, settings: Settings) -> PromptSource:
         """Read the data and build the retriever.
 
         :param name: of the LaMP task.
-        :param k: as in a task's name: a number, or one of
-            :data:`~qrag_tasks.tasks.catalog.WINDOWS`.
         :raises QragError: where a choice is impossible, or the data cannot be had.
         """
         chosen = settings.protocol
@@ -70,16 +63,10 @@ class PromptSource:
                 f"answer 'likelihood' is for the tasks with a closed set of answers (LaMP-1, 2 "
                 f"and 3); {name} asks for free text. Leave {name} out of --tasks."
             )
-        window = WINDOWS.get(str(k))
-        if window is None and not str(k).isdecimal():
+        if depth.window and settings.context_tokens not in (None, depth.window):
             raise SettingsError(
-                f"{name}: k is {k!r}, expected a number of documents, or one of "
-                f"{', '.join(WINDOWS)}"
-            )
-        if window and settings.context_tokens not in (None, window):
-            raise SettingsError(
-                f"context_tokens is {settings.context_tokens}, but {name}_rag_k{k} fixes it to "
-                f"{window}: leave it out, or ask for another k"
+                f"context_tokens is {settings.context_tokens}, but {name}_rag_k{depth} fixes it to "
+                f"{depth.window}: leave it out, or ask for another k"
             )
         if (
             chosen.name == "yazan2024"
@@ -94,8 +81,7 @@ class PromptSource:
         data = chosen_data(task, settings)
         return cls(
             task=task,
-            documents=None if window else int(k),
-            window=window,
+            depth=depth,
             settings=settings,
             data=data,
             retriever=retriever,
@@ -121,10 +107,9 @@ class PromptSource:
         :param finish: prompt -> what the model is given, chat template included.
         :raises SettingsError: where the window asked for cannot be had.
         """
-        asked = self.window or self.settings.context_tokens
-        by = (
-            f"the task's name fixes {asked} tokens" if self.window else f"context_tokens is {asked}"
-        )
+        window = self.depth.window
+        asked = window or self.settings.context_tokens
+        by = f"the task's name fixes {asked} tokens" if window else f"context_tokens is {asked}"
         if text is None:
             if asked is not None:
                 raise SettingsError(
@@ -148,9 +133,9 @@ class PromptSource:
         )
 
     def _what_fits(self, window: int) -> str:
-        if not self.window:
+        if not self.depth.window:
             return f"Ask for {window} or less."
-        fitting = [k for k, tokens in WINDOWS.items() if tokens <= window]
+        fitting = [depth for depth in DEPTHS if depth.window and depth.window <= window]
         if fitting:
             return f"Ask for {self.task.name}_rag_k{fitting[-1]}."
         return f"Ask for {self.task.name}_rag_k10, which takes as many of ten documents as fit."

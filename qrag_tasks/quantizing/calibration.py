@@ -22,10 +22,11 @@ from qrag_tasks.prompting.model_text import ModelText
 from qrag_tasks.prompting.prompt_source import PromptSource
 from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.quantizing.mini_train import MINI, MINI_TASKS, mini_source
+from qrag_tasks.tasks.base import Depth
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 from qrag_tasks.text_files import NotUTF8Error, decoded
 
-DOCUMENTS = 5
+DEPTH = Depth(5)
 """How many documents a prompt holds, ranked by BM25."""
 SHORTEST = 10
 """Tokens of a text; GPT-QModel leaves out shorter ones."""
@@ -103,14 +104,14 @@ class Wanted:
         names = self.source.split(",")
         if self.source == MINI:
             found = self._prompts(
-                text, seed, [mini_source(name, DOCUMENTS, self._settings) for name in MINI_TASKS]
+                text, seed, [mini_source(name, DEPTH, self._settings) for name in MINI_TASKS]
             )
         elif all(name in LAMP_TASKS for name in names):
             settings = replace(self._settings, data=self.data)
             found = self._prompts(
                 text,
                 seed,
-                [PromptSource.of(name, DOCUMENTS, settings) for name in dict.fromkeys(names)],
+                [PromptSource.of(name, DEPTH, settings) for name in dict.fromkeys(names)],
             )
         else:
             found = self._texts_of_file(text, seed)
@@ -146,7 +147,7 @@ class Wanted:
         origin = {
             "source": self.source,
             "split": "train",
-            "prompts": {"documents": DOCUMENTS, "retriever": sources[0].retriever.spec}
+            "prompts": {"documents": DEPTH.documents, "retriever": sources[0].retriever.spec}
             | {"prompt": sources[0].prompt_style.name, "chat_template": finish is not _as_it_is},
             "data": [
                 {"task": source.task.name, "path": str(source.data.questions)}
@@ -177,10 +178,10 @@ class Wanted:
             if share == 0:
                 return
             sample = source.data.samples[index]
-            ranking = source.rankings.look(index, source.documents)
+            ranking = source.rankings.look(index, source.depth.documents)
             try:
                 (record,) = pipeline.make_prompts(
-                    source.task, [sample], source.documents, [ranking], budget, layout
+                    source.task, [sample], source.depth.documents, [ranking], budget, layout
                 )
             except BudgetError:
                 continue

@@ -14,6 +14,7 @@ from qrag_tasks.prompting.prompt_source import PromptSource
 from qrag_tasks.prompting.rankings import Rankings
 from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.registry import PROMPT_STYLES
+from qrag_tasks.tasks.base import Depth
 from qrag_tasks.tasks.lamp import data as lamp_data
 from qrag_tasks.tasks.lamp.data import DataSet, Sample
 from qrag_tasks.tasks.lamp.mini import papers, reviews
@@ -32,15 +33,14 @@ MINI_TASKS = tuple(_MINI_DRAWS)
 """Those of the embedded sample."""
 
 
-def mini_source(name: str, documents: int, settings: Settings) -> PromptSource:
+def mini_source(name: str, depth: Depth, settings: Settings) -> PromptSource:
     """Return the setup of a task of :data:`MINI_TASKS`, over its train split."""
     task = lamp_task(name)
     data = _mini_train(task)
     retriever = build_retriever(settings.protocol.retriever)
     return PromptSource(
         task=task,
-        documents=documents,
-        window=None,
+        depth=depth,
         settings=settings,
         data=data,
         retriever=retriever,

@@ -12,11 +12,9 @@ from typing import Any
 
 from qrag_tasks.errors import SettingsError, did_you_mean
 from qrag_tasks.locations import task_yamls
+from qrag_tasks.tasks.base import DEPTHS, Depth
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS, LampTask
 
-K_VALUES: tuple[int | str, ...] = (0, 1, 3, 5, 10, "max4k", "max8k")
-WINDOWS: Mapping[str, int] = {"max4k": 4096, "max8k": 8192}
-"""The k that is no number of documents, but a window, in tokens, to be filled with them."""
 PAPER_TASKS = ("lamp3u", "lamp5u")
 """The two tasks of arXiv 2406.10251, which the groups ``lamp_rag_k*`` hold."""
 TAG = "lamp_rag"
@@ -25,32 +23,17 @@ TAG = "lamp_rag"
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """One lm_eval task: a LaMP task at one k, a number or a name of :data:`WINDOWS`."""
+    """One lm_eval task: a LaMP task at one depth."""
 
     name: str
     task: LampTask
-    k: int | str
-
-    @property
-    def documents(self) -> int | None:
-        """How many documents are asked for; ``None`` for as many as fit :attr:`window`."""
-        return self.k if isinstance(self.k, int) else None
-
-    @property
-    def window(self) -> int | None:
-        """The tokens for prompt and answer together that the name fixes, if it does."""
-        return None if isinstance(self.k, int) else WINDOWS[self.k]
-
-    @property
-    def asks_for(self) -> str:
-        """What is asked for, in words."""
-        return str(self.k) if self.window is None else f"as many as fit {self.window:,} tokens"
+    depth: Depth
 
 
 CATALOG: Mapping[str, CatalogEntry] = {
-    f"{task.name}_rag_k{k}": CatalogEntry(f"{task.name}_rag_k{k}", task, k)
+    f"{task.name}_rag_k{depth}": CatalogEntry(f"{task.name}_rag_k{depth}", task, depth)
     for task in LAMP_TASKS.values()
-    for k in K_VALUES
+    for depth in DEPTHS
 }
 
 
@@ -62,9 +45,9 @@ def _groups() -> dict[str, tuple[str, ...]]:
         "lamp_rag_time": [task.name for task in public if task.time],
     }
     return {
-        f"{group}_k{k}": tuple(f"{name}_rag_k{k}" for name in names)
+        f"{group}_k{depth}": tuple(f"{name}_rag_k{depth}" for name in names)
         for group, names in members.items()
-        for k in K_VALUES
+        for depth in DEPTHS
     }
 
 
@@ -116,8 +99,8 @@ def _what_it_may_mean(name: str) -> str:
     stem, _, asked = given.rpartition("_k")
     stems = dict.fromkeys(known.rpartition("_k")[0] for known in (*CATALOG, *GROUPS))
     if stem in stems:
-        return f" {stem!r} has no k of {asked!r}: it is one of {', '.join(map(str, K_VALUES))}."
-    k = asked if asked in map(str, K_VALUES) else None
+        return f" {stem!r} has no k of {asked!r}: it is one of {', '.join(map(str, DEPTHS))}."
+    k = asked if asked in map(str, DEPTHS) else None
     if found := re.match(r"lamp[-_ ]?(\d+)[-_ ]?([ut](?![a-z]))?", given):
         splits = {"u": "user", "t": "time"}
         meant = {
@@ -135,7 +118,7 @@ def _what_it_may_mean(name: str) -> str:
 def _pattern(names: Iterable[str]) -> str:
     """Return the names, shortened: what stands before ``_k``, and every k."""
     stems = dict.fromkeys(name.rpartition("_k")[0] for name in names)
-    return f"{', '.join(stems)}, each with _k{{{','.join(map(str, K_VALUES))}}}"
+    return f"{', '.join(stems)}, each with _k{{{','.join(map(str, DEPTHS))}}}"
 
 
 def members(name: str) -> frozenset[str]:

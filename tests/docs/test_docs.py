@@ -19,6 +19,7 @@ from qrag_tasks.harness import inner_names
 from qrag_tasks.prompting.protocols import CHOICES, PROTOCOLS
 from qrag_tasks.prompting.settings import KNOWN
 from qrag_tasks.tasks import catalog
+from qrag_tasks.tasks.base import DEPTHS
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 from qrag_tasks.tasks.scoring import likelihood, yazan2024
 
@@ -71,13 +72,13 @@ def test_the_demo_runs_the_main_job_verbatim_and_ends_with_an_answer() -> None:
 def test_the_table_of_tasks() -> None:
     tasks = [name for column in (1, 2) for name in first_cells("Tasks", column) if "_" not in name]
     groups = [name for name in first_cells("Tasks") if name.endswith("_k5")]
-    told = {f"{name}_rag_k{k}" for name in tasks for k in catalog.K_VALUES}
+    told = {f"{name}_rag_k{k}" for name in tasks for k in DEPTHS}
     assert told == set(catalog.CATALOG)
-    assert {f"{name[:-1]}{k}" for name in groups for k in catalog.K_VALUES} == set(catalog.GROUPS)
+    assert {f"{name[:-1]}{k}" for name in groups for k in DEPTHS} == set(catalog.GROUPS)
     for task in LAMP_TASKS.values():
         assert f"`{task.name}`" in section("Tasks")
         assert task.summary in section("Tasks")
-    for k in catalog.K_VALUES:
+    for k in DEPTHS:
         assert f"`{k}`" in section("Tasks").partition("\n|")[0]
 
 

@@ -14,7 +14,8 @@ from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.plan import Plan, check_plan, read_plan
 from qrag_tasks.experiment.running.folder import cell_settings
 from qrag_tasks.prompting.settings import Settings
-from qrag_tasks.tasks.catalog import CATALOG, K_VALUES
+from qrag_tasks.tasks.base import DEPTHS
+from qrag_tasks.tasks.catalog import CATALOG
 from qrag_tasks.tasks.lamp.data import load
 from qrag_tasks.tasks.lamp.table import lamp_task
 
@@ -89,7 +90,7 @@ def test_the_cells_in_running_order(tmp_path: Path) -> None:
     retrievers=st.lists(
         st.text("abz019:=,./-_ ~", min_size=1, max_size=80), min_size=1, max_size=4, unique=True
     ),
-    k=st.lists(st.sampled_from([str(k) for k in K_VALUES]), min_size=1, max_size=7, unique=True),
+    k=st.lists(st.sampled_from([*map(str, DEPTHS)]), min_size=1, max_size=7, unique=True),
     orders=st.lists(
         st.sampled_from(["best-first", "reversed", "shuffled"]), min_size=1, unique=True
     ),

@@ -28,13 +28,6 @@ def test_names_follow_the_design() -> None:
     )
 
 
-def test_what_k_asks_for() -> None:
-    five, window = catalog.entry("lamp3u_rag_k5"), catalog.entry("lamp3u_rag_kmax4k")
-    assert (five.documents, five.window, five.asks_for) == (5, None, "5")
-    assert (window.documents, window.window) == (None, 4096)
-    assert window.asks_for == "as many as fit 4,096 tokens"
-
-
 def test_task_files_are_those_of_the_catalog() -> None:
     on_disk = {
         path.relative_to(task_yamls()).as_posix(): path.read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from qrag_tasks.errors import ComparisonError
 from qrag_tasks.experiment.comparison.arm_names import told_apart
 from qrag_tasks.experiment.comparison.notes import folded
 from qrag_tasks.logs.runs import Run, TaskRun
-from qrag_tasks.tasks.catalog import K_VALUES
+from qrag_tasks.tasks.base import DEPTHS
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def in_table_order(sides: Sequence[tuple[Side, Side]]) -> list[tuple[Side, Side]
 def _place(both: tuple[Side, Side]) -> tuple[Any, ...]:
     base, other = both
     facts = base.task.retrieval or {}
-    known = [str(k) for k in K_VALUES]
+    known = [*map(str, DEPTHS)]
     k = str(facts.get("k"))
     return (
         str(facts.get("lamp_task", base.task.task)),

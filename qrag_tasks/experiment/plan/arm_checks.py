@@ -19,7 +19,7 @@ from qrag_tasks.experiment.plan.cells import Arm
 from qrag_tasks.experiment.plan.checkpoints import LocalCheckpoint, local_checkpoint, window_of
 from qrag_tasks.experiment.plan.grid import MADE_BEFOREHAND, Finding, Model, Place, Plan
 from qrag_tasks.experiment.plan.token_rates import chat_template, read_tokenizer
-from qrag_tasks.tasks.catalog import WINDOWS
+from qrag_tasks.tasks.base import Depth
 
 FOLDERS = ("tokenizer", "peft", "delta")
 """Arguments that name a folder, or a repository of the hub, beside ``pretrained``."""
@@ -132,10 +132,11 @@ def _check_windows(plan: Plan, model: Model, at: Place, window: int | None) -> I
         )
     field: Place = ("k",) if model.k is None else (*at, "k")
     for place, k in enumerate(plan.k_of(model)):
-        if WINDOWS.get(k, 0) > window:
+        fills = Depth.parse(k).window or 0
+        if fills > window:
             yield Finding(
                 (*field, place),
-                f"{k!r} fills {WINDOWS[k]} tokens, but the window of model {model.name!r} has "
+                f"{k!r} fills {fills} tokens, but the window of model {model.name!r} has "
                 f"{window}: give that model a k of its own, without {k}",
             )
 

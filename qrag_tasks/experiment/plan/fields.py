@@ -11,7 +11,7 @@ from pydantic import BeforeValidator
 from qrag_tasks.arms.precisions import precision
 from qrag_tasks.errors import did_you_mean
 from qrag_tasks.experiment.plan.yaml_values import plain
-from qrag_tasks.tasks.catalog import K_VALUES
+from qrag_tasks.tasks.base import DEPTHS
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 from qrag_tasks.tasks.scoring import likelihood, yazan2024
 
@@ -68,6 +68,6 @@ PrecisionName = Annotated[
     str, BeforeValidator(lambda name: precision(name).name if isinstance(name, str) else name)
 ]
 TaskName = Annotated[str, _one_of(list(LAMP_TASKS), "task")]
-K = Annotated[str, _one_of([str(k) for k in K_VALUES], "k")]
+K = Annotated[str, _one_of([*map(str, DEPTHS)], "k")]
 MetricName = Annotated[str, _one_of(_metrics(), "metric")]
 Argument = Annotated[str | int | float | bool, BeforeValidator(_plain_value)]

@@ -22,7 +22,7 @@ from qrag_tasks.experiment.plan.cells import Arm, Cell
 from qrag_tasks.experiment.plan.fields import Argument, K, MetricName, Name, PrecisionName, TaskName
 from qrag_tasks.prompting.protocols import PROTOCOLS
 from qrag_tasks.prompting.settings import Settings
-from qrag_tasks.tasks.catalog import WINDOWS
+from qrag_tasks.tasks.base import Depth
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 MADE_BEFOREHAND = ("int4-gptq", "int4-awq")
@@ -190,10 +190,11 @@ class Plan(_Strict):
                 )
         for field, values in self._lists_of_k():
             for place, k in enumerate(values):
-                if self.context_tokens not in (None, WINDOWS.get(k, self.context_tokens)):
+                window = Depth.parse(k).window
+                if window and self.context_tokens not in (None, window):
                     yield Finding(
                         (*field, place),
-                        f"{k!r} fixes the window to {WINDOWS[k]} tokens, but context_tokens is "
+                        f"{k!r} fixes the window to {window} tokens, but context_tokens is "
                         f"{self.context_tokens}: leave one of them out",
                     )
 

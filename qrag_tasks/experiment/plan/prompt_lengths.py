@@ -19,7 +19,7 @@ from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.registry import PROMPT_STYLES, RETRIEVERS, core_origin
 from qrag_tasks.retrieval.base import Ranking
 from qrag_tasks.retrieval.options import split_spec
-from qrag_tasks.tasks.catalog import WINDOWS
+from qrag_tasks.tasks.base import Depth
 from qrag_tasks.tasks.lamp.data import DataSet, Sample
 from qrag_tasks.tasks.lamp.table import LampTask
 
@@ -72,7 +72,8 @@ class Questions:
 
     def examples(self, k: str) -> list[str]:
         """Return some prompts at a k, of drawn documents, to measure a tokenizer on."""
-        documents = _DOCUMENTS if k in WINDOWS else int(k)
+        asked = Depth.parse(k).documents
+        documents = _DOCUMENTS if asked is None else asked
         few = self.samples[:: max(1, len(self.samples) // _MEASURED)]
         drawn = [self._drawn(sample, documents) for sample in few]
         return [record.prompt for record in pipeline.make_prompts(self.task, few, documents, drawn)]
@@ -89,19 +90,19 @@ class Questions:
         :raises RetrieverError: when the data lack what the retriever needs.
         """
         chosen, budget = self.settings.protocol, None
-        room = WINDOWS.get(k) or self.settings.context_tokens or window
+        depth = Depth.parse(k)
+        room = depth.window or self.settings.context_tokens or window
         if room is not None:
             budget = TokenBudget(rate.tokens, room, self.answer_tokens, rate)
-        documents = None if k in WINDOWS else int(k)
         layout = pipeline.Layout(
             style=PROMPT_STYLES.get(chosen.prompt).value,
             fill=FILLS[chosen.fill](self.settings.oversized),
         )
         rankings: Sequence[Ranking] = [Ranking()] * len(self.samples)
         if retriever is not None:
-            rankings = self._rankings(retriever, documents)
+            rankings = self._rankings(retriever, depth.documents)
         records = pipeline.make_prompts(
-            self.task, self.samples, documents, rankings, budget, layout
+            self.task, self.samples, depth.documents, rankings, budget, layout
         )
         return fmean(rate.tokens(record.prompt) for record in records)
 

@@ -9,7 +9,7 @@ from typing import Any
 from qrag_tasks.errors import did_you_mean
 from qrag_tasks.experiment.plan.grid import Model, Plan
 from qrag_tasks.experiment.plan.yaml_values import flow, plain
-from qrag_tasks.tasks.catalog import K_VALUES
+from qrag_tasks.tasks.base import DEPTHS
 
 # Field -> a right form of it; with one of its members, where it is a list of texts.
 _FORMS: Mapping[str, str] = {
@@ -90,7 +90,7 @@ def _form(found: Mapping[str, Any]) -> str | None:
             return flow(
                 [given] if field == "retrievers" else re.split(r"[\s,]+", given.strip(" ,"))
             )
-        if field == "k" and str(given) in map(str, K_VALUES):
+        if field == "k" and str(given) in map(str, DEPTHS):
             return flow([given])
     # What text was meant, a single wrong value says itself.
     simple = kind == "string_type" and not isinstance(given, (Mapping, list))

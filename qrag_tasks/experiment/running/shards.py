@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.plan import Cell
+from qrag_tasks.tasks.base import Depth
 
 
 @dataclass(frozen=True)
@@ -74,4 +75,5 @@ _FILLED = 20
 
 def work_of(cell: Cell) -> int:
     """Return about what a sample of the cell takes: 1 and the documents in its prompt."""
-    return 1 + (int(cell.k) if cell.k.isdecimal() else _FILLED)
+    documents = Depth.parse(cell.k).documents
+    return 1 + (_FILLED if documents is None else documents)
