@@ -1,7 +1,9 @@
 """What :mod:`qrag_tasks.harness.autoload` changes in lm_eval, one function a module.
 
 Each raises where lm_eval does not look as expected, before it has changed anything; autoload then
-steps aside with a warning. :mod:`qrag_tasks.harness.inner_names` says what is lost then.
+steps aside with a warning. :mod:`qrag_tasks.harness.inner_names` says what is lost then. What the
+replacements need is imported when they are called: `lm_eval --help` and runs of other tasks are not
+to pay for it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ from typing import Any
 from qrag_tasks.errors import ModelError, QragError, SettingsError
 from qrag_tasks.harness.signatures import expect
 from qrag_tasks.locations import task_yamls
-from qrag_tasks.tasks import catalog
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -69,6 +70,8 @@ def check_before_the_model_loads(module: ModuleType) -> None:
 
     @functools.wraps(original)
     def process_tasks(self: Any, metadata: Any = None) -> Any:
+        from qrag_tasks.tasks import catalog
+
         names = _names(self.tasks)
         entries = catalog.requested(names)
         if entries:
@@ -135,6 +138,8 @@ def check_every_run(module: ModuleType) -> None:
 
     @functools.wraps(simple_evaluate)
     def simply_checked(*args: Any, **kwargs: Any) -> Any:
+        from qrag_tasks.tasks import catalog
+
         bound = simple_signature.bind(*args, **kwargs)
         given = bound.arguments
         names = given.get("tasks") or []
@@ -216,6 +221,8 @@ def read_the_command_line(module: ModuleType) -> None:
 
     @functools.wraps(original)
     def from_cli(cls: Any, namespace: Any) -> Any:
+        from qrag_tasks.tasks import catalog
+
         try:
             found = original(cls, namespace)
         except json.JSONDecodeError as error:

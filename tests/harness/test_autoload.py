@@ -67,6 +67,14 @@ def test_it_can_be_turned_off() -> None:
     assert python(INDEX, QRAG_AUTOLOAD="0") == "lm_eval.tasks.manager False\nTrue\n"
 
 
+def test_what_asks_for_no_task_pays_for_none() -> None:
+    code = (
+        "import sys; from lm_eval.__main__ import cli_evaluate; import lm_eval.config;"
+        "print([name for name in sys.modules if name.startswith('qrag_tasks.tasks.')])"
+    )
+    assert python(code) == "[]\n"
+
+
 KERNEL = """
 import sys
 # As in a kernel that was running when the package was installed: no .pth file was run.
