@@ -13,7 +13,8 @@ from run_files import QUANTIZED, rating, write_run
 
 from qrag_tasks.cli import main
 from qrag_tasks.cli.tables import Table, print_tables
-from qrag_tasks.experiment.comparison.compare import Options, compare_runs
+from qrag_tasks.experiment.comparison.compare import compare_runs
+from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.comparison.tables import texts
 from qrag_tasks.logs.runs import read_runs
 

@@ -20,9 +20,9 @@ from qrag_tasks.errors import SettingsError, StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from qrag_tasks.experiment.comparison.compare import Options
     from qrag_tasks.experiment.comparison.kept import KeptComparisons
     from qrag_tasks.experiment.comparison.matching import Matched
+    from qrag_tasks.experiment.comparison.options import Options
     from qrag_tasks.experiment.comparison.rows import Comparison
 
 _FORMATS = (".json", ".csv", ".parquet", ".tex", ".md")
@@ -79,7 +79,7 @@ def read_options(choices: Mapping[str, Any]) -> Options:
 
     :raises SettingsError: for one that cannot be read.
     """
-    from qrag_tasks.experiment.comparison.compare import Options
+    from qrag_tasks.experiment.comparison.options import Options
 
     return Options(
         margins=dict(map(_margin, choices["margins"])),
@@ -211,7 +211,7 @@ def _write(path: Path, found: Comparison, metrics: tuple[str, ...]) -> None:
         records.write_parquet(path, records.flat(found))
         return
     if path.suffix == ".json":
-        text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(records.nested(found), indent=2, ensure_ascii=False) + "\n"
     elif path.suffix == ".csv":
         text = records.csv_text(records.flat(found))
     elif path.suffix == ".tex":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qrag_tasks.cli.group import console
 
 if TYPE_CHECKING:
-    from qrag_tasks.experiment.comparison.compare import Track
+    from qrag_tasks.experiment.comparison.options import Track
 
 
 @contextmanager

@@ -12,8 +12,8 @@ import pytest
 from run_files import QUANTIZED, rating, write_run
 
 from qrag_tasks.errors import QragError
-from qrag_tasks.experiment.comparison.compare import Options
 from qrag_tasks.experiment.comparison.matching import match_runs
+from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.comparison.tables.texts import cell_table
 from qrag_tasks.experiment.report.report import make_report
 from qrag_tasks.logs.runs import read_runs

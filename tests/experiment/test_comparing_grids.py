@@ -9,8 +9,8 @@ import pytest
 from run_files import rating, write_run
 
 from qrag_tasks.errors import ComparisonError
-from qrag_tasks.experiment.comparison.compare import Options
 from qrag_tasks.experiment.comparison.grids import compare_grid, match_grid
+from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.plan import Plan
 from qrag_tasks.experiment.running.folder import GridFolder
 

@@ -11,7 +11,8 @@ from matplotlib.colors import to_rgba
 from run_files import QUANTIZED, rating, write_run
 
 from qrag_tasks.arms.precisions import PRECISIONS
-from qrag_tasks.experiment.comparison.compare import Options, compare_runs
+from qrag_tasks.experiment.comparison.compare import compare_runs
+from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.report.figures import Figure, figures
 from qrag_tasks.experiment.report.looks import COLOURS, Looks
 from qrag_tasks.logs.runs import read_runs

@@ -8,7 +8,8 @@ from typing import Any
 
 from run_files import QUANTIZED, rating, write_run
 
-from qrag_tasks.experiment.comparison.compare import Options, compare_runs
+from qrag_tasks.experiment.comparison.compare import compare_runs
+from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.comparison.tables.latex import latex
 from qrag_tasks.logs.runs import read_runs

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -16,6 +16,7 @@ from qrag_tasks.experiment.comparison.caveats import caveats
 from qrag_tasks.experiment.comparison.k_series import corrected, trends
 from qrag_tasks.experiment.comparison.kept import KeptComparisons
 from qrag_tasks.experiment.comparison.matching import Matched, Side, match_runs
+from qrag_tasks.experiment.comparison.options import Options, Track
 from qrag_tasks.experiment.comparison.rows import (
     ArmFacts,
     CellRow,
@@ -37,47 +38,8 @@ from qrag_tasks.experiment.statistics import (
 from qrag_tasks.logs.runs import Metric, Run
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
-Track = Callable[[Sequence[Any], str], Iterable[Any]]
-"""Goes through a sequence and shows how far it is: by what text is the second parameter."""
-
 Drawn = Mapping[str, Bootstrap]
 """Metric -> what was drawn for it, where its score is a known one."""
-
-MARGINS: Mapping[str, float] = {
-    "accuracy": 0.02,
-    "f1": 0.02,
-    "acc": 0.02,
-    "acc_norm": 0.02,
-    "exact_match": 0.02,
-    "mae": 0.05,
-    "rmse": 0.05,
-    "rouge1": 0.01,
-    "rougeL": 0.01,
-}
-"""Metric -> difference below which two arms are taken for equally good, where none is stated."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to compare.
-
-    :ivar margins: metric -> equivalence margin, beside and above :data:`MARGINS`.
-    :ivar common: compare the samples that both arms have, where one has more.
-    :ivar noise: what ``qrag noise --out`` wrote, one mapping a file.
-    :ivar level: of the intervals.
-    """
-
-    margins: Mapping[str, float] = field(default_factory=dict)
-    common: bool = False
-    noise: Sequence[Mapping[str, Any]] = ()
-    level: float = 0.95
-    resamples: int = 9999
-    seed: int = 0
-
-    def margin(self, metric: str) -> float | None:
-        """Return the equivalence margin of a metric, if one is stated."""
-        named = metric.removesuffix("_lamp")
-        return self.margins.get(metric, MARGINS.get(metric, MARGINS.get(named)))
 
 
 def compare_runs(

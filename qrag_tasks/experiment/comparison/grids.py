@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from qrag_tasks.errors import ComparisonError, PlanError
-from qrag_tasks.experiment.comparison.compare import Options, compare_matched
+from qrag_tasks.experiment.comparison.compare import compare_matched
 from qrag_tasks.experiment.comparison.matching import Matched, Side, in_table_order
 from qrag_tasks.experiment.comparison.notes import folded
+from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.plan import Cell
 from qrag_tasks.experiment.running.folder import GridFolder

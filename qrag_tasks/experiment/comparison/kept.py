@@ -11,15 +11,13 @@ from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
+from qrag_tasks.experiment.comparison.matching import Matched
+from qrag_tasks.experiment.comparison.options import Options, Track
 from qrag_tasks.experiment.comparison.rows import Comparison
-
-if TYPE_CHECKING:
-    from qrag_tasks.experiment.comparison.compare import Options, Track
-    from qrag_tasks.experiment.comparison.matching import Matched
+from qrag_tasks.logs.runs import digest_of
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +47,6 @@ class KeptComparisons:
         :param track: shows how far it is with the files.
         :raises DataError: when a file cannot be read.
         """
-        from qrag_tasks.logs.runs import digest_of
-
         paths = {
             path
             for both in matched.sides

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from qrag_tasks.experiment.comparison.agreement import Agreement, Flips
-from qrag_tasks.experiment.comparison.verdicts import trend_verdict, verdict
 from qrag_tasks.experiment.statistics import Interval
 
 
@@ -147,13 +146,3 @@ class Comparison:
     notes: Sequence[str]
     level: float
     seed: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it, with each row's verdict in a word."""
-        found = asdict(self)
-        for cell, told in zip(self.cells, found["cells"], strict=True):
-            for row, record in zip(cell.metrics, told["metrics"], strict=True):
-                record["verdict"] = verdict(row)
-        for line, record in zip(self.trends, found["trends"], strict=True):
-            record["verdict"] = trend_verdict(line)
-        return found

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from qrag_tasks.experiment.comparison.rows import MetricRow, TrendRow
-    from qrag_tasks.experiment.statistics import Interval
+from qrag_tasks.experiment.comparison.rows import MetricRow, TrendRow
 
 ALPHA = 0.05
 WORSE, BETTER, DIFFERENT = "worse", "better", "different"
@@ -57,9 +54,8 @@ def interval_text(row: MetricRow | TrendRow, digits: int = 4) -> str:
 
     ``within ±0.0123`` where so few units differ that only a bound of the difference is known.
     """
-    interval: Interval | None = row.interval
-    if interval is not None:
-        return f"[{interval.low:+.{digits}f}, {interval.high:+.{digits}f}]"
+    if row.interval is not None:
+        return f"[{row.interval.low:+.{digits}f}, {row.interval.high:+.{digits}f}]"
     bound = getattr(row, "bound", None)
     if bound is not None:
         return f"within ±{bound:.{digits}f}"

@@ -14,9 +14,10 @@ from typing import Any
 
 from qrag_tasks.errors import StoreError
 from qrag_tasks.experiment.comparison.agreement import Pair, text_of
-from qrag_tasks.experiment.comparison.compare import Options, Track, by_filter, compare_matched
+from qrag_tasks.experiment.comparison.compare import by_filter, compare_matched
 from qrag_tasks.experiment.comparison.kept import KeptComparisons
 from qrag_tasks.experiment.comparison.matching import Matched
+from qrag_tasks.experiment.comparison.options import Options, Track
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison
 from qrag_tasks.experiment.comparison.tables.sections import sections, trend_sections
 from qrag_tasks.experiment.pairing import pair

@@ -1,16 +1,28 @@
-"""A comparison as flat records, for CSV and Parquet."""
+"""A comparison as records with numbers as numbers: nested for JSON, flat for CSV and Parquet."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from qrag_tasks.errors import StoreError
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow
-from qrag_tasks.experiment.comparison.verdicts import verdict
+from qrag_tasks.experiment.comparison.verdicts import trend_verdict, verdict
+
+
+def nested(comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison as JSON has it, with each row's verdict in a word."""
+    record = asdict(comparison)
+    for cell, cell_record in zip(comparison.cells, record["cells"], strict=True):
+        for row, row_record in zip(cell.metrics, cell_record["metrics"], strict=True):
+            row_record["verdict"] = verdict(row)
+    for trend, trend_record in zip(comparison.trends, record["trends"], strict=True):
+        trend_record["verdict"] = trend_verdict(trend)
+    return record
 
 
 def flat(comparison: Comparison) -> list[dict[str, Any]]:
