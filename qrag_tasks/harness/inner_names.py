@@ -368,11 +368,24 @@ def require(by: str) -> None:
     """
     for row in INNER_NAMES:
         if row.by == by and row.guard == "refuses" and not is_there(row.name):
-            raise ModelError(
-                f"{row.distribution} {version(row.distribution)} has no {row.name}, which "
-                f"qrag_tasks.{row.by} needs: {row.lost}. docs/upstream.md says which releases "
-                f"are known to have it"
-            )
+            raise ModelError(_has_none(row))
+
+
+def explained(error: ImportError) -> str | None:
+    """Return what an import that failed means, where it was to import a name of the table."""
+    for row in INNER_NAMES:
+        place, _, name = row.name.rpartition(".")
+        if str(error).startswith(f"cannot import name {name!r} from {place!r}"):
+            return _has_none(row)
+    return None
+
+
+def _has_none(row: InnerName) -> str:
+    return (
+        f"{row.distribution} {version(row.distribution)} has no {row.name}, which "
+        f"qrag_tasks.{row.by} needs: {row.lost}. docs/upstream.md says which releases are known "
+        f"to have it"
+    )
 
 
 def is_there(name: str) -> bool:

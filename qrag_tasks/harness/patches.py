@@ -358,14 +358,22 @@ def _reads_entry_points(group: str) -> bool:
 
 
 def _print_our_errors_plainly() -> None:
-    """In the lm_eval command, print a :class:`QragError` without a traceback; exit code 1."""
+    """In the lm_eval command, print a :class:`QragError` without a traceback; exit code 1.
+
+    So, too, that a name of lm_eval's is gone that we cannot do without.
+    """
     previous = sys.excepthook
     if getattr(previous, "prints_qrag_errors", False):
         return
 
     def excepthook(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
-        if isinstance(error, QragError):
-            sys.stderr.write(f"qrag-tasks: error: {error}\n")
+        from qrag_tasks.harness.inner_names import explained
+
+        told = str(error) if isinstance(error, QragError) else None
+        if isinstance(error, ImportError):
+            told = explained(error)
+        if told is not None:
+            sys.stderr.write(f"qrag-tasks: error: {told}\n")
         else:
             previous(kind, error, traceback)
 

@@ -329,6 +329,23 @@ def test_a_function_of_lm_eval_that_is_gone_is_named(
         importlib.import_module(user.__name__)
 
 
+def test_the_command_says_in_one_line_what_it_lacks(tmp_path: Path) -> None:
+    site = plant(tmp_path / "site", {"normalize_gen_kwargs": other("normalize_gen_kwargs")})
+    done = run_with(
+        site,
+        "import sys; from lm_eval.__main__ import cli_evaluate; cli_evaluate()",
+        *("--tasks", "lamp3u_rag_k1", "--model", "dummy", "--metadata", '{"data": "mini"}'),
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    told = done.stderr.splitlines()[-1]
+    assert re.match(
+        r"qrag-tasks: error: lm_eval 0\.\S+ has no lm_eval\.models\.utils\.normalize_gen_kwargs, "
+        r"which qrag_tasks\.harness\.windows needs: the tasks cannot be had\. docs/upstream",
+        told,
+    )
+
+
 # ---------------------------------------------------------------------- the model's libraries
 OF_LAYERS = ("_save_to_state_dict", "_forward_hooks", "_forward_pre_hooks")
 OF_ARMS = ("_keep_in_fp32_modules", "_keep_in_fp32_modules_strict")
