@@ -191,7 +191,7 @@ def next_command(findings: Sequence[Finding]) -> str:
 
 def _main_job(program: str) -> str:
     """Return the command of the main job: on the data that are here, else on the sample."""
-    sample = "" if all(found.level == "ok" for found in _data()) else _ON_THE_SAMPLE
+    sample = "" if all(finding.level == "ok" for finding in _data()) else _ON_THE_SAMPLE
     # The embedded model can do the tasks of the sample alone.
     model = "" if sample or lamp_data.data_root() == mini_root() else "pretrained=MODEL,"
     return f"{program} --tasks lamp_rag_k5 --model hf --model_args {model}load_in_4bit=True{sample}"

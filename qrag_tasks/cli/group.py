@@ -47,11 +47,11 @@ def console(stderr: bool = False, width: int | None = None) -> Console:
 
     :param width: in columns; by default the terminal's, or that of the variable ``COLUMNS``.
     """
-    found = Console(highlight=False, stderr=stderr, width=width)
-    if width is None and not found.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
+    terminal = Console(highlight=False, stderr=stderr, width=width)
+    if width is None and not terminal.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
         # In a pipe nothing has to fit.
-        found = Console(highlight=False, stderr=stderr, width=200)
-    return found
+        terminal = Console(highlight=False, stderr=stderr, width=200)
+    return terminal
 
 
 def print_prose(text: str) -> None:

@@ -29,12 +29,12 @@ def merge(context: click.Context, parts: tuple[Path, ...], out: Path) -> None:
     """
     from qrag_tasks.experiment.running.merging import merge as merge_parts
 
-    found = merge_parts(parts, out)
+    progress = merge_parts(parts, out)
     by_arm: dict[str, list[Cell]] = {}
-    for cell in found.missing:
+    for cell in progress.missing:
         by_arm.setdefault(cell.arm.name, []).append(cell)
     for cells in by_arm.values():
         console(stderr=True).print(Text(f"missing: {some(cells)}"), soft_wrap=True)
-    total = len(found.complete) + len(found.missing)
-    console().print(Text(f"{len(found.complete)} of {total} cells complete in {out}"))
-    context.exit(1 if found.missing else 0)
+    total = len(progress.complete) + len(progress.missing)
+    console().print(Text(f"{len(progress.complete)} of {total} cells complete in {out}"))
+    context.exit(1 if progress.missing else 0)

@@ -42,14 +42,14 @@ def plan(file: Path, as_json: bool) -> None:
     from qrag_tasks.experiment.plan.estimates import estimate
 
     checked = check_plan(file)
-    found = checked.plan
-    if found is None:
+    plan = checked.plan
+    if plan is None:
         raise PlanError("\n".join((*checked.mistakes, *checked.missing)))
-    estimated = estimate(found)
+    estimated = estimate(plan)
     if as_json:
-        click.echo(json.dumps(_as_json(found, estimated), indent=2))
+        click.echo(json.dumps(_as_json(plan, estimated), indent=2))
     else:
-        _show(found, estimated)
+        _show(plan, estimated)
     if checked.missing:
         raise PlanError("\n".join(checked.missing))
 

@@ -69,8 +69,8 @@ def run(
 
     part = None if shard is None else Shard.parse(shard)
     chosen = Ray(address, gpus) if launcher == "ray" else Here()
-    asked = read_plan(
-        plan, to_run=launcher == "here", needed=lambda found: arms_left(found, out, part)
+    checked = read_plan(
+        plan, to_run=launcher == "here", needed=lambda read: arms_left(read, out, part)
     )
     options = [] if launcher == "here" else ["--launcher", launcher]
     options += [] if address is None else ["--address", address]
@@ -79,19 +79,19 @@ def run(
     shown = _Shown(terminal)
     try:
         with shown:
-            found = run_plan(asked, out, part, chosen, shown, file=plan, options=options)
+            progress = run_plan(checked, out, part, chosen, shown, file=plan, options=options)
     except KeyboardInterrupt:
         terminal.print(Text(f"Stopped. The same command goes on from here; {out} is kept."))
         context.exit(130)
-    for line in failures(found.failed):
+    for line in failures(progress.failed):
         terminal.print(Text(line), soft_wrap=True)
-    told = f"{len(found.complete)} of {len(found.samples)} cells complete in {out}"
-    if found.failed:
-        told += f", {len(found.failed)} failed; the same command tries those again"
-    print_prose(f"{told}, after {duration(found.seconds)}")
-    if found.complete and not found.failed and part is None:
+    message = f"{len(progress.complete)} of {len(progress.samples)} cells complete in {out}"
+    if progress.failed:
+        message += f", {len(progress.failed)} failed; the same command tries those again"
+    print_prose(f"{message}, after {duration(progress.seconds)}")
+    if progress.complete and not progress.failed and part is None:
         console().print(Text(f"Now compare its arms: {command('compare', out)}"), soft_wrap=True)
-    context.exit(1 if found.failed else 0)
+    context.exit(1 if progress.failed else 0)
 
 
 class _Shown:

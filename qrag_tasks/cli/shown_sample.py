@@ -43,18 +43,18 @@ def show_sample(
     :param tokenizer: of the model, to count and fit with; without one, all k documents are kept.
     :raises QragError: for an unknown task, retriever or index, missing data, or no room.
     """
-    found = entry(task_name)
-    source = PromptSource.of(found.task.name, found.depth, Settings.from_metadata(metadata, ()))
+    listed = entry(task_name)
+    source = PromptSource.of(listed.task.name, listed.depth, Settings.from_metadata(metadata, ()))
     samples = source.data.samples
     if index >= len(samples):
         raise SettingsError(f"--index {index} is outside 0 to {len(samples) - 1}")
     text = None
     if tokenizer is None and (source.depth.window or source.settings.context_tokens):
-        limit = found.name if source.depth.window else "--context-tokens"
+        limit = listed.name if source.depth.window else "--context-tokens"
         raise SettingsError(f"{limit} needs --tokenizer, to count with")
     if tokenizer is not None:
         text = model_text({"pretrained": tokenizer})
-    answer_tokens = source.settings.protocol.answer_tokens or found.task.answer_tokens
+    answer_tokens = source.settings.protocol.answer_tokens or listed.task.answer_tokens
     budget = source.budget(text, answer_tokens, finish=lambda prompt: prompt)
     sample = samples[index]
     ranking = source.rankings.look(index, source.depth.documents)
@@ -64,7 +64,7 @@ def show_sample(
     texts = {item["id"]: source.task.document_text(item) for item in sample.profile}
     upper_bound = " (an upper bound: it sees the gold)" if source.retriever.sees_gold else ""
     return ShownSample(
-        found,
+        listed,
         len(samples),
         source.data.questions,
         source.retriever.spec + upper_bound,

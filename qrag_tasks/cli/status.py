@@ -30,31 +30,31 @@ def status(folder: Path) -> None:
     """
     from qrag_tasks.experiment.running.status import status_of
 
-    found = status_of(folder)
+    state = status_of(folder)
     out = console()
-    total = len(found.plan.cells())
-    out.print(Text(f"{found.plan.name}: {len(found.complete):,} of {total:,} cells complete"))
+    total = len(state.plan.cells())
+    out.print(Text(f"{state.plan.name}: {len(state.complete):,} of {total:,} cells complete"))
     out.print()
-    print_tables(_arms(found))
+    print_tables(_arms(state))
     out.print()
-    for line in _runs(found):
+    for line in _runs(state):
         print_prose(line)
-    for line in (*failures(found.failed), *_next(found, folder)):
+    for line in (*failures(state.failed), *_next(state, folder)):
         out.print(Text(line), soft_wrap=True)
 
 
-def _arms(found: Status) -> Table:
+def _arms(status: Status) -> Table:
     table = Table("arm", "complete", "failed", "left")
-    for arm in found.arms:
+    for arm in status.arms:
         table.add_row(arm.arm.name, f"{arm.complete:,}", f"{arm.failed:,}", f"{arm.left:,}")
     return table
 
 
-def _runs(found: Status) -> Iterator[str]:
-    for part in found.parts:
+def _runs(status: Status) -> Iterator[str]:
+    for part in status.parts:
         of_several = f"Part {part.shard.text}: " if part.shard.count > 1 else ""
-        yield from (f"{of_several}{line}" for line in _run(part, bool(found.parts_to_run())))
-    if found.is_merged_now:
+        yield from (f"{of_several}{line}" for line in _run(part, bool(status.parts_to_run())))
+    if status.is_merged_now:
         yield "`qrag merge` is at work in this folder now."
 
 
@@ -83,18 +83,18 @@ def _run(part: Part, is_open: bool) -> Iterator[str]:
         yield f"{answered}, about {duration(note.seconds_left)} left{pace}."
 
 
-def _next(found: Status, folder: Path) -> Iterator[str]:
-    to_run = found.parts_to_run()
+def _next(status: Status, folder: Path) -> Iterator[str]:
+    to_run = status.parts_to_run()
     for shard in to_run:
-        yield f"Next: {_command(found, shard, folder)}"
+        yield f"Next: {_command(status, shard, folder)}"
     if not to_run:
-        at_work = any(part.at_work for part in found.parts)
+        at_work = any(part.at_work for part in status.parts)
         when = " when the run has ended" if at_work else ""
         yield f"Next{when}: {command('compare', folder)}"
 
 
-def _command(found: Status, shard: Shard, folder: Path) -> str:
-    notes = [part.note for part in found.parts if part.note is not None]
+def _command(status: Status, shard: Shard, folder: Path) -> str:
+    notes = [part.note for part in status.parts if part.note is not None]
     last = max(notes, key=lambda note: note.begun, default=None)
     plan = "PLAN.yaml" if last is None or last.plan is None else _shown(last.plan)
     options = () if last is None else last.options

@@ -31,10 +31,10 @@ def tasks_in(task_dict: Any) -> dict[str, Any]:
     :param task_dict: as ``TaskManager.load`` returns it, or nested by groups as it once did.
     """
     given = task_dict.get("tasks", task_dict)
-    found: dict[str, Any] = {}
+    tasks: dict[str, Any] = {}
     for name, task in given.items():
-        found |= tasks_in(task) if isinstance(task, Mapping) else {str(name): task}
-    return found
+        tasks |= tasks_in(task) if isinstance(task, Mapping) else {str(name): task}
+    return tasks
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def arguments_of(lm: Any) -> Collection[str] | None:
     own: set[str] = set()
     for cls in type(lm).__mro__:
         parameters = inspect.signature(vars(cls).get("__init__", lambda: None)).parameters
-        own.update(name for name, found in parameters.items() if found.kind not in _UNNAMED)
+        own.update(name for name, parameter in parameters.items() if parameter.kind not in _UNNAMED)
     return own
 
 

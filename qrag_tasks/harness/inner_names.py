@@ -314,28 +314,28 @@ def look(stepped_aside: Mapping[str, str], rows: Iterable[InnerName] = INNER_NAM
 
     :param stepped_aside: :data:`~qrag_tasks.harness.autoload.STEPPED_ASIDE`.
     """
-    found = []
+    looks = []
     for row in rows:
         try:
             version(row.distribution)
         except PackageNotFoundError:
-            found.append(Look(row, None))
+            looks.append(Look(row, None))
             continue
         if row.guard == "pinned":
-            found.append(Look(row, None))
+            looks.append(Look(row, None))
             continue
         try:
             there: bool | None = is_there(row.name)
             if there and row.patch in stepped_aside:
-                found.append(Look(row, False, stepped_aside[row.patch]))
+                looks.append(Look(row, False, stepped_aside[row.patch]))
             else:
-                found.append(Look(row, there))
+                looks.append(Look(row, there))
         except Exception as error:  # whatever an import of another project may raise
             package = (getattr(error, "name", None) or "").partition(".")[0]
             wants_another = isinstance(error, ModuleNotFoundError) and package != row.distribution
             there = None if wants_another else False
-            found.append(Look(row, there, f"{type(error).__name__}: {error}"))
-    return found
+            looks.append(Look(row, there, f"{type(error).__name__}: {error}"))
+    return looks
 
 
 def cause(patch: str, module: ModuleType, error: Exception) -> str:

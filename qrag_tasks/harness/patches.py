@@ -191,13 +191,13 @@ def add_cost_table(module: ModuleType) -> None:
     @functools.wraps(original)
     def make_table(result_dict: Any, column: str = "results", *args: Any, **kwargs: Any) -> Any:
         table = original(result_dict, column, *args, **kwargs)
-        found = (result_dict.get("config") or {}).get("qrag")
+        ours = (result_dict.get("config") or {}).get("qrag")
         last = "groups" if "groups" in result_dict else "results"
-        if not found or column != last:
+        if not ours or column != last:
             return table
         from qrag_tasks.metering.cost import cost_table
 
-        costs = cost_table(found["cost"], found["arm"]["weights"], found["precision"])
+        costs = cost_table(ours["cost"], ours["arm"]["weights"], ours["precision"])
         return f"{table}\n{costs}"
 
     module.make_table = make_table  # type: ignore[attr-defined]
@@ -224,7 +224,7 @@ def read_the_command_line(module: ModuleType) -> None:
         from qrag_tasks.tasks import catalog
 
         try:
-            found = original(cls, namespace)
+            config = original(cls, namespace)
         except json.JSONDecodeError as error:
             if not catalog.requested(_names(getattr(namespace, "tasks", None))):
                 raise
@@ -235,17 +235,17 @@ def read_the_command_line(module: ModuleType) -> None:
         file = getattr(namespace, "config", None)
         in_file = cls.load_yaml_config(file) if file else {}
         given = (*in_file.items(), *vars(namespace).items())
-        asked = {name for name, value in given if value is not None}
-        if found.model == "qrag" or catalog.requested(_names(found.tasks)):
+        given_names = {name for name, value in given if value is not None}
+        if config.model == "qrag" or catalog.requested(_names(config.tasks)):
             _print_our_errors_plainly()
-            if "device" in asked:
+            if "device" in given_names:
                 from qrag_tasks.harness import every_run
 
-                every_run.check_device(found.model, found.device)
-        if found.model == "qrag":
-            found.batch_size = found.batch_size if "batch_size" in asked else "auto"
-            found.device = found.device if "device" in asked else None
-        return found
+                every_run.check_device(config.model, config.device)
+        if config.model == "qrag":
+            config.batch_size = config.batch_size if "batch_size" in given_names else "auto"
+            config.device = config.device if "device" in given_names else None
+        return config
 
     config.from_cli = classmethod(from_cli)
 

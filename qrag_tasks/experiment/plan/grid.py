@@ -123,7 +123,7 @@ class Plan(_Strict):
 
     @model_validator(mode="after")
     def _whole(self, info: ValidationInfo) -> Plan:
-        found = [
+        findings = [
             *self._twice(),
             *self._impossible_choices(),
             *self._impossible_tasks(),
@@ -131,9 +131,9 @@ class Plan(_Strict):
             *self._missing_bases(),
         ]
         if info.context is not None and FINDINGS in info.context:
-            info.context[FINDINGS].extend(found)
-        elif found:
-            raise ValueError("; ".join(each.text for each in found))
+            info.context[FINDINGS].extend(findings)
+        elif findings:
+            raise ValueError("; ".join(each.text for each in findings))
         return self
 
     def _twice(self) -> Iterator[Finding]:
@@ -151,16 +151,16 @@ class Plan(_Strict):
                     yield Finding((*field, place), f"{value!r} is there twice")
 
     def _impossible_choices(self) -> Iterator[Finding]:
-        said = {key: value for key, value in self.choices().items() if value is not None}
+        choices = {key: value for key, value in self.choices().items() if value is not None}
         wrong = []
         # Each by itself, as an error names the first alone.
-        for key, value in said.items():
+        for key, value in choices.items():
             try:
                 Settings.from_metadata({"context_tokens": self.context_tokens, key: value}, ())
             except QragError as error:
                 wrong.append(key)
                 yield Finding((key,), _of_plan(error))
-        sound = {key: value for key, value in said.items() if key not in wrong}
+        sound = {key: value for key, value in choices.items() if key not in wrong}
         for place, order in enumerate(self.orders):
             try:
                 Settings.from_metadata({**sound, "order": order}, ())
@@ -271,14 +271,14 @@ class Plan(_Strict):
 
     def cells(self) -> tuple[Cell, ...]:
         """Return all cells, in running order: by arm, then retriever, task, k and order."""
-        found: dict[Cell, None] = {}
+        cells: dict[Cell, None] = {}
         k_of = {model.name: self.k_of(model) for model in self.models}
         for arm in self.arms():
             for retriever in self.retrievers:
                 for task in self.tasks:
                     for k in k_of[arm.model]:
                         for order in self.orders:
-                            found[
+                            cells[
                                 Cell(
                                     arm,
                                     task,
@@ -287,7 +287,7 @@ class Plan(_Strict):
                                     None if k in ("0", "1") else order,
                                 )
                             ] = None
-        return tuple(found)
+        return tuple(cells)
 
     def generation(self) -> dict[str, int]:
         """Return what lm_eval's ``--gen_kwargs`` would say."""

@@ -78,12 +78,12 @@ def check_plan(path: Path, *, to_run: bool = False, needed: Needed = Plan.arms) 
     body = read_yaml(path, marks)
     if not isinstance(body, dict):
         raise PlanError(f"{path}: not a plan: expected fields such as name, models, precisions")
-    found = sound_part(_from_its_folder(body, path.parent))
-    if found.plan is not None:
-        arms = found.plan.arms() if found.mistakes else needed(found.plan)
-        found.add([*_not_to_be_had(found.plan), *check_arms(found.plan, to_run, arms)])
+    part = sound_part(_from_its_folder(body, path.parent))
+    if part.plan is not None:
+        arms = part.plan.arms() if part.mistakes else needed(part.plan)
+        part.add([*_not_to_be_had(part.plan), *check_arms(part.plan, to_run, arms)])
 
-    def told(places: Sequence[tuple[Place, str]]) -> set[tuple[int, str]]:
+    def located(places: Sequence[tuple[Place, str]]) -> set[tuple[int, str]]:
         return {
             (
                 marks.line(place),
@@ -92,11 +92,11 @@ def check_plan(path: Path, *, to_run: bool = False, needed: Needed = Plan.arms) 
             for place, text in places
         }
 
-    def lines(all_told: set[tuple[int, str]]) -> tuple[str, ...]:
-        return tuple(f"{path}:{line}: {text}" for line, text in sorted(all_told))
+    def lines(numbered: set[tuple[int, str]]) -> tuple[str, ...]:
+        return tuple(f"{path}:{line}: {text}" for line, text in sorted(numbered))
 
-    mistakes = lines({*marks.twice, *told(found.mistakes)})
-    return CheckedPlan(None if mistakes else found.plan, mistakes, lines(told(found.missing)))
+    mistakes = lines({*marks.twice, *located(part.mistakes)})
+    return CheckedPlan(None if mistakes else part.plan, mistakes, lines(located(part.missing)))
 
 
 def _value(body: Any, place: Place) -> Any:

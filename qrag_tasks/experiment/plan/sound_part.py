@@ -47,17 +47,17 @@ class SoundPart:
 
         :param findings: of fields of :attr:`plan`, which may stand elsewhere in the file.
         """
-        told = [each._replace(place=self._in_file(each.place)) for each in findings]
-        for place, text, missing in [each for each in told if not self._follows(each.place)]:
+        placed = [each._replace(place=self._in_file(each.place)) for each in findings]
+        for place, text, missing in [each for each in placed if not self._follows(each.place)]:
             (self.missing if missing else self.mistakes).append((place, text))
-        self._broken += [each.place for each in told]
+        self._broken += [each.place for each in placed]
 
     def _in_file(self, place: Place) -> Place:
-        found: Place = ()
+        in_file: Place = ()
         for part in place:
-            left = self._left.get(found)
-            found = (*found, left[part] if left is not None and isinstance(part, int) else part)
-        return found
+            left = self._left.get(in_file)
+            in_file = (*in_file, left[part] if left is not None and isinstance(part, int) else part)
+        return in_file
 
     def _follows(self, place: Place) -> bool:
         return any(
@@ -115,20 +115,20 @@ def _mend(around: dict[Any, Any], place: Place) -> bool:
 def sound_part(body: Mapping[str, Any]) -> SoundPart:
     """Return the sound part of a plan's body, as YAML has it."""
     rest = _copy(dict(body))
-    found = SoundPart()
+    part = SoundPart()
     while True:
         whole: list[Finding] = []
         try:
-            found.plan = Plan.model_validate(rest, context={FINDINGS: whole})
+            part.plan = Plan.model_validate(rest, context={FINDINGS: whole})
         except ValidationError as error:
             errors = [dict(one) for one in error.errors()]
             errors = [one for one in errors if not _hollow(one, errors)]
-            found.add(Finding(_place(one), message(one)) for one in errors)
-            if not found.without(rest, map(_place, errors)):
-                return found
+            part.add(Finding(_place(one), message(one)) for one in errors)
+            if not part.without(rest, map(_place, errors)):
+                return part
         else:
-            found.add(whole)
-            return found
+            part.add(whole)
+            return part
 
 
 def _place(error: Mapping[str, Any]) -> Place:

@@ -53,18 +53,18 @@ class TokenRate:
 
 
 def token_rate(
-    found: LocalCheckpoint, prompts: Sequence[str], chat: bool, system: str | None
+    checkpoint: LocalCheckpoint, prompts: Sequence[str], chat: bool, system: str | None
 ) -> TokenRate:
     """Measure a model's tokenizer on some prompts; where it is not here, count characters.
 
-    :param found: the checkpoint whose tokenizer is to be asked.
+    :param checkpoint: the checkpoint whose tokenizer is to be asked.
     :param prompts: before any chat template.
     :param chat: whether the chat template is put around them.
     :param system: the system instruction.
     """
-    path = None if found.folder is None else found.folder / "tokenizer.json"
+    path = None if checkpoint.folder is None else checkpoint.folder / "tokenizer.json"
     if path is None or not path.is_file() or not any(prompts):
-        missing = found.missing or f"{found.name}: no tokenizer.json here"
+        missing = checkpoint.missing or f"{checkpoint.name}: no tokenizer.json here"
         return TokenRate(source=f"characters / {CHARACTERS:g} ({missing})")
     try:
         read = read_tokenizer(path)
@@ -77,13 +77,13 @@ def token_rate(
     except ImportError as error:
         return TokenRate(source=f"characters / {CHARACTERS:g} ({error})")
     except (ModelError, TemplateError, ValueError, TypeError) as error:
-        said = (str(error).splitlines() or [""])[0]
-        return TokenRate(source=f"characters / {CHARACTERS:g} ({found.name}: {said})")
+        reason = (str(error).splitlines() or [""])[0]
+        return TokenRate(source=f"characters / {CHARACTERS:g} ({checkpoint.name}: {reason})")
     inside = sum(len(each.ids) for each in finished) - bare * len(finished)
     return TokenRate(
         inside / sum(map(len, prompts)),
         around,
-        f"the tokenizer of {found.name} on {len(prompts)} prompts of each task",
+        f"the tokenizer of {checkpoint.name} on {len(prompts)} prompts of each task",
         measured=True,
     )
 
@@ -97,12 +97,12 @@ def read_tokenizer(path: Path) -> Any:
     """
     module = importlib.import_module("tokenizers")
     try:
-        found = module.Tokenizer.from_file(str(path))
+        tokenizer = module.Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises no kind of its own
         raise ModelError(f"{path.name} cannot be read: {error}") from error
-    found.no_truncation()
-    found.no_padding()
-    return found
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def _finish(folder: Path, system: str | None) -> Callable[[str], str]:

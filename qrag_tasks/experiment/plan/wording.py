@@ -50,31 +50,31 @@ _EXPECTED: Mapping[str, str] = {
 }
 
 
-def message(found: Mapping[str, Any]) -> str:
+def message(error: Mapping[str, Any]) -> str:
     """Say what is wrong with a field.
 
-    :param found: an error of pydantic's, as ``ValidationError.errors()`` has it.
+    :param error: an error of pydantic's, as ``ValidationError.errors()`` has it.
     """
-    kind, given = found["type"], found.get("input")
-    *_, last = found["loc"] or ("",)
+    kind, given = error["type"], error.get("input")
+    *_, last = error["loc"] or ("",)
     if kind == "extra_forbidden":
-        known = list((Model if len(found["loc"]) > 1 else Plan).model_fields)
+        known = list((Model if len(error["loc"]) > 1 else Plan).model_fields)
         return f"unknown field (known: {', '.join(known)}).{did_you_mean(str(last), known)}"
     if kind == "missing":
-        form = "qwen" if len(found["loc"]) > 1 else _FORMS[str(last)]  # a model's name
+        form = "qwen" if len(error["loc"]) > 1 else _FORMS[str(last)]  # a model's name
         return f"this field is missing; write for example {form}"
     if kind == "too_short":
         return "the list is empty: name one at least"
     if kind in _EXPECTED:
-        expected, right = _EXPECTED[kind].format(**found.get("ctx", {})), _form(found)
+        expected, right = _EXPECTED[kind].format(**error.get("ctx", {})), _form(error)
         return f"expected {expected}{f', such as {right}' if right else ''}, not {plain(given)}"
-    text = str(found["msg"]).removeprefix("Value error, ")
+    text = str(error["msg"]).removeprefix("Value error, ")
     return text if kind == "value_error" else f"{text}, not {plain(given)}"
 
 
-def _form(found: Mapping[str, Any]) -> str | None:
+def _form(error: Mapping[str, Any]) -> str | None:
     """Return the right form of a field; where that can be told, of what was meant."""
-    kind, given, place = found["type"], found.get("input"), found["loc"]
+    kind, given, place = error["type"], error.get("input"), error["loc"]
     field, member = place[-1], isinstance(place[-1], int)
     if member:
         field = place[-2]

@@ -106,8 +106,8 @@ def read_yaml(path: Path, marks: Marks) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = "" if mark is None else f":{mark.line + 1}"
-        said = getattr(error, "problem", None) or getattr(error, "reason", None) or error
-        raise PlanError(f"{path}{line}: not valid YAML: {said}") from None
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+        raise PlanError(f"{path}{line}: not valid YAML: {reason}") from None
     except ValueError as error:  # 2024-13-01 is no date
         raise PlanError(f"{path}: not valid YAML: {error}") from None
 

@@ -30,12 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("root", type=Path)
     parser.add_argument("--arm", required=True, help="MODEL/PRECISION")
     parser.add_argument("--cells", required=True, help="numbers of the plan's cells, by commas")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    grid = GridFolder.at(asked.root)
+    grid = GridFolder.at(options.root)
     cells = grid.plan.cells()
-    chosen = [cells[int(number)] for number in asked.cells.split(",")]
-    arm = next(arm for arm in grid.plan.arms() if arm.name == asked.arm)
+    chosen = [cells[int(number)] for number in options.cells.split(",")]
+    arm = next(arm for arm in grid.plan.arms() if arm.name == options.arm)
     try:
         lm = load(arm)
     except Exception as error:

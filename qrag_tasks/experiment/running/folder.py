@@ -286,12 +286,12 @@ def _differences(before: Any, now: Mapping[str, Any]) -> str:
     if not isinstance(before, dict):
         return ""
     was, is_now = _flat(before), _flat(now)
-    told = [
+    changes = [
         f"{name} was {was.get(name, 'not given')} and is {is_now.get(name, 'not given')}"
         for name in dict.fromkeys((*was, *is_now))
         if was.get(name) != is_now.get(name)
     ]
-    return f" ({', '.join(told)})"
+    return f" ({', '.join(changes)})"
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,17 +54,17 @@ def run_plan(
         grid.write_plan()
         notes = RunNotes(grid, shard, file, options)
 
-        def told(found: Progress) -> None:
-            notes.note(found)
+        def note(now: Progress) -> None:
+            notes.note(now)
             if tell is not None:
-                tell(found)
+                tell(now)
 
         try:
             left = [cell for cell in cells if cell not in progress.complete]
-            _rank(grid, left, progress, told)
+            _rank(grid, left, progress, note)
             left = [cell for cell in left if cell not in progress.failed]
             if left:
-                _answer(grid, launcher or Here(), left, progress, told)
+                _answer(grid, launcher or Here(), left, progress, note)
                 _name_the_rest(grid, left, progress)
             progress.doing = ""
         finally:
@@ -93,13 +93,13 @@ def _samples(plan: Plan, cells: Sequence[Cell]) -> dict[Cell, int]:
     from qrag_tasks.prompting.settings import Settings
     from qrag_tasks.tasks.lamp.table import lamp_task
 
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for cell in cells:
-        if cell.task not in found:
+        if cell.task not in sizes:
             settings = Settings.from_metadata(plan.metadata_of(cell), ())
             data = chosen_data(lamp_task(cell.task, settings.protocol.index), settings)
-            found[cell.task] = min(len(data.ids), plan.limit or len(data.ids))
-    return {cell: found[cell.task] for cell in cells}
+            sizes[cell.task] = min(len(data.ids), plan.limit or len(data.ids))
+    return {cell: sizes[cell.task] for cell in cells}
 
 
 # ---------------------------------------------------------------------- rankings

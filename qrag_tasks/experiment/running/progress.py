@@ -81,10 +81,10 @@ class Progress:
         """Return what is done and what is left, by documents: k = 10 takes longer than k = 1."""
         done = left = 0
         for cell, samples in self.samples.items():
-            found = self.answered.get(cell, 0)
-            done += work_of(cell) * found
+            answered = self.answered.get(cell, 0)
+            done += work_of(cell) * answered
             if cell not in self.failed:
-                left += work_of(cell) * (samples - found)
+                left += work_of(cell) * (samples - answered)
         return done, left
 
     def tokens_per_second(self, cells: Iterable[Cell]) -> float | None:
@@ -92,9 +92,9 @@ class Progress:
 
         ``None`` before any of the cells' batches is answered.
         """
-        found = [self._journals[cell] for cell in cells if cell in self._journals]
-        seconds = sum(each.seconds for each in found)
-        return sum(each.tokens for each in found) / seconds if seconds else None
+        journals = [self._journals[cell] for cell in cells if cell in self._journals]
+        seconds = sum(each.seconds for each in journals)
+        return sum(each.tokens for each in journals) / seconds if seconds else None
 
     @property
     def seconds(self) -> float:
@@ -117,9 +117,9 @@ class Progress:
 
     def _read_journal(self, grid: GridFolder, cell: Cell) -> None:
         try:
-            found = answered(grid.cell(cell).journal)
+            journal = answered(grid.cell(cell).journal)
         except StoreError:
             return  # its own process says so
-        if found.answers:
-            self._journals[cell] = found
-            self.answered[cell] = min(found.answers, self.samples[cell])
+        if journal.answers:
+            self._journals[cell] = journal
+            self.answered[cell] = min(journal.answers, self.samples[cell])

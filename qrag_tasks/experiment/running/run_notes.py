@@ -73,7 +73,7 @@ class RunNotes:
         if not now and time.monotonic() - self._noted < _EVERY_SECONDS:
             return
         self._noted = time.monotonic()
-        found = RunNote(
+        note = RunNote(
             plan=self._plan,
             options=self._options,
             part=(self._shard.number, self._shard.count),
@@ -88,7 +88,7 @@ class RunNotes:
         )
         try:
             self._path.parent.mkdir(exist_ok=True)
-            write_atomically(self._path, found.model_dump(mode="json"))
+            write_atomically(self._path, note.model_dump(mode="json"))
         except (OSError, StoreError):
             return  # the run is worth more than its note
 

@@ -102,17 +102,17 @@ def status_of(root: Path) -> Status:
 
 def _parts(grid: GridFolder) -> list[Part]:
     """Return the parts of the last division: there may be files of an earlier one."""
-    found = []
+    parts = []
     for name in grid.shards():
         shard = Shard.named(name)
         if shard is not None:
-            found.append(Part(shard, read_note(grid.note(name)), grid.is_at_work(name)))
+            parts.append(Part(shard, read_note(grid.note(name)), grid.is_at_work(name)))
 
     def age(part: Part) -> tuple[bool, float]:
         return bool(part.at_work), part.note.begun.timestamp() if part.note else 0.0
 
-    if not found:
+    if not parts:
         return []
-    count = max(found, key=age).shard.count
-    alike = [part for part in found if part.shard.count == count]
+    count = max(parts, key=age).shard.count
+    alike = [part for part in parts if part.shard.count == count]
     return sorted(alike, key=lambda part: part.shard.number)
