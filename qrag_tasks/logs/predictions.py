@@ -18,6 +18,7 @@ from typing import Any
 from qrag_tasks.errors import DataError, StoreError
 from qrag_tasks.logs.sample_logs import LoggedSample, SampleLog, find_logs
 from qrag_tasks.tasks.catalog import CATALOG
+from qrag_tasks.tasks.former_names import now_called
 from qrag_tasks.tasks.lamp.table import LampTask
 from qrag_tasks.tasks.scoring.metrics import UNFINISHED_THOUGHT_RATE
 
@@ -164,7 +165,8 @@ def _about_the_set(count: int, total: int | None, config: Any) -> Iterable[str]:
         yield "no results file beside the log: whether all questions are answered is not known"
     elif count < total:
         yield f"{count} of {total} questions are answered (--limit?); {refused}"
-    if (left_out := _at(config, "metadata", "qrag", "filter")) not in (None, "none"):
+    left_out = now_called("filter", _at(config, "metadata", "qrag", "filter"))
+    if left_out not in (None, "none"):
         yield f"the run left questions out (filter {left_out!r}); {refused}"
     if _at(config, "metadata", "qrag", "retriever_sees_gold"):
         yield "the retriever ranked by the right answers: an upper bound, nothing to submit"

@@ -14,6 +14,7 @@ from typing import Any
 
 from qrag_tasks.errors import ComparisonError, DataError, QragError
 from qrag_tasks.logs.samples import Sample, read_samples
+from qrag_tasks.tasks.former_names import as_now
 from qrag_tasks.tasks.scoring.metrics import ROOT_MEANS, macro_f1
 
 _RESULTS = re.compile(r"(?P<stem>.+)_(?P<time>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)\.json")
@@ -238,7 +239,7 @@ def _directions(logged: Mapping[str, Any]) -> dict[str, bool]:
 
 def _retrieval(arguments: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
     """Return what decided the prompts, without what was chosen and could decide nothing."""
-    found = {"lamp_task": arguments.get("task"), "k": str(arguments.get("k")), **said}
+    found = {"lamp_task": arguments.get("task"), "k": str(arguments.get("k")), **as_now(said)}
     if found["k"] == "0":
         found["retriever"] = "none"
     if found["k"] in ("0", "1"):

@@ -18,7 +18,7 @@ class PromptStyle(Protocol):
     already (:mod:`qrag_tasks.prompting.markers`).
 
     A style may have a method ``examples(task, items)`` that returns the items' part of the prompt
-    alone, which ``fill=paper`` counts. Of one that has not, LaMP's wording of them is counted.
+    alone, which ``fill=yazan2024`` counts. Of one that has not, LaMP's wording of them is counted.
     """
 
     def __call__(self, task: LampTask, question: str, items: Sequence[Item]) -> str:

@@ -1,4 +1,4 @@
-"""Which documents go into a prompt of limited length, and how: ``fill=exact|paper|trimmed``."""
+"""Which documents go into a prompt of limited length, and how: ``fill=exact|yazan2024|trimmed``."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _cut_to_fit(
     return best
 
 
-def paper(ranked: Sequence[Item], question: Question, budget: TokenBudget) -> Filling:
+def yazan2024(ranked: Sequence[Item], question: Question, budget: TokenBudget) -> Filling:
     """Whole documents, best first, as arXiv 2406.10251 counts them: twice, and the query too.
 
     The next one goes in while ``tokens(examples with it + query) < window - tokens(prompt so
@@ -171,7 +171,7 @@ def trimmed(ranked: Sequence[Item], question: Question, budget: TokenBudget) -> 
 
 FILLS: Mapping[str, Callable[[Oversized], Fill]] = {
     "exact": exact,
-    "paper": lambda _: paper,
+    "yazan2024": lambda _: yazan2024,
     "trimmed": lambda _: trimmed,
 }
 """Value of the metadata key ``fill`` -> how to get it, for a value of ``oversized``."""

@@ -23,7 +23,7 @@ from qrag_tasks.retrieval.named import NamedRetriever
 from qrag_tasks.tasks.base import DEPTHS, Depth
 from qrag_tasks.tasks.lamp import data as lamp_data
 from qrag_tasks.tasks.lamp.data import DataSet
-from qrag_tasks.tasks.lamp.filters import paper_filter
+from qrag_tasks.tasks.lamp.filters import yazan2024_filter
 from qrag_tasks.tasks.lamp.table import LampTask, lamp_task
 
 if TYPE_CHECKING:
@@ -70,12 +70,12 @@ class PromptSource:
             )
         if (
             chosen.name == "yazan2024"
-            and (paper := f"{chosen.order}{BEFORE_FILLING}") in CHOICES["order"]
+            and (published := f"{chosen.order}{BEFORE_FILLING}") in CHOICES["order"]
         ):
             logger.warning(
                 "%s: order %r puts the documents that were kept in another order; what protocol %r "
                 "stands for is order %r, which keeps others where not all fit",
-                *(name, chosen.order, chosen.name, paper),
+                *(name, chosen.order, chosen.name, published),
             )
         retriever = build_retriever(chosen.retriever)
         data = chosen_data(task, settings)
@@ -169,7 +169,7 @@ class PromptSource:
 
 @lru_cache(maxsize=8)
 def _filtered(data: DataSet) -> DataSet:
-    return paper_filter(data)
+    return yazan2024_filter(data)
 
 
 def chosen_data(task: LampTask, settings: Settings) -> DataSet:
@@ -179,4 +179,4 @@ def chosen_data(task: LampTask, settings: Settings) -> DataSet:
     :raises DataError: when it cannot be had.
     """
     data = lamp_data.load(task, settings.data, settings.split)
-    return _filtered(data) if settings.protocol.filter == "paper" else data
+    return _filtered(data) if settings.protocol.filter == "yazan2024" else data

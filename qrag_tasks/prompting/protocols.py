@@ -13,11 +13,11 @@ from typing import Literal, get_args
 from qrag_tasks.errors import SettingsError, did_you_mean
 from qrag_tasks.tasks.lamp.table import Index
 
-Filter = Literal["none", "paper"]
+Filter = Literal["none", "yazan2024"]
 Order = Literal[
     "best-first", "reversed", "shuffled", "reversed-before-filling", "shuffled-before-filling"
 ]
-Fill = Literal["exact", "paper", "trimmed"]
+Fill = Literal["exact", "yazan2024", "trimmed"]
 Oversized = Literal["skip", "trim"]
 Answer = Literal["generate", "likelihood"]
 
@@ -43,12 +43,12 @@ class Protocol:
     :ivar prompt: the prompt style.
     :ivar filter: which questions and profile items are left out: ``none``, or those that
         arXiv 2406.10251 left out (:mod:`qrag_tasks.tasks.lamp.filters`).
-    :ivar index: which text of a profile item a retriever reads: LaMP's, or ``paper``, the long
-        field alone.
+    :ivar index: which text of a profile item a retriever reads: LaMP's, or, as ``yazan2024``, the
+        long field alone.
     :ivar order: how the documents stand in the prompt: those that were kept are put in order, or,
         ``-before-filling``, all that were ranked, so that others are kept where not all fit.
     :ivar fill: how many documents go in: ``exact``, whole ones as long as the finished prompt
-        fits; ``paper``, whole ones counted twice (:mod:`~qrag_tasks.prompting.filling`);
+        fits; ``yazan2024``, whole ones counted twice (:mod:`~qrag_tasks.prompting.filling`);
         ``trimmed``, all k, each cut to its share, as LaMP's code does.
     :ivar tasks: LaMP's names of the tasks it is for; empty for all.
     :ivar answer_tokens: the longest answer, in tokens; ``None`` for the task's own.
@@ -78,9 +78,9 @@ PROTOCOLS: Mapping[str, Protocol] = {
             "yazan2024",
             retriever="bm25-char",
             prompt="yazan2024",
-            filter="paper",
-            index="paper",
-            fill="paper",
+            filter="yazan2024",
+            index="yazan2024",
+            fill="yazan2024",
             tasks=("LaMP_3", "LaMP_5"),
             answer_tokens=64,
             scores_as_published=True,

@@ -101,8 +101,8 @@ class Rankings:
         self.retriever = retriever
         key = {
             "task": data.task.name,
-            # Left out where it is LaMP's own: rankings kept by earlier releases stay good.
-            **({} if data.task.index == "lamp" else {"index": data.task.index}),
+            # As earlier releases wrote it, so that the rankings that they kept stay good.
+            **({} if data.task.index == "lamp" else {"index": "paper"}),
             "data_sha256": data.fingerprint,
             # The core makes the queries and the texts that are indexed.
             "qrag_tasks": [core_origin().version, core_origin().source],

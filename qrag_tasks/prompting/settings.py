@@ -16,6 +16,7 @@ from qrag_tasks.prompting.protocols import (
     Protocol,
     protocol,
 )
+from qrag_tasks.tasks.former_names import now_called
 
 KNOWN: Mapping[str, str] = {
     "data": "folder with LaMP's files, or `mini`, the embedded sample",
@@ -23,11 +24,11 @@ KNOWN: Mapping[str, str] = {
     "protocol": "whose choices: `qrag`, `lamp` or `yazan2024`; each can then be made otherwise",
     "retriever": "who ranks the profile: a name, or `name:option=value,...`",
     "prompt": "prompt style: how documents and question become one prompt",
-    "filter": "what is left out: `none`, or what the `paper` left out",
-    "index": "text of a document that is searched: `lamp`, or `paper`, the long field alone",
+    "filter": "what is left out: `none`, or what `yazan2024` left out",
+    "index": "text of a document that is searched: `lamp`, or as `yazan2024`, the long field alone",
     "order": "documents in the prompt: `best-first`, `reversed` or `shuffled`; or, as the paper, "
     "`reversed-before-filling` or `shuffled-before-filling`",
-    "fill": "whole documents while they fit, `exact` or as the `paper` counts; or all, `trimmed`",
+    "fill": "whole documents while they fit, `exact` or as `yazan2024` counts; or all, `trimmed`",
     "oversized": "documents longer than the budget alone: `skip` or `trim`",
     "context_tokens": "tokens for prompt and answer together",
     "answer": "`generate` it, or measure the `likelihood` of every possible one",
@@ -109,6 +110,8 @@ def _text(metadata: Mapping[str, Any], key: str) -> str | None:
         return None
     if not isinstance(value, str) or not value.strip():
         raise SettingsError(f"metadata key {key!r}: {value!r} is not a text ({KNOWN[key]})")
+    if (now := now_called(key, value)) != value:
+        raise SettingsError(f"{key} {value!r} is now called {now!r}")
     if key in CHOICES and value not in CHOICES[key]:
         known = CHOICES[key]
         raise SettingsError(

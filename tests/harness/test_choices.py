@@ -135,9 +135,9 @@ def test_protocol_yazan2024(small_data: Path) -> None:
     assert [told[key] for key in ("retriever", "prompt", "filter", "index", "fill", "order")] == [
         "bm25-char",
         "yazan2024",
-        "paper",
-        "paper",
-        "paper",
+        "yazan2024",
+        "yazan2024",
+        "yazan2024",
         "best-first",
     ]
     scores = results["results"][TASK]
@@ -181,7 +181,7 @@ def test_the_paper_s_index_has_rankings_of_its_own(tmp_path: Path) -> None:
     write_flat(tmp_path, "lamp5u", questions, outputs)
     choices = {"data": str(tmp_path), "retriever": "bm25:epsilon=0.26"}
     (by_title,) = docs(choices, "lamp5u_rag_k1")
-    (by_abstract,) = docs({**choices, "index": "paper"}, "lamp5u_rag_k1")
+    (by_abstract,) = docs({**choices, "index": "yazan2024"}, "lamp5u_rag_k1")
     assert by_title["kept"] == ["2002"]
     assert by_title["scores"] != by_abstract["scores"] == [0.0]
 

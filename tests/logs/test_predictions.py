@@ -167,7 +167,8 @@ def test_nothing_to_warn_of(tmp_path: Path) -> None:
     ("total", "provenance", "warning"),
     [
         (2500, {}, "1 of 2500 questions are answered (--limit?); the official evaluator refuses"),
-        (1, {"filter": "paper"}, "the run left questions out (filter 'paper'); the official"),
+        (1, {"filter": "yazan2024"}, "the run left questions out (filter 'yazan2024'); the offic"),
+        (1, {"filter": "paper"}, "the run left questions out (filter 'yazan2024'); the official"),
         (1, {"retriever_sees_gold": True}, "the retriever ranked by the right answers"),
     ],
 )

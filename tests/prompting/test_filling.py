@@ -1,4 +1,4 @@
-"""Which documents go into a prompt of limited length: ``exact``, ``paper`` and ``trimmed``."""
+"""Which documents go into a prompt of limited length: ``exact``, ``yazan2024`` and ``trimmed``."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from qrag_tasks.prompting.filling import (
     Question,
     TokenBudget,
     exact,
-    paper,
     trimmed,
+    yazan2024,
 )
 from qrag_tasks.prompting.protocols import CHOICES
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS, Item
@@ -170,7 +170,7 @@ def test_the_papers_filling_counts_examples_and_query_twice(
         query,
         ten_words_each,
     )
-    filling = paper(ranked, question, word_budget(window, answer))
+    filling = yazan2024(ranked, question, word_budget(window, answer))
     assert filling == Filling(tuple(ranked[:kept]))
 
 
@@ -180,7 +180,7 @@ def test_the_papers_filling_uses_less_than_half_of_the_window(
 ) -> None:
     question, ranked, budget = case
     sizes = [tokens(ranked[:n], question, budget) for n in range(len(ranked) + 1)]
-    filling = paper(ranked, question, budget)
+    filling = yazan2024(ranked, question, budget)
     n = len(filling.items)
     assert filling == Filling(tuple(ranked[:n]))
     assert sizes[n] <= budget.prompt_tokens
@@ -235,12 +235,16 @@ def test_every_fill_has_a_name_and_a_plain_call() -> None:
     question, ranked = question_of("lamp3u", 10), [review("a", 90)]
     budget = word_budget(40)
     for oversized in ("skip", "trim"):
-        for name, plain in (("exact", exact(oversized)), ("paper", paper), ("trimmed", trimmed)):
+        for name, plain in (
+            ("exact", exact(oversized)),
+            ("yazan2024", yazan2024),
+            ("trimmed", trimmed),
+        ):
             filling = FILLS[name](oversized)(ranked, question, budget)
             assert filling == plain(ranked, question, budget)
 
 
-@pytest.mark.parametrize("fill", ["exact", "paper", "trimmed"])
+@pytest.mark.parametrize("fill", ["exact", "yazan2024", "trimmed"])
 def test_prompts_of_a_real_tokenizer_fit(tiny_model: Path, fill: str) -> None:
     from transformers import AutoTokenizer
 

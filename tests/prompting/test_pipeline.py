@@ -224,7 +224,7 @@ def test_the_papers_protocol_at_a_full_window_by_hand() -> None:
     kept = {}
     # For document n + 1: 10 (n + 1) + 40 + 1 < window - (10 n + around).
     for window in (51 + alone, 52 + alone, 71 + around, 72 + around, 191 + around, 192 + around):
-        layout = Layout(yazan2024, fill=FILLS["paper"]("skip"))
+        layout = Layout(yazan2024, fill=FILLS["yazan2024"]("skip"))
         record = prompt_of("lamp3u", sample, None, "first", word_budget(window), layout)
         kept[window] = len(record.kept)
     assert list(kept.values()) == [0, 1, 1, 2, 7, 8]

@@ -26,7 +26,7 @@ from qrag_tasks.retrieval.named import NamedRetriever, described
 from qrag_tasks.retrieval.store import CHUNK
 from qrag_tasks.tasks.lamp import data
 from qrag_tasks.tasks.lamp.data import DataSet
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS, lamp_task
 
 SIZE = 2 * CHUNK + 3
 
@@ -354,8 +354,7 @@ def test_workers_end_with_a_parent_that_is_killed(many: DataSet, tmp_path: Path)
     from pathlib import Path
     from qrag_tasks.tasks.lamp import data
     from qrag_tasks.tasks.lamp.table import LAMP_TASKS
-    from qrag_tasks.installed import Origin
-from qrag_tasks.plugins import build_retriever
+    from qrag_tasks.plugins import build_retriever
     from qrag_tasks.prompting.rankings import Rankings
 
     if __name__ == "__main__":
@@ -389,3 +388,16 @@ from qrag_tasks.plugins import build_retriever
                 os.kill(child, signal.SIGKILL)
             pytest.fail("a worker lives on")
         time.sleep(0.05)
+
+
+def test_rankings_of_long_fields_that_earlier_versions_kept_stay_good(
+    many: DataSet, tmp_path: Path
+) -> None:
+    task = lamp_task("lamp3u", "yazan2024")
+    long_fields = data.load(task, str(many.questions.parents[1]))
+    ranked = Rankings(long_fields, build_retriever("first"), tmp_path)
+    ranked.of([0])
+    about = json.loads((ranked.store.folder / "about.json").read_bytes())
+    assert about["index"] == "paper"
+    plain = Rankings(many, build_retriever("first"), tmp_path).store.folder
+    assert plain != ranked.store.folder

@@ -36,7 +36,7 @@ def test_lamp_is_the_official_prompt() -> None:
 # and the query with the name of what is asked for. The sentences are our own.
 @pytest.mark.parametrize("name", ["lamp3u", "lamp3t"])
 def test_the_papers_prompt_for_reviews(name: str) -> None:
-    prompt = yazan2024(lamp_task(name, "paper"), f"{REVIEW_INPUT} Good: tea. ", REVIEWS)
+    prompt = yazan2024(lamp_task(name, "yazan2024"), f"{REVIEW_INPUT} Good: tea. ", REVIEWS)
     match = re.fullmatch(
         r"([^\n]+ user[^\n]+\.)\n"
         r"<EXAMPLES>\n"

@@ -30,6 +30,7 @@ from qrag_tasks.errors import PlanError, StoreError
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
 from qrag_tasks.experiment.plan.wording import message
 from qrag_tasks.experiment.plan.yaml_marks import dotted
+from qrag_tasks.tasks.former_names import as_now
 
 _PLAN = "plan.json"
 _MADE_AGAIN = "remove it to have its cell made again"
@@ -49,7 +50,7 @@ class CellFolder:
     @property
     def key(self) -> str:
         """The sha256 of the settings."""
-        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
+        return _key(self.settings)
 
     @property
     def journal(self) -> Path:
@@ -65,11 +66,12 @@ class CellFolder:
         marker = read_json(self.path / "complete.json", "key", "files", mend=_MADE_AGAIN)
         if marker is None:
             return False
-        if marker["key"] != self.key:
+        before = _settings_now(marker.get("settings"))
+        if self.key not in (marker["key"], _key(before)):
             raise PlanError(
                 f"{self.path} was made with other settings than the plan has now"
-                f"{_differences(marker.get('settings'), self.settings)}. Run into another folder, "
-                f"or remove that one to have it made again."
+                f"{_differences(before, self.settings)}. Run into another folder, or remove that "
+                f"one to have it made again."
             )
         return all(_size(self.path / name) == size for name, size in marker["files"].items())
 
@@ -175,7 +177,7 @@ class GridFolder:
         if body is None:
             raise PlanError(f"{root} holds no grid: there is no {_PLAN}; `qrag run` makes one")
         try:
-            return cls(root, Plan.model_validate(body))
+            return cls(root, Plan.model_validate(as_now(body)))
         except ValidationError as error:
             first = error.errors()[0]
             raise PlanError(
@@ -279,6 +281,17 @@ def cell_settings(plan: Plan, cell: Cell) -> dict[str, Any]:
         "seed": plan.seed,
         **plan.generation(),
     }
+
+
+def _key(settings: Any) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _settings_now(made_with: Any) -> Any:
+    """Return what an earlier version wrote down as a cell's settings, in today's words."""
+    if not isinstance(made_with, dict) or not isinstance(made_with.get("metadata"), dict):
+        return made_with
+    return {**made_with, "metadata": as_now(made_with["metadata"])}
 
 
 def _differences(before: Any, now: Mapping[str, Any]) -> str:

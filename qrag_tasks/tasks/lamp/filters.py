@@ -1,4 +1,4 @@
-"""The questions and profile items that arXiv 2406.10251 left out (``filter=paper``).
+"""The questions and profile items that arXiv 2406.10251 left out (``filter=yazan2024``).
 
 In this order, lengths in words between single spaces (``split(" ")``: of two spaces in a row, each
 ends a word, and no other white space does):
@@ -26,7 +26,7 @@ QUANTILE = 0.995
 NO_ABSTRACT = "No abstract available"
 
 
-def paper_filter(data: DataSet) -> DataSet:
+def yazan2024_filter(data: DataSet) -> DataSet:
     """Return the data set without what arXiv 2406.10251 left out.
 
     Its notes say how much that is, and its fingerprint is another.
@@ -43,6 +43,7 @@ def paper_filter(data: DataSet) -> DataSet:
     longest_item = float(np.quantile(items, QUANTILE)) if items else 0.0
     kept = FilteredSamples(samples, left, field, longest_item)
     too_long = sum(words > longest_item for words in items)
+    # In the words of earlier releases: what they kept of the data that are left stays good.
     key = f"{data.fingerprint}:filter=paper, words between single spaces"
     return replace(
         data,
@@ -51,9 +52,10 @@ def paper_filter(data: DataSet) -> DataSet:
         fingerprint=hashlib.sha256(key.encode()).hexdigest(),
         notes=(
             *data.notes,
-            f"{task.name}, filter=paper: {len(samples) - len(left)} of {len(samples)} questions "
-            f"left out, longer than {longest_query:.6g} words; {too_long} of {len(items)} profile "
-            f'items, longer than {longest_item:.6g} words, and those that say "{NO_ABSTRACT}"',
+            f"{task.name}, filter=yazan2024: {len(samples) - len(left)} of {len(samples)} "
+            f"questions left out, longer than {longest_query:.6g} words; {too_long} of "
+            f"{len(items)} profile items, longer than {longest_item:.6g} words, and those that say "
+            f'"{NO_ABSTRACT}"',
         ),
     )
 

@@ -17,7 +17,7 @@ from qrag_tasks.tasks.lamp.prompts import OfficialPrompt
 from qrag_tasks.tasks.scoring import answers, metrics, ratings
 from qrag_tasks.tasks.scoring.metrics import Metric
 
-Index = Literal["lamp", "paper"]
+Index = Literal["lamp", "yazan2024"]
 """Which text of a profile item a retriever reads: LaMP's, or that of arXiv 2406.10251, which took
 the long field alone."""
 

@@ -153,7 +153,7 @@ def test_the_flat_layout_holds_dev_only(tmp_path: Path) -> None:
 
 def test_the_task_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
     root = str(write_flat(tmp_path, "lamp3u", *reviews()))
-    paper = lamp_task("lamp3u", "paper")
+    paper = lamp_task("lamp3u", "yazan2024")
     assert data.load(paper, root).task is paper
     assert data.load(TASK, root).task is TASK
     assert data.load(paper, root).samples is data.load(TASK, root).samples

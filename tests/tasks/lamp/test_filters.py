@@ -1,4 +1,4 @@
-"""What ``filter=paper`` leaves out: by hand, and against a plain reference."""
+"""What ``filter=yazan2024`` leaves out: by hand, and against a plain reference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lamp_files import PAPER_INPUT, REVIEW_INPUT
 
 from qrag_tasks.tasks.lamp.data import DataSet, Sample
-from qrag_tasks.tasks.lamp.filters import paper_filter
+from qrag_tasks.tasks.lamp.filters import yazan2024_filter
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS, Item
 
 NONE = "No abstract available"
@@ -50,7 +50,7 @@ def test_by_hand() -> None:
     # 0.995 of the way from the first to the last of 201 lengths 0 to 200 is 199: 200 goes. Of the
     # items of the 200 left, 0 to 199 words, it is 198.005: 199 goes, and 1,000 with its question.
     data = reviews_of(range(201), [[n] for n in range(200)] + [[1000]])
-    kept = paper_filter(data)
+    kept = yazan2024_filter(data)
     assert kept.ids == tuple(f"q{n}" for n in range(200)) == tuple(s.id for s in kept.samples)
     assert [len(sample.profile) for sample in kept.samples] == [1] * 199 + [0]
     *before, told = kept.notes
@@ -67,7 +67,7 @@ def test_words_end_at_single_spaces() -> None:
         texts = [*["w"] * 9, text]
         profile = tuple({"id": str(i), "text": t, "score": "4"} for i, t in enumerate(texts))
         data = data_set("lamp3u", (Sample("1", f"{REVIEW_INPUT}q", profile, "4"),))
-        kept[name] = len(paper_filter(data).samples[0].profile)
+        kept[name] = len(yazan2024_filter(data).samples[0].profile)
     assert kept == {"white space": 10, "in a row": 9, "in twos": 9}
 
 
@@ -77,7 +77,7 @@ def test_a_profile_counts_once_for_every_question() -> None:
     profile = tuple({"id": str(i), "text": words(9 if i == 0 else 1)} for i in range(100))
     samples = tuple(Sample(str(n), f"{REVIEW_INPUT}q", profile, "4") for n in range(9))
     for asked, left in ((1, 99), (9, 100)):
-        kept = paper_filter(data_set("lamp3u", samples[:asked]))
+        kept = yazan2024_filter(data_set("lamp3u", samples[:asked]))
         assert [len(sample.profile) for sample in kept.samples] == [left] * asked
 
 
@@ -89,16 +89,16 @@ def test_items_that_say_that_there_is_no_abstract_go() -> None:
         {"id": "4", "title": "C", "abstract": "no abstract available"},
     )
     data = data_set("lamp5u", (Sample("1", f"{PAPER_INPUT}x", profile, "T"),))
-    (sample,) = paper_filter(data).samples
+    (sample,) = yazan2024_filter(data).samples
     assert [item["id"] for item in sample.profile] == ["1", "4"]
 
 
 def test_the_fingerprint_is_another_and_depends_on_the_data() -> None:
     data = reviews_of([1, 2], [[1], []])
     other = replace(data, fingerprint="e" * 64)
-    found = {d.fingerprint for d in (data, other, paper_filter(data), paper_filter(other))}
+    found = {d.fingerprint for d in (data, other, yazan2024_filter(data), yazan2024_filter(other))}
     assert len(found) == 4
-    assert paper_filter(data).fingerprint == paper_filter(data).fingerprint
+    assert yazan2024_filter(data).fingerprint == yazan2024_filter(data).fingerprint
 
 
 lengths = st.integers(0, 30)
@@ -109,7 +109,7 @@ profiles = st.lists(st.lists(lengths, max_size=8), min_size=1, max_size=60)
 def test_any_data_against_a_plain_reference(profiles: list[list[int]], data: st.DataObject) -> None:
     queries = data.draw(st.lists(lengths, min_size=len(profiles), max_size=len(profiles)))
     whole = reviews_of(queries, profiles)
-    kept = paper_filter(whole)
+    kept = yazan2024_filter(whole)
 
     # An empty text is one word, as `split(" ")` has it.
     words_of = [max(1, query) for query in queries]
