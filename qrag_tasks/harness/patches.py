@@ -13,6 +13,8 @@ import inspect
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +29,17 @@ logger = logging.getLogger("lm_eval.qrag_tasks")
 _MODEL = "qrag_tasks.harness.model:QragLM"
 
 _OUR_FOLDER_IS_ENOUGH: ContextVar[bool] = ContextVar("_OUR_FOLDER_IS_ENOUGH", default=False)
-"""Whether the task manager that is made next needs no task files but ours."""
+"""Whether a task manager that is made now needs no task files but ours."""
+
+
+@contextmanager
+def _of_our_folder(alone: bool) -> Iterator[None]:
+    """Have task managers know our tasks alone, where these are all that is asked for."""
+    token = _OUR_FOLDER_IS_ENOUGH.set(alone)
+    try:
+        yield
+    finally:
+        _OUR_FOLDER_IS_ENOUGH.reset(token)
 
 
 def add_task_folder(module: ModuleType) -> None:
@@ -80,16 +92,15 @@ def check_before_the_model_loads(module: ModuleType) -> None:
             from qrag_tasks.harness import preflight
 
             preflight.prepare(self)
-        ours_alone = bool(entries) and all(map(catalog.members, names))
-        token = _OUR_FOLDER_IS_ENOUGH.set(ours_alone and not (self.include_path or self.samples))
+        # Samples may be given of other tasks.
+        alone = catalog.holds_all(names) and not (self.include_path or self.samples)
         try:
-            manager = original(self, metadata)
+            with _of_our_folder(alone):
+                manager = original(self, metadata)
         except ValueError as error:
             _print_our_errors_plainly()
             catalog.explain_unknown(names, str(error))
             raise
-        finally:
-            _OUR_FOLDER_IS_ENOUGH.reset(token)
         if entries:
             preflight.check(self, manager, entries)
         return manager
@@ -159,7 +170,9 @@ def check_every_run(module: ModuleType) -> None:
         )
         if given.get("device") != lm_eval_device:
             every_run.check_device(given["model"], given.get("device"))
-        return simple_evaluate(*bound.args, **bound.kwargs)
+        alone = given.get("task_manager") is None and catalog.holds_all(names)
+        with _of_our_folder(alone):
+            return simple_evaluate(*bound.args, **bound.kwargs)
 
     module.evaluate = checked  # type: ignore[attr-defined]
     module.simple_evaluate = simply_checked  # type: ignore[attr-defined]

@@ -130,6 +130,11 @@ def members(name: str) -> frozenset[str]:
     return frozenset(GROUPS.get(name, ()))
 
 
+def holds_all(names: Iterable[Any]) -> bool:
+    """Tell whether every name is one of a task or group of ours, or the tag; no pattern is."""
+    return all(isinstance(name, str) and members(name) for name in names)
+
+
 def requested(patterns: Iterable[str]) -> list[CatalogEntry]:
     """Return our tasks among what lm_eval's ``--tasks`` asks for, in the catalog's order.
 

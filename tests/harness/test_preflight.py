@@ -105,6 +105,24 @@ def test_the_core_alone_runs_no_noise() -> None:
     )
 
 
+@pytest.fixture
+def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The folders of task files that lm_eval reads; its own holds one group, ``of_another``."""
+    from lm_eval.tasks.manager import TaskIndex
+
+    (tmp_path / "another.yaml").write_text(
+        "group: of_another\ntask: [lamp5u_rag_k0]\n", encoding="utf-8"
+    )
+    build, folders = TaskIndex.build, []
+
+    def recorded(places: list[Path], **options: Any) -> Any:
+        folders.extend(places)
+        return build([tmp_path if "lm_eval" in place.parts else place for place in places])
+
+    monkeypatch.setattr(TaskIndex, "build", staticmethod(recorded))
+    return folders
+
+
 @pytest.mark.parametrize(
     ("asked", "chosen"),
     [
@@ -117,21 +135,15 @@ def test_the_core_alone_runs_no_noise() -> None:
     ],
 )
 def test_a_run_of_ours_alone_reads_no_other_task_files(
-    asked: dict[str, Any], chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: dict[str, Any],
+    chosen: str,
+    read: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """They are thousands, and reading them takes longer than all else before the model."""
     from lm_eval.config.evaluate_config import EvaluatorConfig
-    from lm_eval.tasks.manager import TaskIndex
 
-    # Stands in for the folder of lm_eval's own task files.
-    (tmp_path / "another.yaml").write_text("task: of_another\n", encoding="utf-8")
-    build, read = TaskIndex.build, []
-
-    def recorded(folders: list[Path], **options: Any) -> Any:
-        read.extend(folders)
-        return build([tmp_path if "lm_eval" in folder.parts else folder for folder in folders])
-
-    monkeypatch.setattr(TaskIndex, "build", staticmethod(recorded))
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     asked = {
         name: value.format(folder=tmp_path) if name == "include_path" else value
@@ -145,3 +157,17 @@ def test_a_run_of_ours_alone_reads_no_other_task_files(
     assert catalog.requested(config.tasks)
     # What is made next, by whomever, is whole.
     assert "of_another" in TaskManager().all_tasks
+
+
+@pytest.mark.parametrize(
+    ("tasks", "own_read"), [(["lamp_rag_k0"], False), (["lamp3u_rag_k0", "of_another"], True)]
+)
+def test_so_it_is_from_python(tasks: list[str], own_read: bool, read: list[Path]) -> None:
+    from lm_eval import simple_evaluate
+
+    found = simple_evaluate(
+        "dummy", tasks=tasks, metadata={"data": "mini"}, limit=1, bootstrap_iters=0
+    )
+    assert set(found["samples"]) == {"lamp3u_rag_k0", "lamp5u_rag_k0"}
+    assert task_yamls() in read
+    assert any("lm_eval" in folder.parts for folder in read) is own_read
