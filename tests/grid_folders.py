@@ -7,7 +7,7 @@ from typing import Any
 
 from qrag_tasks.engines.journal import Journal
 from qrag_tasks.experiment.plan import Cell, Plan
-from qrag_tasks.experiment.running.folder import GridFolder
+from qrag_tasks.experiment.running.grid_folder import GridFolder
 
 
 def small_plan(**fields: Any) -> Plan:

@@ -11,7 +11,7 @@ from grid_folders import complete, grid_folder, small_plan
 from printed_tables import row_of
 
 from qrag_tasks.cli import main
-from qrag_tasks.experiment.running.folder import GridFolder
+from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.progress import Progress
 from qrag_tasks.experiment.running.run_notes import RunNotes
 from qrag_tasks.experiment.running.shards import Shard, whole_grid

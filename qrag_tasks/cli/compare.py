@@ -102,7 +102,7 @@ def read_arms(
     from qrag_tasks.experiment.comparison.grids import match_grid, with_margins
     from qrag_tasks.experiment.comparison.matching import match_runs
     from qrag_tasks.experiment.comparison.metric_names import check_metrics
-    from qrag_tasks.experiment.running.folder import GridFolder
+    from qrag_tasks.experiment.running.grid_folder import GridFolder
 
     if others:
         matched = match_runs(read_arm(base), [read_arm(other) for other in others])

@@ -12,7 +12,7 @@ from qrag_tasks.errors import ComparisonError
 from qrag_tasks.experiment.comparison.grids import compare_grid, match_grid
 from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.plan import Plan
-from qrag_tasks.experiment.running.folder import GridFolder
+from qrag_tasks.experiment.running.grid_folder import GridFolder
 
 GOLDS = [1 + i % 5 for i in range(40)]
 WRONG = {"large/bf16": 2, "large/int4-nf4": 6, "small/bf16": 20, "small/int4-nf4": 22}

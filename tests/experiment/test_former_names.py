@@ -13,7 +13,7 @@ from run_files import QUANTIZED, rating, write_run
 from qrag_tasks.errors import PlanError, SettingsError
 from qrag_tasks.experiment.comparison.compare import Options, compare_runs
 from qrag_tasks.experiment.plan.reading import read_plan
-from qrag_tasks.experiment.running.folder import GridFolder
+from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.logs.runs import read_runs
 from qrag_tasks.prompting.settings import Settings
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.plan import Plan, check_plan, read_plan
-from qrag_tasks.experiment.running.folder import cell_settings
+from qrag_tasks.experiment.running.cell_folder import cell_settings
 from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.tasks.base import DEPTHS
 from qrag_tasks.tasks.catalog import CATALOG

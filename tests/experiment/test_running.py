@@ -23,8 +23,8 @@ from dying import dies_over
 
 from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.plan import Cell, Plan
-from qrag_tasks.experiment.running.folder import GridFolder
 from qrag_tasks.experiment.running.grid import run_plan
+from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.launchers import Handle, Work
 from qrag_tasks.experiment.running.merging import merge
 from qrag_tasks.experiment.running.shards import Shard

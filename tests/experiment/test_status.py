@@ -9,8 +9,8 @@ import pytest
 from grid_folders import answer, complete, grid_folder, small_plan
 
 from qrag_tasks.errors import PlanError, StoreError
-from qrag_tasks.experiment.running.folder import GridFolder
 from qrag_tasks.experiment.running.grid import run_plan
+from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.progress import Progress
 from qrag_tasks.experiment.running.run_notes import RunNotes
 from qrag_tasks.experiment.running.shards import Shard, whole_grid

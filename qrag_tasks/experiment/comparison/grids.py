@@ -12,7 +12,7 @@ from qrag_tasks.experiment.comparison.notes import folded
 from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.plan import Cell
-from qrag_tasks.experiment.running.folder import GridFolder
+from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.logs.runs import holds_runs, read_runs
 
 

@@ -18,7 +18,8 @@ from typing import Any
 
 from qrag_tasks.errors import PlanError, QragError, StoreError
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
-from qrag_tasks.experiment.running.folder import CellFolder, GridFolder
+from qrag_tasks.experiment.running.cell_folder import CellFolder
+from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.locations import embedded_model
 
 logger = logging.getLogger("lm_eval.qrag_tasks")

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
-from qrag_tasks.experiment.running.folder import CellFolder, GridFolder, cell_settings
+from qrag_tasks.experiment.running.cell_folder import CellFolder, cell_settings
+from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.launchers import Here, Launcher
 from qrag_tasks.experiment.running.processes import last_words, open_log
 from qrag_tasks.experiment.running.progress import Progress

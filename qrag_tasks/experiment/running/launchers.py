@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.plan import Arm, Cell
-from qrag_tasks.experiment.running.folder import GridFolder
+from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.processes import answer_arm
 
 _PATIENCE_SECONDS = 10.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qrag_tasks.errors import PlanError, StoreError
 from qrag_tasks.experiment.plan import Cell
-from qrag_tasks.experiment.running.folder import GridFolder
+from qrag_tasks.experiment.running.grid_folder import GridFolder
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from qrag_tasks.errors import StoreError
 from qrag_tasks.experiment.plan import Arm, Cell
-from qrag_tasks.experiment.running.folder import GridFolder
+from qrag_tasks.experiment.running.grid_folder import GridFolder
 
 _POLL_SECONDS = 0.2
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from qrag_tasks.engines.journal import Answered, answered
 from qrag_tasks.errors import StoreError
 from qrag_tasks.experiment.plan import Arm, Cell
-from qrag_tasks.experiment.running.folder import GridFolder
+from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.shards import work_of
 
 

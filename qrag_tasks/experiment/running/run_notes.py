@@ -12,7 +12,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qrag_tasks.errors import StoreError
-from qrag_tasks.experiment.running.folder import GridFolder, read_json, write_atomically
+from qrag_tasks.experiment.running.durable_files import read_json, write_atomically
+from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.progress import Progress
 from qrag_tasks.experiment.running.shards import Shard
 

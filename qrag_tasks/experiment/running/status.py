@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
-from qrag_tasks.experiment.running.folder import GridFolder
+from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.run_notes import RunNote, read_note
 from qrag_tasks.experiment.running.shards import Shard
 
