@@ -14,8 +14,8 @@ simulations).
         [--kinds "ratings, MAE" ...] [--fewest]
 
 Measured with 2,000 simulations of 399 resamples, with 100 and with 500 units, while every sample
-told an interval, however few units differed: every kind covers in
-0.943 to 0.963, permutation sizes are at most 0.054, and equivalence sizes at most 0.052, but for
+was given an interval, however few units differed: every kind covers in
+0.943 to 0.963, permutation sizes are at most 0.054, and equivalence sizes at most 0.052, except
 two with 100 units: accuracy (8 differ), which covers in 0.973, and "ratings by user", whose
 equivalence size is 0.059. In 10,000 simulations these are 0.970 and 0.049.
 

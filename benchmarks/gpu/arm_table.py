@@ -69,7 +69,7 @@ def seconds(run: Mapping[str, Any]) -> str:
 
 
 def same_answers(ours: Sequence[str] | None, theirs: Sequence[str] | None) -> float | None:
-    """Return the share of answers that are equal but for white space at their ends."""
+    """Return the share of answers that are equal except for white space at their ends."""
     if not ours or not theirs:
         return None
     return sum(a.strip() == b.strip() for a, b in zip(ours, theirs, strict=False)) / len(ours)

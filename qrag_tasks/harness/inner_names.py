@@ -98,7 +98,7 @@ INNER_NAMES: tuple[InnerName, ...] = (
     *_of_patch(
         "measure_behind_the_prompt",
         ["models.huggingface.HFLM.loglikelihood"],
-        "measures the likelihood of an answer behind the prompt as it was asked",
+        "measures the likelihood of an answer after the prompt as it was asked",
         "`answer` `likelihood` with `--model hf` is measured as lm_eval does it, a template's line "
         "break included",
     ),

@@ -197,7 +197,7 @@ def add_standard_errors(module: ModuleType) -> None:
 
 
 def add_cost_table(module: ModuleType) -> None:
-    """``lm_eval.utils.make_table``: put what the run cost behind the last table of scores."""
+    """``lm_eval.utils.make_table``: put what the run cost after the last table of scores."""
     original = module.make_table
     expect(original, "result_dict", "column")
 
@@ -339,7 +339,7 @@ def repair_hflm(module: ModuleType) -> None:
 
 
 def measure_behind_the_prompt(module: ModuleType) -> None:
-    """``HFLM``: measure likelihoods behind the prompt as it was asked; one pass for all answers."""
+    """``HFLM``: measure likelihoods after the prompt as it was asked; one pass for all answers."""
     model = module.HFLM
     measure = model.loglikelihood
     expect(measure, "requests")
