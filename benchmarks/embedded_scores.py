@@ -65,7 +65,11 @@ def row(*cells: object) -> None:
 def head(*cells: object) -> None:
     print()
     row(*cells)
-    row(*["---"] * len(cells))
+    print("|" + "---|" * len(cells))
+
+
+def code(name: str) -> str:
+    return f"`{name}`"
 
 
 def paired(other: Any, base: Any) -> str:
@@ -82,7 +86,12 @@ def print_scores(grid: Grid) -> None:
         for precision in grid.plan["precisions"]:
             for retriever in grid.plan["retrievers"]:
                 scores = [grid.values(metric, precision, retriever, task, k).mean() for k in ks]
-                row(f"{task}, {metric}", precision, retriever, *(f"{s:.3f}" for s in scores))
+                row(
+                    f"{task}, {metric}",
+                    code(precision),
+                    code(retriever),
+                    *(f"{score:.3f}" for score in scores),
+                )
 
 
 def print_checks(grids: dict[str, Grid]) -> None:
@@ -95,7 +104,8 @@ def print_checks(grids: dict[str, Grid]) -> None:
                 valid = min(grid.values("valid_rate", *cell).mean() for cell in cells)
                 runaway = max(grid.values("runaway_rate", *cell).mean() for cell in cells)
                 few, many = (grid.values(metric, CHECKED, retriever, task, k) for k in (0, 5))
-                row(prompt, f"{task}, {metric}", retriever, valid, runaway, paired(many, few))
+                rates = (f"{valid:.3f}", f"{runaway:.3f}")
+                row(prompt, f"{task}, {metric}", code(retriever), *rates, paired(many, few))
     head("prompt", "task", "retriever", "k = 1, less `random` at k = 1")
     for prompt, grid in grids.items():
         for task, metric in METRICS.items():
@@ -103,7 +113,7 @@ def print_checks(grids: dict[str, Grid]) -> None:
                 one, other = (
                     grid.values(metric, CHECKED, name, task, 1) for name in (retriever, "random")
                 )
-                row(prompt, f"{task}, {metric}", retriever, paired(one, other))
+                row(prompt, f"{task}, {metric}", code(retriever), paired(one, other))
     grid = grids["plain"]
     samples = grid.samples(CHECKED, "bm25", "lamp3u", 5)
     golds = [int(sample["target"]) for sample in samples.values()]
@@ -113,25 +123,32 @@ def print_checks(grids: dict[str, Grid]) -> None:
 
 
 def print_costs(grid: Grid) -> None:
-    """What each precision costs, as `qrag compare` has it."""
+    """What each precision costs, as `qrag compare` has it: cells with an answer that differs."""
     out = grid.folder.with_suffix(".json")
     wanted = [part for metric in METRICS.values() for part in ("--metric", metric)]
     grid.qrag("compare", str(grid.folder), *wanted, "--out", str(out))
+    alike: Counter[tuple[str, str, str]] = Counter()
     head("task", "precision", "retriever", "k", "difference", "95 %", "same answers", "verdict")
     for cell in json.loads(out.read_text(encoding="utf-8"))["cells"]:
-        facts, arm, same = cell["facts"], cell["other"]["precision"], cell["agreement"]
+        facts, same = cell["facts"], cell["agreement"]["same_answer"]
         name = METRICS[facts["lamp_task"]]
+        task = f"{facts['lamp_task']}, {name}"
         (found,) = [each for each in cell["metrics"] if each["metric"] == name]
+        if same == 1 and not found["differing"]:
+            alike[task, interval_of(found), found["verdict"]] += 1
+            continue
         row(
-            f"{facts['lamp_task']}, {name}",
-            arm,
-            facts["retriever"] if facts["k"] != "0" else "none",
+            task,
+            code(cell["other"]["precision"]),
+            code(facts["retriever"]) if facts["k"] != "0" else "none",
             facts["k"],
             f"{found['difference']:+.3f}",
             interval_of(found),
-            f"{same['same_answer']:.1%}",
+            f"{same:.1%}",
             found["verdict"],
         )
+    for (task, interval, verdict), count in sorted(alike.items()):
+        print(f"\n{task}: no answer differs in {count} other comparisons: {interval}, {verdict}")
 
 
 def interval_of(found: dict[str, Any]) -> str:
