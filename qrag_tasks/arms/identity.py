@@ -75,12 +75,12 @@ class Identity:
 def arm_identity(lm: Any) -> Identity:
     """Return what tells the answers of ``lm`` from those of other arms.
 
-    Of an ``HFLM``: weights, configuration, kernels, dtypes, kind of device, tokenizer, settings of
-    generation, versions of the packages that compute. Neither paths nor names, nor how requests
-    are batched. Other models are known by their class and by the arguments that lm_eval created
-    them with; objects that were built by hand are not known at all. A class may tell for itself:
-    the mapping that its method ``arm_identity_parts()`` returns is taken in place of arguments,
-    and beside what is known of an ``HFLM``.
+    Of an ``HFLM`` and of a ``QragLM``: weights, configuration, kernels, dtypes, kind of device,
+    tokenizer, settings of generation, versions of the packages that compute. Neither paths nor
+    names, nor how requests are batched. Other models are known by their class and by the arguments
+    that lm_eval created them with; objects that were built by hand are not known at all. A class
+    may tell for itself: the mapping that its method ``arm_identity_parts()`` returns is taken in
+    place of arguments, and beside what is read of a model.
 
     :param lm: lm_eval's ``LM``.
     """
@@ -89,13 +89,18 @@ def arm_identity(lm: Any) -> Identity:
     if own is not None:
         parts["own"] = own()
     arguments = created_with(lm)
-    if is_hflm(lm):
-        parts |= _hflm_parts(lm)
+    if is_read(lm):
+        parts |= _read(lm)
         if not parts["class"].startswith(("lm_eval.models.huggingface.", "qrag_tasks.")):
             parts["subclass"] = _of_subclass(lm, arguments or {})
     elif own is None:
         parts["arguments"] = token(lm) if arguments is None else _arguments(arguments)
     return Identity.of(parts)
+
+
+def is_read(lm: Any) -> bool:
+    """Tell whether the identity of ``lm`` is read from its model, and not from arguments alone."""
+    return hasattr(lm, "engine_identity") or is_hflm(lm)
 
 
 def is_hflm(lm: Any) -> bool:
@@ -158,8 +163,11 @@ def _state(path: Path) -> list[Any]:
 
 
 # ---------------------------------------------------------------------- HFLM
-def _hflm_parts(lm: Any) -> dict[str, Any]:
-    model = lm.model
+def model_parts(model: Any, tokenizer: Any, device: Any) -> dict[str, Any]:
+    """Return what the answers of a model of transformers depend on, settings aside.
+
+    :param device: ``torch.device``, or its name.
+    """
     # GPT-QModel's own loader wraps the module.
     module = model if callable(getattr(model, "named_modules", None)) else model.model
     config = _without_names(plain(model.config))
@@ -178,14 +186,28 @@ def _hflm_parts(lm: Any) -> dict[str, Any]:
         "hooks": [token(hook) for hook in _foreign_hooks(module)],
         "adapters": adapters and [_without_names(plain(adapters)), _adapters_in_use(module)],
         "dtype": getattr(model, "dtype", None),
-        "device": getattr(lm.device, "type", lm.device),
+        "device": getattr(device, "type", device),
         "attention": getattr(model.config, "_attn_implementation", None),
         "generation": _without_names(plain(getattr(model, "generation_config", None))),
-        "tokenizer": _tokenizer(lm.tokenizer),
-        "chat_template": getattr(lm.tokenizer, "chat_template", None),
+        "tokenizer": _tokenizer(tokenizer),
+        "chat_template": getattr(tokenizer, "chat_template", None),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def _read(lm: Any) -> dict[str, Any]:
+    """Return the parts of a model with those of the ``LM`` that asks it, before the versions."""
+    parts = (
+        dict(lm.engine_identity())
+        if hasattr(lm, "engine_identity")
+        else model_parts(lm.model, lm.tokenizer, lm.device)
+    )
+    versions = parts.pop("versions", {})
+    return {
+        **parts,
         "settings": {name: getattr(lm, name, None) for name in _SETTINGS},
         "decoding": lm.decoding.as_dict() if hasattr(lm, "decoding") else None,
-        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "versions": versions,
     }
 
 

@@ -10,11 +10,9 @@ the checkpoint's own sampling settings are set aside; a run sets its own with ``
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-from qrag_tasks.errors import SettingsError, did_you_mean
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -43,32 +41,10 @@ class Decoding:
         """Return what makes two arms decode alike or not, as JSON has it."""
         return {"end_tokens": list(self.end_tokens), "pad_token": self.pad_token}
 
-    def settings(self, asked: Mapping[str, Any], max_new_tokens: int) -> Any:
-        """Return the ``transformers.GenerationConfig`` of a request.
-
-        :param asked: lm_eval's generation arguments but for stop strings and length.
-        :raises SettingsError: for an argument that transformers does not know.
-        """
-        from transformers import GenerationConfig
-
-        known = GenerationConfig().to_dict()
-        for name in asked:
-            if name not in known:
-                raise SettingsError(
-                    f"generation argument {name}={asked[name]}: transformers knows no such one."
-                    + did_you_mean(name, known)
-                )
-        given = {"do_sample": False, **asked}
-        if not given["do_sample"]:
-            # lm_eval's way to say greedy; transformers warns of a temperature that has no effect.
-            given.pop("temperature", None)
-        return GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            eos_token_id=list(self.end_tokens) or None,
-            pad_token_id=self.pad_token,
-            use_cache=True,
-            **given,
-        )
+    def up_to_end(self, tokens: Sequence[int]) -> Sequence[int]:
+        """Return the generated tokens of one answer up to its end token, without what pads it."""
+        ends = (i for i, token in enumerate(tokens) if token in self.end_tokens)
+        return tokens[: next(ends, len(tokens)) + 1]
 
 
 def decide(tokenizer: Any, config: Any, generation_config: Any) -> Decoding:

@@ -20,9 +20,9 @@ from types import ModuleType
 from typing import Any
 
 from qrag_tasks.arms.components import canonical
-from qrag_tasks.arms.identity import Identity, arm_identity, is_hflm, remember_creation
-from qrag_tasks.engines.request_names import is_ours
+from qrag_tasks.arms.identity import Identity, arm_identity, is_read, remember_creation
 from qrag_tasks.errors import StoreError
+from qrag_tasks.harness.instances import is_ours
 from qrag_tasks.harness.signatures import expect
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
@@ -110,7 +110,7 @@ def keep_answers_apart(module: ModuleType) -> None:
 
     def separate(self: Any) -> None:
         if not isinstance(self.dbdict, _Answers):
-            self.dbdict = _Answers(self.dbdict, self.cache_db, closed=is_hflm(self.lm))
+            self.dbdict = _Answers(self.dbdict, self.cache_db, closed=is_read(self.lm))
             self.lm.set_cache_hook(self.get_cache_hook())
 
     @functools.wraps(initialize)
@@ -126,7 +126,7 @@ def keep_answers_apart(module: ModuleType) -> None:
 
         def answer(requests: Sequence[Any]) -> Any:
             separate(self)  # where it was made before this was in place
-            if not (is_hflm(self.lm) or any(map(is_ours, requests))):
+            if not (is_read(self.lm) or any(map(is_ours, requests))):
                 return found(requests)
             with self.dbdict.of_arm(self.lm):
                 return found(requests)

@@ -169,18 +169,38 @@ INNER_NAMES: tuple[InnerName, ...] = (
         InnerName(
             f"lm_eval.models.huggingface.HFLM.{name}",
             "read",
-            "harness.model",
+            by,
             reason,
             "refuses",
             "`--model qrag` cannot be had",
         )
-        for name, reason in (
-            ("_create_model", "is overridden: loads the weights as the precision wants them"),
-            ("_loglikelihood_tokens", "is overridden: batches by tokens, keeps answers, counts"),
-            ("_model", "is the loaded model, before it is checked"),
-            ("_rank", "is set: lm_eval knows data-parallel runs on GPUs alone"),
-            ("_world_size", "is set: lm_eval knows data-parallel runs on GPUs alone"),
+        for by, reason, names in (
+            (
+                "harness.hflm_loader",
+                "is overridden: loads the weights as the precision wants them",
+                ["_create_model"],
+            ),
+            ("harness.hflm_loader", "is the loaded model, before it is checked", ["_model"]),
+            (
+                "harness.hflm_loader",
+                "is set: lm_eval knows data-parallel runs on GPUs alone",
+                ["_rank", "_world_size"],
+            ),
+            (
+                "harness.model",
+                "is written here: batches by tokens, keeps answers, counts",
+                ["_loglikelihood_tokens"],
+            ),
+            (
+                "harness.tokenized_lm",
+                "is taken over: text is read and written as `--model hf` does",
+                [
+                    *("tok_encode", "tok_decode", "apply_chat_template", "tokenizer_name"),
+                    *("eot_token_id", "prefix_token_id", "max_gen_toks", "loglikelihood_rolling"),
+                ],
+            ),
         )
+        for name in names
     ),
     *(
         InnerName(f"lm_eval.{name}", "read", by, reason, "fails", lost)
@@ -193,14 +213,8 @@ INNER_NAMES: tuple[InnerName, ...] = (
             ),
             (
                 "models.utils.postprocess_generated_text",
-                "engines.generation",
+                "harness.generation_requests",
                 "ends an answer where `--model hf` would end it",
-                "`--model qrag` cannot be had",
-            ),
-            (
-                "models.utils_hf.stop_sequences_criteria",
-                "engines.generation",
-                "stops where `--model hf` would stop",
                 "`--model qrag` cannot be had",
             ),
             (

@@ -124,7 +124,7 @@ def measure_noise(
     model.batch_otherwise(batch_size)
     second = run()
     return Noise(
-        model.precision.name,
+        model.engine.precision.name,
         model.identity.digest,
         (by_tokens, model.batching()),
         [

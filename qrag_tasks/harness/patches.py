@@ -347,9 +347,9 @@ def measure_behind_the_prompt(module: ModuleType) -> None:
 
     @functools.wraps(measure)
     def loglikelihood(self: Any, requests: Any, *args: Any, **kwargs: Any) -> Any:
-        from qrag_tasks.engines import likelihoods
+        from qrag_tasks.harness import answer_likelihoods
 
-        return likelihoods.measure(
+        return answer_likelihoods.measure(
             self, requests, lambda others: measure(self, others, *args, **kwargs)
         )
 

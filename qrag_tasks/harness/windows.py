@@ -14,8 +14,8 @@ from typing import Any
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from qrag_tasks.arms.identity import created_with
-from qrag_tasks.engines.request_names import is_ours, name_of
 from qrag_tasks.errors import BudgetError, SettingsError
+from qrag_tasks.harness.instances import is_ours, name_of
 from qrag_tasks.prompting.model_text import ModelText
 from qrag_tasks.tasks.base import DEPTHS
 

@@ -19,24 +19,15 @@ class Batch:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._never: Any = None
         self.first: float | None = None
         self.answers: Sequence[int] = ()
         self.cost: Mapping[str, float] = {}
         """What it cost, once it has ended: amounts of :class:`~qrag_tasks.metering.cost.Cost`."""
 
-    def first_token(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
-        """Mark the end of prefill at the first call; a ``StoppingCriteria`` that never stops.
-
-        :param input_ids: tensor of shape (sequences, tokens).
-        :returns: bool tensor of shape (sequences,), all false; the same one at each call.
-        """
-        if self._never is None:
-            import torch
-
+    def first_token(self) -> None:
+        """Mark the end of prefill; later calls change nothing."""
+        if self.first is None:
             self.first = self._now()
-            self._never = torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
-        return self._never
 
     def generated(self, tokens: Sequence[int]) -> None:
         """Note the tokens of each sequence's answer."""

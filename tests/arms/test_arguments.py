@@ -137,8 +137,8 @@ def test_known_arguments_are_checked_without_torch() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "int8", "int4-nf4", "int4-fp4"])
 def test_torch_dtype_is_dtype(tiny_model: Path, precision: str) -> None:
     arm = QragLM(str(tiny_model), precision=precision, device="cpu", torch_dtype="float32")
-    assert arm.computing_dtype == torch.float32
-    assert arm.model.dtype == torch.float32
+    assert arm.engine.computing == "float32"
+    assert arm.engine.model.dtype == torch.float32
 
 
 @pytest.mark.parametrize("switches", [{}, {"load_in_4bit": True}])
@@ -167,12 +167,13 @@ def test_settings_of_the_configuration_are_honoured(
     tiny_model: Path, tmp_path: Path, model: str
 ) -> None:
     made = QragLM(str(tiny_model), precision="int4-nf4", device="cpu")
-    made.model.save_pretrained(tmp_path)
+    made.engine.model.save_pretrained(tmp_path)
     made.tokenizer.save_pretrained(tmp_path)
     kind = QragLM if model == "qrag" else HFLM
     for folder in (tiny_model, tmp_path):
         lm = kind(str(folder), device="cpu", max_position_embeddings=512)
-        assert lm.model.config.max_position_embeddings == 512
+        loaded = lm.engine if model == "qrag" else lm
+        assert loaded.model.config.max_position_embeddings == 512
 
 
 def test_simple_evaluate_checks_before_anything_is_loaded(tmp_path: Path) -> None:

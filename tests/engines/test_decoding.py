@@ -11,6 +11,7 @@ pytest.importorskip("torch", reason="the hf extra is not installed")
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 from qrag_tasks.engines.decoding import decide
+from qrag_tasks.engines.transformers.generation import generation_config
 from qrag_tasks.errors import SettingsError
 
 
@@ -67,18 +68,18 @@ def test_settings_of_the_checkpoint_are_set_aside_and_told(
         found = decide(tokenizer, config, own)
     assert found.set_aside == {"do_sample": True, "temperature": 0.6, "repetition_penalty": 1.1}
     assert "repetition_penalty=1.1" in caplog.text
-    settings = found.settings({"do_sample": False, "temperature": 0.0}, max_new_tokens=5)
+    settings = generation_config(found, {"do_sample": False, "temperature": 0.0}, max_new_tokens=5)
     assert settings.repetition_penalty in (None, 1.0)
     assert not settings.do_sample
     assert settings.max_new_tokens == 5
-    asked = found.settings({"do_sample": True, "temperature": 0.7, "top_p": 0.9}, 5)
+    asked = generation_config(found, {"do_sample": True, "temperature": 0.7, "top_p": 0.9}, 5)
     assert (asked.do_sample, asked.temperature, asked.top_p) == (True, 0.7, 0.9)
 
 
 def test_an_argument_that_there_is_not(parts: tuple[Any, Any]) -> None:
     found = decide(*parts, None)
     with pytest.raises(SettingsError, match=r"temprature=0\.5: .*Did you mean 'temperature'"):
-        found.settings({"do_sample": True, "temprature": 0.5}, 5)
+        generation_config(found, {"do_sample": True, "temprature": 0.5}, 5)
 
 
 def test_what_is_only_reported_is_not_set_aside(parts: tuple[Any, Any]) -> None:

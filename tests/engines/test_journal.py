@@ -195,7 +195,7 @@ def test_it_goes_on_in_the_same_batches_where_other_memory_is_free(
     pytest.importorskip("torch", reason="the hf extra is not installed")
     from transformers import AutoConfig
 
-    from qrag_tasks.engines import batches
+    from qrag_tasks.engines.transformers import batches
 
     footprint = batches.Footprint.of(AutoConfig.from_pretrained(tiny_model), item_size=2)
     room = footprint.bytes(rows=2, width=40)

@@ -16,7 +16,7 @@ from lm_eval.models.huggingface import HFLM
 from quantized_files import awq_config, gptq_config, quantized_folder
 from transformers import AutoModelForCausalLM, GenerationConfig
 
-from qrag_tasks.engines.not_a_number import Watch
+from qrag_tasks.engines.transformers.not_a_number import Watch
 from qrag_tasks.errors import BudgetError, ModelError, SettingsError
 from qrag_tasks.harness.model import QragLM
 
@@ -85,7 +85,7 @@ def test_requests_with_different_arguments_are_answered_apart(qrag: QragLM) -> N
 def limited(model: QragLM, monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
     """Let the model's device run out of memory at more than ``most`` prompt tokens a batch."""
     sizes: list[int] = []
-    generate, forward = model.model.generate, model.model.forward
+    generate, forward = model.engine.model.generate, model.engine.model.forward
 
     def checked(call: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:
@@ -97,10 +97,10 @@ def limited(model: QragLM, monkeypatch: pytest.MonkeyPatch, most: int) -> list[i
 
         return run
 
-    monkeypatch.setattr(model.model, "generate", checked(generate))
+    monkeypatch.setattr(model.engine.model, "generate", checked(generate))
     limited_forward = checked(forward)
     limited_forward.__wrapped__ = forward  # type: ignore[attr-defined]
-    monkeypatch.setattr(model.model, "forward", limited_forward)
+    monkeypatch.setattr(model.engine.model, "forward", limited_forward)
     return sizes
 
 
@@ -206,7 +206,7 @@ def broken_for(model: QragLM, token: int) -> None:
     def overflow(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
         return torch.where((inputs[0] == token)[..., None], torch.nan, output)
 
-    model.model.get_input_embeddings().register_forward_hook(overflow)
+    model.engine.model.get_input_embeddings().register_forward_hook(overflow)
 
 
 @pytest.mark.parametrize("settings", [{}, {"do_sample": True}, {"num_beams": 2}])
@@ -225,7 +225,7 @@ def test_logits_that_are_not_numbers_are_no_answer(
 
 
 def test_what_stands_behind_an_answer_that_ended_does_not_matter(qrag: QragLM) -> None:
-    watch = Watch(questions()[:3], qrag, drawn=False)
+    watch = Watch(["doc 0", "doc 1", "doc 2"], qrag.engine, drawn=False)
     numbers, none = torch.zeros(1, 4), torch.full((1, 4), torch.nan)
     (end, *_), pad = qrag.decoding.end_tokens, qrag.decoding.pad_token
     prompts = torch.tensor([[5, 6], [5, end], [5, 6]])
@@ -240,7 +240,7 @@ def test_what_stands_behind_an_answer_that_ended_does_not_matter(qrag: QragLM) -
     with pytest.raises(ModelError, match="doc 2: "):
         watch.check()
     # A prompt may end with an end token, and is to be answered all the same.
-    watch = Watch(questions()[:3], qrag, drawn=False)
+    watch = Watch(["doc 0", "doc 1", "doc 2"], qrag.engine, drawn=False)
     watch(prompts, torch.cat([numbers, none, numbers]))
     with pytest.raises(ModelError, match="doc 1: "):
         watch.check()
@@ -271,18 +271,18 @@ def test_likelihoods_that_are_not_numbers_are_none(tiny_model: Path) -> None:
 )
 def test_precisions(tiny_model: Path, precision: str | None, dtype: Any) -> None:
     model = load(tiny_model, precision)
-    assert model.precision.name == (precision or "bf16")
-    assert model.model.dtype == dtype
+    assert model.engine.precision.name == (precision or "bf16")
+    assert model.engine.model.dtype == dtype
     answers = model.generate_until(questions()[:3])
     assert all(isinstance(answer, str) for answer in answers)
     told = model.get_model_info()["qrag"]
-    assert told["precision"] == model.precision.name
+    assert told["precision"] == model.engine.precision.name
     assert told["cost"]["generated_tokens"] > 0
-    assert (told["smoke_check"] is not None) == model.precision.quantized
+    assert (told["smoke_check"] is not None) == model.engine.precision.quantized
 
 
 def test_a_dtype_beside_a_precision_that_has_its_own(tiny_model: Path) -> None:
-    assert load(tiny_model, "int4-nf4", dtype="float32").model.dtype == torch.float32
+    assert load(tiny_model, "int4-nf4", dtype="float32").engine.model.dtype == torch.float32
     with pytest.raises(SettingsError, match="fp16 is float16, but dtype=float32 was given"):
         load(tiny_model, "fp16", dtype="float32")
     with pytest.raises(SettingsError, match="dtype=float17: torch has no such dtype"):
@@ -326,7 +326,7 @@ def test_arms_that_were_made_beforehand(tiny_model: Path, tmp_path: Path, method
     folder = quantized_folder(tiny_model, tmp_path / "packed", config)
     model = load(folder, f"int4-{method}", group_size=32)
     assert all(model.generate_until(questions()[:3]))
-    (packed, head) = model.arm.as_dict()["layers"]
+    (packed, head) = model.engine.arm["layers"]
     assert (packed["method"], packed["bits"], packed["group_size"]) == (method, 4, 32)
     assert packed["count"] == 14
     assert head["kernel"] == "Linear"
@@ -345,6 +345,6 @@ def test_a_saved_arm_computes_in_the_dtype_of_this_run(tiny_model: Path, tmp_pat
     saved.model.save_pretrained(tmp_path)
     saved.tokenizer.save_pretrained(tmp_path)
     model = load(tmp_path, None, dtype="float32")
-    assert model.precision.name == "int4-nf4"
-    dtypes = {kind["dtype"] for kind in model.arm.as_dict()["layers"]}
+    assert model.engine.precision.name == "int4-nf4"
+    dtypes = {kind["dtype"] for kind in model.engine.arm["layers"]}
     assert dtypes == {"float32"}

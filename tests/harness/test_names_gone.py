@@ -26,6 +26,10 @@ TORCH = importlib.util.find_spec("torch") is not None
 
 # ---------------------------------------------------------------------- lm_eval, replaced
 CREATORS = ("create_from_arg_obj", "create_from_arg_string")
+TAKEN_OVER = (
+    *("tok_encode", "tok_decode", "apply_chat_template", "tokenizer_name", "eot_token_id"),
+    *("prefix_token_id", "max_gen_toks", "loglikelihood_rolling"),
+)
 OF_HFLM = ("_create_model", "_loglikelihood_tokens", "_model", "_rank", "_world_size")
 AROUND_HFLM = (
     *("MODEL_MAPPING", "model_registry", "process_tasks", "from_cli", "task_dict"),
@@ -302,6 +306,23 @@ def test_qrag_is_refused(inside: Any) -> None:
     assert "docs/upstream.md says which releases" in inside["qrag"]
 
 
+@pytest.mark.skipif(not TORCH, reason="the hf extra is not installed")
+@pytest.mark.parametrize("name", TAKEN_OVER)
+def test_what_qrag_takes_over_from_hflm_is_missed_by_name(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lm_eval.models.huggingface import HFLM
+
+    from qrag_tasks.harness import tokenized_lm
+
+    for kind in HFLM.__mro__:
+        if name in vars(kind):
+            monkeypatch.delattr(kind, name)
+    monkeypatch.delitem(sys.modules, tokenized_lm.__name__)
+    with pytest.raises(ModelError, match=rf"has no lm_eval\S+HFLM\.{name}, which qrag_tasks"):
+        importlib.import_module(tokenized_lm.__name__)
+
+
 # ---------------------------------------------------------------------- lm_eval, read
 def row_of(name: str) -> InnerName:
     (row,) = (row for row in INNER_NAMES if row.name == name and row.use == "read")
@@ -470,7 +491,7 @@ def test_every_row_is_taken_away_here() -> None:
         *OF_LM_EVAL,
         *(f"torch.nn.Module.{name}" for name in OF_LAYERS),
         *(f"transformers.PreTrainedModel.{name}" for name in OF_ARMS),
-        *(f"lm_eval.models.huggingface.HFLM.{name}" for name in OF_HFLM),
+        *(f"lm_eval.models.huggingface.HFLM.{name}" for name in (*OF_HFLM, *TAKEN_OVER)),
         *(ATTENTION, LOADER, OFFLOADED),
     }
     for row in INNER_NAMES:

@@ -165,7 +165,7 @@ def test_the_tasks_know_every_model_argument_and_a_home_folder(
             "data": "mini",
             "tokenizer": str(tiny_model),
         }
-    assert QragLM(place).config._name_or_path == str(tiny_model)
+    assert QragLM(place).engine.config._name_or_path == str(tiny_model)
 
 
 def launched(processes: int, out: Path, *arguments: object) -> dict[str, Any]:

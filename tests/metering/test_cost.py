@@ -15,6 +15,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 transformers = pytest.importorskip("transformers", reason="the hf extra is not installed")
 
+from qrag_tasks.engines.transformers.generation import FirstToken  # noqa: E402
 from qrag_tasks.metering.cost import Cost, cost_table  # noqa: E402
 from qrag_tasks.metering.energy import nvml_counter  # noqa: E402
 from qrag_tasks.metering.meter import Meter  # noqa: E402
@@ -57,10 +58,10 @@ def generate(
     rows, width = len(prompts), max(prompts)
     with meter.batch(prompt_tokens=prompts, padded=rows * width, kind="generate") as batch:
         clock.wait(prefill)
-        batch.first_token(torch.zeros(rows, width + 1), None)
-        for made in range(1, max(answers)):
+        batch.first_token()
+        for _ in range(1, max(answers)):
             clock.wait(step)
-            batch.first_token(torch.zeros(rows, width + 1 + made), None)
+            batch.first_token()
         batch.generated(answers)
 
 
@@ -106,7 +107,7 @@ def test_an_answer_of_no_tokens_takes_none_from_the_others(meter: Meter, clock: 
 def test_answers_of_one_token_have_no_decoding_rate(meter: Meter, clock: Clock) -> None:
     with meter.batch([5], padded=5, kind="generate") as batch:
         clock.wait(1)
-        batch.first_token(torch.zeros(1, 6), None)
+        batch.first_token()
         clock.wait(0.01)  # what follows the token
         batch.generated([1])
     assert meter.cost().decode_tokens_per_second is None
@@ -115,7 +116,7 @@ def test_answers_of_one_token_have_no_decoding_rate(meter: Meter, clock: Clock) 
 def test_likelihoods_are_all_prefill(meter: Meter, clock: Clock) -> None:
     with meter.batch([8, 4], padded=16, kind="likelihood") as batch:
         clock.wait(1)
-        batch.first_token(torch.zeros(2, 9), None)
+        batch.first_token()
         clock.wait(2)
     cost = meter.cost()
     assert (cost.prefill_seconds, cost.decode_seconds, cost.prompt_tokens) == (3, 0, 12)
@@ -135,7 +136,7 @@ def test_a_batch_that_fails_is_lost_time_and_nothing_else(
     with meter.answering():
         with pytest.raises(error), meter.batch([9] * 8, padded=72, kind="generate") as batch:
             clock.wait(2)
-            batch.first_token(torch.zeros(8, 10), None)
+            batch.first_token()
             clock.wait(1)
             batch.generated([5] * 8)
             raise error
@@ -161,13 +162,17 @@ def test_answering_counts_when_it_fails(meter: Meter, clock: Clock) -> None:
     assert meter.cost().run_seconds == 5
 
 
-def test_the_first_token_never_stops_a_batch_and_is_one_tensor(meter: Meter) -> None:
+def test_the_first_token_never_stops_a_batch_and_is_one_tensor(meter: Meter, clock: Clock) -> None:
     ids = torch.zeros(3, 5, dtype=torch.long)
     with meter.batch([5] * 3, padded=15, kind="generate") as batch:
-        first, second = (batch.first_token(ids, None, some="argument") for _ in range(2))
+        criteria = FirstToken(batch)
+        first = criteria(ids, None, some="argument")
+        clock.wait(4)
+        second = criteria(ids, None, some="argument")
     assert (first.shape, first.dtype, first.device) == ((3,), torch.bool, ids.device)
     assert not first.any()
     assert second is first
+    assert (meter.cost().prefill_seconds, meter.cost().decode_seconds) == (0, 4)
 
 
 @pytest.fixture
@@ -194,7 +199,7 @@ def test_a_real_model_generates_the_same_while_it_is_metered(model: Any, beams: 
         meter.answering(),
         meter.batch([40, 25, 40], padded=ids.numel(), kind="generate") as batch,
     ):
-        metered = model.generate(ids, stopping_criteria=[batch.first_token], **arguments)
+        metered = model.generate(ids, stopping_criteria=[FirstToken(batch)], **arguments)
         batch.generated([8, 8, 8])
     assert torch.equal(metered, alone)
     cost = meter.cost()
@@ -217,7 +222,7 @@ def test_prefill_of_a_real_model_is_its_first_forward_pass(model: Any) -> None:
             max_new_tokens=6,
             do_sample=False,
             eos_token_id=None,
-            stopping_criteria=transformers.StoppingCriteriaList([batch.first_token]),
+            stopping_criteria=transformers.StoppingCriteriaList([FirstToken(batch)]),
         )
     assert (meter.cost().prefill_seconds, meter.cost().decode_seconds) == (1, 5)
 
@@ -289,7 +294,7 @@ def test_on_a_gpu_work_counts_in_the_phase_that_asked_for_it() -> None:
     meter = Meter(device)
     with meter.answering(), meter.batch([4], padded=4, kind="generate") as batch:
         queued = seconds(60)
-        batch.first_token(torch.zeros(1, 5, dtype=torch.long, device=device), None)
+        batch.first_token()
         queued += seconds(20)
         batch.generated([3])
     cost = meter.cost()

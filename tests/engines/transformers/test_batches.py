@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 pytest.importorskip("torch", reason="the hf extra is not installed")
 import torch
 
-from qrag_tasks.engines.batches import (
-    TOKENS_PER_BATCH,
-    BatchLimit,
+from qrag_tasks.engines.batch_limit import TOKENS_PER_BATCH, BatchLimit
+from qrag_tasks.engines.transformers.batches import (
     Footprint,
     free_bytes,
     in_batches,

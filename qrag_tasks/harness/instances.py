@@ -14,7 +14,8 @@ def is_ours(request: Any) -> bool:
 def name_of(request: Any) -> str:
     """Return which task and sample a request is of.
 
-    :param request: an ``Instance``, or the texts (context, continuation) that ``HFLM`` makes of it.
+    :param request: an ``Instance``, or the texts (context, continuation) that ``TemplateLM`` makes
+        of it.
     """
     if isinstance(request, tuple):
         return f"the prompt that begins with {str(request[0])[:60]!r}"

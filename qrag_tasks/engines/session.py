@@ -1,0 +1,149 @@
+"""What every engine's answers go through: taken from the journal, or asked for, kept, in order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from qrag_tasks.engines.base import (
+    Answered,
+    Engine,
+    GenerationRequest,
+    Likelihood,
+    LikelihoodRequest,
+)
+from qrag_tasks.engines.batch_limit import BatchLimit
+from qrag_tasks.engines.journal import Journal
+from qrag_tasks.engines.not_a_number import not_a_number
+from qrag_tasks.errors import ModelError
+from qrag_tasks.metering.meter import Meter
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_Request = TypeVar("_Request", bound=_Named)
+
+Told = Callable[[int, Any], None]
+"""Is told of each answer as it comes: the place of its request, and the answer."""
+
+
+class Session:
+    """An engine that answers, and what it has answered.
+
+    :param meter: counts what the engine's batches cost.
+    """
+
+    def __init__(self, engine: Engine, meter: Meter) -> None:
+        self._engine = engine
+        self._meter = meter
+        self._journal: Journal | None = None
+        self._first_limit = (engine.limit.rows, engine.limit.tokens)
+
+    def keep_answers(self, journal: Journal | None) -> None:
+        """Take answers from a journal from now on, and put there what is answered.
+
+        Batches and cost begin again, with what the journal holds of them, so that neither depends
+        on what this process answered before.
+
+        :param journal: opened for this arm; ``None`` to keep answers no more.
+        """
+        self._journal = journal
+        limit = journal.limit if journal is not None and journal.limit else self._first_limit
+        self._engine.limit = BatchLimit(*limit)
+        self._meter.restart(journal.costs if journal is not None else ())
+
+    def generate(
+        self,
+        requests: Sequence[GenerationRequest],
+        keys: Sequence[str],
+        read: Callable[[int, Sequence[int]], str],
+        told: Told,
+    ) -> list[str]:
+        """Return the answers, in the order of the requests.
+
+        :param keys: of the requests in the journal.
+        :param read: (place of a request, its generated token ids) -> its answer.
+        :raises ModelError: as :meth:`Engine.generate`; and where the engine breaks its contract.
+        """
+        return self._answers(requests, keys, self._engine.generate, read, told)
+
+    def score(
+        self, requests: Sequence[LikelihoodRequest], keys: Sequence[str], told: Told
+    ) -> list[list[Likelihood]]:
+        """Return the likelihoods of each request's continuations, in their order.
+
+        :param keys: of the requests in the journal.
+        :raises ModelError: as :meth:`Engine.score`; where a likelihood is not a number, and where
+            the engine breaks its contract.
+        """
+
+        def read(place: int, likelihoods: Sequence[Likelihood]) -> list[Likelihood]:
+            request = requests[place]
+            if len(likelihoods) != len(request.continuations):
+                raise self._broken(
+                    f"gave {len(likelihoods)} likelihoods for {len(request.continuations)} "
+                    f"continuations of {request.name}"
+                )
+            if any(math.isnan(logprob) for logprob, _ in likelihoods):
+                raise not_a_number(request.name, self._engine)
+            return list(likelihoods)
+
+        return self._answers(requests, keys, self._engine.score, read, told)
+
+    def _answers(
+        self,
+        requests: Sequence[_Request],
+        keys: Sequence[str],
+        ask: Callable[[Sequence[_Request], Answered[Any]], None],
+        read: Callable[[int, Any], Any],
+        told: Told,
+    ) -> list[Any]:
+        answers: dict[int, Any] = {}
+        for place, key in enumerate(keys):
+            if self._journal is not None and key in self._journal:
+                answers[place] = self._journal[key]
+                told(place, answers[place])
+        waiting = [place for place in range(len(requests)) if place not in answers]
+
+        def answered(answers_of_batch: Mapping[int, Any], cost: Mapping[str, float]) -> None:
+            places = self._places(answers_of_batch, waiting, answers)
+            found = {place: read(place, answers_of_batch[i]) for i, place in places.items()}
+            if self._journal is not None:
+                limit = self._engine.limit
+                self._journal.append(
+                    {keys[place]: answer for place, answer in found.items()},
+                    cost,
+                    (limit.rows, limit.tokens, limit.room),
+                )
+            answers.update(found)
+            for place, answer in found.items():
+                told(place, answer)
+
+        if waiting:
+            ask([requests[place] for place in waiting], answered)
+        for place in waiting:
+            if place not in answers:
+                raise self._broken(f"gave no answer to {requests[place].name}")
+        return [answers[place] for place in range(len(requests))]
+
+    def _places(
+        self, batch: Mapping[int, Any], waiting: Sequence[int], answers: Mapping[int, Any]
+    ) -> dict[int, int]:
+        """Return, by its place among those that were asked, the place of each answered request."""
+        if strange := [i for i in batch if not 0 <= i < len(waiting)]:
+            raise self._broken(f"answered request {strange[0]} of {len(waiting)}")
+        places = {i: waiting[i] for i in batch}
+        if twice := [i for i, place in places.items() if place in answers]:
+            raise self._broken(f"answered request {twice[0]} twice")
+        return places
+
+    def _broken(self, what: str) -> ModelError:
+        kind = type(self._engine)
+        return ModelError(
+            f"the engine {kind.__module__}.{kind.__qualname__} {what}: this is a fault of the "
+            f"engine. The answers before it are kept; mend or change the engine and run again."
+        )

@@ -1,0 +1,207 @@
+"""The engine: a decoder-only model of transformers that is loaded, and how it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import LogitsProcessorList
+
+from qrag_tasks.arms.identity import model_parts
+from qrag_tasks.arms.precisions import Precision
+from qrag_tasks.arms.smoke import smoke_check
+from qrag_tasks.engines.base import (
+    Abilities,
+    Answered,
+    Engine,
+    GenerationRequest,
+    Likelihood,
+    LikelihoodRequest,
+    Ranks,
+)
+from qrag_tasks.engines.batch_limit import BatchLimit
+from qrag_tasks.engines.decoding import decide
+from qrag_tasks.engines.transformers import likelihoods
+from qrag_tasks.engines.transformers.batches import Batches, Footprint
+from qrag_tasks.engines.transformers.generation import (
+    FirstToken,
+    StopText,
+    generation_config,
+    groups_of,
+)
+from qrag_tasks.engines.transformers.not_a_number import Watch
+from qrag_tasks.metering.meter import Meter
+
+ABILITIES = Abilities(evidence="layers")
+
+
+class TransformersEngine(Engine):
+    """A model of transformers.
+
+    :param model: decoder-only, verified to be in ``precision``.
+    :param tokenizer: with a pad token.
+    :param arm: what its layers are, as JSON has it.
+    :param folder: of the checkpoint, where it is on this machine.
+    :param window: tokens that prompt and answer may have together.
+    :param longest_answer: in tokens, where nobody says; a part of the arm's identity.
+    :param dtype: ``torch.dtype`` that the arm computes in.
+    :param mixed_precision: ``torch.dtype`` of autocast; ``None`` for none.
+    :param describe: returns what lm_eval's results say of the model.
+    """
+
+    abilities = ABILITIES
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        precision: Precision,
+        arm: Mapping[str, Any],
+        folder: Path | None,
+        window: int,
+        longest_answer: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        limit: BatchLimit,
+        meter: Meter,
+        mixed_precision: torch.dtype | None = None,
+        ranks: Ranks | None = None,
+        describe: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.config = model.config
+        self.precision = precision
+        self.arm = arm
+        self._folder = folder
+        self.window = window
+        self.device = device
+        self.computing = str(dtype).removeprefix("torch.")
+        self.mixed_precision_dtype = mixed_precision
+        self.ranks = ranks or Ranks()
+        self._describe = describe
+        self._meter = meter
+        self._batches = Batches(limit, Footprint.of(self.config, dtype.itemsize), device, meter)
+        self.decoding = decide(tokenizer, self.config, getattr(model, "generation_config", None))
+        # transformers fills what a request leaves open from here.
+        model.generation_config = generation_config(self.decoding, {}, longest_answer)
+
+    @property
+    def limit(self) -> BatchLimit:
+        """How large a batch may be."""
+        return self._batches.limit
+
+    @limit.setter
+    def limit(self, limit: BatchLimit) -> None:
+        self._batches.limit = limit
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The weights as they lie in memory, and all else that computes."""
+        return model_parts(self.model, self.tokenizer, self.device)
+
+    def smoke(self) -> Mapping[str, Any] | None:
+        """Run the smallest quantized layer, and compare with its dequantized weights."""
+        if not self.precision.quantized:
+            return None
+        return smoke_check(self.model, self._folder).as_dict()
+
+    def model_info(self) -> dict[str, Any]:
+        """Return what whoever loaded the model says of it."""
+        return self._describe()
+
+    # ------------------------------------------------------------------ answers
+    def generate(
+        self, requests: Sequence[GenerationRequest], answered: Answered[Sequence[int]]
+    ) -> None:
+        """Answer in batches of like length, those with the same generation arguments together."""
+
+        def run(batch: Sequence[int]) -> None:
+            places = [group[i] for i in batch]
+            tokens, cost = self._generate([requests[place] for place in places])
+            answered(dict(zip(places, tokens, strict=True)), cost)
+
+        for group in groups_of(requests):
+            members = [requests[place] for place in group]
+            widths = [len(request.prompt) + request.max_new_tokens for request in members]
+            self._batches.run(widths, 1, [request.name for request in members], run)
+
+    def _generate(
+        self, requests: Sequence[GenerationRequest]
+    ) -> tuple[list[Sequence[int]], Mapping[str, float]]:
+        """Run one batch; return its answers and what it cost."""
+        (first, *_), rows = requests, len(requests)
+        lengths = [len(request.prompt) for request in requests]
+        width = max(lengths)
+        drawn = bool(first.settings.get("do_sample"))
+        watch = Watch([request.name for request in requests], self, drawn)
+        with self._meter.batch(lengths, rows * width, "generate") as measured:
+            ids, mask = likelihoods.left_padded(
+                [request.prompt for request in requests], self.decoding.pad_token, self.device
+            )
+            stops = [StopText(text, self.tokenizer, rows, width) for text in first.stops]
+            with self._autocast():
+                out = self.model.generate(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    generation_config=generation_config(
+                        self.decoding, first.settings, first.max_new_tokens
+                    ),
+                    stopping_criteria=[FirstToken(measured), *stops],
+                    logits_processor=LogitsProcessorList([watch]),
+                )
+            tokens = [self.decoding.up_to_end(row) for row in out[:, width:].tolist()]
+            measured.generated([len(row) for row in tokens])
+        watch.check()
+        return tokens, measured.cost
+
+    # ------------------------------------------------------------------ likelihoods
+    def score(
+        self,
+        requests: Sequence[LikelihoodRequest],
+        answered: Answered[Sequence[Likelihood]],
+    ) -> None:
+        """Measure in batches of like length."""
+
+        def run(batch: Sequence[int]) -> None:
+            members = [requests[place] for place in batch]
+            lengths = [len(request.tokens) for request in members]
+            with self._meter.batch(lengths, len(batch) * max(lengths), "likelihood") as measured:
+                logprobs = self._log_probabilities(members)
+                answers = {
+                    place: [
+                        likelihoods.of_continuation(row, continuation)
+                        for continuation in request.continuations
+                    ]
+                    for place, request, row in zip(batch, members, logprobs, strict=True)
+                }
+            answered(answers, measured.cost)
+
+        widths = [len(request.tokens) for request in requests]
+        most = max(map(_kept, requests), default=1)
+        self._batches.run(widths, most, [request.name for request in requests], run)
+
+    def _log_probabilities(self, requests: Sequence[LikelihoodRequest]) -> Any:
+        with torch.inference_mode(), self._autocast():
+            return likelihoods.last_log_probabilities(
+                self.model,
+                [request.tokens for request in requests],
+                max(map(_kept, requests)),
+                self.decoding.pad_token,
+                getattr(torch, requests[0].softmax_dtype),
+            )
+
+    def _autocast(self) -> Any:
+        return torch.autocast(
+            device_type=self.device.type,
+            dtype=self.mixed_precision_dtype,
+            enabled=self.mixed_precision_dtype is not None,
+        )
+
+
+def _kept(request: LikelihoodRequest) -> int:
+    """Return of how many positions the logits are needed."""
+    return max(len(continuation) for continuation in request.continuations)

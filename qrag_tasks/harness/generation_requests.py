@@ -1,0 +1,54 @@
+"""lm_eval's requests for answers as an engine takes them, and answers as lm_eval wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
+
+from qrag_tasks.engines.base import GenerationRequest
+from qrag_tasks.errors import SettingsError
+from qrag_tasks.harness.instances import name_of
+
+
+def generation_request(
+    request: Any, prompt: Sequence[int], default_length: int
+) -> GenerationRequest:
+    """Return what an engine is asked.
+
+    :param request: lm_eval's, for ``generate_until``.
+    :param prompt: its token ids.
+    :param default_length: the longest answer, in tokens, where the request names none.
+    :raises SettingsError: for ``max_length``, which cannot hold for prompts of any length.
+    """
+    settings = normalize_gen_kwargs(dict(request.args[1]), default_length)
+    if "max_length" in settings:
+        raise SettingsError(
+            f"generation argument max_length={settings['max_length']}: it counts the prompt, too; "
+            f"give max_gen_toks, the longest answer"
+        )
+    stops = settings.pop("until", None) or []
+    return GenerationRequest(
+        name_of(request),
+        prompt,
+        int(settings.pop("max_gen_toks")),
+        (stops,) if isinstance(stops, str) else tuple(stops),
+        settings,
+    )
+
+
+def read_answer(tokens: Sequence[int], stops: Sequence[str], model: Any) -> str:
+    """Return the answer that generated tokens hold.
+
+    :param stops: texts before which it ends.
+    :param model: lm_eval's ``LM``, for its tokenizer and its end of thinking.
+    """
+    thought = model.think_end_token
+    if isinstance(thought, int) and thought in tokens:
+        tokens = tokens[len(tokens) - list(reversed(tokens)).index(thought) :]
+    text = str(model.tok_decode(tokens))
+    if isinstance(thought, int):
+        text = text.lstrip()
+    end = thought if isinstance(thought, str) else None
+    return str(postprocess_generated_text(text, list(stops), end))

@@ -1,0 +1,129 @@
+"""Loads a model of transformers with lm_eval's own ``HFLM``, for the engine that runs it.
+
+``HFLM`` knows the ranks of ``accelerate``, models that are spread over GPUs, adapters, delta
+weights and the options of tokenizers, all by the arguments that users of ``--model hf`` write. What
+it loads is handed to the engine; it answers nothing itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from lm_eval.models.huggingface import HFLM
+
+from qrag_tasks.arms import embedded, loading
+from qrag_tasks.arms.arguments import asked_dtype, settings_of_config
+from qrag_tasks.arms.devices import checked_device
+from qrag_tasks.arms.places import with_whole_places
+from qrag_tasks.arms.precisions import Precision
+from qrag_tasks.arms.verification import verify
+from qrag_tasks.engines.batch_limit import BatchLimit
+from qrag_tasks.engines.transformers.engine import TransformersEngine
+from qrag_tasks.errors import ModelError
+from qrag_tasks.harness.inner_names import require
+from qrag_tasks.metering.meter import Meter
+
+logger = logging.getLogger("lm_eval.qrag_tasks")
+
+_OURS = ("precision", "group_size", "kernel", "max_batch_size", "max_batch_tokens")
+"""Arguments that ``HFLM`` does not get."""
+
+
+class HFLMLoader(HFLM):  # type: ignore[misc]
+    """``HFLM`` that loads the weights as a precision wants them.
+
+    :param arguments: of ``HFLM``.
+    """
+
+    def __init__(
+        self, precision: Precision, kernel: str | None, arguments: Mapping[str, Any]
+    ) -> None:
+        self._precision = precision
+        self._kernel = kernel
+        self._dtype = arguments["dtype"]
+        self._config_settings = settings_of_config(arguments)
+        super().__init__(**arguments)
+        accelerator = getattr(self, "accelerator", None)
+        if accelerator is not None and accelerator.num_processes > 1:
+            # HFLM knows data-parallel runs on GPUs only.
+            self._rank = accelerator.process_index
+            self._world_size = accelerator.num_processes
+
+    def _create_model(self, *args: Any, **kwargs: Any) -> None:
+        self.computing_dtype = loading.computing_dtype(
+            self._dtype, self.config, self.device, self._precision
+        )
+        arguments = loading.loading_arguments(
+            self._precision,
+            self.config,
+            self.computing_dtype,
+            self._kernel,
+            self._config_settings,
+        )
+        if "config" in arguments:
+            kwargs = {k: v for k, v in kwargs.items() if k not in self._config_settings}
+        super()._create_model(*args, **{**kwargs, "dtype": self.computing_dtype, **arguments})
+        if "config" in arguments:
+            loading.cast_unquantized(self._model, self.config.dtype, self.computing_dtype)
+
+
+def load(arguments: Mapping[str, Any], meter: Meter) -> TransformersEngine:
+    """Load a model, verify that it is the arm that was asked for, and return its engine.
+
+    :param arguments: of ``--model qrag``, where they were given.
+    :raises ModelError: when the arm cannot be had, or is not what it claims.
+    :raises SettingsError: for an impossible argument.
+    """
+    require("harness.hflm_loader")
+    arguments = with_whole_places(
+        {**arguments, "pretrained": arguments.get("pretrained") or embedded.instead_of_none()}
+    )
+    checkpoint, precision = loading.asked_arm(arguments)
+    device = checked_device(arguments.get("device"))
+    limit = BatchLimit.of(
+        arguments.get("batch_size", "auto"),
+        arguments.get("max_batch_size"),
+        arguments.get("max_batch_tokens"),
+        device,
+    )
+    of_hflm = {
+        **{name: value for name, value in arguments.items() if name not in (*_OURS, "torch_dtype")},
+        "dtype": asked_dtype(arguments),
+        "device": str(device),
+        "batch_size": limit.rows or 1,
+    }
+    with meter.loading():
+        loader = HFLMLoader(precision, arguments.get("kernel"), of_hflm)
+    if loader.backend != "causal":
+        raise ModelError(
+            f"pretrained={arguments['pretrained']} is an encoder-decoder: --model qrag runs "
+            f"decoder-only models, --model hf runs it"
+        )
+    # A rank's own, where accelerate chose it.
+    meter.device = loader.device
+    arm = verify(
+        loader.model,
+        precision,
+        group_size=arguments.get("group_size"),
+        declared=checkpoint.declared_unquantized,
+    )
+    engine = TransformersEngine(
+        loader.model,
+        loader.tokenizer,
+        precision=precision,
+        arm=arm.as_dict(),
+        folder=checkpoint.folder,
+        window=loader.max_length,
+        longest_answer=loader.max_gen_toks,
+        dtype=loader.computing_dtype,
+        device=loader.device,
+        limit=limit,
+        meter=meter,
+        mixed_precision=loader.mixed_precision_dtype,
+        ranks=loader,
+        describe=loader.get_model_info,
+    )
+    logger.info("%s: %s", precision.name, arm.summary())
+    return engine
