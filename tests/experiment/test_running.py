@@ -8,13 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
@@ -121,34 +119,40 @@ def test_the_same_command_again_does_nothing(plan: Plan, whole: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in (whole / "cells").rglob("*.json*")}
 
 
-def started(plan: Plan, root: Path) -> subprocess.Popen[bytes]:
-    """Run a grid in a process group of its own."""
+def signal_that_ended(plan: Plan, root: Path, environment: dict[str, str]) -> int:
+    """Run a grid in a process group of its own; return the signal that ended the parent, or 0."""
     code = (
         "import sys; from pathlib import Path\n"
         "from qrag_tasks.experiment.plan import Plan\n"
         "from qrag_tasks.experiment.running.grid import run_plan\n"
         "run_plan(Plan.model_validate_json(sys.argv[1]), Path(sys.argv[2]))\n"
     )
-    return subprocess.Popen(
-        [sys.executable, "-c", code, plan.model_dump_json(), str(root)], start_new_session=True
+    done = subprocess.run(
+        [sys.executable, "-c", code, plan.model_dump_json(), str(root)],
+        env={**os.environ, **environment},
+        start_new_session=True,
+        check=False,
     )
+    return -done.returncode
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills as POSIX has them")
-def test_killed_at_random_moments_it_comes_out_the_same(
+def test_killed_wherever_it_is_it_comes_out_the_same(
     plan: Plan, whole: Path, tmp_path: Path
 ) -> None:
-    root = tmp_path / "grid"
-    # Long enough for some to fall within a cell: a process imports for seconds.
-    for kill, moment in enumerate(np.random.default_rng(5).uniform(6, 14, size=3)):
-        process = started(plan, root)
-        time.sleep(moment)
-        if kill % 2:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            # The parent alone: the process of the arm must end by itself.
-            process.kill()
-        process.wait()
+    root, site = tmp_path / "grid", tmp_path / "site"
+    site.mkdir()
+    cells = [cell.folder for cell in plan.cells()]
+    for file, opening, victim in (
+        # All is answered, and not marked; the process of the arm must end by itself.
+        (f"{cells[0]}/.complete.json.*", 1, "parent"),
+        # The results are written, the samples are not.
+        (f"{cells[1]}/samples_*.jsonl", 1, "group"),
+        # The journal's head, its first batch, and its second, which is lost.
+        (f"{cells[3]}/answers.jsonl", 3, "group"),
+    ):
+        environment = dies_over(file, site, opening, victim)
+        assert signal_that_ended(plan, root, environment) == signal.SIGKILL
     found = run_plan(plan, root)
     assert not found.failed
     assert contents(root) == contents(whole)
@@ -219,10 +223,10 @@ def test_a_process_that_dies_takes_one_cell_with_it(
 ) -> None:
     one_arm = plan.model_copy(update={"precisions": ("bf16",), "limit": 3})
     cells = one_arm.cells()
-    # Opened to be read, to be begun, and to keep the first answers.
+    # Written to be begun, and to keep the first answers.
     journal = f"{cells[1].folder}/answers.jsonl"
     with monkeypatch.context() as context:
-        for name, value in dies_over(journal, tmp_path, opening=3).items():
+        for name, value in dies_over(journal, tmp_path, opening=2).items():
             context.setenv(name, value)
         found = run_plan(one_arm, tmp_path / "grid")
     assert list(found.failed) == [cells[1]]
