@@ -21,7 +21,7 @@ def words(text: str) -> str:
 
 def copied(log: SampleLog) -> tuple[int, int]:
     """Return how many of a log's answers are copied, and how many there are."""
-    pairs = [(words(a), words(sample.prompt)) for sample in log for a in sample.answers]
+    pairs = [(words(a), words(sample.prompt)) for sample in log for a in sample.answers if a]
     return sum(bool(a.strip()) and a in prompt for a, prompt in pairs), len(pairs)
 
 

@@ -12,7 +12,15 @@ TIME = "2026-11-22T21-24-51.704528"
 
 def record(question: str, *answers: str, doc_id: int = 0, **changes: Any) -> dict[str, Any]:
     """Return one line of a log, with some fields that differ."""
-    doc = {"id": question, "target": "2", "prompt": "p", "prompt_hash": "f" * 64}
+    doc = {
+        "id": question,
+        "user": "u",
+        "target": "2",
+        "ranked": ["d"],
+        "kept": ["d"],
+        "prompt": "p",
+        "prompt_hash": "f" * 64,
+    }
     return {
         "doc_id": doc_id,
         "doc": doc | changes.pop("doc", {}),
@@ -41,6 +49,7 @@ def write_results(log: Path, total: int, task: str = "lamp3u_rag_k5", **provenan
     """Write the results file beside a log: so many questions, and what the task says of itself."""
     path = log.with_name(f"results_{log.stem.rpartition('_')[2]}.json")
     body = {
+        "results": {task: {}},
         "configs": {task: {"metadata": {"qrag": provenance}}},
         "config": {"model": "hf", "model_args": {"pretrained": "m", "load_in_4bit": True}},
         "n-samples": {task: {"original": total, "effective": total}},

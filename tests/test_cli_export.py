@@ -82,7 +82,7 @@ def test_one_broken_log_and_nothing_is_written(tmp_path: Path) -> None:
     write_log(tmp_path / "logs", record("1", "4"), '{"doc_id"', time=LATER)
     done = run(tmp_path / "logs", "-o", tmp_path / "out")
     assert done.exit_code == 1
-    assert "line 2, the last one, is cut" in done.output
+    assert "line 2: cut after 9 bytes" in done.output
     assert "Traceback" not in done.output
     assert not (tmp_path / "out").exists()
 

@@ -48,7 +48,7 @@ def pair(
     if not pairs:
         raise ComparisonError(f"{said}: they have no sample in common")
     for one, two in pairs:
-        if one.asked != two.asked:
+        if one.requests != two.requests:
             told = f"{said}: sample {one.key}: {_first_difference(one, two)}"
             raise ComparisonError(told + _other_retriever(base, other))
         if one.target != two.target:
@@ -61,8 +61,7 @@ def pair(
 
 def _other_retriever(base: TaskRun, other: TaskRun) -> str:
     """Name a retriever of another version or build: no matter where prompts are equal."""
-    name = "retriever_sha256"
-    one, two = ((task.retrieval or {}).get(name) for task in (base, other))
+    one, two = (task.prompts and task.prompts.retriever_sha256 for task in (base, other))
     if one == two:
         return ""
     return ". Their retrievers differ in options, version or code: rank both by the same"
@@ -72,9 +71,9 @@ def _settings(
     base: TaskRun, other: TaskRun, base_run: Run, other_run: Run
 ) -> Iterator[tuple[str, Any, Any]]:
     """Yield what the two runs' settings differ in: what explains a difference in the prompts."""
-    if base.retrieval and other.retrieval:
+    if base.prompts and other.prompts:
         for name, what in _DECIDING.items():
-            one, two = base.retrieval.get(name), other.retrieval.get(name)
+            one, two = getattr(base.prompts, name), getattr(other.prompts, name)
             if one != two:
                 yield what, one, two
     for what, one in base_run.settings.items():
@@ -91,7 +90,7 @@ def _by_key(task: TaskRun) -> dict[tuple[str, str], Sample]:
     for sample in task.samples:
         key = (sample.key, sample.filter)
         if key in found:
-            raise ComparisonError(f"{task.log}: sample {sample.key} is there twice")
+            raise ComparisonError(f"{task.log.path}: sample {sample.key} is there twice")
         found[key] = sample
     return found
 

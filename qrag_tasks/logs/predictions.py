@@ -9,20 +9,18 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from qrag_tasks.errors import DataError, StoreError
-from qrag_tasks.logs.sample_logs import LoggedSample, SampleLog, find_logs
+from qrag_tasks.logs.results import Results
+from qrag_tasks.logs.sample_logs import SampleLog, find_logs
+from qrag_tasks.logs.samples import Sample
 from qrag_tasks.tasks.catalog import CATALOG
-from qrag_tasks.tasks.former_names import now_called
 from qrag_tasks.tasks.lamp.table import LampTask
 from qrag_tasks.tasks.scoring.metrics import UNFINISHED_THOUGHT_RATE
-
-# What is logged of an answer whose likelihood was measured; see harness.task.apply_filters.
 
 
 @dataclass(frozen=True)
@@ -77,11 +75,11 @@ def lamp_logs(places: Iterable[Path]) -> tuple[list[SampleLog], list[SampleLog]]
     ours: dict[Path, SampleLog] = {}
     others: dict[Path, SampleLog] = {}
     for place in places:
-        found = find_logs(place)
-        for log in found:
+        logs = find_logs(place)
+        for log in logs:
             (ours if log.task in CATALOG else others)[log.path.resolve()] = log
-        if not any(log.task in CATALOG for log in found):
-            tasks = ", ".join(dict.fromkeys(log.task for log in found))
+        if not any(log.task in CATALOG for log in logs):
+            tasks = ", ".join(dict.fromkeys(log.task for log in logs))
             raise DataError(
                 f"{place}: answers to {tasks}, no task of LaMP by us. `qrag tasks` lists ours."
             )
@@ -104,30 +102,30 @@ def read_predictions(log: SampleLog, cleaned: bool = False) -> Predictions:
     unfinished: set[str] = set()
     chosen, repeated = None, 0
     other_filters: dict[str, None] = {}
-    for sample in log:
+    for number, sample in enumerate(log, start=1):
         chosen = chosen or sample.filter
         if sample.filter != chosen:
             other_filters[sample.filter] = None
             continue
-        answer = _answer(sample, f"{log.path}, line {sample.line}")
-        _, line, its_answer = first.setdefault(sample.id, (sample.doc_id, sample.line, answer))
-        if line == sample.line:
-            if sample.metrics.get(UNFINISHED_THOUGHT_RATE.name):
-                unfinished.add(sample.id)
+        answer = _answer(sample, f"{log.path}, line {number}")
+        _, line, its_answer = first.setdefault(sample.key, (sample.doc_id, number, answer))
+        if line == number:
+            if sample.scores.get(UNFINISHED_THOUGHT_RATE.name):
+                unfinished.add(sample.key)
             continue
         if its_answer != answer:
             raise DataError(
-                f"{log.path}: question {sample.id!r} is answered twice: {its_answer!r:.60} on line "
-                f"{line}, {answer!r:.60} on line {sample.line}. Are two runs in one file?"
+                f"{log.path}: question {sample.key!r} is answered twice: {its_answer!r:.60} on "
+                f"line {line}, {answer!r:.60} on line {number}. Are two runs in one file?"
             )
         repeated += 1
     answers = {
         name: ("" if name in unfinished else task.read_answer(answer)) if cleaned else answer
-        for name, (_, _, answer) in sorted(first.items(), key=lambda found: found[1])
+        for name, (_, _, answer) in sorted(first.items(), key=lambda item: item[1])
     }
-    results = log.results() or {}
-    total = _at(results, "n-samples", log.task, "original")
-    warnings = list(_about_the_set(len(answers), total, _at(results, "configs", log.task)))
+    results = log.results()
+    total = results.questions(log.task) if results else None
+    warnings = list(_about_the_set(log, len(answers), total, results))
     if other_filters:
         names = ", ".join(other_filters)
         warnings.append(f"answers by the filter {chosen} only, not by {names}")
@@ -136,52 +134,49 @@ def read_predictions(log: SampleLog, cleaned: bool = False) -> Predictions:
     if empty := sum(not answer.strip() for answer in answers.values()):
         why = f": they hold no {task.answer}" if cleaned else ""
         warnings.append(f"{empty} of {len(answers)} answers are empty{why}")
-    model = _model(_at(results, "config") or {})
+    model = _model(results) if results else ""
     return Predictions(log, task, answers, total, model, tuple(warnings))
 
 
-def _answer(sample: LoggedSample, where: str) -> str:
-    if len(sample.answers) == 1:
-        return sample.answers[0]
-    try:
-        measured = [json.loads(answer) for answer in sample.answers]
-        shares = {str(found["answer"]): float(found["p"]) for found in measured}
-    except (ValueError, TypeError, KeyError):
+def _answer(sample: Sample, where: str) -> str:
+    if sample.kept is None:
+        raise DataError(f"{where}: not a sample of a task of ours, as lm_eval logs it")
+    if sample.distribution is None and len(sample.answers) != 1:
         raise DataError(
             f"{where}: {len(sample.answers)} answers to one question, and no likelihoods: "
             f"{sample.answers[0]!r:.60}, ..."
-        ) from None
-    if any(map(math.isnan, shares.values())):
+        )
+    if sample.distribution and any(map(math.isnan, sample.distribution.values())):
         raise DataError(
             f"{where}: the likelihoods are nan, so no answer is the likeliest. The model's output "
             f"is broken, in this precision at least."
         )
-    return max(shares, key=shares.__getitem__)
+    answer = sample.answer
+    if answer is None:
+        raise DataError(f"{where}: there is no answer: the log holds null")
+    return answer
 
 
-def _about_the_set(count: int, total: int | None, config: Any) -> Iterable[str]:
+def _about_the_set(
+    log: SampleLog, count: int, total: int | None, results: Results | None
+) -> Iterator[str]:
     refused = "the official evaluator refuses a set that is not complete"
     if total is None:
         yield "no results file beside the log: whether all questions are answered is not known"
     elif count < total:
         yield f"{count} of {total} questions are answered (--limit?); {refused}"
-    left_out = now_called("filter", _at(config, "metadata", "qrag", "filter"))
-    if left_out not in (None, "none"):
-        yield f"the run left questions out (filter {left_out!r}); {refused}"
-    if _at(config, "metadata", "qrag", "retriever_sees_gold"):
+    prompts = results.prompts(log.task) if results else None
+    if prompts is None:
+        return
+    if prompts.filter not in (None, "none"):
+        yield f"the run left questions out (filter {prompts.filter!r}); {refused}"
+    if prompts.retriever_sees_gold:
         yield "the retriever ranked by the right answers: an upper bound, nothing to submit"
 
 
-def _model(config: Mapping[str, Any]) -> str:
+def _model(results: Results) -> str:
     """Return the model of a run, told from other precisions of it by its arguments."""
-    arguments = config.get("model_args") or {}
+    arguments = results.config.get("model_args") or {}
     if isinstance(arguments, dict):
         arguments = ",".join(f"{name}={value}" for name, value in arguments.items())
-    return f"{config.get('model', '')} {arguments}".strip()
-
-
-def _at(body: Any, *keys: str) -> Any:
-    """Return what stands under the keys, one inside the other, or ``None``."""
-    for key in keys:
-        body = body.get(key) if isinstance(body, dict) else None
-    return body
+    return f"{results.config.get('model', '')} {arguments}".strip()

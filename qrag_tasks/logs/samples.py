@@ -1,32 +1,45 @@
-"""The samples of a run, as lm_eval logs them, of any task."""
+"""The samples of a log, as lm_eval writes them with ``--log_samples``, of any task: one a line."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from qrag_tasks.errors import DataError
-from qrag_tasks.logs.sample_logs import RUN_AGAIN, log_lines
+from qrag_tasks.logs.damage import RUN_AGAIN, wrong_field
+from qrag_tasks.tasks.corpus.json_files import kind
+from qrag_tasks.tasks.scoring.likelihood import distribution
+from qrag_tasks.text_files import NotUTF8Error, raw_lines
 
-Asked = tuple[tuple[Any, ...], ...]
+Requests = tuple[tuple[Any, ...], ...]
 """The requests that a sample makes: prompt and settings, or prompt and continuation, of each."""
 
 _DOCUMENTS = ("kept", "dropped", "shortfall")
+_FIELDS: Mapping[str, type] = {
+    "doc_id": int,
+    "arguments": dict,
+    "filtered_resps": list,
+    "filter": str,
+    "metrics": list,
+}
 
 
 class Sample(NamedTuple):
     """One logged sample.
 
     :ivar key: the question's id in our tasks' data, else its place in the data set.
-    :ivar filter: lm_eval's name for how the answer was taken out of the model's text.
-    :ivar asked: all that the model was asked. Equal prompts are one object, in whatever log.
-    :ivar answers: what was scored, as text.
+    :ivar doc_id: the sample's place in the data set, from 0.
+    :ivar filter: lm_eval's name for how the answer was taken out of the model's text; a sample
+        is logged once for each.
+    :ivar requests: all that the model was asked. Equal prompts are one object, in whatever log.
+    :ivar target: the gold; ``None`` where one of our tasks does not know it.
+    :ivar answers: what was scored, as text; ``None`` where there is no answer.
     :ivar scores: metric -> value; of macro F1, the pair of labels as it was logged.
     :ivar user: whose question it is, of our tasks.
-    :ivar kept: documents in the prompt, of our tasks.
+    :ivar kept: documents in the prompt; ``None`` where the task is none of ours.
     :ivar distribution: answer -> log-probability, where likelihoods were measured.
     :ivar documents: what the task says of its documents: ``kept``, ``dropped``, ``shortfall``.
     """
@@ -34,9 +47,9 @@ class Sample(NamedTuple):
     key: str
     doc_id: int
     filter: str
-    asked: Asked
-    target: str
-    answers: tuple[str, ...]
+    requests: Requests
+    target: str | None
+    answers: tuple[str | None, ...]
     scores: Mapping[str, Any]
     user: str | None
     kept: int | None
@@ -46,7 +59,7 @@ class Sample(NamedTuple):
     @property
     def prompt(self) -> str:
         """The first of the prompts, chat template included."""
-        return str(self.asked[0][0])
+        return str(self.requests[0][0])
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -54,21 +67,36 @@ class Sample(NamedTuple):
 
         Stop strings, length, sampling.
         """
-        last = self.asked[0][-1]
+        last = self.requests[0][-1]
         return last if isinstance(last, dict) else {}
 
+    @property
+    def answer(self) -> str | None:
+        """What was answered; where likelihoods were measured, the likeliest answer, as scored."""
+        if self.distribution:
+            shares = distribution(list(self.distribution.values()))
+            return list(self.distribution)[max(range(len(shares)), key=shares.__getitem__)]
+        return self.answers[0] if self.answers else None
 
-def read_samples(log: Path) -> list[Sample]:
-    """Return the samples of a log, in the order of the data set; one is there for each filter.
 
-    :raises DataError: when the log cannot be read, or holds something else.
+def iter_samples(log: Path) -> Iterator[Sample]:
+    """Yield the samples of a log, in the order of its lines.
+
+    :raises DataError: when the log cannot be read or is empty, or a line is not a sample.
     """
-    found: list[Sample] = []
+    number = 0
     try:
-        found.extend(map(_sample, log_lines(log)))
+        for line in raw_lines(log):
+            number += 1
+            yield _sample(line)
     except _LineError as error:
-        raise DataError(f"{log}, line {len(found) + 1}: {error}. {RUN_AGAIN}") from None
-    return sorted(found, key=lambda sample: (sample.doc_id, sample.filter))
+        raise DataError(f"{log}, line {number}: {error}. {RUN_AGAIN}") from None
+    except NotUTF8Error as error:
+        raise DataError(f"{log}: {error}.") from None
+    except OSError as error:
+        raise DataError(f"{log}: cannot be read: {error.strerror}") from error
+    if not number:
+        raise DataError(f"{log}: empty: no sample was logged. {RUN_AGAIN}")
 
 
 class _LineError(Exception):
@@ -79,36 +107,54 @@ def _sample(line: bytes) -> Sample:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        what = f"not valid JSON: {error}" if line.endswith(b"\n") else "cut: its end is missing"
-        raise _LineError(what) from None
+        if line.endswith(b"\n"):
+            raise _LineError(f"not valid JSON: {error}") from None
+        raise _LineError(f"cut after {len(line):,} bytes: its end is missing") from None
+    if not isinstance(record, dict):
+        raise _LineError(f"expected an object, got {kind(record)}")
+    for name, expected in _FIELDS.items():
+        if not isinstance(record.get(name), expected):
+            raise _LineError(wrong_field(record, name, expected))
+    answers, doc = record["filtered_resps"], _doc_of_ours(record)
     try:
-        asked = tuple(
+        requests = tuple(
             tuple([sys.intern(p) if isinstance(p, str) else p for p in request.values()])
             for request in record["arguments"].values()
         )
-        if not (asked and all(asked)):
+        if not (requests and all(requests)):
             raise _LineError("not as lm_eval logs a sample (it holds no request)")
-        doc = record["doc"] if isinstance(record["doc"], dict) else {}
-        # Of our tasks alone: others may call anything an id.
-        ours = "prompt_hash" in doc and "ranked" in doc
-        key, user = (str(doc["id"]), _user(doc)) if ours else (str(record["doc_id"]), None)
+        gold = record["target"]
         return Sample(
-            key=key,
-            doc_id=int(record["doc_id"]),
-            filter=str(record["filter"]),
-            asked=asked,
-            target=str(record["target"]),
-            answers=tuple(map(str, record["filtered_resps"])),
+            key=doc["id"] if doc else str(record["doc_id"]),
+            doc_id=record["doc_id"],
+            filter=record["filter"],
+            requests=requests,
+            target=None if gold is None or (doc and doc.get("target") is None) else str(gold),
+            answers=tuple([None if answer is None else str(answer) for answer in answers]),
             scores={name: record[name] for name in record["metrics"] if name in record},
-            user=user,
-            kept=len(doc["kept"]) if ours else None,
-            distribution=_distribution(asked, record["filtered_resps"]),
-            documents={name: doc[name] for name in _DOCUMENTS if doc.get(name)},
+            user=_user(doc) if doc else None,
+            kept=len(doc["kept"]) if doc else None,
+            distribution=_distribution(requests, answers),
+            documents={name: doc[name] for name in _DOCUMENTS if doc.get(name)} if doc else {},
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise _LineError(
             f"not as lm_eval logs a sample ({type(error).__name__}: {error})"
         ) from None
+
+
+def _doc_of_ours(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what one of our tasks says of a sample; ``None`` where the task is not ours."""
+    doc, answers = record.get("doc"), record["filtered_resps"]
+    # Others may call anything an id.
+    if not (isinstance(doc, dict) and "prompt_hash" in doc and "ranked" in doc):
+        return None
+    for name, expected in (("id", str), ("kept", list)):
+        if not isinstance(doc.get(name), expected):
+            raise _LineError(wrong_field(doc, name, expected))
+    if not answers or not all(isinstance(answer, str | None) for answer in answers):
+        raise _LineError(f"field 'filtered_resps': expected texts, got {answers!r:.80}")
+    return doc
 
 
 def _user(doc: Mapping[str, Any]) -> str | None:
@@ -121,18 +167,18 @@ def _user(doc: Mapping[str, Any]) -> str | None:
 
 
 def _distribution(
-    requests: Sequence[Sequence[Any]], found: Sequence[Any]
+    requests: Sequence[Sequence[Any]], answers: Sequence[Any]
 ) -> dict[str, float] | None:
     """Return the log-probabilities of the answers, where they were measured."""
-    if len(requests) != len(found) or not all(isinstance(r[-1], str) for r in requests):
+    if len(answers) < 2 or len(requests) != len(answers):
         return None
-    if len(found) < 2 or any(len(request) < 2 for request in requests):
+    if not all(len(request) > 1 and isinstance(request[-1], str) for request in requests):
         return None
     measured = {}
-    for request, one in zip(requests, found, strict=True):
-        if isinstance(one, list | tuple):
-            measured[request[-1]] = float(one[0])
+    for request, answer in zip(requests, answers, strict=True):
+        if isinstance(answer, list | tuple):
+            measured[request[-1]] = float(answer[0])
         else:
-            said = json.loads(one)
-            measured[said["answer"]] = float(said["logprob"])
+            share = json.loads(answer)
+            measured[share["answer"]] = float(share["logprob"])
     return measured

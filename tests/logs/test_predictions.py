@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
@@ -29,12 +30,21 @@ def answers_of(
     return read_predictions(SampleLog.at(path), cleaned)
 
 
-def likelihoods(**shares: object) -> list[str]:
+def likelihoods(**logprobs: float) -> list[str]:
     """Return what is logged where likelihoods were measured; keys as ``r4``."""
     return [
-        json.dumps({"answer": rating[1:], "logprob": -1.5, "p": share}).replace('"nan"', "NaN")
-        for rating, share in shares.items()
+        json.dumps({"answer": rating[1:], "logprob": logprob, "p": math.exp(logprob)})
+        for rating, logprob in logprobs.items()
     ]
+
+
+def measured(*lines: str) -> dict[str, Any]:
+    """Return a line of a log with a request for each of these answers, as lm_eval writes it."""
+    answers = [json.loads(line)["answer"] for line in lines]
+    requests = {
+        f"gen_args_{n}": {"arg_0": "<user>p", "arg_1": answer} for n, answer in enumerate(answers)
+    }
+    return record("1", *lines, arguments=requests)
 
 
 def test_a_run_becomes_the_outputs_file_of_its_data(
@@ -102,15 +112,15 @@ def test_a_thought_that_was_cut_holds_no_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shares", "likeliest"),
+    ("logprobs", "likeliest"),
     [
-        ({"r1": 0.2, "r2": 0.1, "r4": 0.7}, "4"),
-        ({"r1": 0.2, "r2": 0.4, "r4": 0.4}, "2"),  # equal ones: the first, as the scores have it
-        ({"r1": 9e-05, "r2": 8e-05, "r4": 1e-300}, "1"),
+        ({"r1": -2.0, "r2": -3.0, "r4": -0.5}, "4"),
+        ({"r1": -2.0, "r2": -1.0, "r4": -1.0}, "2"),  # equal ones: the first, as the scores have it
+        ({"r1": -9.0, "r2": -9.5, "r4": -700.0}, "1"),
     ],
 )
-def test_the_likeliest_answer(tmp_path: Path, shares: dict[str, object], likeliest: str) -> None:
-    found = answers_of(tmp_path, record("1", *likelihoods(**shares)))
+def test_the_likeliest_answer(tmp_path: Path, logprobs: dict[str, float], likeliest: str) -> None:
+    found = answers_of(tmp_path, measured(*likelihoods(**logprobs)))
     assert found.answers == {"1": likeliest}
 
 
@@ -119,22 +129,31 @@ def test_an_answer_that_cannot_be(tmp_path: Path) -> None:
         '{"answer": "based on a book", "logprob": -Infinity, "p": 0.0}',
         '{"answer": "sci-fi", "logprob": -3.5, "p": 1.0}',
     ]
-    found = answers_of(tmp_path, record("1", *lines), task="lamp2u_rag_k1")
+    found = answers_of(tmp_path, measured(*lines), task="lamp2u_rag_k1")
     assert found.answers == {"1": "sci-fi"}
 
 
 def test_likelihoods_that_are_no_numbers(tmp_path: Path) -> None:
-    lines = likelihoods(r1="nan", r2="nan")
+    lines = likelihoods(r1=math.nan, r2=math.nan)
     with pytest.raises(DataError, match="line 1: the likelihoods are nan"):
-        answers_of(tmp_path, record("1", *lines))
+        answers_of(tmp_path, measured(*lines))
 
 
 def test_several_answers_without_likelihoods(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 1: 2 answers to one question, and no likelihoods"):
         answers_of(tmp_path, record("1", "4", "5"))
     # A single answer is the model's own text, whatever it looks like.
-    (text,) = likelihoods(r1=0.5)
+    (text,) = likelihoods(r1=-0.5)
     assert answers_of(tmp_path, record("1", text)).answers == {"1": text}
+
+
+def test_no_answer_is_not_exported_as_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 1: there is no answer: the log holds null"):
+        answers_of(tmp_path, record("1", filtered_resps=[None]))
+    foreign = record("1", "4", doc={"id": 1, "text": "?"})
+    del foreign["doc"]["ranked"]
+    with pytest.raises(DataError, match="line 1: not a sample of a task of ours"):
+        answers_of(tmp_path, foreign)
 
 
 def test_the_first_filter_counts(tmp_path: Path) -> None:

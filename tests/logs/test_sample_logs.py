@@ -30,23 +30,24 @@ def test_reads_what_lm_eval_writes(
     assert [log.task for log in logs] == ["lamp3u_rag_k1", "lamp5u_rag_k1"]
     for log in logs:
         assert find_logs(log.path) == [log]
-        assert log.results() == results_of(tmp_path / "out")
+        results = log.results()
+        assert results is not None
+        assert results.body == results_of(tmp_path / "out")
         lines = samples_of(tmp_path / "out", log.task)
-        assert [sample.line for sample in log] == [1, 2]
         for sample, line in zip(log, lines, strict=True):
-            assert (sample.doc_id, sample.doc) == (line["doc_id"], line["doc"])
-            assert (sample.id, sample.target) == (line["doc"]["id"], line["target"])
-            assert sample.prompt == sample.doc["prompt"]
-            assert sample.prompt_hash == line["prompt_hash"]  # no chat template: the same text
-            assert (sample.answers, sample.filter) == (("lol",), "none")
-            assert sample.metrics["valid_rate"] == line["valid_rate"]
-            assert list(sample.metrics) == line["metrics"]
+            assert (sample.doc_id, sample.key) == (line["doc_id"], line["doc"]["id"])
+            assert (sample.user, sample.target) == (line["doc"]["user"], line["target"])
+            assert sample.kept == len(line["doc"]["kept"])
+            assert sample.prompt == line["doc"]["prompt"]  # no chat template: the same text
+            assert (sample.answers, sample.answer, sample.filter) == (("lol",), "lol", "none")
+            assert sample.scores["valid_rate"] == line["valid_rate"]
+            assert list(sample.scores) == line["metrics"]
 
 
 def test_the_prompt_is_what_the_model_was_given(tmp_path: Path) -> None:
     (sample,) = SampleLog.at(write_log(tmp_path, record("1", "4")))
-    assert (sample.prompt, sample.doc["prompt"]) == ("<user>p", "p")
-    assert sample.metrics == {"mae": 1.0}
+    assert sample.prompt == "<user>p"
+    assert sample.scores == {"mae": 1.0}
 
 
 def test_a_byte_order_mark_is_no_part_of_a_log(tmp_path: Path) -> None:
@@ -64,30 +65,36 @@ def test_a_gold_may_be_unknown(tmp_path: Path) -> None:
     assert [sample.target for sample in SampleLog.at(write_log(tmp_path, *lines))] == [None, "2"]
 
 
+def test_an_answer_may_be_none(tmp_path: Path) -> None:
+    """As of a server that sends no text: it is not the text "None"."""
+    lines = [record("1", "4", filtered_resps=[None]), record("2", "None")]
+    samples = list(SampleLog.at(write_log(tmp_path, *lines)))
+    assert [sample.answer for sample in samples] == [None, "None"]
+
+
 @pytest.mark.parametrize(
     ("broken", "messages"),
     [
-        ('{"doc_id": 0, "doc": {"id', ("line 2, the last one, is cut after 25 bytes",)),
+        ('{"doc_id": 0, "doc": {"id', ("line 2: cut after 25 bytes: its end is missing",)),
         ("what?\n", ("line 2: not valid JSON", "run it again")),
         ("\n", ("line 2: not valid JSON",)),
         ("[" * 100_000 + "\n", ("line 2: not valid JSON",)),
         ("[1]\n", ("line 2: expected an object, got a list",)),
         (record("1", "4", doc_id="0"), ("field 'doc_id': expected a number, got text",)),
-        (record("1", "4", doc={"prompt_hash": None}), ("field 'prompt_hash': expected text",)),
         (record("1", "4", doc={"id": 7}), ("line 2: field 'id': expected text, got int",)),
-        (record("1", "4", doc={"target": 7}), ("field 'target': expected text",)),
+        (record("1", "4", doc={"kept": None}), ("field 'kept': expected a list, got nothing",)),
         (record("1", "4", arguments=[]), ("field 'arguments': expected an object, got an empty",)),
-        (record("1", "4", arguments={}), ("field 'gen_args_0': expected an object, got nothing",)),
+        (record("1", "4", arguments={}), ("not as lm_eval logs a sample (it holds no",)),
         (record("1"), ("field 'filtered_resps': expected texts, got []",)),
         (record("1", filtered_resps=[["4"]]), ("'filtered_resps': expected texts, got [['4']]",)),
         (record("1", "4", metrics=None), ("field 'metrics': expected a list, got nothing",)),
-        (record("1", "4", filter=None), ("field 'filter': expected text", "a task of ours")),
+        (record("1", "4", filter=None), ("field 'filter': expected text",)),
     ],
 )
 def test_a_broken_line_is_named(tmp_path: Path, broken: object, messages: tuple[str, ...]) -> None:
     path = write_log(tmp_path, record("0", "4"), broken)  # type: ignore[arg-type]
     samples = iter(SampleLog.at(path))
-    assert next(samples).id == "0"  # line by line
+    assert next(samples).key == "0"  # line by line
     with pytest.raises(DataError) as caught:
         next(samples)
     for message in (str(path), *messages):
@@ -157,9 +164,9 @@ def test_results_are_those_of_the_same_run(tmp_path: Path) -> None:
     # As `--output_path mine.json` has them named; and a file of somebody else's.
     write_results(path, 7).rename(tmp_path / f"mine_{TIME}.json")
     (tmp_path / f"a_{TIME}.json").write_text("{}", encoding="utf-8")
-    found = log.results()
-    assert found is not None
-    assert found["n-samples"]["lamp3u_rag_k5"]["original"] == 7
+    results = log.results()
+    assert results is not None
+    assert results.questions("lamp3u_rag_k5") == 7
 
 
 def test_broken_results_are_named(tmp_path: Path) -> None:

@@ -70,10 +70,8 @@ def agreement(pairs: Sequence[Pair], read: Callable[[str], str] = str.strip) -> 
 
 
 def text_of(sample: Sample) -> str:
-    """Return what an arm answered; where likelihoods were measured, the likeliest answer."""
-    if sample.distribution:
-        return max(sample.distribution, key=sample.distribution.__getitem__)
-    return sample.answers[0] if sample.answers else ""
+    """Return :attr:`Sample.answer`, empty where there is none."""
+    return sample.answer or ""
 
 
 def _same_answer(base: Sample, other: Sample, read: Callable[[str], str]) -> bool:

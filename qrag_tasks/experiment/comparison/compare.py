@@ -35,7 +35,9 @@ from qrag_tasks.experiment.statistics import (
     holm,
     permutation_test,
 )
-from qrag_tasks.logs.runs import Metric, Run
+from qrag_tasks.logs.reported_metrics import Metric
+from qrag_tasks.logs.runs import Run
+from qrag_tasks.logs.schema import LoggedArm
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 Drawn = Mapping[str, Bootstrap]
@@ -130,14 +132,13 @@ def _cell(
     tests: Mapping[str, int],
 ) -> CellRow:
     base, other = values.base, values.other
-    facts = dict(base.task.retrieval or {})
-    lamp = LAMP_TASKS.get(str(facts.get("lamp_task")))
+    lamp = LAMP_TASKS.get(base.task.lamp_task or "")
     kept = [one.kept for one, _ in values.pairs]
     known = [number for number in kept if number is not None]
     return CellRow(
         task=base.task.task,
         filter=values.filter,
-        facts=facts,
+        facts=base.task.facts,
         kept=float(np.mean(known)) if known and len(known) == len(kept) else None,
         samples=len(values.pairs),
         users=None if values.users is None else int(values.users.max()) + 1,
@@ -162,7 +163,7 @@ def _arm(side: Side, samples: Sequence[Any]) -> ArmFacts:
         side.run.arm,
         side.run.precision,
         str(side.run.path),
-        side.run.identity,
+        side.run.logged.identity,
         *(rate(name) for name in RATES),
     )
 
@@ -234,21 +235,25 @@ def recovery(base: float, other: float, higher_is_better: bool | None) -> float 
 def cost_ratios(base: Run, other: Run) -> dict[str, float]:
     """Return what both runs measured: name -> the other's over the base's."""
     ratios = {}
-    if base.weight_bytes and other.weight_bytes:
-        ratios["weight_bytes"] = other.weight_bytes / base.weight_bytes
     for name in (
-        *("peak_device_bytes", "peak_rss_bytes", "run_seconds"),
+        *("weight_bytes", "peak_device_bytes", "peak_rss_bytes", "run_seconds"),
         *("prefill_tokens_per_second", "decode_tokens_per_second", "energy_joules"),
     ):
-        one, two = (base.cost or {}).get(name), (other.cost or {}).get(name)
+        one, two = (_measured(run.logged, name) for run in (base, other))
         if one and two:
             ratios[name] = two / one
     return ratios
 
 
+def _measured(arm: LoggedArm, name: str) -> float | None:
+    value = arm.weight_bytes if name == "weight_bytes" else (arm.cost or {}).get(name)
+    return value if isinstance(value, int | float) else None
+
+
 def _noise(side: Side, options: Options) -> Mapping[str, Any] | None:
+    identity = side.run.logged.identity
     for measured in options.noise:
-        if measured.get("identity") == side.run.identity:
+        if identity is not None and measured.get("identity") == identity:
             for task in measured.get("tasks", ()):
                 if task["task"] == side.task.task:
                     return dict(task)

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from qrag_tasks.experiment.comparison.matching import Matched
 from qrag_tasks.experiment.comparison.options import Options, Track
 from qrag_tasks.experiment.comparison.rows import Comparison
-from qrag_tasks.logs.runs import digest_of
+from qrag_tasks.logs.results import digest_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class KeptComparisons:
             path
             for both in matched.sides
             for side in both
-            for path in (side.run.path, side.task.log)
+            for path in (side.run.path, side.task.log.path)
         }
         files = {str(path): digest_of(path) for path in track(sorted(paths), "checking files")}
         sides = [

@@ -12,6 +12,9 @@ from qrag_tasks.experiment.comparison.notes import folded
 from qrag_tasks.logs.runs import Run, TaskRun
 from qrag_tasks.tasks.base import DEPTHS
 
+PromptsKey = tuple[str, str | None, str | None]
+"""Task, retriever and order; ``None`` where the task is not ours, or has no order."""
+
 
 @dataclass(frozen=True)
 class Side:
@@ -21,15 +24,15 @@ class Side:
     task: TaskRun
 
     @property
-    def prompts(self) -> tuple[str, ...]:
+    def prompts(self) -> PromptsKey:
         """What tells the prompts of this task from those of another."""
-        facts = self.task.retrieval or {}
-        return (self.task.task, *(str(facts.get(name)) for name in ("retriever", "order")))
+        task, prompts = self.task.task, self.task.prompts
+        return (task, None, None) if prompts is None else (task, prompts.retriever, prompts.order)
 
     @property
     def called(self) -> str:
         """The task, and of ours who ranked for it."""
-        return ", ".join(part for part in self.prompts if part != "None")
+        return ", ".join(part for part in self.prompts if part is not None)
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def match_runs(base: Sequence[Run], others: Sequence[Sequence[Run]]) -> Matched:
     :raises SettingsError: when two arms were given the same name.
     """
     base, *others = told_apart([base, *others])
-    bases: dict[tuple[str, ...], Side] = {}
+    bases: dict[PromptsKey, Side] = {}
     for side in _sides(base):
         if side.prompts in bases:
             raise ComparisonError(
@@ -92,12 +95,13 @@ def _only_in(sides: Sequence[Side], where: str) -> Iterator[str]:
 def _why_none(same_task: Sequence[tuple[Side, Side]], notes: Sequence[str]) -> str:
     """Say why no task of one side is a task of the other."""
     for one, two in same_task:
-        ours, theirs = (side.task.retrieval or {} for side in (one, two))
-        for name in ("retriever", "order"):
-            if ours.get(name) != theirs.get(name):
+        for name, ours, theirs in zip(
+            ("retriever", "order"), one.prompts[1:], two.prompts[1:], strict=True
+        ):
+            if ours != theirs:
                 return (
                     f"{one.task.task}: {one.run.path} and {two.run.path} cannot be compared: they "
-                    f"differ in {name}: {ours.get(name)!r} and {theirs.get(name)!r}"
+                    f"differ in {name}: {ours!r} and {theirs!r}"
                 )
     told = "; ".join(notes or ["there is no other run to compare with"])
     return f"the runs have no task in common: {told}"
@@ -110,19 +114,19 @@ def in_table_order(sides: Sequence[tuple[Side, Side]]) -> list[tuple[Side, Side]
 
 def _place(both: tuple[Side, Side]) -> tuple[Any, ...]:
     base, other = both
-    facts = base.task.retrieval or {}
+    task = base.task
+    _, retriever, order = base.prompts
     known = [*map(str, DEPTHS)]
-    k = str(facts.get("k"))
     return (
-        str(facts.get("lamp_task", base.task.task)),
+        task.lamp_task or task.task,
         other.run.name,
         other.run.arm,
         # What has no retriever comes first: k = 0.
-        facts.get("retriever") != "none",
-        str(facts.get("retriever")),
-        facts.get("order") or "",
-        known.index(k) if k in known else 0,
-        base.task.task,
+        retriever != "none",
+        retriever or "",
+        order or "",
+        known.index(task.k) if task.k in known else 0,
+        task.task,
     )
 
 

@@ -14,7 +14,7 @@ from qrag_tasks.experiment.comparison.agreement import Pair
 from qrag_tasks.experiment.comparison.matching import Side
 from qrag_tasks.experiment.statistics import encode
 from qrag_tasks.experiment.statistics.scores import Floats
-from qrag_tasks.logs.runs import Metric
+from qrag_tasks.logs.reported_metrics import Metric
 from qrag_tasks.tasks.scoring.metrics import HIGHEST_RATING, LOWEST_RATING
 
 RATES = ("valid_rate", "runaway_rate", "unfinished_thought_rate")
@@ -86,7 +86,7 @@ class Values:
     def span(self, metric: str) -> float | None:
         """Return how far apart two samples' values of a metric can be, where that is known."""
         # Other tasks may rate on any scale.
-        ours = _RATING_SPANS if self.base.task.retrieval else {}
+        ours = _RATING_SPANS if self.base.task.prompts else {}
         return SPANS.get(metric, ours.get(metric))
 
     def of(self, metric: str) -> tuple[Floats, Floats]:

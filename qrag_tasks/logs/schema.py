@@ -1,0 +1,138 @@
+"""What lm_eval's results hold of ours: under ``qrag``, of a run's arm and of a task's prompts.
+
+Whoever writes results makes one of these, whoever reads results gets one. A new field needs a
+default and no new number: earlier results do not have it. A field that means something else does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from qrag_tasks.errors import DataError
+from qrag_tasks.logs.damage import RUN_AGAIN, wrong_field
+from qrag_tasks.tasks.former_names import as_now
+
+BLOCK = "qrag"
+"""Where both stand: in ``config`` of the results, and in ``metadata`` of a task's configuration."""
+SCHEMA = 1
+"""The number of what is written now. Results without a number are of releases before it."""
+
+
+class _Block:
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as results hold it."""
+        return {"schema": SCHEMA, **self.facts()}
+
+    def facts(self) -> dict[str, Any]:
+        """Return its fields by their names."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggedArm(_Block):
+    """What results say of the arm that ``--model qrag`` ran. What they do not say is ``None``.
+
+    :ivar arm: what loaded layers showed; see :class:`~qrag_tasks.arms.verification.VerifiedArm`.
+    :ivar identity: digest of all that the arm's answers depend on.
+    :ivar identity_parts: what it is the digest of.
+    :ivar decoding: end tokens and settings of generation.
+    :ivar cost: see :class:`~qrag_tasks.metering.cost.Cost`.
+    """
+
+    precision: str | None = None
+    arm: Mapping[str, Any] | None = None
+    identity: str | None = None
+    identity_parts: Mapping[str, Any] | None = None
+    decoding: Mapping[str, Any] | None = None
+    smoke_check: Mapping[str, Any] | None = None
+    cost: Mapping[str, Any] | None = None
+
+    @property
+    def weight_bytes(self) -> int | None:
+        """Bytes of the arm's weights."""
+        weights = (self.arm or {}).get("weights")
+        found = weights.get("bytes") if isinstance(weights, dict) else None
+        return found if isinstance(found, int) else None
+
+    @property
+    def end_tokens(self) -> Any:
+        """The tokens that end an answer."""
+        return (self.decoding or {}).get("end_tokens")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggedPrompts(_Block):
+    """What results say of how the prompts of a task came about. What they do not say is ``None``.
+
+    :ivar version: of this package.
+    :ivar data: the file of the questions.
+    :ivar data_notes: what was noted of the data, the first few.
+    :ivar retriever: as it was asked for, with its options.
+    :ivar retriever_from: the plugin that brought it.
+    :ivar retriever_sha256: digest of its name, options, version and code.
+    :ivar retriever_sees_gold: whether it ranks by the right answers.
+    """
+
+    version: str | None = None
+    data: str | None = None
+    split: str | None = None
+    data_sha256: str | None = None
+    data_notes: Sequence[str] | None = None
+    protocol: str | None = None
+    retriever: str | None = None
+    retriever_from: str | None = None
+    retriever_options: Mapping[str, Any] | None = None
+    retriever_identity: Mapping[str, Any] | None = None
+    retriever_sha256: str | None = None
+    retriever_sees_gold: bool | None = None
+    prompt: str | None = None
+    prompt_from: str | None = None
+    filter: str | None = None
+    index: str | None = None
+    order: str | None = None
+    fill: str | None = None
+    oversized: str | None = None
+    answer: str | None = None
+
+
+T = TypeVar("T", LoggedArm, LoggedPrompts)
+
+
+def read(kind: type[T], holder: Any, where: str) -> T | None:
+    """Return what an object of the results holds of ours; ``None`` where it holds nothing.
+
+    :param holder: as :data:`BLOCK` says.
+    :param where: how a message calls it.
+    :raises DataError: when a later release wrote it, or it is damaged.
+    """
+    if not isinstance(holder, dict) or not holder.get(BLOCK):
+        return None
+    _check(holder, BLOCK, dict, where)
+    block = holder[BLOCK]
+    if "schema" in block:
+        _check(block, "schema", int, where)
+    if (schema := block.get("schema", 0)) > SCHEMA:
+        raise DataError(
+            f"{where}: a later release of qrag-tasks wrote it (schema {schema}; this release "
+            f"reads up to {SCHEMA}). Install that release, or a newer one, to read it."
+        )
+    known = {field.name: field for field in fields(kind) if block.get(field.name) is not None}
+    for name, field in known.items():
+        _check(block, name, _KINDS[str(field.type)], where)
+    return kind(**as_now({name: block[name] for name in known}))
+
+
+_KINDS: Mapping[str, type] = {
+    "str | None": str,
+    "bool | None": bool,
+    "Sequence[str] | None": list,
+    "Mapping[str, Any] | None": dict,
+}
+"""Annotation of a field -> what JSON has there."""
+
+
+def _check(record: Mapping[str, Any], name: str, expected: type, where: str) -> None:
+    if (wrong := wrong_field(record, name, expected)) is not None:
+        raise DataError(f"{where}, {BLOCK}: {wrong}. {RUN_AGAIN}")
