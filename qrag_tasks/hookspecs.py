@@ -1,7 +1,7 @@
 """The hooks that plugins implement, and their contracts.
 
 A plugin is a module (or any object) named by an entry point in the group ``qrag``, with functions
-marked :data:`hookimpl`. Both hooks are called once a process, when retrievers or prompt styles are
+marked :data:`hookimpl`. All hooks are called once a process, when something that plugins supply is
 first listed or asked for, never at import; every plugin is called, whichever is then used. So they
 must be quick, import nothing heavy, read no file and open no connection: register factories, and
 let these do the work.
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 import pluggy
 
 if TYPE_CHECKING:
+    from qrag_tasks.arms.formats.base import Format
     from qrag_tasks.prompting.base import PromptStyle
     from qrag_tasks.retrieval.base import Retriever
 
@@ -62,6 +63,22 @@ class RegisterPromptStyle(Protocol):
         ...
 
 
+class RegisterFormat(Protocol):
+    """The callback that :func:`qrag_register_formats` is given."""
+
+    def __call__(self, name: str, value: Format) -> None:
+        """Make a format of weights known.
+
+        :param name: what results call ``method``: lower-case letters, digits, ``-``; unique, and
+            the ``name`` of the format.
+        :param value: knows all that is special about one way to store weights; its
+            ``precisions`` are what users write. See :class:`~qrag_tasks.arms.formats.base.Format`.
+        :raises SettingsError: when the name is not of that form, is registered twice or is not the
+            format's own; when rows of its precisions cannot be told apart.
+        """
+        ...
+
+
 @hookspec
 def qrag_register_retrievers(register: RegisterRetriever) -> None:
     """Call ``register(name, factory)`` for every retriever this plugin supplies.
@@ -76,4 +93,14 @@ def qrag_register_prompt_styles(register: RegisterPromptStyle) -> None:
     """Call ``register(name, style)`` for every prompt style this plugin supplies.
 
     A style is chosen by ``--metadata '{"prompt": NAME}'``.
+    """
+
+
+@hookspec
+def qrag_register_formats(register: RegisterFormat) -> None:
+    """Call ``register(name, format)`` for every format of weights this plugin supplies.
+
+    Each of the format's precisions is chosen by ``--model_args precision=NAME``. The contract is
+    :class:`~qrag_tasks.arms.formats.base.Format`; :class:`~qrag_tasks.testing.FormatConformance`
+    holds a format to it.
     """

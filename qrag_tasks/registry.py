@@ -28,6 +28,7 @@ from qrag_tasks.errors import PluginError, QragError, RetrieverError, SettingsEr
 from qrag_tasks.installed import Announced, Origin, announced, source_digest
 
 if TYPE_CHECKING:
+    from qrag_tasks.arms.formats.base import Format
     from qrag_tasks.prompting.base import PromptStyle
     from qrag_tasks.retrieval.base import Retriever
 
@@ -39,6 +40,10 @@ BUILT_IN = tuple(
         ("oracle", "retrieval.oracle"),
         ("run", "retrieval.trec"),
         ("lamp", "prompting.styles"),
+        ("plain", "arms.formats.plain"),
+        ("bitsandbytes", "arms.formats.bitsandbytes"),
+        ("gptq", "arms.formats.gptq"),
+        ("awq", "arms.formats.awq"),
     )
 )
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -173,13 +178,36 @@ def _uncallable(_name: str, value: Any) -> str:
     return "" if callable(value) else f"cannot be called: {value!r}"
 
 
+def _unfit_format(name: str, value: Any) -> str:
+    """Tell what is wrong with a format, so far as no library is needed for that."""
+    if isinstance(value, type):
+        return f"is a class: register an object, {value.__name__}()"
+    if getattr(value, "name", None) != name:
+        return f"calls itself {getattr(value, 'name', None)!r}"
+    rows = getattr(value, "precisions", ())
+    if strangers := [row.name for row in rows if row.method != name]:
+        return f"has precisions of another method: {', '.join(strangers)}"
+    kinds = [(row.bits, row.quant_type, row.dtype) for row in rows]
+    if len(set(kinds)) < len(kinds):
+        return "has two precisions of the same bits and quant_type: nothing would tell them apart"
+    return ""
+
+
 RETRIEVERS: Registry[Callable[..., Retriever]] = Registry(
     "retriever", "qrag_register_retrievers", RetrieverError
 )
 PROMPT_STYLES: Registry[PromptStyle] = Registry(
     "prompt style", "qrag_register_prompt_styles", SettingsError, label="prompt"
 )
-REGISTRIES: tuple[Registry[Any], ...] = (RETRIEVERS, PROMPT_STYLES)
+FORMATS: Registry[Format] = Registry(
+    "format",
+    "qrag_register_formats",
+    SettingsError,
+    label="format",
+    check=_unfit_format,
+    parts=lambda one: (("precision", row.name) for row in one.precisions),
+)
+REGISTRIES: tuple[Registry[Any], ...] = (RETRIEVERS, PROMPT_STYLES, FORMATS)
 """All kinds, in the order in which their hooks are called and ``qrag plugins`` lists them."""
 
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from qrag_tasks.arms import argument_names
+from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.places import check_additions, local_folder
-from qrag_tasks.arms.precisions import PRECISIONS, Precision
+from qrag_tasks.arms.precisions import format_of, formats
 from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.errors import SettingsError, did_you_mean
 
@@ -364,8 +365,9 @@ def _against(row: Precision, given: Mapping[str, Any]) -> Iterator[Mistake]:
                 f"precision={row.name} is {row.dtype}, but {name}={given[name]} was given, too: "
                 f"leave {name} out",
             )
-    if "kernel" in given and "gptqmodel" not in row.needs:
-        with_kernels = [each.name for each in PRECISIONS.values() if "gptqmodel" in each.needs]
+    if "kernel" in given and not format_of(row).has_kernels:
+        choosing = (one for one in formats().values() if one.has_kernels)
+        with_kernels = [each.name for one in choosing for each in one.precisions]
         yield Mistake(
             "kernel",
             f"kernel={given['kernel']}: only {' and '.join(with_kernels)} have kernels to choose "

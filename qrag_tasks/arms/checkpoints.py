@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from math import ceil, prod
 from pathlib import Path
+from typing import Any
 
-from qrag_tasks.arms.declared_precision import FORMATS, Checkpoint
+from qrag_tasks.arms.formats.base import (
+    Declaration,
+    Precision,
+    StoredLayer,
+    common_declaration,
+    declared_method,
+)
+from qrag_tasks.arms.module_names import matches
 from qrag_tasks.arms.places import local_folder
-from qrag_tasks.arms.precisions import PRECISIONS, Precision
+from qrag_tasks.arms.precisions import formats, precisions
 from qrag_tasks.arms.safetensors_files import (
     INDEX,
     SINGLE,
@@ -17,14 +28,48 @@ from qrag_tasks.arms.safetensors_files import (
     read_headers,
     read_json,
 )
-from qrag_tasks.arms.stored_layers import StoredLayer, block_layers, matches
+from qrag_tasks.arms.stored_layers import block_layers
 from qrag_tasks.errors import ModelError
 
 SIDECARS = ("quantize_config.json", "quant_config.json")
 """Where AutoGPTQ and AutoAWQ write what transformers has in config.json."""
 
-_DTYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 _STORED_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What the files of a checkpoint say, without its weights.
+
+    :ivar pretrained: as the user named it.
+    :ivar config: config.json.
+    :ivar quantization: what it says about quantization; ``None`` where nothing does.
+    :ivar tensors: name -> dtype and shape; ``None`` where no safetensors are on this machine.
+    :ivar folder: where config.json lies, and the weights once they are here.
+    """
+
+    pretrained: str
+    config: Mapping[str, Any]
+    quantization: Mapping[str, Any] | None = None
+    tensors: Mapping[str, TensorFacts] | None = None
+    folder: Path | None = None
+
+    @cached_property
+    def declared(self) -> Declaration:
+        """What it declares of its precision, as its format reads that."""
+        if self.quantization is None:
+            return Declaration()
+        for one in formats().values():
+            if one.claims(self.quantization):
+                return one.declaration(self.quantization)
+        return common_declaration(declared_method(self.quantization) or "?", self.quantization)
+
+    @property
+    def precision(self) -> Precision | None:
+        """The precision that it is quantized in; ``None`` where it is not, or no row is that."""
+        own = (self.declared.method, self.declared.bits, self.declared.quant_type)
+        rows = (row for row in precisions().values() if row.quantized)
+        return next((row for row in rows if (row.method, row.bits, row.quant_type) == own), None)
 
 
 def read_checkpoint(
@@ -58,22 +103,24 @@ def read_checkpoint(
 def own_precision(checkpoint: Checkpoint) -> Precision:
     """Return the precision that a checkpoint has when nobody names one.
 
-    :raises ModelError: when no row of :data:`PRECISIONS` is that.
+    :raises ModelError: when there is no such precision.
     """
     if checkpoint.quantization is not None:
         if checkpoint.precision is None:
             raise ModelError(
-                f"pretrained={checkpoint.pretrained} is quantized by {checkpoint.claim()}, which "
-                f"is none of the known precisions ({', '.join(PRECISIONS)}); --model hf may run it"
+                f"pretrained={checkpoint.pretrained} is quantized by {checkpoint.declared}, which "
+                f"is none of the known precisions ({', '.join(precisions())}); --model hf may run "
+                f"it"
             )
         return checkpoint.precision
     dtype = _own_dtype(checkpoint)
-    if dtype not in _DTYPES:
+    rows = [row for row in precisions().values() if not row.quantized and row.dtype == dtype]
+    if not rows:
         raise ModelError(
             f"pretrained={checkpoint.pretrained} is in {dtype}, which is none of the known "
-            f"precisions ({', '.join(PRECISIONS)}): name one with precision="
+            f"precisions ({', '.join(precisions())}): name one with precision="
         )
-    return PRECISIONS[_DTYPES[dtype]]
+    return rows[0]
 
 
 def check_checkpoint(
@@ -152,13 +199,13 @@ def _own_dtype(checkpoint: Checkpoint) -> str:
 def _check_unquantized(
     checkpoint: Checkpoint, precision: Precision, layers: list[StoredLayer]
 ) -> None:
-    if quantized := [layer for layer in layers if layer.method != "none"]:
+    if quantized := [layer for layer in layers if layer.quantized]:
         raise ModelError(
             f"pretrained={checkpoint.pretrained}: its config.json says nothing of quantization, "
             f"but {_some(quantized, layers)} are quantized: {_first(quantized)}. Copy the "
             f"quantization_config that it was saved with into its config.json"
         )
-    if precision.method in ("gptq", "awq"):
+    if not precision.made_on_loading:
         raise ModelError(
             f"precision={precision.name}: pretrained={checkpoint.pretrained} is not quantized; "
             f"make a checkpoint that is with `qrag quantize {checkpoint.pretrained} --precision "
@@ -167,7 +214,7 @@ def _check_unquantized(
 
 
 def _check_claim(checkpoint: Checkpoint, precision: Precision) -> None:
-    name, claim, own = checkpoint.pretrained, checkpoint.claim(), checkpoint.precision
+    name, claim, own = checkpoint.pretrained, checkpoint.declared, checkpoint.precision
     if own != precision:
         advice = f"leave precision out, or give precision={own.name}" if own else "take another"
         raise ModelError(
@@ -178,20 +225,10 @@ def _check_claim(checkpoint: Checkpoint, precision: Precision) -> None:
         raise ModelError(
             f"pretrained={name}: says that it is quantized ({claim}) in one of "
             f"{', '.join(SIDECARS)}, where transformers does not look: put it into its config.json "
-            f'as quantization_config, with "quant_method": "{checkpoint.method}"'
+            f'as quantization_config, with "quant_method": "{claim.method}"'
         )
-    known = FORMATS.get(checkpoint.method, ())
-    if known and checkpoint.format not in known:
-        raise ModelError(
-            f"pretrained={name}: is {claim} in the layout {checkpoint.format}, which is not read "
-            f"(known: {', '.join(known)}); quantize again with `qrag quantize`"
-        )
-    if checkpoint.quantization and checkpoint.quantization.get("dynamic"):
-        raise ModelError(
-            f"pretrained={name}: its quantization_config treats some modules otherwise (dynamic: "
-            f"{', '.join(checkpoint.quantization['dynamic'])}). transformers does not read that, "
-            f"and would load these without their weights: quantize again without dynamic"
-        )
+    if claim.refused:
+        raise ModelError(f"pretrained={name}: {claim.refused}")
 
 
 def _in_config(checkpoint: Checkpoint) -> bool:
@@ -204,18 +241,17 @@ def _check_layers(checkpoint: Checkpoint, precision: Precision, layers: list[Sto
     right = [
         layer
         for layer in layers
-        if (layer.method, layer.bits) == wanted
-        and (layer.quant_type or precision.quant_type) == precision.quant_type
+        if (layer.method, layer.bits) == wanted and layer.quant_type in (None, precision.quant_type)
     ]
-    declared = checkpoint.declared_unquantized
+    declared = checkpoint.declared.unquantized
     wrong = [
         layer
         for layer in layers
-        if layer not in right and not (layer.method == "none" and matches(layer.name, declared))
+        if layer not in right and (layer.quantized or not matches(layer.name, declared))
     ]
     if wrong or (layers and not right):
         raise ModelError(
-            f"pretrained={checkpoint.pretrained}: its config.json says {checkpoint.claim()}, but "
+            f"pretrained={checkpoint.pretrained}: its config.json says {checkpoint.declared}, but "
             f"{_some(wrong or layers, layers)} are not: {_first(wrong or layers)}. This arm would "
             f"not be what it claims; make a whole one with `qrag quantize`"
         )
@@ -224,22 +260,23 @@ def _check_layers(checkpoint: Checkpoint, precision: Precision, layers: list[Sto
 def _check_group_size(checkpoint: Checkpoint, precision: Precision, group_size: int | None) -> None:
     if group_size is None:
         return
-    if precision.method == "none" or precision.bits == 8:
+    if not precision.has_groups:
         raise ModelError(
             f"group_size={group_size}: precision={precision.name} has no groups of weights; leave "
             f"group_size out"
         )
-    if checkpoint.group_size is not None and checkpoint.group_size != group_size:
+    own = checkpoint.declared.group_size
+    if own is not None and own != group_size:
         raise ModelError(
             f"group_size={group_size}: pretrained={checkpoint.pretrained} says that its group size "
-            f"is {checkpoint.group_size}; leave group_size out, or quantize again with "
+            f"is {own}; leave group_size out, or quantize again with "
             f"`qrag quantize --group-size {group_size}`"
         )
 
 
 def _check_groups(checkpoint: Checkpoint, layers: list[StoredLayer]) -> None:
     """Compare the group size of the configuration with the number of scales."""
-    size = checkpoint.group_size
+    size = checkpoint.declared.group_size
     packed = [layer for layer in layers if layer.groups and layer.in_features]
     if size is None or size == 0:
         return

@@ -3,49 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from qrag_tasks.arms.adapters import is_adapter
+from qrag_tasks.arms.formats.base import OTHER, PLAIN, Format, LayerFacts
+from qrag_tasks.arms.module_names import in_block
 from qrag_tasks.arms.module_tensors import held_tensors, place
-from qrag_tasks.arms.precisions import Method
-from qrag_tasks.arms.stored_layers import in_block
+from qrag_tasks.arms.precisions import special_first
 
 Role = Literal["block", "head", "adapter", "other"]
 
 
-@dataclass(frozen=True)
-class Layer:
-    """One linear layer.
+@dataclass(frozen=True, kw_only=True)
+class Layer(LayerFacts):
+    """One linear layer: what its format knows of it, and its place in the model.
 
     :ivar kernel: name of its class.
     :ivar role: ``block`` for those of a transformer block.
-    :ivar method: who quantized it; ``other`` for what is neither plain nor known.
-    :ivar bits: of a weight.
-    :ivar quant_type: bitsandbytes' 4-bit data type.
-    :ivar group_size: weights that share a scale; ``None`` where a row does, or nothing.
-    :ivar dtype: as torch names it: of an unquantized layer's weights, of GPTQ's and AWQ's scales;
-        in which bitsandbytes computes.
+    :ivar method: name of its format; ``other`` for what no format knows.
     :ivar bytes: of all it holds: weights, scales, zeros, bias.
     """
 
     name: str
     kernel: str
     role: Role
-    method: Method | Literal["other"]
-    bits: int | None
-    quant_type: str | None
-    group_size: int | None
-    dtype: str | None
-    in_features: int
-    out_features: int
+    method: str
     bytes: int
 
     @property
     def quantized(self) -> bool:
         """Whether its weights are anything but plain floating-point numbers."""
-        return self.method != "none"
+        return self.method != PLAIN
 
     def __str__(self) -> str:
         parts = [self.kernel]
@@ -94,23 +84,31 @@ def linear_layers(model: Any) -> list[Layer]:
     :param model: a ``torch.nn.Module`` of transformers, with or without an adapter.
     """
     head, adapters = _output_embeddings(model), is_adapter(model)
-    found = []
+    formats, layers = special_first(), []
     for name, module in model.named_modules():
-        facts = _facts(module)
-        if facts is not None:
+        known = _known(module, formats)
+        if known is not None:
+            method, facts = known
             held = sum(tensor.nbytes for tensor in held_tensors(module))
             role: Role = "adapter" if adapters(name) else _role(name, module is head)
-            found.append(Layer(name, type(module).__name__, role, *facts, bytes=held))
+            layers.append(
+                Layer(
+                    **vars(facts),
+                    name=name,
+                    kernel=type(module).__name__,
+                    role=role,
+                    method=method,
+                    bytes=held,
+                )
+            )
         elif in_block(name):
-            found += [
+            layers += [
                 Layer(
                     name=f"{name}.{own}",
                     kernel=type(module).__name__,
                     role="block",
-                    method="none",
+                    method=PLAIN,
                     bits=8 * weight.element_size(),
-                    quant_type=None,
-                    group_size=None,
                     dtype=dtype_name(weight.dtype),
                     in_features=weight.shape[2],
                     out_features=weight.shape[0] * weight.shape[1],
@@ -118,7 +116,7 @@ def linear_layers(model: Any) -> list[Layer]:
                 )
                 for own, weight in _experts(module)
             ]
-    return found
+    return layers
 
 
 def embedding_names(model: Any) -> list[str]:
@@ -168,78 +166,19 @@ def dtype_name(dtype: Any) -> str:
 
 
 # ---------------------------------------------------------------------- one module
-_Facts = tuple[Any, int | None, str | None, int | None, str | None, int, int]
-
-
-def _facts(module: Any) -> _Facts | None:
-    """Return method, bits, data type, group size, dtype, inputs and outputs of a linear layer."""
-    import torch
-
-    # A quantizer that nobody has imported has no layers here.
-    bitsandbytes = sys.modules.get("bitsandbytes")
-    gptqmodel = sys.modules.get("gptqmodel.nn_modules.qlinear")
-    transformers = sys.modules.get("transformers.pytorch_utils")
-    if bitsandbytes is not None and (kind := _of_bitsandbytes(module, bitsandbytes.nn)):
-        return (*kind, module.in_features, module.out_features)
-    if gptqmodel is not None and isinstance(module, gptqmodel.BaseQuantLinear):
-        return _of_gptqmodel(module)
-    if isinstance(module, torch.nn.Linear):
-        return (*_plain(module.weight), module.in_features, module.out_features)
-    if transformers is not None and isinstance(module, transformers.Conv1D):
-        return (*_plain(module.weight), *module.weight.shape)
-    features = getattr(module, "in_features", None), getattr(module, "out_features", None)
-    if all(isinstance(n, int) for n in features) and not hasattr(module, "base_layer"):
-        return _foreign(module, *features)
-    return None
-
-
-def _of_bitsandbytes(module: Any, classes: Any) -> Any:
-    import torch
-
-    if isinstance(module, classes.Linear4bit):
-        state = getattr(module.weight, "quant_state", None)
-        if state is not None:
-            dtype = dtype_name(module.compute_dtype or state.dtype)
-            return "bitsandbytes", 4, state.quant_type, state.blocksize, dtype
-    elif isinstance(module, classes.Linear8bitLt) and module.weight.dtype == torch.int8:
-        # Whatever it is given, it casts to float16.
-        return "bitsandbytes", 8, None, None, "float16"
-    return None
-
-
-def _plain(weight: Any) -> Any:
-    import torch
-
-    is_plain = type(weight.data) is torch.Tensor and weight.dtype.itemsize > 1
-    if is_plain and weight.is_floating_point():
-        return "none", 8 * weight.element_size(), None, None, dtype_name(weight.dtype)
-    return "other", None, None, None, None
-
-
-def _of_gptqmodel(module: Any) -> _Facts:
-    methods = {getattr(method, "value", method) for method in module.SUPPORTS_METHODS or ()}
-    method = next((name for name in ("gptq", "awq") if name in methods), "other")
-    scales = getattr(module, "scales", None)
-    return (
-        method,
-        module.bits,
-        None,
-        getattr(module, "group_size", None),
-        None if scales is None else dtype_name(scales.dtype),
-        module.in_features,
-        module.out_features,
-    )
-
-
-def _foreign(module: Any, inputs: Any, outputs: Any) -> _Facts | None:
-    """Tell of a layer that is no ``torch.nn.Linear``, AutoAWQ's own among them."""
-    if not any(True for _ in held_tensors(module)):
+def _known(module: Any, formats: Sequence[Format]) -> tuple[str, LayerFacts] | None:
+    """Return the method and the facts of a linear layer; ``None`` where it is none."""
+    for one in formats:
+        if (facts := one.layer_facts(module)) is not None:
+            return one.name, facts
+    inputs, outputs = (getattr(module, name, None) for name in ("in_features", "out_features"))
+    if not isinstance(inputs, int) or not isinstance(outputs, int):
         return None
-    if type(module).__module__.startswith("awq.") and hasattr(module, "w_bit"):
-        dtype = dtype_name(module.scales.dtype)
-        return "awq", module.w_bit, None, module.group_size, dtype, inputs, outputs
+    if hasattr(module, "base_layer") or not any(True for _ in held_tensors(module)):
+        return None
+    # Linear, but in a form that no format knows.
     bits = getattr(module, "bits", None)
-    return "other", bits if isinstance(bits, int) else None, None, None, None, inputs, outputs
+    return OTHER, LayerFacts(inputs, outputs, bits if isinstance(bits, int) else None)
 
 
 def _experts(module: Any) -> list[tuple[str, Any]]:

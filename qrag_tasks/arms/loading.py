@@ -5,24 +5,22 @@ from __future__ import annotations
 import copy
 import importlib.util
 import logging
-import os
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from qrag_tasks.arms.arguments import (
-    BITSANDBYTES,
-    SWITCHES,
-    check_against,
-    check_arguments,
-    check_bitsandbytes,
+from qrag_tasks.arms.arguments import check_against, check_arguments
+from qrag_tasks.arms.checkpoints import (
+    Checkpoint,
+    check_checkpoint,
+    own_precision,
+    read_checkpoint,
 )
-from qrag_tasks.arms.checkpoints import check_checkpoint, own_precision, read_checkpoint
-from qrag_tasks.arms.declared_precision import Checkpoint
+from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.layers import linear_layers
-from qrag_tasks.arms.precisions import Precision
+from qrag_tasks.arms.precisions import format_of
 from qrag_tasks.arms.precisions import precision as precision_named
-from qrag_tasks.errors import ModelError, SettingsError, did_you_mean
+from qrag_tasks.errors import ModelError, SettingsError
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -53,6 +51,15 @@ def asked_arm(arguments: Mapping[str, Any]) -> tuple[Checkpoint, Precision]:
     return checkpoint, precision
 
 
+def check_installed(precision: Precision) -> None:
+    """Check that what a precision needs can be imported.
+
+    :raises ModelError: with the command that brings what is missing.
+    """
+    check_libraries(f"precision={precision.name}")
+    format_of(precision).check_installed(precision)
+
+
 def refuse_autogptq() -> None:
     """Explain what has replaced AutoGPTQ, which cannot be imported beside transformers 5.
 
@@ -75,41 +82,6 @@ def check_libraries(asked: str) -> None:
     missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
     if missing:
         raise ModelError(f"{asked} needs {' and '.join(missing)}: pip install 'qrag-tasks[hf]'")
-
-
-def check_installed(precision: Precision) -> None:
-    """Check that what a precision needs can be imported.
-
-    :raises ModelError: naming the extra that brings it.
-    """
-    check_libraries(f"precision={precision.name}")
-    if "gptqmodel" in precision.needs:
-        # With one worker it fails at import, and one is its default on two cores.
-        os.environ.setdefault("GPTQMODEL_CPU_WORKERS", str(max(2, (os.cpu_count() or 1) // 2)))
-    missing = [name for name in precision.needs if importlib.util.find_spec(name) is None]
-    if missing:
-        # GPT-QModel's build looks for the torch that is installed.
-        isolation = " --no-build-isolation" if "gptqmodel" in precision.needs else ""
-        raise ModelError(
-            f"precision={precision.name} needs {' and '.join(missing)}: "
-            f"pip install 'qrag-tasks[{precision.extra}]'{isolation}"
-        )
-
-
-def take_bitsandbytes_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Remove the bitsandbytes arguments from ``arguments`` and return them.
-
-    Empty where neither ``load_in_4bit`` nor ``load_in_8bit`` is on.
-
-    :raises SettingsError: for one that bitsandbytes would not look at.
-    """
-    check_bitsandbytes(arguments)
-    taken = {
-        key: arguments.pop(key)
-        for key in list(arguments)
-        if key in SWITCHES or key.startswith(BITSANDBYTES)
-    }
-    return taken if any(taken.get(switch) for switch in SWITCHES) else {}
 
 
 def computing_dtype(
@@ -167,20 +139,14 @@ def loading_arguments(
     :param settings: of the configuration, that are to differ from the checkpoint's.
     :raises SettingsError: for a kernel that there is not.
     """
-    if precision.method == "bitsandbytes":
-        _say_once_what_int8_casts()
+    form = format_of(precision)
+    form.prepare()
+    own = getattr(config, "quantization_config", None)
+    if own is None:
+        return {"quantization_config": form.quantization_config(precision, dtype)}
     # Within the configuration: beside it, transformers passes over most of it, with a warning.
-    changes: dict[str, Any] = {}
-    if kernel is not None:
-        changes["backend"] = _kernel(kernel, precision)
-    found = getattr(config, "quantization_config", None)
-    if found is None:
-        return {"quantization_config": _made_on_loading(precision, dtype)}
-    if precision.method == "bitsandbytes" and precision.bits == 4:
-        # It was saved with the dtype of another run.
-        changes["bnb_4bit_compute_dtype"] = str(dtype).removeprefix("torch.")
     config = copy.deepcopy(config)
-    config.quantization_config = {**found, **changes}
+    config.quantization_config = {**own, **form.config_changes(precision, dtype, kernel)}
     for name, value in settings.items():
         setattr(config, name, value)
     return {"config": config, "quantization_config": None}
@@ -202,108 +168,3 @@ def cast_unquantized(model: Any, stored: Any, dtype: Any) -> None:
             for parameter in module.parameters(recurse=False):
                 if parameter.dtype == stored:
                     parameter.data = parameter.data.to(dtype)
-
-
-def _made_on_loading(precision: Precision, dtype: Any) -> Any:
-    if precision.method != "bitsandbytes":
-        return None
-    wanted: dict[str, Any] = {f"load_in_{precision.bits}bit": True}
-    if precision.quant_type:
-        wanted["bnb_4bit_quant_type"] = precision.quant_type
-    return bitsandbytes_config(wanted, dtype)
-
-
-def _kernel(name: str, precision: Precision) -> str:
-    """Check a kernel's name."""
-    kernels: Any
-    if precision.method == "awq":
-        from transformers.utils.quantization_config import AwqBackend
-
-        kernels = AwqBackend
-    else:
-        import gptqmodel
-
-        kernels = gptqmodel.BACKEND
-    known = [str(kernel.value) for kernel in kernels]
-    if name not in known:
-        raise SettingsError(
-            f"kernel={name}: unknown for {precision.name} (known: {', '.join(known)})."
-            + did_you_mean(name, known)
-        )
-    return name
-
-
-def _say_once_what_int8_casts() -> None:
-    """Keep bitsandbytes from saying with every layer that LLM.int8() casts its input to float16."""
-
-    class Once(logging.Filter):
-        said = False
-
-        def filter(self, record: logging.LogRecord) -> bool:
-            if not str(record.msg).startswith("MatMul8bitLt: inputs will be cast"):
-                return True
-            first, self.said = not self.said, True
-            return first
-
-    emitter = logging.getLogger("bitsandbytes.autograd._functions")
-    if not any(type(found).__name__ == Once.__name__ for found in emitter.filters):
-        emitter.addFilter(Once())
-
-
-def bitsandbytes_config(arguments: dict[str, Any], dtype: Any) -> Any:
-    """Return the ``BitsAndBytesConfig`` of ``arguments``.
-
-    transformers 5 takes no ``load_in_4bit`` any more; and bitsandbytes' own default for 4 bits
-    is FP4, where NF4 is what the field means by 4-bit bitsandbytes (QLoRA, arXiv 2305.14314): we
-    set NF4 unless ``bnb_4bit_quant_type`` says otherwise.
-
-    :param dtype: the model's ``torch.dtype``: the dtype of computation, unless
-        ``bnb_4bit_compute_dtype`` is given, so that the arms of a model compute alike.
-    :raises ModelError: when bitsandbytes is missing or refuses an argument.
-    """
-    try:
-        # transformers would only notice while it loads the weights.
-        import bitsandbytes  # noqa: F401
-        from transformers import BitsAndBytesConfig
-    except ImportError as error:
-        raise ModelError(
-            f"load_in_4bit and load_in_8bit need bitsandbytes ({error}): "
-            f"pip install 'qrag-tasks[hf]'"
-        ) from error
-    options = dict(arguments)
-    if options.get("load_in_4bit"):
-        options.setdefault("bnb_4bit_quant_type", "nf4")
-        options.setdefault("bnb_4bit_compute_dtype", dtype)
-    try:
-        return BitsAndBytesConfig(**options)
-    except (TypeError, ValueError, AttributeError) as error:
-        written = ", ".join(f"{key}={value}" for key, value in arguments.items())
-        raise ModelError(f"bitsandbytes arguments ({written}) were refused: {error}") from error
-
-
-def check_quantized(model: Any, config: Any) -> None:
-    """Check that a model loaded with ``config`` holds such layers, and log what it holds.
-
-    :param config: a ``BitsAndBytesConfig``.
-    :raises ModelError: when no linear layer is quantized.
-    """
-    bits = 4 if config.load_in_4bit else 8
-    layers = linear_layers(model)
-    quantized = [each for each in layers if (each.method, each.bits) == ("bitsandbytes", bits)]
-    full = [each.name for each in layers if not each.quantized]
-    if not quantized:
-        raise ModelError(
-            f"load_in_{bits}bit=True was asked for, but none of the model's {len(full)} linear "
-            f"layers is in {bits} bits after loading. This arm would not be what it claims."
-        )
-    detail = ""
-    if bits == 4:
-        kinds = sorted({str(each.quant_type) for each in quantized})
-        detail = f" {'/'.join(kinds).upper()}, computing in {config.bnb_4bit_compute_dtype}"
-    logger.info(
-        "%d linear layers in %d bits%s; kept in full: %s",
-        len(quantized),
-        bits,
-        detail,
-        ", ".join(full) or "none",
-    )

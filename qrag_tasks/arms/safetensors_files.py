@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from qrag_tasks.errors import ModelError
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+FLOATS = ("F64", "F32", "F16", "BF16")
+"""safetensors' names of the dtypes that weights are not quantized in."""
 _OTHER_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack")
 
 
@@ -67,6 +69,28 @@ def read_tensor(path: Path, name: str) -> Any:
 
     with safe_open(path, "pt") as file:
         return file.get_tensor(name)
+
+
+def read_parts(folder: Path, name: str, parts: Sequence[str]) -> dict[str, Any]:
+    """Return tensors that a folder stores for one module, on the CPU, by their last names.
+
+    :param name: of the module in the model; in the file it may begin otherwise.
+    :param parts: last names of tensors, as ``qweight``; the first must be there.
+    :returns: nothing where the folder has no such module, or more than one.
+    """
+    files, last = tensor_files(folder) or {}, name.split(".")
+    first = f".{parts[0]}"
+    stored = [key.removesuffix(first) for key in files if key.endswith(first)]
+    here = [key for key in stored if key == name] or [
+        # The text part of a larger model has another beginning.
+        key
+        for key in stored
+        if any(key.endswith("." + ".".join(last[i:])) for i in (1, 2))
+    ]
+    if len(here) != 1:
+        return {}
+    keys = {part: f"{here[0]}.{part}" for part in parts}
+    return {part: read_tensor(files[key], key) for part, key in keys.items() if key in files}
 
 
 def has_weights(folder: Path) -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
-from qrag_tasks.arms.precisions import Precision
+from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.decoding import Decoding
 from qrag_tasks.metering.meter import Meter

@@ -16,8 +16,8 @@ from lm_eval.models.huggingface import HFLM
 from qrag_tasks.arms import embedded, loading
 from qrag_tasks.arms.arguments import asked_dtype, settings_of_config
 from qrag_tasks.arms.devices import checked_device
+from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.places import with_whole_places
-from qrag_tasks.arms.precisions import Precision
 from qrag_tasks.arms.verification import verify
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.transformers.engine import TransformersEngine
@@ -107,14 +107,14 @@ def load(arguments: Mapping[str, Any], meter: Meter) -> TransformersEngine:
         loader.model,
         precision,
         group_size=arguments.get("group_size"),
-        declared=checkpoint.declared_unquantized,
+        declared=checkpoint.declared.unquantized,
     )
     engine = TransformersEngine(
         loader.model,
         loader.tokenizer,
         precision=precision,
         arm=arm.as_dict(),
-        folder=checkpoint.folder,
+        checkpoint=checkpoint,
         window=loader.max_length,
         longest_answer=loader.max_gen_toks,
         dtype=loader.computing_dtype,

@@ -37,7 +37,7 @@ class QragLM(TokenizedLM):
     Beside lm_eval's own arguments of ``HFLM``:
 
     :param pretrained: folder or hub name of a checkpoint; the embedded model where none is named.
-    :param precision: one of :data:`~qrag_tasks.arms.precisions.PRECISIONS`; the
+    :param precision: one of :data:`~qrag_tasks.arms.precisions.precisions`; the
         checkpoint's own where none is given.
     :param group_size: weights that share a scale: where it is given it is checked, not chosen.
     :param kernel: of GPT-QModel, for ``int4-gptq`` and ``int4-awq``; its own choice by default.

@@ -313,13 +313,14 @@ def repair_hflm(module: ModuleType) -> None:
 
     @functools.wraps(create)
     def create_model(self: Any, *args: Any, **kwargs: Any) -> None:
-        from qrag_tasks.arms import loading
+        from qrag_tasks.arms import loading, switches
         from qrag_tasks.arms.arguments import asked_dtype
+        from qrag_tasks.arms.formats.bitsandbytes import bitsandbytes_config
 
         # torch_dtype is its older name, which transformers passes over beside the newer one.
         kwargs["dtype"] = asked_dtype(kwargs)
         kwargs.pop("torch_dtype", None)
-        arguments = loading.take_bitsandbytes_arguments(kwargs)
+        arguments = switches.take_bitsandbytes_arguments(kwargs)
         if kwargs.get("autogptq"):
             loading.refuse_autogptq()
         if not arguments or kwargs.get("gptqmodel"):
@@ -331,9 +332,9 @@ def repair_hflm(module: ModuleType) -> None:
                 f"({getattr(existing, 'quant_method', existing)}): drop load_in_4bit/load_in_8bit"
             )
         dtype = loading.computing_dtype(kwargs["dtype"], self.config, self.device)
-        config = loading.bitsandbytes_config(arguments, dtype)
+        config = bitsandbytes_config(arguments, dtype)
         create(self, *args, **{**kwargs, "dtype": dtype, "quantization_config": config})
-        loading.check_quantized(self.model, config)
+        switches.check_quantized(self.model, config)
 
     model._create_model = create_model
 

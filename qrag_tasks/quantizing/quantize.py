@@ -14,20 +14,14 @@ from typing import Any
 from qrag_tasks.arms import loading
 from qrag_tasks.arms.checkpoints import check_checkpoint, read_checkpoint
 from qrag_tasks.arms.devices import checked_device
-from qrag_tasks.arms.precisions import Precision
+from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.precisions import precision as precision_named
+from qrag_tasks.arms.precisions import precisions
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.quantizing.calibration import Wanted
-from qrag_tasks.quantizing.gptqmodel_runs import by_gptqmodel
 from qrag_tasks.quantizing.library_output import explained, quiet
-from qrag_tasks.quantizing.limits import (
-    DEFAULT_GROUP_SIZE,
-    check_dtype,
-    check_shapes,
-    checked_group_size,
-    device_name,
-    quantized,
-)
 from qrag_tasks.quantizing.progress import Report
+from qrag_tasks.quantizing.quantizer import Job, Quantizer, quantizer_of
 from qrag_tasks.quantizing.source import Source, fingerprint, read_source
 from qrag_tasks.quantizing.work_folder import (
     check_free,
@@ -65,9 +59,9 @@ def quantize(
     :returns: the provenance, as it stands in ``out``.
     :raises QragError: for an impossible choice, or when the result is not what it should be.
     """
-    row = quantized(precision)
-    group_size = checked_group_size(row, group_size)
-    if row.method == "bitsandbytes" and calibration is not None:
+    row, maker = _quantizable(precision)
+    group_size = maker.group_size(row, group_size)
+    if calibration is not None and not maker.takes_calibration:
         raise SettingsError(
             f"precision {row.name} takes no calibration: leave --calibration, --samples, "
             f"--max-tokens and --data out"
@@ -77,9 +71,7 @@ def quantize(
     place = checked_device(device)
     report(f"looking at {model}", 0, 0)
     source = read_source(model)
-    if row.method != "bitsandbytes":
-        check_shapes(source, row, group_size or DEFAULT_GROUP_SIZE)
-        check_dtype(source, row)
+    maker.check(source, row, group_size)
     with work_folder(out) as work:
         started = time.monotonic()
         _seed_all(seed)
@@ -93,27 +85,22 @@ def quantize(
             "bits": row.bits,
             "group_size": group_size,
         }
-        if row.method == "bitsandbytes":
-            report("quantizing", 0, 0)
-            provenance["options"] = _by_bitsandbytes(row, source, place, work)
-            provenance["calibration"] = None
-        else:
+        texts = None
+        if maker.takes_calibration:
             report("making calibration texts", 0, 0)
             texts = (calibration or Wanted()).read(_text_of(source), seed)
             for note in texts.notes:
                 logger.warning("%s", note)
-            provenance |= by_gptqmodel(
-                row, source, group_size or DEFAULT_GROUP_SIZE, texts, place, work, report
-            )
+        provenance |= maker.run(Job(row, source, group_size, texts, place, work, report))
         copy_other_files(source.folder, work)
         report("verifying what was written", 0, 0)
-        _verify(work, row, None if row.method == "bitsandbytes" else group_size, place)
+        _verify(work, row, group_size, "cpu" if maker.verified_on_cpu else place)
         provenance |= {
             "seed": seed,
             "versions": {
                 name: version(name) for name in ("qrag-tasks", "torch", "transformers", *row.needs)
             },
-            "device": device_name(place),
+            "device": _device_name(place),
             "seconds": round(time.monotonic() - started, 3),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
@@ -122,22 +109,26 @@ def quantize(
     return provenance
 
 
-def _by_bitsandbytes(row: Precision, source: Source, device: Any, work: Path) -> dict[str, Any]:
-    """Load in ``row`` and save at once: a forward pass packs the weights again, and saves wrong."""
-    from transformers import AutoModelForCausalLM, GenerationConfig
+def _quantizable(name: str) -> tuple[Precision, Quantizer]:
+    """Return the precision of that name, and what makes it.
 
-    wanted: dict[str, Any] = {f"load_in_{row.bits}bit": True}
-    if row.quant_type:
-        wanted["bnb_4bit_quant_type"] = row.quant_type
-    config = loading.bitsandbytes_config(wanted, source.dtype)
-    with quiet() as said, explained("bitsandbytes", said):
-        model = AutoModelForCausalLM.from_pretrained(
-            source.folder, quantization_config=config, dtype=source.dtype, device_map={"": device}
+    :raises SettingsError: when there is none, or nothing here makes it.
+    """
+    row = precision_named(name)
+    if (maker := quantizer_of(row)) is not None:
+        return row, maker
+    known = ", ".join(
+        each.name for each in precisions().values() if each.quantized and quantizer_of(each)
+    )
+    if row.quantized:
+        raise SettingsError(
+            f"--precision {name}: {row.summary}; nothing here makes a checkpoint of it (known: "
+            f"{known})"
         )
-        # The source's own file is copied, whatever it says; some, transformers 4 refuses to save.
-        model.generation_config = GenerationConfig()
-        model.save_pretrained(work)
-    return {key: str(value) for key, value in config.to_diff_dict().items()}
+    raise SettingsError(
+        f"--precision {name}: that is {row.summary}, nothing to quantize to (known: {known}); "
+        f"any arm loads a checkpoint in {name} as it is, with precision={name}"
+    )
 
 
 def _verify(work: Path, row: Precision, group_size: int | None, device: Any) -> None:
@@ -148,13 +139,16 @@ def _verify(work: Path, row: Precision, group_size: int | None, device: Any) -> 
 
     checkpoint = read_checkpoint(str(work))
     check_checkpoint(checkpoint, row, group_size)
-    if row.method in ("gptq", "awq"):
-        # Some kernels that GPT-QModel would choose on a GPU build themselves first, some take
-        # no layers of these shapes; on a CPU there is one for all.
-        device = "cpu"
     with quiet() as said, explained("transformers", said):
         model = AutoModelForCausalLM.from_pretrained(work, device_map={"": device}, dtype="auto")
-    verify(model, row, group_size=group_size, declared=checkpoint.declared_unquantized)
+    verify(model, row, group_size=group_size, declared=checkpoint.declared.unquantized)
+
+
+def _device_name(device: Any) -> str:
+    """Return what the provenance calls a ``torch.device``, with a GPU's model."""
+    import torch
+
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "cpu"
 
 
 def _text_of(source: Source) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from qrag_tasks.arms.checkpoints import check_checkpoint, read_checkpoint
 from qrag_tasks.arms.places import whole_place
-from qrag_tasks.arms.precisions import PRECISIONS
+from qrag_tasks.arms.precisions import precision
 from qrag_tasks.errors import ModelError
 from qrag_tasks.quantizing.progress import Report
 
@@ -63,11 +63,11 @@ def read_source(model: str) -> Source:
     checkpoint = read_checkpoint(str(folder))
     if checkpoint.quantization is not None:
         raise ModelError(
-            f"{model} is quantized already ({checkpoint.claim()}): quantize the checkpoint that it "
-            f"was made from"
+            f"{model} is quantized already ({checkpoint.declared}): quantize the checkpoint that "
+            f"it was made from"
         )
     # Weights that are quantized without config.json saying so.
-    check_checkpoint(checkpoint, PRECISIONS["fp32"])
+    check_checkpoint(checkpoint, precision("fp32"))
     config, layers = _config_and_layers(model, folder)
     return Source(model, folder, revision, config, layers)
 

@@ -11,7 +11,7 @@ from quantized_files import awq_config, gptq_config, quantized_folder
 torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 from transformers import AutoModelForCausalLM  # noqa: E402
 
-from qrag_tasks.arms.precisions import PRECISIONS  # noqa: E402
+from qrag_tasks.arms.precisions import precision as precision_named  # noqa: E402
 from qrag_tasks.arms.verification import verify  # noqa: E402
 from qrag_tasks.errors import ModelError  # noqa: E402
 from qrag_tasks.harness.model import QragLM  # noqa: E402
@@ -42,11 +42,11 @@ def tuned(folder: Path) -> Any:
 
 def test_only_the_adapter_may_be_of_another_dtype(tiny_model: Path) -> None:
     model = tuned(tiny_model)
-    arm = verify(model, PRECISIONS["bf16"])
+    arm = verify(model, precision_named("bf16"))
     assert arm.adapter == {"float32": PARAMETERS}
     assert arm.weights.adapter == 4 * PARAMETERS
     assert [(kind.dtype, count) for kind, count in arm.layers] == [("bfloat16", 15)]
-    plain = verify(AutoModelForCausalLM.from_pretrained(tiny_model), PRECISIONS["bf16"])
+    plain = verify(AutoModelForCausalLM.from_pretrained(tiny_model), precision_named("bf16"))
     assert plain.adapter == {}
     assert arm.weights.total - plain.weights.total == 4 * PARAMETERS
     assert plain.weights.full_precision == arm.weights.full_precision
@@ -55,14 +55,14 @@ def test_only_the_adapter_may_be_of_another_dtype(tiny_model: Path) -> None:
 
     model.model.layers[0].self_attn.q_proj.base_layer.float()
     with pytest.raises(ModelError, match=r"but 1 of 21 weights .*q_proj\.base_layer\.weight"):
-        verify(model, PRECISIONS["bf16"])
+        verify(model, precision_named("bf16"))
 
 
 def test_what_an_adapter_brings_in_place_of_a_layer_is_no_exception(tiny_model: Path) -> None:
     model = tuned(tiny_model)
     model.model.layers[0].self_attn.q_proj.modules_to_save = torch.nn.Linear(HIDDEN, HIDDEN)
     with pytest.raises(ModelError, match=r"but 2 of 23 weights .*modules_to_save"):
-        verify(model, PRECISIONS["bf16"])
+        verify(model, precision_named("bf16"))
 
 
 @pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")  # GPT-QModel's
@@ -70,7 +70,7 @@ def test_what_an_adapter_brings_in_place_of_a_layer_is_no_exception(tiny_model: 
 def test_a_lora_of_pefts_has_every_arm(tiny_model: Path, tmp_path: Path, precision: str) -> None:
     peft = pytest.importorskip("peft", reason="peft is not installed")
     folder = tiny_model
-    if PRECISIONS[precision].method in ("gptq", "awq"):
+    if not precision_named(precision).made_on_loading:
         pytest.importorskip("gptqmodel", reason="the gptq extra is not installed")
         config = gptq_config(32) if precision == "int4-gptq" else awq_config(32)
         folder = quantized_folder(tiny_model, tmp_path / precision, config)

@@ -26,7 +26,7 @@ from qrag_tasks.arms.checkpoints import (  # noqa: E402
     own_precision,
     read_checkpoint,
 )
-from qrag_tasks.arms.precisions import PRECISIONS  # noqa: E402
+from qrag_tasks.arms.precisions import precision as precision_named  # noqa: E402
 from qrag_tasks.errors import ModelError  # noqa: E402
 
 Q_PROJ = "model.layers.0.self_attn.q_proj"
@@ -40,7 +40,7 @@ def copied(model: Path, folder: Path, **changes: Any) -> Path:
 
 
 def check(folder: Path, precision: str, group_size: int | None = None) -> None:
-    check_checkpoint(read_checkpoint(str(folder)), PRECISIONS[precision], group_size)
+    check_checkpoint(read_checkpoint(str(folder)), precision_named(precision), group_size)
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ def test_a_quantization_without_a_row(quantization: Any, named: str) -> None:
     with pytest.raises(ModelError, match=f"quantized by {named}.*int4-nf4"):
         own_precision(Checkpoint("x", {}, quantization))
     with pytest.raises(ModelError, match=f"is quantized already .{named}"):
-        check_checkpoint(Checkpoint("x", {}, quantization), PRECISIONS["int4-gptq"])
+        check_checkpoint(Checkpoint("x", {}, quantization), precision_named("int4-gptq"))
 
 
 def test_own_precision_without_a_dtype(tiny_model: Path, tmp_path: Path) -> None:
@@ -413,7 +413,7 @@ def test_modules_that_a_saved_checkpoint_declares(
 ) -> None:
     folder = bitsandbytes_folders(load_in_4bit=True, llm_int8_skip_modules=["q_proj"])
     checkpoint = read_checkpoint(str(folder))
-    assert checkpoint.declared_unquantized == ("q_proj",)
+    assert checkpoint.declared.unquantized == ("q_proj",)
     change_config(
         folder, quantization_config={**(checkpoint.quantization or {}), "llm_int8_skip_modules": []}
     )

@@ -24,13 +24,11 @@ torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 import transformers  # noqa: E402
 
 from qrag_tasks.arms.checkpoints import read_checkpoint  # noqa: E402
+from qrag_tasks.arms.formats.awq import awq_weight  # noqa: E402
+from qrag_tasks.arms.formats.bitsandbytes import weight_of  # noqa: E402
+from qrag_tasks.arms.formats.gptq import gptq_weight  # noqa: E402
+from qrag_tasks.arms.precisions import formats  # noqa: E402
 from qrag_tasks.arms.smoke import smoke_check  # noqa: E402
-from qrag_tasks.arms.unpacking import (  # noqa: E402
-    awq_weight,
-    bitsandbytes_weight,
-    gptq_weight,
-    stored_weight,
-)
 from qrag_tasks.errors import ModelError  # noqa: E402
 
 FIRST = "model.layers.0.self_attn.q_proj"
@@ -45,6 +43,12 @@ def load(folder: Path, dtype: str = "bfloat16", **config: Any) -> Any:
     return transformers.AutoModelForCausalLM.from_pretrained(
         folder, device_map={"": "cpu"}, dtype=dtype, **more
     )
+
+
+def stored_weight(folder: Path, name: str) -> Any:
+    checkpoint = read_checkpoint(str(folder))
+    form = formats()[checkpoint.declared.method]
+    return form.dequantized(None, name, checkpoint.declared, checkpoint.folder)
 
 
 def first_layer(model: Any) -> Any:
@@ -81,7 +85,7 @@ def test_the_4_bit_formula_is_that_of_bitsandbytes(
 
     layer = first_layer(load(tiny_model, "float32", **config))
     theirs = dequantize_4bit(layer.weight.data, layer.weight.quant_state)
-    torch.testing.assert_close(bitsandbytes_weight(layer), theirs)
+    torch.testing.assert_close(weight_of(layer), theirs)
     plain = read_tensors(tiny_model)[f"{FIRST}.weight"].float()
     assert (theirs - plain).norm() / plain.norm() < 0.15
 
@@ -89,7 +93,7 @@ def test_the_4_bit_formula_is_that_of_bitsandbytes(
 def test_the_8_bit_formula(tiny_model: Path) -> None:
     layer = first_layer(load(tiny_model, **INT8))
     plain = read_tensors(tiny_model)[f"{FIRST}.weight"].float()
-    assert (bitsandbytes_weight(layer) - plain).norm() / plain.norm() < 0.01
+    assert (weight_of(layer) - plain).norm() / plain.norm() < 0.01
 
 
 @pytest.mark.parametrize("config", [NF4, INT8])
@@ -156,10 +160,10 @@ def test_layers_are_found_in_files(
     folder = quantized_folder(tiny_model, tmp_path / "model", config)
     plain = read_tensors(tiny_model)[f"{FIRST}.weight"]
     expected = dequantized(*round_to_nearest(plain, 32, 4))
-    found = stored_weight(folder, FIRST, read_checkpoint(str(folder)))
+    found = stored_weight(folder, FIRST)
     torch.testing.assert_close(found, expected)
     with pytest.raises(ModelError, match=r"holds no .*q_projector\.qweight"):
-        stored_weight(folder, f"{FIRST}ector", read_checkpoint(str(folder)))
+        stored_weight(folder, f"{FIRST}ector")
 
 
 # ---------------------------------------------------------------------- GPT-QModel's kernels
@@ -179,7 +183,7 @@ def test_gptq_and_awq_kernels_are_whole(
 ) -> None:
     folder = quantized_folder(tiny_model, tmp_path / "model", config)
     model = load_packed(folder, dtype)
-    result = smoke_check(model, folder)
+    result = smoke_check(model, read_checkpoint(str(folder)))
     assert result.layer.startswith("model.layers.0.self_attn.")
     assert 0 < result.error < result.tolerance
     with pytest.raises(ModelError, match="without the folder of its checkpoint"):
@@ -198,7 +202,7 @@ def test_a_kernel_with_something_swapped(
             tensor = getattr(module, part)
             tensor.copy_(tensor.flip(0))
     with pytest.raises(ModelError, match="computes something else"):
-        smoke_check(model, folder)
+        smoke_check(model, read_checkpoint(str(folder)))
 
 
 def test_zeros_read_by_the_wrong_version(tiny_model: Path, tmp_path: Path) -> None:
@@ -206,7 +210,7 @@ def test_zeros_read_by_the_wrong_version(tiny_model: Path, tmp_path: Path) -> No
     model = load_packed(folder)
     change_config(folder, quantization_config=gptq_config(32, checkpoint_format="gptq_v2"))
     with pytest.raises(ModelError, match="computes something else"):
-        smoke_check(model, folder)
+        smoke_check(model, read_checkpoint(str(folder)))
 
 
 def test_a_kernel_that_does_not_have_the_group_size(tiny_model: Path, tmp_path: Path) -> None:
@@ -215,7 +219,7 @@ def test_a_kernel_that_does_not_have_the_group_size(tiny_model: Path, tmp_path: 
     if type(first_layer(model)).__name__ != "TorchAtenLinear":
         pytest.skip("another kernel was chosen here")
     with pytest.raises(ModelError, match=r"groups of 16\) fails on cpu: .*Quantize otherwise"):
-        smoke_check(model, folder)
+        smoke_check(model, read_checkpoint(str(folder)))
 
 
 def test_a_kernel_that_is_broken_as_released(tiny_model: Path, tmp_path: Path) -> None:
@@ -227,4 +231,4 @@ def test_a_kernel_that_is_broken_as_released(tiny_model: Path, tmp_path: Path) -
     if version("gptqmodel") != "7.6.0" or type(first_layer(model)).__name__ != "TorchFusedLinear":
         pytest.skip("another kernel or another version was chosen here")
     with pytest.raises(ModelError, match=r"computes something else .*relative error 0\.[34]"):
-        smoke_check(model, folder)
+        smoke_check(model, read_checkpoint(str(folder)))

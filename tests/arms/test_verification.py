@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 import transformers  # noqa: E402
 
 from qrag_tasks.arms.checkpoints import read_checkpoint  # noqa: E402
-from qrag_tasks.arms.precisions import PRECISIONS  # noqa: E402
+from qrag_tasks.arms.precisions import precision as precision_named  # noqa: E402
 from qrag_tasks.arms.verification import VerifiedArm, verify  # noqa: E402
 from qrag_tasks.errors import ModelError  # noqa: E402
 
@@ -29,7 +29,7 @@ def load(folder: Path, **config: Any) -> Any:
 
 
 def check(model: Any, precision: str, **arguments: Any) -> VerifiedArm:
-    return verify(model, PRECISIONS[precision], **arguments)
+    return verify(model, precision_named(precision), **arguments)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_half_quantized_on_loading(tiny_model: Path) -> None:
 def test_what_a_checkpoint_declares_is_listed(tiny_model: Path, tmp_path: Path) -> None:
     skipped = ["mlp.down_proj", "lm_head"]
     load(tiny_model, **NF4, llm_int8_skip_modules=skipped).save_pretrained(tmp_path)
-    declared = read_checkpoint(str(tmp_path)).declared_unquantized
+    declared = read_checkpoint(str(tmp_path)).declared.unquantized
     arm = check(load(tmp_path), "int4-nf4", declared=declared)
     assert arm.unquantized == (
         "model.embed_tokens",
@@ -172,7 +172,7 @@ def test_a_quantized_head_of_another_kind(tiny_model: Path) -> None:
 def packed(tiny_model: Path, tmp_path: Path) -> Callable[..., Any]:
     def make(config: dict[str, Any], **arguments: Any) -> Any:
         folder = quantized_folder(tiny_model, tmp_path / "packed", config, **arguments)
-        return load_packed(folder), read_checkpoint(str(folder)).declared_unquantized
+        return load_packed(folder), read_checkpoint(str(folder)).declared.unquantized
 
     return make
 

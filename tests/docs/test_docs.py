@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from sample_log_files import record, write_log
 
 from qrag_tasks import Document, Query, plugins
-from qrag_tasks.arms.precisions import PRECISIONS
+from qrag_tasks.arms.precisions import precisions
 from qrag_tasks.cli import main
 from qrag_tasks.harness import inner_names
 from qrag_tasks.prompting.protocols import CHOICES, PROTOCOLS
@@ -192,8 +192,9 @@ PRECISION_DOCS = (ROOT / "docs" / "precisions.md").read_text(encoding="utf-8")
 def test_the_table_of_precisions() -> None:
     rows = [line for line in PRECISION_DOCS.splitlines() if line.startswith("| `")]
     told = {row.split("|")[1].strip(" `"): row.split("|")[2:-1] for row in rows}
-    for name, precision in PRECISIONS.items():
-        made = {"none": "", "bitsandbytes": "on loading"}.get(precision.method, "beforehand")
+    for name, precision in precisions().items():
+        made = "on loading" if precision.made_on_loading else "beforehand"
+        made = made if precision.quantized else ""
         expected = [str(precision.bits), made, precision.summary]
         assert [cell.strip() for cell in told[name]] == expected
         assert f"`{name}`" in section("Precision arms")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from qrag_tasks.arms.precisions import PRECISIONS
 from qrag_tasks.experiment.plan.reading import _BROUGHT_BY
 
 if sys.version_info >= (3, 11):
@@ -96,10 +95,6 @@ def test_it_names_what_can_be_had(page: Path, line: str) -> None:
 
 def test_the_readme_installs_from_the_clone() -> None:
     assert [line for line in told(ROOT / "README.md") if "qrag-tasks" in line] == []
-
-
-def test_precisions_name_extras_that_there_are() -> None:
-    assert {p.extra for p in PRECISIONS.values() if p.extra} <= extras_of(ROOT)
 
 
 def test_plugins_are_told_where_they_are() -> None:

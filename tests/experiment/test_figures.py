@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from run_files import QUANTIZED, rating, write_run
 
-from qrag_tasks.arms.precisions import PRECISIONS
+from qrag_tasks.arms.precisions import precisions
 from qrag_tasks.experiment.comparison.compare import compare_runs
 from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.report.figures import Figure, figures
@@ -87,7 +87,7 @@ def test_a_retriever_has_one_line_style(drawn: dict[str, Figure]) -> None:
 
 
 def test_no_two_look_the_same(tmp_path: Path) -> None:
-    assert set(COLOURS) == set(PRECISIONS)
+    assert set(COLOURS) == set(precisions())
     names = ["fp16", *(f"arm {number}" for number in range(14))]
     (run,) = read_runs(write_run(tmp_path, samples(3, 1)))
     base, *others = [replace(run, called=name) for name in names]

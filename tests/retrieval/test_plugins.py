@@ -12,9 +12,11 @@ import pytest
 from plugin_files import InstallPlugin, put_plugin
 
 from qrag_tasks import plugins
+from qrag_tasks.arms.precisions import precision
 from qrag_tasks.errors import PluginError, RetrieverError, SettingsError
 from qrag_tasks.installed import Origin
 from qrag_tasks.plugins import PROMPT_STYLES, RETRIEVERS, build_retriever
+from qrag_tasks.registry import FORMATS
 from qrag_tasks.retrieval.base import Document, Query, Ranking, Retriever, ScoringRetriever
 from qrag_tasks.retrieval.named import NamedRetriever, described
 from qrag_tasks.retrieval.options import read_options
@@ -345,6 +347,67 @@ def test_a_prompt_style_of_a_third_party(install: InstallPlugin) -> None:
     with pytest.raises(SettingsError, match=r"unknown prompt style 'shuot' .*Did you mean 'shout'"):
         PROMPT_STYLES.get("shuot")
     assert PROMPT_STYLES.get("lamp").origin.distribution == "qrag-tasks"
+
+
+FORMAT = """
+from qrag_tasks import hookimpl
+from qrag_tasks.arms.formats.base import Format, Precision
+
+class Ternary(Format):
+    name = "ternary"
+    precisions = (Precision("int2-ternary", 2, "ternary", "-1, 0 and 1", aliases=("int2",)),)
+
+    def claims(self, config):
+        return config.get("quant_method") == "ternary"
+
+    def stored_layers(self, module, parts):
+        return ()
+
+    def layer_facts(self, module):
+        return None
+
+    def layer_bytes(self, row, outputs, inputs):
+        return outputs * inputs // 4
+
+@hookimpl
+def qrag_register_formats(register):
+    register("ternary", Ternary())
+"""
+
+
+def test_a_format_of_a_third_party(install: InstallPlugin) -> None:
+    install("qrag_ternary", FORMAT)
+    assert precision("int2-ternary").summary == "-1, 0 and 1"
+    assert str(FORMATS.get("ternary").origin) == "qrag_ternary 0.3"
+    known = r"known: fp32, .*, int4-awq; plugins: int2-ternary from qrag_ternary 0.3\)"
+    with pytest.raises(SettingsError, match=rf"{known}. Did you mean 'int2-ternary'\?"):
+        precision("int2")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "cause"),
+    [
+        ("Ternary())", "Ternary)", "is a class: register an object, Ternary()"),
+        ('"ternary", T', '"other", T', "registered as 'other' calls itself 'ternary'"),
+        ('2, "ternary"', '2, "tertiary"', "has precisions of another method: int2-ternary"),
+        ('"int2",)),)', '"int2",)),) * 2', "has two precisions of the same bits and quant_type"),
+        ("def layer_facts", "def layer_fact", "abstract method"),
+    ],
+)
+def test_a_format_that_cannot_be_one(
+    install: InstallPlugin, old: str, new: str, cause: str
+) -> None:
+    install("qrag_ternary", FORMAT.replace(old, new))
+    with pytest.warns(RuntimeWarning, match=re.escape(cause)):
+        assert precision("bf16").bits == 16
+    with pytest.raises(SettingsError, match=f"unknown precision(.|\n)*{re.escape(cause)}"):
+        precision("int2-ternary")
+
+
+def test_one_precision_of_two_formats_is_an_error(install: InstallPlugin) -> None:
+    install("qrag_ternary", FORMAT.replace("int2-ternary", "int8"))
+    with pytest.raises(PluginError, match=r"two plugins register the precision 'int8': 'bitsand"):
+        precision("bf16")
 
 
 def test_fingerprints_tell_apart_what_ranks_differently() -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import LogitsProcessorList
 
+from qrag_tasks.arms.checkpoints import Checkpoint
+from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.identity import model_parts
-from qrag_tasks.arms.precisions import Precision
 from qrag_tasks.arms.smoke import smoke_check
 from qrag_tasks.engines.base import (
     Abilities,
@@ -43,7 +43,7 @@ class TransformersEngine(Engine):
     :param model: decoder-only, verified to be in ``precision``.
     :param tokenizer: with a pad token.
     :param arm: what its layers are, as JSON has it.
-    :param folder: of the checkpoint, where it is on this machine.
+    :param checkpoint: that the model was loaded from.
     :param window: tokens that prompt and answer may have together.
     :param longest_answer: in tokens, where nobody says; a part of the arm's identity.
     :param dtype: ``torch.dtype`` that the arm computes in.
@@ -60,7 +60,7 @@ class TransformersEngine(Engine):
         *,
         precision: Precision,
         arm: Mapping[str, Any],
-        folder: Path | None,
+        checkpoint: Checkpoint,
         window: int,
         longest_answer: int,
         dtype: torch.dtype,
@@ -76,7 +76,7 @@ class TransformersEngine(Engine):
         self.config = model.config
         self.precision = precision
         self.arm = arm
-        self._folder = folder
+        self._checkpoint = checkpoint
         self.window = window
         self.device = device
         self.computing = str(dtype).removeprefix("torch.")
@@ -107,7 +107,7 @@ class TransformersEngine(Engine):
         """Run the smallest quantized layer, and compare with its dequantized weights."""
         if not self.precision.quantized:
             return None
-        return smoke_check(self.model, self._folder).as_dict()
+        return smoke_check(self.model, self._checkpoint).as_dict()
 
     def model_info(self) -> dict[str, Any]:
         """Return what whoever loaded the model says of it."""

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks.arms.arguments import argument_mistakes
-from qrag_tasks.arms.checkpoints import check_checkpoint, read_checkpoint
-from qrag_tasks.arms.declared_precision import Checkpoint
+from qrag_tasks.arms.checkpoints import Checkpoint, check_checkpoint, read_checkpoint
 from qrag_tasks.arms.loading import check_installed
 from qrag_tasks.arms.places import check_additions, whole_place
 from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.errors import ModelError
 from qrag_tasks.experiment.plan.cells import Arm
 from qrag_tasks.experiment.plan.checkpoints import LocalCheckpoint, local_checkpoint, window_of
-from qrag_tasks.experiment.plan.grid import MADE_BEFOREHAND, Finding, Model, Place, Plan
+from qrag_tasks.experiment.plan.grid import Finding, Model, Place, Plan
 from qrag_tasks.experiment.plan.token_rates import chat_template, read_tokenizer
 from qrag_tasks.tasks.base import Depth
 
@@ -42,7 +41,7 @@ def check_arms(plan: Plan, to_run: bool, needed: Container[Arm]) -> Iterator[Fin
     for index, model in enumerate(plan.models):
         for precision in plan.precisions_of(model):
             arm = next(arms)
-            made_on_loading = precision not in MADE_BEFOREHAND
+            made_on_loading = precision_named(precision).made_on_loading
             # Else it has no checkpoint at all, which the plan itself says.
             if arm in needed and (
                 precision in model.checkpoints

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks.arms import embedded
-from qrag_tasks.arms.declared_precision import Checkpoint
+from qrag_tasks.arms.checkpoints import Checkpoint
 from qrag_tasks.arms.places import whole_place
 from qrag_tasks.arms.safetensors_files import TensorFacts, read_headers, read_json
 from qrag_tasks.locations import embedded_model

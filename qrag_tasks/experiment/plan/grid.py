@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.errors import QragError
 from qrag_tasks.experiment.plan.cells import Arm, Cell
 from qrag_tasks.experiment.plan.fields import Argument, K, MetricName, Name, PrecisionName, TaskName
@@ -25,8 +26,6 @@ from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.tasks.base import Depth
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
-MADE_BEFOREHAND = ("int4-gptq", "int4-awq")
-"""The precisions that need a checkpoint of their own."""
 Place = tuple[str | int, ...]
 """A field of a plan, as a path of names and positions: ``("models", 0, "pretrained")``."""
 FINDINGS = "findings"
@@ -208,7 +207,7 @@ class Plan(_Strict):
             for precision in self.precisions_of(model):
                 if precision in model.checkpoints:
                     continue
-                if precision in MADE_BEFOREHAND:
+                if not precision_named(precision).made_on_loading:
                     yield Finding(
                         ("models", place, "checkpoints", precision),
                         f"model {model.name!r} has no checkpoint for {precision}: name one under "

@@ -1,0 +1,96 @@
+"""GPTQ, arXiv 2210.17323: made beforehand, read by GPT-QModel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from qrag_tasks.arms.formats.base import (
+    Declaration,
+    Precision,
+    StoredLayer,
+    declared_method,
+)
+from qrag_tasks.arms.formats.gptqmodel import INSTALL, NEEDS, GptqModelFormat, Packed, codes
+from qrag_tasks.arms.safetensors_files import TensorFacts
+from qrag_tasks.hookspecs import RegisterFormat, hookimpl
+
+_FOUR_BITS = ("int4", "4bit", "4-bit", "w4", "w4a16", "load_in_4bit")
+
+
+class Gptq(GptqModelFormat):
+    """4-bit weights with a scale a group, fitted to calibration text; packed along the inputs."""
+
+    name = "gptq"
+    precisions = (
+        Precision(
+            "int4-gptq",
+            4,
+            "gptq",
+            "GPTQ, arXiv 2210.17323: 4-bit weights fitted to calibration text",
+            made_on_loading=False,
+            has_groups=True,
+            aliases=("gptq", *_FOUR_BITS),
+            needs=NEEDS,
+            install=INSTALL,
+        ),
+    )
+    layouts = ("gptq", "gptq_v2")
+    quantizer = "qrag_tasks.quantizing.gptqmodel_runs:GptqQuantizer"
+
+    def claims(self, config: Mapping[str, Any]) -> bool:
+        """Claim what names GPTQ; and, as AutoGPTQ wrote it, what names nobody."""
+        if (method := declared_method(config)) is not None:
+            return method == "gptq"
+        of_others = "w_bit" in config or any("load_in_" in key and config[key] for key in config)
+        return not of_others
+
+    def stored_layers(self, module: str, parts: Mapping[str, TensorFacts]) -> Iterator[StoredLayer]:
+        """Recognise words along the input: as many columns as there are outputs."""
+        found = Packed.of(parts)
+        if found is not None and found.columns == found.outputs:
+            inputs = found.rows * found.word // max(found.bits, 1)
+            yield StoredLayer(
+                *(module, self.name, found.bits, found.dtype),
+                groups=found.groups,
+                in_features=inputs,
+            )
+
+    def kernels(self) -> list[str]:
+        """Return GPT-QModel's names of its kernels."""
+        import gptqmodel
+
+        return [str(kernel.value) for kernel in gptqmodel.BACKEND]
+
+    def unpacked(self, parts: Mapping[str, Any], declared: Declaration) -> Any:
+        """See :func:`gptq_weight`."""
+        return gptq_weight(parts, declared.bits or 4, zeros_less_one=declared.layout != "gptq_v2")
+
+    def layer_bytes(self, row: Precision, outputs: int, inputs: int) -> int:
+        """Add the group of each input, in 32 bits."""
+        return super().layer_bytes(row, outputs, inputs) + inputs * 4
+
+
+def gptq_weight(parts: Mapping[str, Any], bits: int, *, zeros_less_one: bool) -> Any:
+    """Return (code - zero) * scale of a GPTQ layer, arXiv 2210.17323; codes packed along inputs.
+
+    :param parts: ``qweight``, ``qzeros``, ``scales`` and, where inputs are not in order, ``g_idx``.
+    :param zeros_less_one: whether zeros are stored less one, as in all but format ``gptq_v2``.
+    :returns: float32 tensor of shape (outputs, inputs).
+    """
+    import torch
+
+    weights = codes(parts["qweight"].T, bits).T
+    zeros = codes(parts["qzeros"], bits)
+    if zeros_less_one:
+        zeros = (zeros + 1) & (2**bits - 1)
+    scales = parts["scales"].float()
+    size = -(-weights.shape[0] // scales.shape[0])
+    groups = parts.get("g_idx", torch.arange(weights.shape[0]) // size).long()
+    return ((weights - zeros[groups]) * scales[groups]).T
+
+
+@hookimpl
+def qrag_register_formats(register: RegisterFormat) -> None:
+    """Register GPTQ."""
+    register(Gptq.name, Gptq())
