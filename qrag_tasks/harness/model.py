@@ -23,6 +23,7 @@ from qrag_tasks.harness.inner_names import require
 from qrag_tasks.harness.instances import name_of
 from qrag_tasks.harness.tokenized_lm import TokenizedLM
 from qrag_tasks.harness.windows import check_not_cut, check_nothing_is_cut
+from qrag_tasks.logs.schema import BLOCK, LoggedArm
 from qrag_tasks.metering.cost import Cost
 from qrag_tasks.metering.meter import Meter
 from qrag_tasks.prompting.model_text import ModelText
@@ -219,15 +220,13 @@ class QragLM(TokenizedLM):
 
     def get_model_info(self) -> dict[str, Any]:
         """Return what lm_eval puts into the results beside the model's arguments."""
-        return {
-            **self.engine.model_info(),
-            "qrag": {
-                "precision": self.engine.precision.name,
-                "arm": dict(self.engine.arm),
-                "identity": self.identity.digest,
-                "identity_parts": dict(self.identity.parts),
-                "decoding": {**self.decoding.as_dict(), "set_aside": dict(self.decoding.set_aside)},
-                "smoke_check": self.smoke,
-                "cost": self.cost.as_dict(),
-            },
-        }
+        arm = LoggedArm(
+            precision=self.engine.precision.name,
+            arm=dict(self.engine.arm),
+            identity=self.identity.digest,
+            identity_parts=dict(self.identity.parts),
+            decoding={**self.decoding.as_dict(), "set_aside": dict(self.decoding.set_aside)},
+            smoke_check=self.smoke,
+            cost=self.cost.as_dict(),
+        )
+        return {**self.engine.model_info(), BLOCK: arm.as_dict()}

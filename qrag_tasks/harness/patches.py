@@ -204,13 +204,15 @@ def add_cost_table(module: ModuleType) -> None:
     @functools.wraps(original)
     def make_table(result_dict: Any, column: str = "results", *args: Any, **kwargs: Any) -> Any:
         table = original(result_dict, column, *args, **kwargs)
-        ours = (result_dict.get("config") or {}).get("qrag")
+        from qrag_tasks.logs.schema import LoggedArm, read
+
+        arm = read(LoggedArm, result_dict.get("config"), "results")
         last = "groups" if "groups" in result_dict else "results"
-        if not ours or column != last:
+        if arm is None or column != last:
             return table
         from qrag_tasks.metering.cost import cost_table
 
-        costs = cost_table(ours["cost"], ours["arm"]["weights"], ours["precision"])
+        costs = cost_table(arm.cost or {}, (arm.arm or {}).get("weights"), str(arm.precision))
         return f"{table}\n{costs}"
 
     module.make_table = make_table  # type: ignore[attr-defined]

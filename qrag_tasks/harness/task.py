@@ -18,6 +18,7 @@ from qrag_tasks.harness.messages import as_text, check_form, refuse_messages
 from qrag_tasks.harness.prompt_docs import AnswerShare, Doc, PromptDocs, as_doc, report
 from qrag_tasks.harness.thinking import Thoughts, refuse_thoughts
 from qrag_tasks.harness.windows import check_nothing_is_cut, generation_limit, text_as_taken
+from qrag_tasks.logs.schema import BLOCK
 from qrag_tasks.prompting import pipeline
 from qrag_tasks.prompting.filling import TokenBudget
 from qrag_tasks.prompting.model_text import ModelText
@@ -118,7 +119,10 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             logger.warning("%s: %d more such notes", self.config.task, len(more))
         docs = PromptDocs(len(source.data.samples), self._make_docs)
         self.dataset = {self.config.test_split: docs}
-        self.config.metadata = {**(self.config.metadata or {}), "qrag": source.provenance()}
+        self.config.metadata = {
+            **(self.config.metadata or {}),
+            BLOCK: source.provenance().as_dict(),
+        }
 
     def fewshot_docs(self) -> None:
         """No few-shot examples: the profile is what the prompt shows."""

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qrag_tasks.errors import SettingsError
+from qrag_tasks.logs.schema import LoggedPrompts
 from qrag_tasks.plugins import build_retriever
 from qrag_tasks.prompting.base import PromptStyle
 from qrag_tasks.prompting.filling import FILLS, TokenBudget
@@ -140,31 +141,31 @@ class PromptSource:
             return f"Ask for {self.task.name}_rag_k{fitting[-1]}."
         return f"Ask for {self.task.name}_rag_k10, which takes as many of ten documents as fit."
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> LoggedPrompts:
         """Return what the results say about how the prompts came about."""
         chosen, found = self.settings.protocol, self.retriever.fingerprint
-        return {
-            "version": version("qrag-tasks"),
-            "data": str(self.data.questions),
-            "split": self.settings.split,
-            "data_sha256": self.data.fingerprint,
-            "data_notes": list(self.data.notes[:20]),
-            "protocol": chosen.name,
-            "retriever": self.retriever.spec,
-            "retriever_from": str(found.origin),
-            "retriever_options": dict(found.options),
-            "retriever_identity": dict(found.identity),
-            "retriever_sha256": found.digest,
-            "retriever_sees_gold": self.retriever.sees_gold,
-            "prompt": self.prompt_style.name,
-            "prompt_from": str(self.prompt_style.origin),
-            "filter": chosen.filter,
-            "index": chosen.index,
-            "order": chosen.order,
-            "fill": chosen.fill,
-            "oversized": self.settings.oversized,
-            "answer": self.settings.answer,
-        }
+        return LoggedPrompts(
+            version=version("qrag-tasks"),
+            data=str(self.data.questions),
+            split=self.settings.split,
+            data_sha256=self.data.fingerprint,
+            data_notes=list(self.data.notes[:20]),
+            protocol=chosen.name,
+            retriever=self.retriever.spec,
+            retriever_from=str(found.origin),
+            retriever_options=dict(found.options),
+            retriever_identity=dict(found.identity),
+            retriever_sha256=found.digest,
+            retriever_sees_gold=self.retriever.sees_gold,
+            prompt=self.prompt_style.name,
+            prompt_from=str(self.prompt_style.origin),
+            filter=chosen.filter,
+            index=chosen.index,
+            order=chosen.order,
+            fill=chosen.fill,
+            oversized=self.settings.oversized,
+            answer=self.settings.answer,
+        )
 
 
 @lru_cache(maxsize=8)

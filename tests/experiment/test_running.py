@@ -26,6 +26,8 @@ from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.launchers import Handle, Work
 from qrag_tasks.experiment.running.merging import merge
 from qrag_tasks.experiment.running.shards import Shard
+from qrag_tasks.logs.runs import read_runs
+from qrag_tasks.logs.schema import SCHEMA
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,10 @@ def test_every_cell_is_a_result_of_lm_evals(plan: Plan, whole: Path, tiny_model:
         body = json.loads(results.read_bytes())
         assert body["config"]["model"] == "qrag"
         assert body["config"]["model_args"]["pretrained"] == str(tiny_model)
+        assert body["config"]["qrag"]["schema"] == SCHEMA
         assert body["config"]["qrag"]["precision"] == cell.arm.precision
+        (run,) = read_runs(results)
+        assert run.logged.as_dict() == body["config"]["qrag"]
         assert body["config"]["qrag"]["cost"]["batches"] >= 1
         assert body["model_name"] == str(tiny_model)
         assert set(body["results"]) == {cell.task_name}

@@ -13,6 +13,7 @@ from sample_log_files import TIME, record, write_log, write_results
 
 from qrag_tasks.errors import DataError
 from qrag_tasks.logs.sample_logs import SampleLog, find_logs
+from qrag_tasks.logs.schema import SCHEMA
 
 
 def test_reads_what_lm_eval_writes(
@@ -33,6 +34,10 @@ def test_reads_what_lm_eval_writes(
         results = log.results()
         assert results is not None
         assert results.body == results_of(tmp_path / "out")
+        assert results.task_config(log.task)["metadata"]["qrag"]["schema"] == SCHEMA
+        prompts = results.prompts(log.task)
+        assert prompts is not None
+        assert (prompts.retriever, prompts.retriever_sees_gold) == ("bm25", False)
         lines = samples_of(tmp_path / "out", log.task)
         for sample, line in zip(log, lines, strict=True):
             assert (sample.doc_id, sample.key) == (line["doc_id"], line["doc"]["id"])
