@@ -21,13 +21,19 @@ from run_files import QUANTIZED, write_run
 
 from qrag_tasks.cli import main
 from qrag_tasks.errors import ComparisonError
+from qrag_tasks.experiment.comparison.matching import match_runs
+from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.comparison.tables.latex import latex
 from qrag_tasks.experiment.comparison.tables.markdown import markdown
 from qrag_tasks.experiment.comparison.tables.records import csv_text, flat
+from qrag_tasks.experiment.comparison.tables.sections import sections
 from qrag_tasks.experiment.comparison.tables.texts import (
     cell_table,
     records,
 )
+from qrag_tasks.experiment.report.answer import sentences
+from qrag_tasks.experiment.report.report import make_report
+from qrag_tasks.logs.runs import read_runs
 
 
 def test_arms_that_results_do_not_tell_apart(tmp_path: Path) -> None:
@@ -100,7 +106,7 @@ def test_progress_is_shown_on_a_terminal_alone(
         ("", "one", []),
         ("1", "two", ["checking files", "reading", "comparing", "packing samples"]),
         # What the comparison found is kept.
-        ("1", "two", ["checking files", "packing samples"]),
+        ("1", "two", ["checking files", "reading", "packing samples"]),
     ):
         # What rich takes for a terminal.
         monkeypatch.setenv("FORCE_COLOR", forced)
@@ -176,6 +182,18 @@ def test_the_command(base: Path, other: Path, tmp_path: Path) -> None:
     assert table[0]["retriever"] == "bm25"
     assert outs[3].read_text(encoding="utf-8").count(" \\\\") == 3
     assert outs[4].read_text(encoding="utf-8").count("\n") == 3
+
+
+def test_intervals_of_another_level_are_called_by_it(base: Path, other: Path) -> None:
+    found = compared(base, other, level=0.9)
+    assert found.cells[0].metrics[0].interval is not None
+    assert found.cells[0].metrics[0].interval.level == 0.9
+    assert "90 % interval" in cell_table(found).headings
+    assert "90 % interval" in sections(found, (), lambda *_: True)[0].headings
+    assert "with 90 \\% intervals" in latex(found)
+    assert ", 90% interval" in sentences(found)[1]
+    page = make_report(match_runs(read_runs(base), [read_runs(other)]), Options(level=0.999), "t")
+    assert "symmetric bootstrap-t at 99.9 %, users" in page.html
 
 
 def test_no_p_is_zero(base: Path, other: Path) -> None:

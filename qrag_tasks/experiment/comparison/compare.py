@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from qrag_tasks.experiment.comparison.agreement import Pair, agreement, flips
+from qrag_tasks.experiment.comparison.agreement import agreement, flips
 from qrag_tasks.experiment.comparison.caveats import caveats
 from qrag_tasks.experiment.comparison.k_series import corrected, trends
 from qrag_tasks.experiment.comparison.kept import KeptComparisons
 from qrag_tasks.experiment.comparison.matching import Matched, Side, match_runs
 from qrag_tasks.experiment.comparison.options import Options, Track
+from qrag_tasks.experiment.comparison.paired import PairedCells
 from qrag_tasks.experiment.comparison.rows import (
     ArmFacts,
     CellRow,
@@ -25,7 +26,6 @@ from qrag_tasks.experiment.comparison.rows import (
 )
 from qrag_tasks.experiment.comparison.sample_arrays import RATES, Values, one_by_one
 from qrag_tasks.experiment.comparison.verdicts import ALPHA
-from qrag_tasks.experiment.pairing import pair
 from qrag_tasks.experiment.statistics import (
     SCORES,
     Bootstrap,
@@ -62,40 +62,37 @@ def compare_matched(
 ) -> Comparison:
     """Compare pairs of arms over the same task.
 
-    :param kept: where the comparison is taken from if it was made before, and put otherwise.
+    :param kept: as for :func:`compare_cells`.
     :param track: shows how far it is.
     :raises ComparisonError: when two were given different prompts.
     """
-    options = options or Options()
+    return compare_cells(PairedCells(matched, options or Options(), track), kept)
+
+
+def compare_cells(paired: PairedCells, kept: KeptComparisons | None = None) -> Comparison:
+    """Compare what was paired, or is to be.
+
+    :param kept: where the comparison is taken from if it was made before, and put otherwise.
+    :raises ComparisonError: when two were given different prompts.
+    """
     if kept is None:
-        return _compared(matched, options, track)
-    key = kept.key(matched, options, track)
-    found = kept.read(key)
-    if found is None:
-        found = _compared(matched, options, track)
-        kept.write(key, found)
-    return found
+        return _compared(paired)
+    key = kept.key(paired.matched, paired.options, paired.track)
+    comparison = kept.read(key)
+    if comparison is None:
+        comparison = _compared(paired)
+        kept.write(key, comparison)
+    return comparison
 
 
-def _compared(matched: Matched, options: Options, track: Track) -> Comparison:
-    values = []
-    for base, other in track(matched.sides, "reading"):
-        pairs = pair(base.task, other.task, base.run, other.run, common=options.common)
-        values += [Values(base, other, name, members) for name, members in by_filter(pairs).items()]
-    tests = Counter(metric.name for found in values for metric in found.metrics)
-    resampled = _resampled(track(values, "comparing"), options)
-    cells = _corrected([_cell(found, drawn, options, tests) for found, drawn in resampled])
-    found_trends = corrected(list(trends(cells, values, options.level)))
-    said = [*matched.notes, *caveats(values, cells)]
-    return Comparison(cells, found_trends, said, options.level, options.seed)
-
-
-def by_filter(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
-    """Return the pairs of each of lm_eval's filters."""
-    found: dict[str, list[Pair]] = {}
-    for members in pairs:
-        found.setdefault(members[0].filter, []).append(members)
-    return found
+def _compared(paired: PairedCells) -> Comparison:
+    values, options = paired.values, paired.options
+    tests = Counter(metric.name for cell in values for metric in cell.metrics)
+    resampled = _resampled(paired.track(values, "comparing"), options)
+    cells = _corrected([_cell(cell, drawn, options, tests) for cell, drawn in resampled])
+    trend_rows = corrected(list(trends(cells, values, options.level)))
+    notes = [*paired.matched.notes, *caveats(values, cells)]
+    return Comparison(cells, trend_rows, notes, options.level, options.seed)
 
 
 _TOGETHER = 16

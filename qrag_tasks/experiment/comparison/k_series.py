@@ -31,32 +31,30 @@ def lines(cells: Sequence[CellRow]) -> dict[Line, list[int]]:
     """
     found: dict[Line, list[int]] = {}
     for cell in cells:
-        facts = cell.facts
-        if facts.get("k") not in (None, "0") and cell.kept is not None:
+        if cell.k not in (None, "0") and cell.kept is not None:
             found.setdefault(_line(cell), [])
     # One document alone makes no line of its own where there are orders.
     orders = {line[:-1] for line in found if line[-1]}
     found = {line: [] for line in found if line[-1] or line[:-1] not in orders}
     for number, cell in enumerate(cells):
-        if cell.kept is None or cell.facts.get("k") is None:
+        if cell.kept is None or cell.k is None:
             continue
         own = _line(cell)
         for line, members in found.items():
-            reach = 4 if cell.facts["k"] == "0" else 6 if own[-1] else 5
+            reach = 4 if cell.k == "0" else 6 if own[-1] else 5
             if own[:reach] == line[:reach]:
                 members.append(number)
     return found
 
 
 def _line(cell: CellRow) -> Line:
-    facts = cell.facts
     return (
         cell.other.model,
         cell.other.arm,
         cell.base.arm,
-        str(facts["lamp_task"]),
-        str(facts["retriever"]),
-        facts["order"] or "",
+        cell.lamp_task or "",
+        cell.retriever or "",
+        cell.order or "",
     )
 
 
@@ -94,7 +92,7 @@ def _trend_of(
             *named,
             metric=metric.name,
             higher_is_better=metric.higher_is_better,
-            k=[str(cell.facts["k"]) for cell in cells],
+            k=[cell.k or "" for cell in cells],
             documents=documents,
             samples=len(shared),
             slope=line.slope,

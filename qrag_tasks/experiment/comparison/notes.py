@@ -13,6 +13,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def percent(share: float) -> str:
+    """Return a share, 0 to 1, as ``95 %`` or ``99.9 %``."""
+    return f"{100 * share:g} %"
+
+
 def folded(things: Iterable[str], one: str, many: str) -> list[str]:
     """Return the note on things that share a reason; none without a thing.
 

@@ -106,6 +106,26 @@ class CellRow:
     noise: Mapping[str, Any] | None
     metrics: Sequence[MetricRow]
 
+    @property
+    def lamp_task(self) -> str | None:
+        """Which of LaMP's tasks it is; ``None``, as the three below, where it is none."""
+        return self.facts.get("lamp_task")
+
+    @property
+    def k(self) -> str | None:
+        """How many documents were asked for, as the task's name has it."""
+        return self.facts.get("k")
+
+    @property
+    def retriever(self) -> str | None:
+        """Who ranked; ``none`` where no documents were asked for."""
+        return self.facts.get("retriever")
+
+    @property
+    def order(self) -> str | None:
+        """In what order documents stand; ``None`` where there is one, or none."""
+        return self.facts.get("order")
+
 
 @dataclass(frozen=True)
 class TrendRow:

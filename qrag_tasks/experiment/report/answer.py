@@ -30,7 +30,7 @@ def sentences(comparison: Comparison) -> list[str]:
     if not shown:
         return [_alike(comparison.cells)]
     found = [_counts(shown), _largest(shown)]
-    if any(cell.facts.get("k") is not None for cell, _ in shown):
+    if any(cell.k is not None for cell, _ in shown):
         found.append(_trend(chosen_trends(comparison)))
     return found
 
@@ -82,7 +82,7 @@ def _largest(shown: Sequence[tuple[CellRow, MetricRow]]) -> str:
 def _interval(row: MetricRow) -> str:
     if row.interval is not None:
         level, low, high = row.interval.level, row.interval.low, row.interval.high
-        return f", {level:.0%} interval {low:+.3f} to {high:+.3f}"
+        return f", {100 * level:g}% interval {low:+.3f} to {high:+.3f}"
     if row.bound is not None:
         return (
             f"; {row.differing} of {row.units} {'differs' if row.differing == 1 else 'differ'}, so "
@@ -134,11 +134,10 @@ def _alike(cells: Sequence[CellRow]) -> str:
 
 
 def _where(cell: CellRow) -> str:
-    facts = cell.facts
-    if not facts.get("lamp_task"):
+    if not cell.lamp_task:
         return cell.task
-    by = "" if facts.get("retriever") == "none" else f" with {facts.get('retriever')}"
-    return f"{facts['lamp_task']} at k = {facts.get('k')}{by}"
+    by = "" if cell.retriever == "none" else f" with {cell.retriever}"
+    return f"{cell.lamp_task} at k = {cell.k}{by}"
 
 
 def _are(number: int) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks.errors import StoreError
+from qrag_tasks.experiment.comparison.notes import percent
 from qrag_tasks.experiment.comparison.rows import Comparison, MetricRow
 from qrag_tasks.experiment.comparison.verdicts import ALPHA, BETTER, DIFFERENT, WORSE, verdict
 from qrag_tasks.experiment.report.answer import headline_row, loss
@@ -82,7 +83,7 @@ def figures(comparison: Comparison) -> list[Figure]:
     }
     with matplotlib.rc_context(settings):
         panels = list(panels_of(comparison))
-        looks, level = Looks.of(comparison), f"{100 * comparison.level:.0f} %"
+        looks, level = Looks.of(comparison), percent(comparison.level)
         found = []
         if panels:
             found.append(_scores(panels, looks, level))

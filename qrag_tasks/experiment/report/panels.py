@@ -22,7 +22,7 @@ class Line:
     @property
     def k(self) -> list[str]:
         """What stands at :attr:`places`."""
-        return [str(cell.facts["k"]) for cell, _ in self.cells]
+        return [cell.k or "" for cell, _ in self.cells]
 
     @property
     def rows(self) -> list[MetricRow]:

@@ -14,13 +14,14 @@ from typing import Any
 
 from qrag_tasks.errors import StoreError
 from qrag_tasks.experiment.comparison.agreement import Pair, text_of
-from qrag_tasks.experiment.comparison.compare import by_filter, compare_matched
+from qrag_tasks.experiment.comparison.compare import compare_cells
 from qrag_tasks.experiment.comparison.kept import KeptComparisons
 from qrag_tasks.experiment.comparison.matching import Matched
+from qrag_tasks.experiment.comparison.notes import percent
 from qrag_tasks.experiment.comparison.options import Options, Track
+from qrag_tasks.experiment.comparison.paired import PairedCells
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison
 from qrag_tasks.experiment.comparison.tables.sections import sections, trend_sections
-from qrag_tasks.experiment.pairing import pair
 from qrag_tasks.experiment.report.answer import headline_row, sentences
 from qrag_tasks.experiment.report.figures import figures
 
@@ -48,18 +49,20 @@ def make_report(
     """Compare arms and make the page.
 
     :param figure_folder: where the figures go as files, too.
-    :param kept: as for :func:`compare_matched`; so ``track``.
+    :param kept: as for :func:`compare_cells`.
+    :param track: shows how far it is.
     :raises ComparisonError: when two arms were given different prompts.
     :raises StoreError: when a figure cannot be written.
     """
     from jinja2 import Environment
 
-    found = compare_matched(matched, options, kept, track)
+    paired = PairedCells(matched, options, track)
+    found = compare_cells(paired, kept)
     drawn = figures(found)
     if figure_folder is not None:
         for figure in drawn:
             figure.save(figure_folder)
-    cells, chunks = _samples(matched, options, found.cells, track)
+    cells, chunks = _samples(paired, found.cells)
     here = files("qrag_tasks.experiment.report")
     page = Environment(autoescape=True).from_string(
         here.joinpath("page.html.jinja").read_text(encoding="utf-8")
@@ -76,7 +79,7 @@ def make_report(
             "Does the difference grow with the documents?": trend_sections(found, (), _all_fits),
         },
         notes=found.notes,
-        level=found.level,
+        level=percent(found.level),
         data=_for_script({"cells": cells}),
         chunks=chunks,
     )
@@ -122,38 +125,36 @@ def _chunk(value: Any) -> str:
 
 
 def _samples(
-    matched: Matched, options: Options, rows: Sequence[CellRow], track: Track
+    paired: PairedCells, cells: Sequence[CellRow]
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return what the page knows of every cell, and the chunks with its samples.
 
     Prompts are a chunk for all arms that were given them.
     """
     chunks: list[str] = []
-    prompts: dict[tuple[Any, ...], int] = {}
-    cells = []
-    found = iter(rows)
-    for base, other in track(matched.sides, "packing samples"):
-        pairs = pair(base.task, other.task, base.run, other.run, common=options.common)
-        for members in by_filter(pairs).values():
-            cell = next(found)
-            asked = tuple(one.prompt for one, _ in members)
-            if asked not in prompts:
-                prompts[asked] = len(chunks)
-                chunks.append(
-                    _chunk([{"prompt": one.prompt, **one.documents} for one, _ in members])
-                )
-            cells.append({**_facts(cell), "prompts": prompts[asked], "answers": len(chunks)})
-            chunks.append(_chunk(_answers(cell, members)))
-    return cells, chunks
+    chunk_of: dict[tuple[str, ...], int] = {}
+    records = []
+    both = list(zip(paired.values, cells, strict=True))
+    for values, cell in paired.track(both, "packing samples"):
+        samples = [one for one, _ in values.pairs]
+        prompts = tuple(sample.prompt for sample in samples)
+        if prompts not in chunk_of:
+            chunk_of[prompts] = len(chunks)
+            chunks.append(
+                _chunk([{"prompt": sample.prompt, **sample.documents} for sample in samples])
+            )
+        records.append({**_facts(cell), "prompts": chunk_of[prompts], "answers": len(chunks)})
+        chunks.append(_chunk(_answers(cell, values.pairs)))
+    return records, chunks
 
 
 def _facts(cell: CellRow) -> dict[str, Any]:
     row = headline_row(cell)
     return {
-        "task": cell.facts.get("lamp_task") or cell.task,
-        "k": str(cell.facts.get("k", "")),
-        "retriever": cell.facts.get("retriever") or "",
-        "order": cell.facts.get("order") or "",
+        "task": cell.lamp_task or cell.task,
+        "k": cell.k or "",
+        "retriever": cell.retriever or "",
+        "order": cell.order or "",
         "filter": "" if cell.filter == "none" else cell.filter,
         "model": cell.other.model,
         "base": cell.base.arm,
@@ -175,10 +176,9 @@ def _answers(cell: CellRow, pairs: Sequence[Pair]) -> list[list[Any]]:
             change = second - first if row.higher_is_better else first - second
             flip = (change > 0) - (change < 0)
         invalid = any(sample.scores.get("valid_rate") == 0 for sample in (one, two))
-        known = one.target not in ("", "None")
         rows.append(
             [
-                *(one.key, one.target if known else None, text_of(one), text_of(two)),
+                *(one.key, one.target or None, text_of(one), text_of(two)),
                 *(first, second, flip, int(invalid)),
             ]
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from qrag_tasks.experiment.comparison.notes import percent
 from qrag_tasks.experiment.comparison.rows import Comparison, MetricRow, TrendRow
 from qrag_tasks.experiment.comparison.tables import texts
 from qrag_tasks.experiment.comparison.verdicts import (
@@ -80,7 +81,7 @@ def latex(comparison: Comparison, metrics: Sequence[str] = ()) -> str:
 
 def _cells(comparison: Comparison, metrics: Sequence[str]) -> Iterator[_Entry]:
     for cell, row in texts.chosen(comparison, metrics):
-        said = texts.record(cell, row)
+        said = texts.record(cell, row, comparison.level)
         # Tasks that are not ours have no k: they are rows of one table.
         task, own = (said["Task"], "") if said["k"] else ("", said["Task"])
         where = f"{cell.other.model}" + (f" on {task}" if task else "")
@@ -150,7 +151,7 @@ def _table(entries: Sequence[_Entry], level: float) -> str:
 def _caption(entries: Sequence[_Entry], level: float) -> str:
     said = entries[0].about
     if any(entry.interval for entry in entries):
-        said += f", with {100 * level:.0f} % intervals. "
+        said += f", with {percent(level)} intervals. "
         said += f"Bold: significant after Holm's correction (p < {ALPHA})"
         margins = sorted({entry.margin for entry in entries if entry.margin is not None})
         if margins:

@@ -35,11 +35,14 @@ def flat(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _record(cell: CellRow, row: MetricRow | None) -> dict[str, Any]:
-    facts = cell.facts
     record: dict[str, Any] = {
         "task": cell.task,
         "filter": cell.filter,
-        **{name: facts.get(name) for name in ("lamp_task", "k", "retriever", "order", "protocol")},
+        "lamp_task": cell.lamp_task,
+        "k": cell.k,
+        "retriever": cell.retriever,
+        "order": cell.order,
+        "protocol": cell.facts.get("protocol"),
         "kept": cell.kept,
         "model": cell.other.model,
         "base_model": cell.base.model,

@@ -18,10 +18,8 @@ _APART = ("Metric", "Model", "Base")
 _MOVABLE = ("Retriever", "Order", "Other", "Task")
 """What stands in a column, or above a table of its own: the first moves first."""
 _CELL = ("Task", "Retriever", "Order", "Other", "k", "n")
-_FIGURES = ("Verdict", "Difference", "95 % interval", "Base score", "Other score")
 _FURTHER = ("p (Holm)", "Same answers", "Recovery", "Better / worse")
 _NO_BREAK = "\N{NO-BREAK SPACE}"
-_SLOPE = ("Verdict", "Slope", "95 % interval")
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,9 @@ def sections(comparison: Comparison, metrics: Sequence[str], fits: Fits) -> list
     :param metrics: as :func:`texts.records`.
     """
     rows = texts.records(comparison, metrics)
-    return _sections(rows, _FIGURES, _FURTHER, fits)
+    interval = texts.interval_heading(comparison.level)
+    figures = ("Verdict", "Difference", interval, "Base score", "Other score")
+    return _sections(rows, figures, _FURTHER, fits)
 
 
 def trend_sections(comparison: Comparison, metrics: Sequence[str], fits: Fits) -> list[Section]:
@@ -59,7 +59,8 @@ def trend_sections(comparison: Comparison, metrics: Sequence[str], fits: Fits) -
         }
         for row in texts.trend_records(comparison, metrics)
     ]
-    return _sections(rows, _SLOPE, ("p (Holm)",), fits)
+    figures = ("Verdict", "Slope", texts.interval_heading(comparison.level))
+    return _sections(rows, figures, ("p (Holm)",), fits)
 
 
 def _sections(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from qrag_tasks.experiment.comparison.notes import percent
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow, TrendRow
 from qrag_tasks.experiment.comparison.verdicts import (
     headline,
@@ -13,11 +14,29 @@ from qrag_tasks.experiment.comparison.verdicts import (
     verdict,
 )
 
-HEADINGS = (
-    *("Task", "k", "Retriever", "Order", "Model", "Base", "Other", "Metric", "n"),
-    *("Base score", "Other score", "Difference", "95 % interval", "p (Holm)", "Verdict"),
-    *("Recovery", "Same answers", "Better / worse"),
-)
+SLOPE = "Slope of the difference per document"
+
+
+def interval_heading(level: float) -> str:
+    """Return what a column of intervals of a level is called: ``95 % interval``."""
+    return f"{percent(level)} interval"
+
+
+def headings(level: float) -> tuple[str, ...]:
+    """Return what the columns of :func:`records` are called, from the left."""
+    return (
+        *("Task", "k", "Retriever", "Order", "Model", "Base", "Other", "Metric", "n"),
+        *("Base score", "Other score", "Difference", interval_heading(level)),
+        *("p (Holm)", "Verdict", "Recovery", "Same answers", "Better / worse"),
+    )
+
+
+def trend_headings(level: float) -> tuple[str, ...]:
+    """Return what the columns of :func:`trend_records` are called, from the left."""
+    return (
+        *("Task", "Retriever", "Order", "Model", "Base", "Other", "Metric", "k", "n"),
+        *(SLOPE, interval_heading(level), "p (Holm)", "Verdict"),
+    )
 
 
 class Table(NamedTuple):
@@ -29,28 +48,28 @@ class Table(NamedTuple):
 
 def cell_table(comparison: Comparison, metrics: Sequence[str] = ()) -> Table:
     """Return :func:`records` as a table."""
-    return _table(records(comparison, metrics), HEADINGS)
+    return _table(records(comparison, metrics), headings(comparison.level))
 
 
 def trend_table(comparison: Comparison, metrics: Sequence[str] = ()) -> Table:
     """Return :func:`trend_records` as a table, which may have no rows."""
-    return _table(trend_records(comparison, metrics), TREND_HEADINGS)
+    return _table(trend_records(comparison, metrics), trend_headings(comparison.level))
 
 
-def _table(found: Sequence[Mapping[str, str]], headings: tuple[str, ...]) -> Table:
+def _table(rows: Sequence[Mapping[str, str]], columns: tuple[str, ...]) -> Table:
     # The order of the documents is hardly ever varied.
-    if len({record["Order"] for record in found if record["Order"]}) < 2:
-        headings = tuple(name for name in headings if name != "Order")
-    return Table(headings, [tuple(record[name] for name in headings) for record in found])
+    if len({row["Order"] for row in rows if row["Order"]}) < 2:
+        columns = tuple(name for name in columns if name != "Order")
+    return Table(columns, [tuple(row[name] for name in columns) for row in rows])
 
 
 def records(comparison: Comparison, metrics: Sequence[str] = ()) -> list[dict[str, str]]:
-    """Return a record of texts, under :data:`HEADINGS`, for every cell and metric.
+    """Return a record of texts, under :func:`headings`, for every cell and metric.
 
     :param metrics: those to show; by default each cell's :func:`headline`. A cell without golds
         has a record all the same.
     """
-    return [record(cell, row) for cell, row in chosen(comparison, metrics)]
+    return [record(cell, row, comparison.level) for cell, row in chosen(comparison, metrics)]
 
 
 def chosen(
@@ -63,15 +82,14 @@ def chosen(
         yield from ((cell, row) for row in rows)
 
 
-def record(cell: CellRow, row: MetricRow | None) -> dict[str, str]:
+def record(cell: CellRow, row: MetricRow | None, level: float) -> dict[str, str]:
     """Return one of :func:`records`."""
-    facts = cell.facts
-    found = {
-        **dict.fromkeys(HEADINGS, ""),
-        "Task": str(facts.get("lamp_task") or cell.task) + _filter(cell),
-        "k": str(facts.get("k", "")),
-        "Retriever": facts.get("retriever") or "",
-        "Order": facts.get("order") or "",
+    texts = {
+        **dict.fromkeys(headings(level), ""),
+        "Task": (cell.lamp_task or cell.task) + _filter(cell),
+        "k": cell.k or "",
+        "Retriever": cell.retriever or "",
+        "Order": cell.order or "",
         "Model": cell.other.model,
         "Base": cell.base.arm if cell.base.model == cell.other.model else cell.base.label,
         "Other": cell.other.arm,
@@ -79,14 +97,14 @@ def record(cell: CellRow, row: MetricRow | None) -> dict[str, str]:
         "Same answers": f"{cell.agreement.same_answer:.1%}",
     }
     if row is None:
-        return found
+        return texts
     flips = row.flips
-    return found | {
+    return texts | {
         "Metric": row.metric + _arrow(row),
         "Base score": f"{row.base:.4f}",
         "Other score": f"{row.other:.4f}",
         "Difference": f"{row.difference:+.4f}",
-        "95 % interval": interval_text(row),
+        interval_heading(level): interval_text(row),
         "p (Holm)": _p(row),
         "Verdict": verdict(row),
         "Recovery": "" if row.recovery is None else f"{row.recovery:.1%}",
@@ -109,19 +127,13 @@ def _filter(cell: CellRow) -> str:
     return "" if cell.filter == "none" else f", {cell.filter}"
 
 
-SLOPE = "Slope of the difference per document"
-TREND_HEADINGS = (
-    *("Task", "Retriever", "Order", "Model", "Base", "Other", "Metric", "k", "n"),
-    *(SLOPE, "95 % interval", "p (Holm)", "Verdict"),
-)
-
-
 def trend_records(comparison: Comparison, metrics: Sequence[str] = ()) -> list[dict[str, str]]:
-    """Return a record of texts, under :data:`TREND_HEADINGS`, for every trend.
+    """Return a record of texts, under :func:`trend_headings`, for every trend.
 
     :param metrics: those to show; by default the :func:`headline` of each series.
     """
-    return [trend_record(row) for row in chosen_trends(comparison, metrics)]
+    level = comparison.level
+    return [trend_record(row, level) for row in chosen_trends(comparison, metrics)]
 
 
 def chosen_trends(comparison: Comparison, metrics: Sequence[str] = ()) -> list[TrendRow]:
@@ -138,7 +150,7 @@ def chosen_trends(comparison: Comparison, metrics: Sequence[str] = ()) -> list[T
     ]
 
 
-def trend_record(row: TrendRow) -> dict[str, str]:
+def trend_record(row: TrendRow, level: float) -> dict[str, str]:
     """Return one of :func:`trend_records`."""
     return {
         "Task": row.lamp_task,
@@ -151,7 +163,7 @@ def trend_record(row: TrendRow) -> dict[str, str]:
         "k": ", ".join(row.k),
         "n": str(row.samples),
         SLOPE: f"{row.slope:+.5f}",
-        "95 % interval": interval_text(row, digits=5),
+        interval_heading(level): interval_text(row, digits=5),
         "p (Holm)": _p(row),
         "Verdict": trend_verdict(row),
     }
