@@ -63,7 +63,9 @@ def run(
     if launcher != "ray" and (address is not None or gpus is not None):
         raise SettingsError("--address and --gpus are for --launcher ray")
     from qrag_tasks.experiment.plan import read_plan
+    from qrag_tasks.experiment.running.answered_by import mixed_arms_of
     from qrag_tasks.experiment.running.grid import arms_left, run_plan
+    from qrag_tasks.experiment.running.grid_folder import GridFolder
     from qrag_tasks.experiment.running.launchers import Here, Ray
     from qrag_tasks.experiment.running.shards import Shard
 
@@ -85,6 +87,8 @@ def run(
         context.exit(130)
     for line in failures(progress.failed):
         terminal.print(Text(line), soft_wrap=True)
+    for note in mixed_arms_of(GridFolder.at(out)):
+        terminal.print(Text(f"note: {note}"), soft_wrap=True)
     message = f"{len(progress.complete)} of {len(progress.samples)} cells complete in {out}"
     if progress.failed:
         message += f", {len(progress.failed)} failed; the same command tries those again"

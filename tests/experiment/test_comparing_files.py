@@ -248,3 +248,24 @@ def test_a_value_that_is_no_score(value: Any, told: str, base: Path, other: Path
         assert "mae" not in metrics
     page = make_report(match_runs(read_runs(base), [read_runs(other)]), Options(resamples=99), "t")
     assert page.comparison.notes == [told]
+
+
+def test_a_sample_without_an_answer_is_told(base: Path, tmp_path: Path) -> None:
+    """As of a server that sent none: it is empty, and not the text "None"."""
+    rows = samples(answers(6))
+    rows[7]["filtered_resps"] = [None]
+    silent = write_run(tmp_path / "silent", rows, model_args=QUANTIZED)
+    found = compared(base, silent)
+    assert found.cells[0].agreement.same_text == pytest.approx(59 / 60)
+    assert found.notes == [
+        "model-1b int4-nf4 on lamp3u_rag_k1, bm25: 1 sample without an answer in the log, which is "
+        "compared as an empty text"
+    ]
+    rows[7]["filtered_resps"] = ["None"]
+    speaking = write_run(tmp_path / "speaking", rows, model_args=QUANTIZED)
+    assert compared(silent, speaking).cells[0].agreement.same_text == pytest.approx(59 / 60)
+
+
+def test_noise_of_an_arm_that_is_not_known_is_nobodys(base: Path, other: Path) -> None:
+    noise = [{"identity": None, "tasks": [{"task": "lamp3u_rag_k1", "equal": 0.98}]}]
+    assert compared(base, other, noise=noise).cells[0].noise is None

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from run_files import rating, write_run
 
+from qrag_tasks.cli import main
 from qrag_tasks.errors import ComparisonError
 from qrag_tasks.experiment.comparison.grids import compare_grid, match_grid
 from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.plan import Plan
+from qrag_tasks.experiment.running.answered_by import mixed_arms_of
 from qrag_tasks.experiment.running.grid_folder import GridFolder
+from qrag_tasks.logs.schema import LoggedArm
 
 GOLDS = [1 + i % 5 for i in range(40)]
 WRONG = {"large/bf16": 2, "large/int4-nf4": 6, "small/bf16": 20, "small/int4-nf4": 22}
@@ -76,6 +80,42 @@ def test_a_cell_whose_base_is_missing_is_left_out_and_named(grid: GridFolder) ->
     assert matched.notes == ["small/bf16/lamp3u_rag_k0 is not complete"]
     assert len(matched.sides) == 3
     assert all(one.run.name == other.run.name for one, other in matched.sides)
+
+
+def answered_by(grid: GridFolder, number: int, transformers: str) -> None:
+    """Have one of the large model's int4 cells answered under a release of transformers."""
+    cells = [cell for cell in grid.plan.cells() if cell.arm.name == "large/int4-nf4"]
+    folder = grid.cell(cells[number])
+    folder.begin()
+    parts = {
+        "class": "qrag_tasks.harness.model.QragLM",
+        "versions": {"torch": "2.13.0", "transformers": transformers},
+    }
+    arm = LoggedArm(precision="int4-nf4", identity=f"of {transformers}", identity_parts=parts)
+    write_run(folder.path, samples(6), task=cells[number].task_name, config={"qrag": arm.as_dict()})
+    folder.finish()
+
+
+MIXED = (
+    "its cells were answered by 2 different arms, which differ in versions.transformers (5.1 and "
+    "5.2). What differs between its cells, or from another arm's, may come of that: run all of "
+    "them again with one of these"
+)
+
+
+def test_an_arm_that_changed_between_its_cells_is_told(grid: GridFolder, tmp_path: Path) -> None:
+    """As where packages were upgraded before `qrag run` went on."""
+    answered_by(grid, 0, "5.1")
+    answered_by(grid, 1, "5.1")
+    assert mixed_arms_of(grid) == compare_grid(grid.root, Options(resamples=99)).notes == []
+    answered_by(grid, 1, "5.2")
+    assert compare_grid(grid.root, Options(resamples=99)).notes == [f"large int4-nf4: {MIXED}"]
+    assert mixed_arms_of(grid) == [f"large/int4-nf4: {MIXED}"]
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(grid.plan.model_dump_json(), encoding="utf-8")
+    done = CliRunner().invoke(main, ["run", str(plan), "--out", str(grid.root)])
+    assert done.exit_code == 0, done.output
+    assert f"note: large/int4-nf4: {MIXED}" in done.stderr
 
 
 def test_a_grid_of_bases_alone(grid: GridFolder) -> None:

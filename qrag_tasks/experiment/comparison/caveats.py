@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from qrag_tasks.experiment.comparison.notes import folded
+from qrag_tasks.experiment.arm_identities import mixed_arms
+from qrag_tasks.experiment.comparison.notes import counted, folded
 from qrag_tasks.experiment.comparison.rows import CellRow, MetricRow
 from qrag_tasks.experiment.comparison.sample_arrays import Values
 from qrag_tasks.experiment.comparison.verdicts import ALPHA
@@ -33,8 +34,11 @@ def caveats(values: Sequence[Values], cells: Sequence[CellRow]) -> list[str]:
     untested = (
         f"{cell.task}: {row.metric}" for cell in cells for row in cell.metrics if row.units is None
     )
+    sides = (side for cell in values for side in (cell.base, cell.other))
     return [
+        *mixed_arms((side.run.label, side.run.logged) for side in sides),
         *_other_dtypes(values),
+        *_no_answers(values),
         *folded(untested, *_UNTESTED),
         *folded(_named(values, lambda found: found.incomplete), *_INCOMPLETE),
         *folded(_named(values, lambda found: found.undefined), *_UNDEFINED),
@@ -62,6 +66,22 @@ def _other_dtypes(values: Sequence[Values]) -> Iterator[str]:
             yield (
                 f"{one.label} computed in {one.dtype} and {two.label} in {two.dtype}: the "
                 f"difference is of both; for that of the weights alone, run both in one dtype"
+            )
+
+
+def _no_answers(values: Sequence[Values]) -> Iterator[str]:
+    """Tell of samples to which an arm gave no text, as a server may."""
+    missing: dict[str, int] = {}
+    for cell in values:
+        for number, side in enumerate((cell.base, cell.other)):
+            count = sum(None in both[number].answers for both in cell.pairs)
+            name = f"{side.run.label} on {side.called}"
+            missing[name] = max(count, missing.get(name, 0))
+    for name, count in missing.items():
+        if count:
+            yield (
+                f"{name}: {counted(count, 'sample')} without an answer in the log, which is "
+                f"compared as an empty text"
             )
 
 
