@@ -129,7 +129,7 @@ def write_runs(root: Path, samples: int) -> int:
     ]
     for number, (task, k, retriever) in enumerate(cells):
         rng = random.Random(number)
-        labels = LAMP_TASKS[task].targets
+        labels = LAMP_TASKS[task].answer.values
         golds = [
             rng.choice(labels) if labels else " ".join(rng.sample(WORDS, 7)) for _ in range(samples)
         ]
@@ -162,7 +162,7 @@ def answers(golds: Sequence[str], labels: Sequence[str] | None, rng: random.Rand
 def sample(
     number: int, task: str, k: int, prompt: str, gold: str, answer: str
 ) -> dict[str, object]:
-    scores = LAMP_TASKS[task].score(answer, gold, False)
+    scores = LAMP_TASKS[task].answer.score(answer, gold, False)
     documents = [str(n) for n in range(k)]
     return {
         "doc_id": number,

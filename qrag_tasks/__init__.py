@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qrag_tasks.errors import QragError
     from qrag_tasks.prompting.pipeline import PromptRecord
     from qrag_tasks.retrieval.base import Document, Query, Ranking, Retriever, ScoringRetriever
-    from qrag_tasks.tasks.lamp.data import Sample
+    from qrag_tasks.tasks.base import Sample, Task
 
     __version__: str
     hookimpl: HookimplMarker
@@ -34,6 +34,7 @@ __all__ = [
     "Retriever",
     "Sample",
     "ScoringRetriever",
+    "Task",
     "__version__",
     "hookimpl",
 ]
@@ -46,7 +47,8 @@ _HOME = {
     "Ranking": "qrag_tasks.retrieval.base",
     "Retriever": "qrag_tasks.retrieval.base",
     "ScoringRetriever": "qrag_tasks.retrieval.base",
-    "Sample": "qrag_tasks.tasks.lamp.data",
+    "Sample": "qrag_tasks.tasks.base",
+    "Task": "qrag_tasks.tasks.base",
     "hookimpl": "qrag_tasks.hookspecs",
 }
 

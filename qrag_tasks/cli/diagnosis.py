@@ -18,9 +18,10 @@ from qrag_tasks.errors import DataError
 from qrag_tasks.harness import autoload
 from qrag_tasks.harness.inner_names import look
 from qrag_tasks.locations import cache_dir, mini_root, task_yamls
-from qrag_tasks.tasks.catalog import PAPER_TASKS
+from qrag_tasks.tasks.catalog import GROUP_TASKS
 from qrag_tasks.tasks.lamp import data as lamp_data
-from qrag_tasks.tasks.lamp.table import lamp_task
+from qrag_tasks.tasks.lamp.source import files_of
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 
 @dataclass(frozen=True)
@@ -128,13 +129,14 @@ def _plugins() -> Iterator[Finding]:
 
 
 def _data() -> Iterator[Finding]:
-    root = lamp_data.data_root()
     # A folder that the user named is wanted; without one there is always `mini`.
     level: Literal["note", "missing"] = "missing" if os.environ.get("QRAG_DATA") else "note"
-    download = f"qrag download {' '.join(PAPER_TASKS)}"
-    for name in PAPER_TASKS:
+    names = GROUP_TASKS["lamp_rag"]
+    download = f"qrag download {' '.join(names)}"
+    for name in names:
+        files = files_of(LAMP_TASKS[name])
         try:
-            questions, _ = lamp_data.find_files(lamp_task(name), root)
+            questions, _ = files.find(None, "dev")
         except DataError as error:
             first = str(error).splitlines()[0]
             yield Finding(
@@ -142,7 +144,7 @@ def _data() -> Iterator[Finding]:
                 f"data {name}",
                 first.partition(": ")[2],
                 f"{download}; or set QRAG_DATA to a folder that has "
-                f"{lamp_task(name).path}/dev/dev_questions.json and dev_outputs.json, or "
+                f"{files.path}/dev/dev_questions.json and dev_outputs.json, or "
                 f"QRAG_DATA=mini to try things out",
                 download,
             )

@@ -40,12 +40,10 @@ def leaks(task: str, data: str | None, split: str, file: IO[str] | None) -> None
     LaMP-2 and 3, whose golds are labels, `answer` is told of such items only. Case and white space
     are passed over. TASK is a LaMP task such as lamp5u, or any task of `qrag tasks`.
     """
-    from qrag_tasks.tasks.lamp import data as lamp_data
     from qrag_tasks.tasks.lamp.leaks import find_leaks
-    from qrag_tasks.tasks.lamp.table import LAMP_TASKS, lamp_task
 
-    named = lamp_task(task) if task in LAMP_TASKS else catalog.entry(task).task
-    found = find_leaks(lamp_data.load(named, data, split))
+    named = catalog.TASKS.get(task) or catalog.entry(task).task
+    found = find_leaks(named.load(data, split))
     if file is not None:
         file.write(json.dumps([asdict(leak) for leak in found.leaks], indent=2) + "\n")
     out = console()
@@ -75,7 +73,7 @@ def _closing_lines(found: Leaks) -> Iterator[str]:
         f"{what}: {_share(found.count('question'), total)} questions are an item of the user's "
         f"own profile"
     )
-    if task.targets is not None and task.item_target is not None:
+    if task.answer.values is not None and task.item_target is not None:
         closing += f", {found.count('answer'):,} with the gold as its answer"
     yield closing
     if found.data.outputs is None:

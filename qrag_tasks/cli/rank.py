@@ -48,11 +48,10 @@ def rank(
     from qrag_tasks.prompting.rankings import Rankings
     from qrag_tasks.prompting.settings import Settings
     from qrag_tasks.retrieval.trec import write_run
-    from qrag_tasks.tasks.lamp.table import LAMP_TASKS, lamp_task
 
     settings = Settings.from_metadata(read_metadata(given, choices), ())
-    name = task if task in LAMP_TASKS else catalog.entry(task).task.name
-    named = lamp_task(name, settings.protocol.index)
+    name = task if task in catalog.TASKS else catalog.entry(task).task.name
+    named = catalog.task_named(name, settings.protocol.index)
     data = chosen_data(named, settings)
     rankings = Rankings(data, build_retriever(settings.protocol.retriever))
     terminal = console(stderr=True)

@@ -44,7 +44,7 @@ def show_sample(
     :raises QragError: for an unknown task, retriever or index, missing data, or no room.
     """
     listed = entry(task_name)
-    source = PromptSource.of(listed.task.name, listed.depth, Settings.from_metadata(metadata, ()))
+    source = PromptSource.of(listed.task, listed.depth, Settings.from_metadata(metadata, ()))
     samples = source.data.samples
     if index >= len(samples):
         raise SettingsError(f"--index {index} is outside 0 to {len(samples) - 1}")
@@ -61,7 +61,7 @@ def show_sample(
     (record,) = pipeline.make_prompts(
         source.task, [sample], source.depth.documents, [ranking], budget, source.layout(text)
     )
-    texts = {item["id"]: source.task.document_text(item) for item in sample.profile}
+    texts = {item["id"]: source.task.indexed_text(item) for item in sample.profile}
     upper_bound = " (an upper bound: it sees the gold)" if source.retriever.sees_gold else ""
     return ShownSample(
         listed,

@@ -9,22 +9,22 @@ from qrag_tasks.cli.tables import Table, print_tables
 from qrag_tasks.locations import task_yamls
 from qrag_tasks.tasks import catalog
 from qrag_tasks.tasks.base import DEPTHS
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 
 @main.command()
 def tasks() -> None:
     """List the tasks and groups that lm_eval knows from us."""
     table = Table("task", "LaMP", "what the model is asked", "scores")
-    for task in LAMP_TASKS.values():
+    for task in catalog.TASKS.values():
         # All k of a task in one cell, a line each: they differ in nothing else.
         names = [name for name, entry in catalog.CATALOG.items() if entry.task is task]
-        scores = ", ".join(metric.name for metric in task.metrics)
-        table.add_row("\n".join(names), task.folder, task.summary, scores)
+        scores = ", ".join(metric.name for metric in task.answer.metrics)
+        table.add_row("\n".join(names), task.official_name, task.summary, scores)
         table.add_break()
     for group, members in catalog.GROUPS.items():
         table.add_row(group, "group", ", ".join(members), "")
-    table.add_row(catalog.TAG, "tag", "all tasks whose data are public", "")
+    for tag in catalog.TAGS:
+        table.add_row(tag, "tag", "all tasks whose data are public", "")
     print_tables(table)
     click.echo()
     click.echo("k is how many documents are put into the prompt.")

@@ -25,7 +25,8 @@ from qrag_tasks.prompting.model_text import ModelText
 from qrag_tasks.prompting.prompt_source import PromptSource
 from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.tasks.base import Depth
-from qrag_tasks.tasks.scoring import likelihood, yazan2024
+from qrag_tasks.tasks.catalog import task_named
+from qrag_tasks.tasks.scoring import likelihood
 from qrag_tasks.tasks.scoring.likelihood import Continuations
 from qrag_tasks.tasks.scoring.metrics import (
     AGGREGATIONS,
@@ -69,7 +70,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             depth = Depth.parse(fixed["k"])
         except ValueError as error:
             raise SettingsError(f"{fixed['task']}: k is {fixed['k']!r}, {error}") from None
-        self.source = PromptSource.of(fixed["task"], depth, settings)
+        self.source = PromptSource.of(task_named(fixed["task"]), depth, settings)
         self._metrics = self._chosen_metrics()
         config["metric_list"] = [
             {
@@ -89,10 +90,9 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
     def _chosen_metrics(self) -> Sequence[Metric]:
         task, settings = self.source.task, self.source.settings
         if settings.answer == "likelihood":
-            return likelihood.metrics_of(task.targets or ())
-        if settings.protocol.scores_as_published:
-            return (*task.metrics, *yazan2024.METRICS[task.folder])
-        return task.metrics
+            return task.answer.likelihood_metrics
+        published = settings.protocol.published(task)
+        return (*task.answer.metrics, *(published.metrics if published else ()))
 
     def set_config(self, key: str, value: Any, update: bool = False) -> None:
         """Set part of the task's configuration; ``--gen_kwargs`` comes here.
@@ -294,7 +294,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
     def _continuations(self, templated: bool) -> Continuations:
         """Return what stands behind the prompt for every answer: one token each, where it can."""
         before = "" if templated else str(self.config.target_delimiter)
-        answers = [f"{before}{answer}" for answer in self.source.task.targets or ()]
+        answers = [f"{before}{answer}" for answer in self.source.task.answer.values or ()]
         found = likelihood.without_shared_parts(answers)
         if self._text is None:
             return found
@@ -316,7 +316,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
                 logprobs = [float(each.filtered_resps[key][0]) for each in instances]
                 shares = likelihood.distribution(logprobs)
                 for each, answer, logprob, share in zip(
-                    instances, self.source.task.targets or (), logprobs, shares, strict=True
+                    instances, self.source.task.answer.values or (), logprobs, shares, strict=True
                 ):
                     each.filtered_resps[key] = AnswerShare(answer=answer, logprob=logprob, p=share)
         return filtered
@@ -329,9 +329,8 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             return dict(super().process_results(doc, results))
         scores: dict[str, Any]
         if self.OUTPUT_TYPE == "loglikelihood":
-            answers = [found["answer"] for found in results]
-            logprobs = [found["logprob"] for found in results]
-            scores = {**likelihood.scores(answers, logprobs, doc["target"])}
+            logprobs = [share["logprob"] for share in results]
+            scores = {**self.source.task.answer.score_likelihoods(logprobs, doc["target"])}
         else:
             scores = self._scores(results[0], doc)
         return {name: value for name, value in scores.items() if name in asked_for}
@@ -341,15 +340,15 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         tokens = None if self._text is None else self._text.count_answer(answer)
         limit = self._answer_limit
         unfinished = self._thoughts.unfinished(doc, answer, tokens, limit, self.model)
-        found = "" if unfinished else task.read_answer(answer)
+        read = "" if unfinished else task.answer.read(answer)
         scores: dict[str, Any] = {
-            VALID_RATE.name: float(bool(found) if task.targets is None else found in task.targets),
+            VALID_RATE.name: float(task.answer.is_valid(read)),
             UNFINISHED_THOUGHT_RATE.name: float(unfinished),
         }
         if target is not None:
-            scores |= task.score(answer, target, unfinished)
-            if self.source.settings.protocol.scores_as_published:
-                scores |= yazan2024.SCORES[task.folder](answer, target)
+            scores |= task.answer.score(answer, target, unfinished)
+            if published := self.source.settings.protocol.published(task):
+                scores |= published.score(answer, target)
         if tokens is not None:
             scores[RUNAWAY_RATE.name] = float(tokens >= limit)
         return scores

@@ -1,6 +1,6 @@
 """Writes ``task_yamls/`` from the catalog: ``python -m qrag_tasks.harness.task_files``.
 
-Every LaMP task has one template with all that its files share, which they include: lm_eval's own
+Every task has one template with all that its files share, which they include: lm_eval's own
 custom for a family of tasks.
 """
 
@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from qrag_tasks.locations import task_yamls
-from qrag_tasks.tasks.catalog import CATALOG, GROUPS, TAG
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS, LampTask
+from qrag_tasks.tasks.base import Task
+from qrag_tasks.tasks.catalog import CATALOG, GROUPS, TASKS
 from qrag_tasks.tasks.scoring.metrics import AGGREGATIONS
 
 _HEADER = (
@@ -19,7 +19,7 @@ _HEADER = (
 )
 
 _TEMPLATE = """\
-# LaMP, {folder}, {split} split: {summary}.
+# {family}, {official_name}, {setting}: {summary}.
 class: !function qrag_tasks.harness.guarded_task.LampRagTask
 {tag}output_type: generate_until
 test_split: dev
@@ -30,7 +30,7 @@ generation_kwargs:
   max_gen_toks: {answer_tokens}
 metric_list:
 {metrics}metadata:
-  version: 1.0
+  version: {version}
 """
 
 _METRIC = """\
@@ -43,7 +43,7 @@ _TASK = """\
 include: {template}
 task: {name}
 dataset_kwargs:
-  task: {lamp_task}
+  task: {row}
   k: {k}
 """
 
@@ -65,11 +65,12 @@ def render() -> dict[str, str]:
     files = {
         f"{task.name}/{_template_name(task)}": _HEADER
         + _TEMPLATE.format(
-            folder=task.folder,
-            split="time-based" if task.time else "user-based",
+            family=task.family,
+            official_name=task.official_name,
+            setting=task.setting,
             summary=task.summary,
-            # A tag with a task that nearly nobody has the data for could not be run.
-            tag=f"tag: {TAG}\n" if task.public else "",
+            tag=f"tag: {task.tag}\n" if task.tag else "",
+            version=task.version,
             answer_tokens=task.answer_tokens,
             metrics="".join(
                 _METRIC.format(
@@ -77,16 +78,16 @@ def render() -> dict[str, str]:
                     aggregation=_AGGREGATIONS[metric.aggregation],
                     higher_is_better=str(metric.higher_is_better).lower(),
                 )
-                for metric in task.metrics
+                for metric in task.answer.metrics
             ),
         )
-        for task in LAMP_TASKS.values()
+        for task in TASKS.values()
     }
     for entry in CATALOG.values():
         files[f"{entry.task.name}/{entry.name}.yaml"] = _HEADER + _TASK.format(
             template=_template_name(entry.task),
             name=entry.name,
-            lamp_task=entry.task.name,
+            row=entry.task.name,
             k=entry.depth,
         )
     for group, members in GROUPS.items():
@@ -96,7 +97,7 @@ def render() -> dict[str, str]:
     return files
 
 
-def _template_name(task: LampTask) -> str:
+def _template_name(task: Task) -> str:
     # Without the suffix .yaml: lm_eval would take it for a task.
     return f"_{task.name}_yaml"
 

@@ -18,8 +18,8 @@ from qrag_tasks.errors import DataError, StoreError
 from qrag_tasks.logs.results import Results
 from qrag_tasks.logs.sample_logs import SampleLog, find_logs
 from qrag_tasks.logs.samples import Sample
+from qrag_tasks.tasks.base import Task
 from qrag_tasks.tasks.catalog import CATALOG
-from qrag_tasks.tasks.lamp.table import LampTask
 from qrag_tasks.tasks.scoring.metrics import UNFINISHED_THOUGHT_RATE
 
 
@@ -34,7 +34,7 @@ class Predictions:
     """
 
     log: SampleLog
-    task: LampTask
+    task: Task
     answers: Mapping[str, str]
     total: int | None
     model: str
@@ -56,7 +56,7 @@ class Predictions:
             path.parent.mkdir(parents=True, exist_ok=True)
             # In ASCII: the official evaluator reads files in the system's own encoding.
             temporary.write_text(
-                json.dumps({"task": self.task.folder, "golds": golds}), encoding="ascii"
+                json.dumps({"task": self.task.official_name, "golds": golds}), encoding="ascii"
             )
             temporary.replace(path)
         except OSError as error:
@@ -120,7 +120,7 @@ def read_predictions(log: SampleLog, cleaned: bool = False) -> Predictions:
             )
         repeated += 1
     answers = {
-        name: ("" if name in unfinished else task.read_answer(answer)) if cleaned else answer
+        name: ("" if name in unfinished else task.answer.read(answer)) if cleaned else answer
         for name, (_, _, answer) in sorted(first.items(), key=lambda item: item[1])
     }
     results = log.results()
@@ -132,7 +132,7 @@ def read_predictions(log: SampleLog, cleaned: bool = False) -> Predictions:
     if repeated:
         warnings.append(f"{repeated} lines repeat a question and its answer; they are left out")
     if empty := sum(not answer.strip() for answer in answers.values()):
-        why = f": they hold no {task.answer}" if cleaned else ""
+        why = f": they hold no {task.answer.asks_for}" if cleaned else ""
         warnings.append(f"{empty} of {len(answers)} answers are empty{why}")
     model = _model(results) if results else ""
     return Predictions(log, task, answers, total, model, tuple(warnings))

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qrag_tasks.tasks.scoring.metrics import ROOT_MEANS, macro_f1
+from qrag_tasks.tasks.scoring.kinds import ROOT_MEANS
+from qrag_tasks.tasks.scoring.metrics import macro_f1
 
 
 @dataclass(frozen=True)

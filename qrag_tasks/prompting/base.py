@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from qrag_tasks.tasks.lamp.prompts import Item
-from qrag_tasks.tasks.lamp.table import LampTask
+from qrag_tasks.tasks.base import Item, Task
 
 
 class PromptStyle(Protocol):
@@ -21,7 +20,7 @@ class PromptStyle(Protocol):
     alone, which ``fill=yazan2024`` counts. Of one that has not, LaMP's wording of them is counted.
     """
 
-    def __call__(self, task: LampTask, question: str, items: Sequence[Item]) -> str:
+    def __call__(self, task: Task, question: str, items: Sequence[Item]) -> str:
         """Write the prompt.
 
         :param task: the task's row: what kind of question it is, and its item fields.

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from qrag_tasks.prompting.fitting import fit_documents
 from qrag_tasks.prompting.protocols import Oversized
-from qrag_tasks.tasks.lamp.prompts import Item, OfficialPrompt, Tokens
+from qrag_tasks.tasks.prompt import Item, TaskPrompt, Tokens
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Question:
 
     text: str
     write: Callable[[Sequence[Item]], str]
-    official: OfficialPrompt
+    official: TaskPrompt
     query: str
     examples: Callable[[Sequence[Item]], str]
 

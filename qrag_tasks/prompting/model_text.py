@@ -88,7 +88,7 @@ class ModelText:
 
 @dataclass(frozen=True)
 class PlainTokens:
-    """A tokenizer as LaMP's code calls it; see :class:`~qrag_tasks.tasks.lamp.prompts.Tokens`."""
+    """A tokenizer as LaMP's code calls it; see :class:`~qrag_tasks.tasks.prompt.Tokens`."""
 
     tokenizer: Any
 

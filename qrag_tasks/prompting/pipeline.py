@@ -16,8 +16,7 @@ from qrag_tasks.prompting.markers import Markers
 from qrag_tasks.prompting.protocols import BEFORE_FILLING, Order
 from qrag_tasks.prompting.styles import examples, lamp
 from qrag_tasks.retrieval.base import Ranking
-from qrag_tasks.tasks.lamp.data import Sample
-from qrag_tasks.tasks.lamp.table import Item, LampTask
+from qrag_tasks.tasks.base import Item, Sample, Task
 
 T = TypeVar("T")
 
@@ -71,7 +70,7 @@ class PromptRecord:
 
 
 def make_prompts(
-    task: LampTask,
+    task: Task,
     samples: Sequence[Sample],
     k: int | None,
     rankings: Sequence[Ranking],
@@ -93,7 +92,7 @@ def make_prompts(
 
 
 def _record(
-    task: LampTask,
+    task: Task,
     sample: Sample,
     k: int | None,
     ranking: Ranking,
@@ -148,7 +147,7 @@ def _record(
     )
 
 
-def _question(task: LampTask, sample: Sample, layout: Layout) -> Question:
+def _question(task: Task, sample: Sample, layout: Layout) -> Question:
     text = layout.markers.broken(sample.input)
     # What was put in order before it was chosen stays as it is.
     order = "best-first" if layout.order.endswith(BEFORE_FILLING) else layout.order
@@ -189,7 +188,7 @@ def _shortfall(
 
 
 def check_questions(
-    task: LampTask, samples: Sequence[Sample], budget: TokenBudget, layout: Layout
+    task: Task, samples: Sequence[Sample], budget: TokenBudget, layout: Layout
 ) -> None:
     """Check that every question fits the budget without documents.
 
@@ -201,7 +200,7 @@ def check_questions(
             raise _impossible(task, sample, budget, tokens)
 
 
-def _impossible(task: LampTask, sample: Sample, budget: TokenBudget, tokens: int) -> BudgetError:
+def _impossible(task: Task, sample: Sample, budget: TokenBudget, tokens: int) -> BudgetError:
     return BudgetError(
         f"{task.name}, sample {sample.id}: the question alone is {tokens} tokens, but only "
         f"{budget.prompt_tokens} are free ({budget.context_tokens} context_tokens less "

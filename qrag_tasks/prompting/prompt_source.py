@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -21,11 +21,9 @@ from qrag_tasks.prompting.rankings import Rankings
 from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.registry import PROMPT_STYLES, Supplied
 from qrag_tasks.retrieval.named import NamedRetriever
-from qrag_tasks.tasks.base import DEPTHS, Depth
-from qrag_tasks.tasks.lamp import data as lamp_data
-from qrag_tasks.tasks.lamp.data import DataSet
+from qrag_tasks.tasks.base import DEPTHS, DataSet, Depth, Task
+from qrag_tasks.tasks.catalog import TASKS
 from qrag_tasks.tasks.lamp.filters import yazan2024_filter
-from qrag_tasks.tasks.lamp.table import LampTask, lamp_task
 
 if TYPE_CHECKING:
     from qrag_tasks.prompting.model_text import ModelText
@@ -35,9 +33,9 @@ logger = logging.getLogger("lm_eval.qrag_tasks")
 
 @dataclass(frozen=True)
 class PromptSource:
-    """One LaMP task at one depth, with the choices of a run."""
+    """One task at one depth, with the choices of a run."""
 
-    task: LampTask
+    task: Task
     depth: Depth
     settings: Settings
     data: DataSet
@@ -46,24 +44,16 @@ class PromptSource:
     prompt_style: Supplied[PromptStyle]
 
     @classmethod
-    def of(cls, name: str, depth: Depth, settings: Settings) -> PromptSource:
+    def of(cls, task: Task, depth: Depth, settings: Settings) -> PromptSource:
         """Read the data and build the retriever.
 
-        :param name: of the LaMP task.
         :raises QragError: where a choice is impossible, or the data cannot be had.
         """
-        chosen = settings.protocol
-        task = lamp_task(name, chosen.index)
-        if chosen.tasks and task.folder not in chosen.tasks:
-            raise SettingsError(
-                f"protocol {chosen.name!r} is for {', '.join(chosen.tasks)}; {name} is of "
-                f"{task.folder}"
-            )
-        if settings.answer == "likelihood" and task.targets is None:
-            raise SettingsError(
-                f"answer 'likelihood' is for the tasks with a closed set of answers (LaMP-1, 2 "
-                f"and 3); {name} asks for free text. Leave {name} out of --tasks."
-            )
+        chosen, name = settings.protocol, task.name
+        chosen.published(task)
+        if settings.answer == "likelihood" and not task.answer.likelihood_metrics:
+            raise SettingsError(f"{no_likelihoods(task)}. Leave {name} out of --tasks.")
+        task = replace(task, index=chosen.index)
         if depth.window and settings.context_tokens not in (None, depth.window):
             raise SettingsError(
                 f"context_tokens is {settings.context_tokens}, but {name}_rag_k{depth} fixes it to "
@@ -168,16 +158,25 @@ class PromptSource:
         )
 
 
+def no_likelihoods(task: Task) -> str:
+    """Say why the likelihoods of a task's answers cannot be measured."""
+    able = [each.official_name for each in TASKS.values() if each.answer.likelihood_metrics]
+    return (
+        f"answer 'likelihood' is for the tasks with a closed set of answers "
+        f"({', '.join(dict.fromkeys(able))}); {task.name} asks for free text"
+    )
+
+
 @lru_cache(maxsize=8)
 def _filtered(data: DataSet) -> DataSet:
     return yazan2024_filter(data)
 
 
-def chosen_data(task: LampTask, settings: Settings) -> DataSet:
+def chosen_data(task: Task, settings: Settings) -> DataSet:
     """Read the data set that the choices name, without what they leave out.
 
     :param task: the row, with the texts to be indexed that the choices name.
     :raises DataError: when it cannot be had.
     """
-    data = lamp_data.load(task, settings.data, settings.split)
+    data = task.load(settings.data, settings.split)
     return _filtered(data) if settings.protocol.filter == "yazan2024" else data

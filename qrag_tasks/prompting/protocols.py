@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from qrag_tasks.errors import SettingsError, did_you_mean
-from qrag_tasks.tasks.lamp.table import Index
+from qrag_tasks.tasks.base import Evaluation, Index, Task
+from qrag_tasks.tasks.catalog import TASKS
 
 Filter = Literal["none", "yazan2024"]
 Order = Literal[
@@ -50,9 +51,9 @@ class Protocol:
     :ivar fill: how many documents go in: ``exact``, whole ones as long as the finished prompt
         fits; ``yazan2024``, whole ones counted twice (:mod:`~qrag_tasks.prompting.filling`);
         ``trimmed``, all k, each cut to its share, as LaMP's code does.
-    :ivar tasks: LaMP's names of the tasks it is for; empty for all.
     :ivar answer_tokens: the longest answer, in tokens; ``None`` for the task's own.
-    :ivar scores_as_published: whether the scores are also computed as the publication did.
+    :ivar scores_as_published: whether the scores are also computed as the publication did, which
+        only its own tasks can be (:attr:`~qrag_tasks.tasks.base.Task.evaluations`).
     """
 
     name: str
@@ -62,9 +63,23 @@ class Protocol:
     index: Index = "lamp"
     order: Order = "best-first"
     fill: Fill = "exact"
-    tasks: tuple[str, ...] = ()
     answer_tokens: int | None = None
     scores_as_published: bool = False
+
+    def published(self, task: Task) -> Evaluation | None:
+        """Return how the publication scored a task; ``None`` where its scores are not asked for.
+
+        :raises SettingsError: when they are, and it is none of its tasks.
+        """
+        if not self.scores_as_published:
+            return None
+        if (found := task.evaluation(self.name)) is None:
+            known = [each.official_name for each in TASKS.values() if each.evaluation(self.name)]
+            raise SettingsError(
+                f"protocol {self.name!r} is for {', '.join(dict.fromkeys(known))}; {task.name} is "
+                f"of {task.official_name}"
+            )
+        return found
 
 
 DEFAULT_PROTOCOL = "qrag"
@@ -81,7 +96,6 @@ PROTOCOLS: Mapping[str, Protocol] = {
             filter="yazan2024",
             index="yazan2024",
             fill="yazan2024",
-            tasks=("LaMP_3", "LaMP_5"),
             answer_tokens=64,
             scores_as_published=True,
         ),

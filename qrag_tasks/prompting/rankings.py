@@ -26,20 +26,20 @@ from qrag_tasks.retrieval.base import Document, Query, Ranking
 from qrag_tasks.retrieval.named import NamedRetriever
 from qrag_tasks.retrieval.store import RankingStore, StoredChunk
 from qrag_tasks.retrieval.trec import run_lines
-from qrag_tasks.tasks.lamp.data import DataSet, Sample
-from qrag_tasks.tasks.lamp.table import Index, LampTask, lamp_task
+from qrag_tasks.tasks.base import DataSet, Index, Sample, Task
+from qrag_tasks.tasks.catalog import task_named
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
 
-def make_query(task: LampTask, sample: Sample, retriever: NamedRetriever) -> Query:
+def make_query(task: Task, sample: Sample, retriever: NamedRetriever) -> Query:
     """Return what the retriever is given of a sample: the fields it needs, and no others.
 
     :raises RetrieverError: when the data lack a field that it needs.
     """
     needs = retriever.needs
     if not needs:
-        documents = tuple(Document(i["id"], task.document_text(i)) for i in sample.profile)
+        documents = tuple(Document(i["id"], task.indexed_text(i)) for i in sample.profile)
         return Query(sample.id, task.query(sample.input), documents)
     if "gold" in needs and sample.target is None:
         raise RetrieverError(
@@ -65,7 +65,7 @@ def make_query(task: LampTask, sample: Sample, retriever: NamedRetriever) -> Que
         tuple(
             Document(
                 item["id"],
-                task.document_text(item),
+                task.indexed_text(item),
                 date=item["date"] if "date" in needs else None,
                 target=item[str(task.item_target)] if "target" in needs else None,
             )
@@ -300,12 +300,12 @@ class Rankings:
         return [make_query(self.data.task, samples[i], self.retriever) for i in indices]
 
 
-_in_worker: tuple[LampTask, NamedRetriever]
+_in_worker: tuple[Task, NamedRetriever]
 
 
 def _build_in_worker(task: str, index: Index, spec: str) -> None:
     global _in_worker
-    _in_worker = lamp_task(task, index), build_retriever(spec)
+    _in_worker = task_named(task, index), build_retriever(spec)
     # A pool's workers do not notice when their parent is killed, and would wait for ever.
     Thread(target=_end_with_parent, daemon=True).start()
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.hookspecs import RegisterPromptStyle, hookimpl
 from qrag_tasks.prompting.base import PromptStyle
-from qrag_tasks.tasks.lamp.prompts import Item
-from qrag_tasks.tasks.lamp.table import LampTask
+from qrag_tasks.tasks.base import Item, Task, Wording
 
 DEFAULT_PROMPT_STYLE = "lamp"
 
 
-def lamp(task: LampTask, question: str, items: Sequence[Item]) -> str:
+def lamp(task: Task, question: str, items: Sequence[Item]) -> str:
     """LaMP's own prompt, to the letter."""
     return task.prompt(question, items)
 
@@ -29,7 +27,7 @@ class Yazan2024:
     :raises SettingsError: for tasks other than LaMP-3 and LaMP-5, which it was made for.
     """
 
-    def __call__(self, task: LampTask, question: str, items: Sequence[Item]) -> str:
+    def __call__(self, task: Task, question: str, items: Sequence[Item]) -> str:
         """Write the prompt; see :class:`~qrag_tasks.prompting.base.PromptStyle`."""
         words = _wording(task)
         end = f"{words.text}:\n{task.query(question)}\n{words.answer}:"
@@ -38,7 +36,7 @@ class Yazan2024:
         shown = f"{words.lead}\n<EXAMPLES>\n{self.examples(task, items)}</EXAMPLES>"
         return f"{shown}\n{words.instruction}\n{end}"
 
-    def examples(self, task: LampTask, items: Sequence[Item]) -> str:
+    def examples(self, task: Task, items: Sequence[Item]) -> str:
         """Write what stands between the tags."""
         words, long_field, target = _wording(task), task.prompt.long_field, str(task.item_target)
         return "".join(
@@ -50,47 +48,16 @@ class Yazan2024:
 yazan2024 = Yazan2024()
 
 
-class _Wording(NamedTuple):
-    lead: str
-    instruction: str
-    instruction_alone: str
-    text: str
-    answer: str
-
-
-_YAZAN2024 = {
-    "LaMP_3": _Wording(
-        "The following are reviews by one user, each with the score that the user gave.",
-        "Give the score, from 1 to 5, that the same user would give in the review below. Answer "
-        "with the score and nothing else.",
-        "Give the score, from 1 to 5, that the user who wrote the review below would give in it. "
-        "Answer with the score and nothing else.",
-        "Review",
-        "Score",
-    ),
-    "LaMP_5": _Wording(
-        "The following are abstracts of one author's papers, each with the title that the author "
-        "gave.",
-        "Give the title that the same author would give to the abstract below. Answer with the "
-        "title and nothing else.",
-        "Give the title that the author of the abstract below would give to it. Answer with the "
-        "title and nothing else.",
-        "Abstract",
-        "Title",
-    ),
-}
-
-
-def _wording(task: LampTask) -> _Wording:
-    if task.folder not in _YAZAN2024:
+def _wording(task: Task) -> Wording:
+    if (published := task.evaluation("yazan2024")) is None:
         raise SettingsError(
             f"prompt style 'yazan2024' is for LaMP-3 and LaMP-5, as its paper is; {task.name} "
             f"is neither. Take another prompt."
         )
-    return _YAZAN2024[task.folder]
+    return published.wording
 
 
-def examples(style: PromptStyle, task: LampTask, items: Sequence[Item]) -> str:
+def examples(style: PromptStyle, task: Task, items: Sequence[Item]) -> str:
     """Return the items' part of a style's prompt alone, or LaMP's where the style tells none."""
     own = getattr(style, "examples", None)
     return task.prompt.examples(items) if own is None else str(own(task, items))

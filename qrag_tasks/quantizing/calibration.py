@@ -23,7 +23,7 @@ from qrag_tasks.prompting.prompt_source import PromptSource
 from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.quantizing.mini_train import MINI, MINI_TASKS, mini_source
 from qrag_tasks.tasks.base import Depth
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS
+from qrag_tasks.tasks.catalog import TASKS
 from qrag_tasks.text_files import NotUTF8Error, decoded
 
 DEPTH = Depth(5)
@@ -106,12 +106,12 @@ class Wanted:
             found = self._prompts(
                 text, seed, [mini_source(name, DEPTH, self._settings) for name in MINI_TASKS]
             )
-        elif all(name in LAMP_TASKS for name in names):
+        elif all(name in TASKS for name in names):
             settings = replace(self._settings, data=self.data)
             found = self._prompts(
                 text,
                 seed,
-                [PromptSource.of(name, DEPTH, settings) for name in dict.fromkeys(names)],
+                [PromptSource.of(TASKS[name], DEPTH, settings) for name in dict.fromkeys(names)],
             )
         else:
             found = self._texts_of_file(text, seed)
@@ -193,8 +193,8 @@ class Wanted:
         given = f"--calibration {self.source}"
         if not path.is_file():
             raise SettingsError(
-                f"{given}: neither {MINI!r}, nor a LaMP task ({', '.join(LAMP_TASKS)}), nor a file "
-                f"of texts.{did_you_mean(self.source, (MINI, *LAMP_TASKS))}"
+                f"{given}: neither {MINI!r}, nor a LaMP task ({', '.join(TASKS)}), nor a file "
+                f"of texts.{did_you_mean(self.source, (MINI, *TASKS))}"
             )
         try:
             content = decoded(path.read_bytes())

@@ -14,12 +14,10 @@ from qrag_tasks.prompting.prompt_source import PromptSource
 from qrag_tasks.prompting.rankings import Rankings
 from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.registry import PROMPT_STYLES
-from qrag_tasks.tasks.base import Depth
-from qrag_tasks.tasks.lamp import data as lamp_data
-from qrag_tasks.tasks.lamp.data import DataSet, Sample
+from qrag_tasks.tasks.base import DataSet, Depth, Sample, Task
 from qrag_tasks.tasks.lamp.mini import papers, reviews
 from qrag_tasks.tasks.lamp.mini.users import User
-from qrag_tasks.tasks.lamp.table import LampTask, lamp_task
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 MINI = "mini"
 
@@ -35,7 +33,7 @@ MINI_TASKS = tuple(_MINI_DRAWS)
 
 def mini_source(name: str, depth: Depth, settings: Settings) -> PromptSource:
     """Return the setup of a task of :data:`MINI_TASKS`, over its train split."""
-    task = lamp_task(name)
+    task = LAMP_TASKS[name]
     data = _mini_train(task)
     retriever = build_retriever(settings.protocol.retriever)
     return PromptSource(
@@ -49,11 +47,11 @@ def mini_source(name: str, depth: Depth, settings: Settings) -> PromptSource:
     )
 
 
-def _mini_train(task: LampTask) -> DataSet:
+def _mini_train(task: Task) -> DataSet:
     """Draw users like those of the embedded sample; none has a text that stands there."""
     known = {
         text
-        for sample in lamp_data.load(task, MINI).samples
+        for sample in task.load(MINI).samples
         for text in _texts(task, sample.input, sample.profile, sample.target)
     }
     seed = f"calibration:{task.name}"
@@ -77,13 +75,13 @@ def _mini_train(task: LampTask) -> DataSet:
 
 
 def _texts(
-    task: LampTask, question: str, profile: Sequence[Mapping[str, str]], gold: str | None
+    task: Task, question: str, profile: Sequence[Mapping[str, str]], gold: str | None
 ) -> Iterator[str]:
     """Yield all texts of a sample, but for labels: those many samples share."""
     yield question
-    if task.targets is None and gold is not None:
+    if task.answer.values is None and gold is not None:
         yield gold
     for item in profile:
         for field in task.item_fields:
-            if field != task.item_target or task.targets is None:
+            if field != task.item_target or task.answer.values is None:
                 yield item[field]

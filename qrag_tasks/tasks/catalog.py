@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from glob import glob
 from pathlib import Path
@@ -12,46 +12,53 @@ from typing import Any
 
 from qrag_tasks.errors import SettingsError, did_you_mean
 from qrag_tasks.locations import task_yamls
-from qrag_tasks.tasks.base import DEPTHS, Depth
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS, LampTask
+from qrag_tasks.tasks.base import DEPTHS, Depth, Index, Task
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
-PAPER_TASKS = ("lamp3u", "lamp5u")
-"""The two tasks of arXiv 2406.10251, which the groups ``lamp_rag_k*`` hold."""
-TAG = "lamp_rag"
-"""lm_eval's tag for every task whose data are public."""
+FAMILIES = (LAMP_TASKS,)
+"""The tables of tasks: a family more is one more of these."""
+TASKS: Mapping[str, Task] = {name: task for family in FAMILIES for name, task in family.items()}
+GROUP_TASKS: Mapping[str, tuple[str, ...]] = {
+    group: tuple(name for name, task in TASKS.items() if group in task.groups)
+    for group in sorted({group for task in TASKS.values() for group in task.groups})
+}
+"""Name of a group, without its k -> names of its tasks."""
+TAGS = tuple(dict.fromkeys(task.tag for task in TASKS.values() if task.tag))
+"""lm_eval's tags, one a family, for the tasks whose data are public."""
 
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """One lm_eval task: a LaMP task at one depth."""
+    """One lm_eval task: a task at one depth."""
 
     name: str
-    task: LampTask
+    task: Task
     depth: Depth
 
 
 CATALOG: Mapping[str, CatalogEntry] = {
     f"{task.name}_rag_k{depth}": CatalogEntry(f"{task.name}_rag_k{depth}", task, depth)
-    for task in LAMP_TASKS.values()
+    for task in TASKS.values()
+    for depth in DEPTHS
+}
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    f"{group}_k{depth}": tuple(f"{name}_rag_k{depth}" for name in names)
+    for group, names in GROUP_TASKS.items()
     for depth in DEPTHS
 }
 
 
-def _groups() -> dict[str, tuple[str, ...]]:
-    public = [task for task in LAMP_TASKS.values() if task.public]
-    members = {
-        "lamp_rag": PAPER_TASKS,
-        "lamp_rag_all": [task.name for task in public if not task.time],
-        "lamp_rag_time": [task.name for task in public if task.time],
-    }
-    return {
-        f"{group}_k{depth}": tuple(f"{name}_rag_k{depth}" for name in names)
-        for group, names in members.items()
-        for depth in DEPTHS
-    }
+def task_named(name: str, index: Index = "lamp") -> Task:
+    """Return the row called ``name``, with the texts to be indexed that ``index`` names.
 
-
-GROUPS: Mapping[str, tuple[str, ...]] = _groups()
+    :raises SettingsError: when there is none.
+    """
+    try:
+        return replace(TASKS[name], index=index)
+    except KeyError:
+        raise SettingsError(
+            f"unknown task {name!r} (known: {', '.join(TASKS)}).{did_you_mean(name, TASKS)}"
+        ) from None
 
 
 def entry(name: str) -> CatalogEntry:
@@ -79,7 +86,8 @@ def explain_unknown(names: Iterable[str], reason: str) -> None:
     :raises SettingsError: for all of those that begin as ours do.
     """
     missing = reason.partition(": ")[2].split(", ")
-    ours = [name for name in names if name in missing and name.strip().lower().startswith("lamp")]
+    begins = tuple(task.family.lower() for task in TASKS.values())
+    ours = [name for name in names if name in missing and name.strip().lower().startswith(begins)]
     if not ours:
         return
     told = f"{'unknown task' if len(ours) == 1 else 'unknown tasks'} " + ", ".join(map(repr, ours))
@@ -87,14 +95,15 @@ def explain_unknown(names: Iterable[str], reason: str) -> None:
         told += f"; lm_eval does not know {', '.join(map(repr, others))} either"
     hints = "".join(dict.fromkeys(map(_what_it_may_mean, ours)))
     raise SettingsError(
-        f"{told} (known: {_pattern(CATALOG)}; groups {_pattern(GROUPS)}; tag {TAG}).{hints}"
+        f"{told} (known: {_pattern(CATALOG)}; groups {_pattern(GROUPS)}; "
+        f"tag {', '.join(TAGS)}).{hints}"
     )
 
 
 def _what_it_may_mean(name: str) -> str:
     """Return a sentence on what an unknown name may mean; never another k than was asked for."""
     given = name.strip().lower()
-    if given in (*CATALOG, *GROUPS, TAG):
+    if given in (*CATALOG, *GROUPS, *TAGS):
         return f" Did you mean {given!r}?"
     stem, _, asked = given.rpartition("_k")
     stems = dict.fromkeys(known.rpartition("_k")[0] for known in (*CATALOG, *GROUPS))
@@ -102,17 +111,14 @@ def _what_it_may_mean(name: str) -> str:
         return f" {stem!r} has no k of {asked!r}: it is one of {', '.join(map(str, DEPTHS))}."
     k = asked if asked in map(str, DEPTHS) else None
     if found := re.match(r"lamp[-_ ]?(\d+)[-_ ]?([ut](?![a-z]))?", given):
-        splits = {"u": "user", "t": "time"}
-        meant = {
-            f"lamp{found[1]}{split}": f"{kind}-based split"
-            for split, kind in splits.items()
-            if found[2] in (None, split)
-        }
+        meant = {f"lamp{found[1]}{split}" for split in ("u", "t") if found[2] in (None, split)}
         told = " or ".join(
-            f"{task}_rag_k{k or 5} ({split})" for task, split in meant.items() if task in LAMP_TASKS
+            f"{name}_rag_k{k or 5} ({task.setting})"
+            for name, task in LAMP_TASKS.items()
+            if name in meant
         )
         return told and f" {'Did you mean' if k else 'Write for example'} {told}{'?' if k else '.'}"
-    return did_you_mean(given, [f"{stem}_k{k}" for stem in stems] if k else [TAG])
+    return did_you_mean(given, [f"{stem}_k{k}" for stem in stems] if k else TAGS)
 
 
 def _pattern(names: Iterable[str]) -> str:
@@ -125,8 +131,8 @@ def members(name: str) -> frozenset[str]:
     """Return the tasks of ours that a name stands for: itself, a group's, the tag's; or none."""
     if name in CATALOG:
         return frozenset({name})
-    if name == TAG:
-        return frozenset(task for task, found in CATALOG.items() if found.task.public)
+    if name in TAGS:
+        return frozenset(each.name for each in CATALOG.values() if each.task.tag == name)
     return frozenset(GROUPS.get(name, ()))
 
 
@@ -141,7 +147,7 @@ def requested(patterns: Iterable[str]) -> list[CatalogEntry]:
     :param patterns: names of tasks, groups or the tag, globs of these, or paths of task files
         and globs of these. What is not ours is passed over.
     """
-    known = (*CATALOG, *GROUPS, TAG)
+    known = (*CATALOG, *GROUPS, *TAGS)
     names: set[str] = set()
     for pattern in patterns:
         if pattern.endswith(".yaml"):

@@ -21,7 +21,6 @@ from qrag_tasks.prompting.settings import KNOWN
 from qrag_tasks.tasks import catalog
 from qrag_tasks.tasks.base import DEPTHS
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
-from qrag_tasks.tasks.scoring import likelihood, yazan2024
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -96,18 +95,22 @@ def test_the_values_of_metadata_keys() -> None:
 
 def test_the_table_of_scores() -> None:
     always, _, asked_for = section("Scores").partition("Where they are asked for")
-    assert set(cells_of(always, 1)) == {m.name for t in LAMP_TASKS.values() for m in t.metrics}
+    assert set(cells_of(always, 1)) == {
+        m.name for t in LAMP_TASKS.values() for m in t.answer.metrics
+    }
     assert set(cells_of(asked_for, 1)) == {
         metric.name
+        for task in LAMP_TASKS.values()
         for metrics in (
-            likelihood.LABEL_METRICS,
-            likelihood.RATING_METRICS,
-            *yazan2024.METRICS.values(),
+            task.answer.likelihood_metrics,
+            *(published.metrics for published in task.evaluations),
         )
         for metric in metrics
     }
     for task in LAMP_TASKS.values():
-        what = {"reference": "label", "tag": "label"}.get(task.answer, task.answer)
+        what = {"reference": "label", "tag": "label"}.get(
+            task.answer.asks_for, task.answer.asks_for
+        )
         assert re.search(rf"{task.answer_tokens}[a-z ]* for a [a-z, ]*{what}", always), task.name
 
 

@@ -21,8 +21,8 @@ from qrag_tasks.locations import embedded_model
 from qrag_tasks.plugins import build_retriever
 from qrag_tasks.prompting import pipeline
 from qrag_tasks.prompting.rankings import Rankings
+from qrag_tasks.tasks.catalog import task_named
 from qrag_tasks.tasks.lamp.data import load
-from qrag_tasks.tasks.lamp.table import lamp_task
 
 
 def plan(**changes: Any) -> Plan:
@@ -70,7 +70,7 @@ def test_prompts_and_answers_are_counted(small_data: Path) -> None:
 
 def test_without_a_tokenizer_characters_are_counted() -> None:
     found = estimate(plan(tasks=["lamp5u"], k=[5], retrievers=["bm25", "random"]))
-    data = load(lamp_task("lamp5u"), "mini")
+    data = load(task_named("lamp5u"), "mini")
     for row, retriever in zip(found.cells, ("bm25", "random"), strict=True):
         rankings = Rankings(data, build_retriever(retriever)).of(range(len(data.ids)), 5)
         records = pipeline.make_prompts(data.task, data.samples, 5, rankings)
@@ -93,7 +93,7 @@ def test_tokens_are_those_of_the_run(tiny_model: Path, chat: bool, system: str |
     found = estimate(asked)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     for row in found.cells:
-        data = load(lamp_task(row.cell.task), "mini")
+        data = load(task_named(row.cell.task), "mini")
         k = int(row.cell.k)
         rankings = Rankings(data, build_retriever("bm25")).of(range(len(data.ids)), k)
         prompts = [
@@ -218,7 +218,7 @@ def test_the_real_prompts_of_a_run(real_data: Path) -> None:
     found = estimate(plan(data=str(real_data), k=[5], limit=100))
     truth = 0
     for task in ("lamp3u", "lamp5u"):
-        data = load(lamp_task(task), str(real_data))
+        data = load(task_named(task), str(real_data))
         rankings = Rankings(data, build_retriever("bm25"))
         ranked = [rankings.look(place, 5) for place in range(100)]
         records = pipeline.make_prompts(data.task, data.samples[:100], 5, ranked)

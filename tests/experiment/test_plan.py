@@ -15,9 +15,8 @@ from qrag_tasks.experiment.plan import Plan, check_plan, read_plan
 from qrag_tasks.experiment.running.cell_folder import cell_settings
 from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.tasks.base import DEPTHS
-from qrag_tasks.tasks.catalog import CATALOG
+from qrag_tasks.tasks.catalog import CATALOG, task_named
 from qrag_tasks.tasks.lamp.data import load
-from qrag_tasks.tasks.lamp.table import lamp_task
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -503,7 +502,7 @@ def test_the_examples_are_plans() -> None:
     assert len(mini.cells()) == 12
     # Where none of the samples differs, the rule of three shows equivalence.
     assert mini.limit is None
-    samples = len(load(lamp_task("lamp3u"), "mini").samples)
+    samples = len(load(task_named("lamp3u"), "mini").samples)
     rest = 1 - 0.05 ** (1 / samples)
     assert mini.margins["mae"] > 4 * rest
     assert mini.margins["rougeL"] > rest

@@ -15,7 +15,7 @@ from lm_eval_logs import results_of, samples_of
 from qrag_tasks.arms import embedded
 from qrag_tasks.errors import BudgetError
 from qrag_tasks.locations import embedded_model, task_yamls
-from qrag_tasks.tasks.catalog import CATALOG, GROUPS, TAG
+from qrag_tasks.tasks.catalog import CATALOG, GROUPS, TAGS
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
@@ -59,7 +59,7 @@ def test_every_task_of_every_split_runs_on_mini(lm_eval_command: Command, tmp_pa
         (sample,) = samples_of(tmp_path, name)
         assert len(sample["doc"]["kept"]) == 1
         assert isinstance(sample["resps"][0][0], str)
-        for metric in task.metrics:
+        for metric in task.answer.metrics:
             assert f"{metric.name},none" in results[name]
 
 
@@ -134,7 +134,7 @@ def test_without_autoload(lm_eval_command: Command, tmp_path: Path) -> None:
 
 
 def test_lm_eval_finds_every_task_and_group_valid(lm_eval_command: Command, tmp_path: Path) -> None:
-    names = ",".join([*CATALOG, *GROUPS, TAG])
+    names = ",".join([*CATALOG, *GROUPS, *TAGS])
     # Valid without any data.
     done = lm_eval_command("validate", "--tasks", names, QRAG_CACHE=str(tmp_path))
     assert done.returncode == 0, done.stderr

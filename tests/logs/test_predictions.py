@@ -17,8 +17,8 @@ from sample_log_files import TIME, record, write_log, write_results
 from qrag_tasks.errors import DataError, StoreError
 from qrag_tasks.logs.predictions import Predictions, lamp_logs, read_predictions
 from qrag_tasks.logs.sample_logs import SampleLog
+from qrag_tasks.tasks.catalog import task_named
 from qrag_tasks.tasks.lamp import data as lamp_data
-from qrag_tasks.tasks.lamp.table import lamp_task
 
 
 def answers_of(
@@ -63,7 +63,7 @@ def test_a_run_becomes_the_outputs_file_of_its_data(
     assert (found.total, found.model, found.warnings) == (3, "dummy", ())
     found.write(small_data / "lamp3u" / "outputs.json")
     # The very form: our reader takes it, and refuses ids that are not those of the questions.
-    samples = lamp_data.load(lamp_task("lamp3u"), str(small_data)).samples
+    samples = lamp_data.load(task_named("lamp3u"), str(small_data)).samples
     for sample, line in zip(samples, samples_of(out, "lamp3u_rag_k1"), strict=True):
         logprobs = [float(resp[0][0]) for resp in line["resps"]]
         assert sample.target == str(logprobs.index(max(logprobs)) + 1)

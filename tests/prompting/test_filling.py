@@ -21,7 +21,8 @@ from qrag_tasks.prompting.filling import (
     yazan2024,
 )
 from qrag_tasks.prompting.protocols import CHOICES
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS, Item
+from qrag_tasks.tasks.base import Item
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 TASKS = [name for name in LAMP_TASKS if name.endswith("u")]
 

@@ -23,8 +23,9 @@ from qrag_tasks.prompting.protocols import CHOICES, Order
 from qrag_tasks.prompting.rankings import make_query
 from qrag_tasks.prompting.styles import lamp, yazan2024
 from qrag_tasks.retrieval.base import Ranking
+from qrag_tasks.tasks.base import Item, Task
 from qrag_tasks.tasks.lamp.data import Sample
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS, Item, LampTask
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 texts = st.text(
     st.characters(exclude_categories=["Cs"]) | st.sampled_from(" \n\"'{}<|>/sé茶"), max_size=60
@@ -146,7 +147,7 @@ def test_order_changes_places_and_nothing_else(drawn: tuple[str, Sample], room: 
     shown: dict[str, list[str]] = {}
 
     def record_of(order: Order) -> PromptRecord:
-        def style(task: LampTask, question: str, items: Sequence[Item]) -> str:
+        def style(task: Task, question: str, items: Sequence[Item]) -> str:
             shown[order] = [item["id"] for item in items]
             return lamp(task, question, items)
 

@@ -24,9 +24,10 @@ from qrag_tasks.prompting.rankings import Rankings, make_query
 from qrag_tasks.retrieval.base import Query, Ranking
 from qrag_tasks.retrieval.named import NamedRetriever, described
 from qrag_tasks.retrieval.store import CHUNK
+from qrag_tasks.tasks.catalog import task_named
 from qrag_tasks.tasks.lamp import data
 from qrag_tasks.tasks.lamp.data import DataSet
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS, lamp_task
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 SIZE = 2 * CHUNK + 3
 
@@ -393,7 +394,7 @@ def test_workers_end_with_a_parent_that_is_killed(many: DataSet, tmp_path: Path)
 def test_rankings_of_long_fields_that_earlier_versions_kept_stay_good(
     many: DataSet, tmp_path: Path
 ) -> None:
-    task = lamp_task("lamp3u", "yazan2024")
+    task = task_named("lamp3u", "yazan2024")
     long_fields = data.load(task, str(many.questions.parents[1]))
     ranked = Rankings(long_fields, build_retriever("first"), tmp_path)
     ranked.of([0])

@@ -12,7 +12,8 @@ from lamp_files import PAPER_INPUT, REVIEW_INPUT
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.plugins import PROMPT_STYLES
 from qrag_tasks.prompting.styles import examples, lamp, yazan2024
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS, lamp_task
+from qrag_tasks.tasks.catalog import task_named
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 REVIEWS = [
     {"id": "1", "text": "Nice cup.", "score": "4"},
@@ -36,7 +37,7 @@ def test_lamp_is_the_official_prompt() -> None:
 # and the query with the name of what is asked for. The sentences are our own.
 @pytest.mark.parametrize("name", ["lamp3u", "lamp3t"])
 def test_the_papers_prompt_for_reviews(name: str) -> None:
-    prompt = yazan2024(lamp_task(name, "yazan2024"), f"{REVIEW_INPUT} Good: tea. ", REVIEWS)
+    prompt = yazan2024(task_named(name, "yazan2024"), f"{REVIEW_INPUT} Good: tea. ", REVIEWS)
     match = re.fullmatch(
         r"([^\n]+ user[^\n]+\.)\n"
         r"<EXAMPLES>\n"

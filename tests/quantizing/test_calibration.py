@@ -15,8 +15,8 @@ from qrag_tasks.engines.tokenizers import model_text
 from qrag_tasks.errors import DataError, SettingsError
 from qrag_tasks.prompting.model_text import ModelText
 from qrag_tasks.quantizing.calibration import Calibration, Wanted
+from qrag_tasks.tasks.catalog import task_named
 from qrag_tasks.tasks.lamp.data import load
-from qrag_tasks.tasks.lamp.table import lamp_task
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_mini_prompts_are_like_those_of_a_run_and_none_is_one(text: ModelText) -
     assert {prompt.count("is a title for") for prompt in prompts[60:]} <= {3, 4, 5}
     texts = "\n".join(prompts)
     for name in ("lamp3u", "lamp5u"):
-        for sample in load(lamp_task(name), "mini").samples:
+        for sample in load(task_named(name), "mini").samples:
             assert sample.input.partition(": ")[2] not in texts
             for item in sample.profile:
                 assert item.get("text", item.get("abstract", "")) not in texts
@@ -98,7 +98,7 @@ def test_a_tasks_prompts_are_of_its_train_split(text: ModelText, tmp_path: Path)
     about = found.as_dict()
     assert about["split"] == "train"
     assert about["data"][0]["path"] == str(root / "LaMP_3" / "train" / "train_questions.json")
-    assert about["data"][0]["sha256"] == load(lamp_task("lamp3u"), str(root), "train").fingerprint
+    assert about["data"][0]["sha256"] == load(task_named("lamp3u"), str(root), "train").fingerprint
 
 
 def test_fewer_prompts_than_asked_for_are_all_used_and_told(

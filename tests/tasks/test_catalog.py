@@ -64,7 +64,7 @@ def test_files_of_others_are_not_ours_whatever_they_are_called(tmp_path: Path) -
 
 def test_groups_lie_within_one_another_or_apart() -> None:
     """without_overlap relies on it."""
-    sets = [catalog.members(name) for name in [*catalog.GROUPS, catalog.TAG]]
+    sets = [catalog.members(name) for name in [*catalog.GROUPS, *catalog.TAGS]]
     for one in sets:
         assert all(one <= other or other <= one or not one & other for other in sets)
 
@@ -88,7 +88,7 @@ def test_no_task_stands_in_two_names(
 
 
 def test_a_pattern_holds_all_its_tasks_once() -> None:
-    matched = fnmatch.filter([*catalog.CATALOG, *catalog.GROUPS, catalog.TAG], "lamp*_rag_k1")
+    matched = fnmatch.filter([*catalog.CATALOG, *catalog.GROUPS, *catalog.TAGS], "lamp*_rag_k1")
     left, _ = catalog.without_overlap(sorted([*matched, "lamp_rag_k1", "lamp_rag_all_k1"]))
     tasks = [task for name in left for task in catalog.members(name)]
     assert len(tasks) == len(set(tasks)) == 14

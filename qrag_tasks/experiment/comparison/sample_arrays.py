@@ -15,7 +15,7 @@ from qrag_tasks.experiment.comparison.matching import Side
 from qrag_tasks.experiment.statistics import encode
 from qrag_tasks.experiment.statistics.scores import Floats
 from qrag_tasks.logs.reported_metrics import Metric
-from qrag_tasks.tasks.scoring.metrics import HIGHEST_RATING, LOWEST_RATING
+from qrag_tasks.tasks.catalog import TASKS
 
 RATES = ("valid_rate", "runaway_rate", "unfinished_thought_rate")
 """Metrics that say how the answers are, not how good."""
@@ -24,10 +24,6 @@ _SHARES = ("accuracy", "accuracy_lamp", "acc", "acc_norm", "exact_match")
 _ROUGE = ("rouge1", "rougeL", "rouge1_lamp", "rougeL_lamp")
 SPANS: Mapping[str, float] = dict.fromkeys((*_SHARES, *_ROUGE), 1.0)
 """Metric -> how far apart two samples' values can be, in any task."""
-_RATING_SPANS: Mapping[str, float] = {
-    "mae": HIGHEST_RATING - LOWEST_RATING,
-    "rmse": (HIGHEST_RATING - LOWEST_RATING) ** 2,
-}
 
 
 class Values:
@@ -85,8 +81,8 @@ class Values:
 
     def span(self, metric: str) -> float | None:
         """Return how far apart two samples' values of a metric can be, where that is known."""
-        # Other tasks may rate on any scale.
-        ours = _RATING_SPANS if self.base.task.prompts else {}
+        task = TASKS.get(self.base.task.lamp_task or "")
+        ours = task.answer.spans if task else {}
         return SPANS.get(metric, ours.get(metric))
 
     def of(self, metric: str) -> tuple[Floats, Floats]:

@@ -15,8 +15,7 @@ from qrag_tasks.experiment.plan.token_rates import TokenRate, token_rate
 from qrag_tasks.experiment.plan.weights import WeightBytes, weight_bytes
 from qrag_tasks.prompting.prompt_source import chosen_data
 from qrag_tasks.prompting.settings import Settings
-from qrag_tasks.tasks.lamp.data import data_root, find_files
-from qrag_tasks.tasks.lamp.table import lamp_task
+from qrag_tasks.tasks.catalog import task_named
 
 
 @dataclass(frozen=True)
@@ -117,9 +116,9 @@ class _Estimating:
 
     def _questions(self, cell: Cell) -> Questions | None:
         settings = Settings.from_metadata(self._plan.metadata_of(cell), ())
-        task = lamp_task(cell.task, settings.protocol.index)
+        task = task_named(cell.task, settings.protocol.index)
         try:
-            find_files(task, data_root(settings.data), settings.split)
+            task.source.find(settings.data, settings.split)
         except DataError as error:
             first = str(error).splitlines()[0]
             self._notes[

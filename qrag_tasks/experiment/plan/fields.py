@@ -12,8 +12,7 @@ from qrag_tasks.arms.precisions import precision
 from qrag_tasks.errors import did_you_mean
 from qrag_tasks.experiment.plan.yaml_values import plain
 from qrag_tasks.tasks.base import DEPTHS
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS
-from qrag_tasks.tasks.scoring import likelihood, yazan2024
+from qrag_tasks.tasks.catalog import TASKS
 
 _SAFE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
@@ -29,13 +28,17 @@ def _file_safe(name: str) -> str:
 
 def _metrics() -> list[str]:
     """Return the names of all scores that a cell may have."""
-    rows = [
-        *(metric for task in LAMP_TASKS.values() for metric in task.metrics),
-        *(metric for metrics in yazan2024.METRICS.values() for metric in metrics),
-        *likelihood.LABEL_METRICS,
-        *likelihood.RATING_METRICS,
-    ]
-    return sorted({metric.name for metric in rows})
+    return sorted(
+        {
+            metric.name
+            for task in TASKS.values()
+            for metrics in (
+                *(task.answer.metrics, task.answer.likelihood_metrics),
+                *(published.metrics for published in task.evaluations),
+            )
+            for metric in metrics
+        }
+    )
 
 
 def _one_of(known: Sequence[str], what: str) -> BeforeValidator:
@@ -67,7 +70,7 @@ Name = Annotated[
 PrecisionName = Annotated[
     str, BeforeValidator(lambda name: precision(name).name if isinstance(name, str) else name)
 ]
-TaskName = Annotated[str, _one_of(list(LAMP_TASKS), "task")]
+TaskName = Annotated[str, _one_of(list(TASKS), "task")]
 K = Annotated[str, _one_of([*map(str, DEPTHS)], "k")]
 MetricName = Annotated[str, _one_of(_metrics(), "metric")]
 Argument = Annotated[str | int | float | bool, BeforeValidator(_plain_value)]

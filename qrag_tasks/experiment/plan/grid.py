@@ -18,13 +18,14 @@ from pydantic import (
 )
 
 from qrag_tasks.arms.precisions import precision as precision_named
-from qrag_tasks.errors import QragError
+from qrag_tasks.errors import QragError, SettingsError
 from qrag_tasks.experiment.plan.cells import Arm, Cell
 from qrag_tasks.experiment.plan.fields import Argument, K, MetricName, Name, PrecisionName, TaskName
+from qrag_tasks.prompting.prompt_source import no_likelihoods
 from qrag_tasks.prompting.protocols import PROTOCOLS
 from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.tasks.base import Depth
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS
+from qrag_tasks.tasks.catalog import TASKS
 
 Place = tuple[str | int, ...]
 """A field of a plan, as a path of names and positions: ``("models", 0, "pretrained")``."""
@@ -174,19 +175,14 @@ class Plan(_Strict):
                 "answer 'likelihood' generates nothing: leave answer_tokens out",
             )
         for place, name in enumerate(self.tasks):
-            task, named = LAMP_TASKS[name], PROTOCOLS.get(self.protocol)
-            if named is not None and named.tasks and task.folder not in named.tasks:
-                only = ", ".join(named.tasks)
-                yield Finding(
-                    ("tasks", place),
-                    f"protocol {named.name!r} is for {only}; {name} is of {task.folder}",
-                )
-            if self.answer == "likelihood" and task.targets is None:
-                yield Finding(
-                    ("tasks", place),
-                    f"answer 'likelihood' is for the tasks with a closed set of answers (LaMP-1, "
-                    f"2 and 3); {name} asks for free text",
-                )
+            task, named = TASKS[name], PROTOCOLS.get(self.protocol)
+            try:
+                if named is not None:
+                    named.published(task)
+            except SettingsError as error:
+                yield Finding(("tasks", place), str(error))
+            if self.answer == "likelihood" and not task.answer.likelihood_metrics:
+                yield Finding(("tasks", place), no_likelihoods(task))
         for field, values in self._lists_of_k():
             for place, k in enumerate(values):
                 window = Depth.parse(k).window

@@ -19,9 +19,7 @@ from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.registry import PROMPT_STYLES, RETRIEVERS, core_origin
 from qrag_tasks.retrieval.base import Ranking
 from qrag_tasks.retrieval.options import split_spec
-from qrag_tasks.tasks.base import Depth
-from qrag_tasks.tasks.lamp.data import DataSet, Sample
-from qrag_tasks.tasks.lamp.table import LampTask
+from qrag_tasks.tasks.base import DataSet, Depth, Sample, Task
 
 QUESTIONS = 128
 """Questions of a task that are looked at; all of them where there are fewer."""
@@ -38,7 +36,7 @@ class Questions:
     :ivar places: of those drawn, in the data.
     """
 
-    task: LampTask
+    task: Task
     settings: Settings
     data: DataSet
     prompts: int
@@ -48,7 +46,7 @@ class Questions:
     _ranked: dict[str, list[Ranking]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, plan: Plan, cell: Cell, data: DataSet, task: LampTask) -> Questions:
+    def of(cls, plan: Plan, cell: Cell, data: DataSet, task: Task) -> Questions:
         """Draw questions among those that the plan asks."""
         prompts = min(len(data.ids), plan.limit or len(data.ids))
         drawn = random.Random(plan.seed).sample(  # noqa: S311 - no secret

@@ -17,8 +17,7 @@ from qrag_tasks.experiment.plan.yaml_marks import Marks, dotted, read_yaml
 from qrag_tasks.plugins import build_retriever
 from qrag_tasks.registry import PROMPT_STYLES, RETRIEVERS, core_origin
 from qrag_tasks.retrieval.options import read_options, split_spec
-from qrag_tasks.tasks.lamp.data import data_root, find_files
-from qrag_tasks.tasks.lamp.table import lamp_task
+from qrag_tasks.tasks.catalog import TASKS
 
 _BROUGHT_BY = {
     "contriever": "qrag-dense",
@@ -131,7 +130,7 @@ def _not_to_be_had(plan: Plan) -> Iterator[Finding]:
             yield Finding(("prompt",), str(error))
     for name in plan.tasks:
         try:
-            find_files(lamp_task(name), data_root(plan.data), plan.split or "dev")
+            TASKS[name].source.find(plan.data, plan.split or "dev")
         except DataError as error:
             yield Finding(("data",), str(error).splitlines()[0], missing=True)
         except SettingsError as error:

@@ -92,13 +92,13 @@ def _samples(plan: Plan, cells: Sequence[Cell]) -> dict[Cell, int]:
     """Return how many samples every cell has."""
     from qrag_tasks.prompting.prompt_source import chosen_data
     from qrag_tasks.prompting.settings import Settings
-    from qrag_tasks.tasks.lamp.table import lamp_task
+    from qrag_tasks.tasks.catalog import task_named
 
     sizes: dict[str, int] = {}
     for cell in cells:
         if cell.task not in sizes:
             settings = Settings.from_metadata(plan.metadata_of(cell), ())
-            data = chosen_data(lamp_task(cell.task, settings.protocol.index), settings)
+            data = chosen_data(task_named(cell.task, settings.protocol.index), settings)
             sizes[cell.task] = min(len(data.ids), plan.limit or len(data.ids))
     return {cell: sizes[cell.task] for cell in cells}
 

@@ -24,6 +24,7 @@ from typing import IO, Any, overload
 from filelock import FileLock, Timeout
 
 from qrag_tasks.errors import StoreError
+from qrag_tasks.tasks.base import Item, Sample
 from qrag_tasks.tasks.corpus.arrow_files import (
     DamagedError,
     Part,
@@ -31,7 +32,6 @@ from qrag_tasks.tasks.corpus.arrow_files import (
     TableWriter,
     flush_to_disk,
 )
-from qrag_tasks.tasks.lamp.prompts import Item
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -39,28 +39,6 @@ _FORMAT = 3
 """To be raised when equal data are written otherwise: in other columns, or repaired otherwise."""
 _MOST_NOTES = 10_000
 _TABLES = ("questions", "profiles")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One question of one user.
-
-    :ivar id: the question's id in LaMP's files.
-    :ivar input: the question as the data words it.
-    :ivar profile: the user's own items, in the data's order; empty where the user has none. Each
-        has ``id``, the task's fields, and ``date`` where the data give one.
-    :ivar target: the gold answer; ``None`` where the data have none, as LaMP's test splits.
-    :ivar user: who asks: ``user_id`` where the data give one; otherwise ``profile-`` and the start
-        of the profile's hash, so that questions with equal profiles have the same user, in every
-        file. An empty profile tells nothing of its user: such a question has a user of its own,
-        ``question-`` and its id.
-    """
-
-    id: str
-    input: str
-    profile: tuple[Item, ...]
-    target: str | None
-    user: str = ""
 
 
 class Samples(Sequence[Sample]):

@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from qrag_tasks.errors import DataError
 from qrag_tasks.locations import cache_dir
+from qrag_tasks.tasks.base import DataSet as DataSet
+from qrag_tasks.tasks.base import Item, Task
+from qrag_tasks.tasks.base import Sample as Sample
 from qrag_tasks.tasks.corpus.columns import ColumnFolder, Columns, ColumnWriter
-from qrag_tasks.tasks.corpus.columns import Sample as Sample
 from qrag_tasks.tasks.corpus.json_files import json_items, kind, read_json
 from qrag_tasks.tasks.lamp.data_roots import LAMP_URL as LAMP_URL
 from qrag_tasks.tasks.lamp.data_roots import MINI as MINI
@@ -26,31 +28,10 @@ from qrag_tasks.tasks.lamp.data_roots import SPLITS as SPLITS
 from qrag_tasks.tasks.lamp.data_roots import data_root as data_root
 from qrag_tasks.tasks.lamp.data_roots import find_files as find_files
 from qrag_tasks.tasks.lamp.data_roots import how_to_make
-from qrag_tasks.tasks.lamp.table import Item, LampTask, lamp_task
+from qrag_tasks.tasks.lamp.source import files_of
 
 
-@dataclass(frozen=True)
-class DataSet:
-    """The samples of one task, and where they come from.
-
-    :ivar outputs: the file of the golds; ``None`` where there is none, as for LaMP's test splits.
-    :ivar samples: each is built when it is asked for.
-    :ivar ids: theirs, in their order.
-    :ivar fingerprint: sha256 over the bytes of both files, unpacked: equal data, equal fingerprint.
-    :ivar notes: what was repaired while reading, one sentence each.
-    """
-
-    task: LampTask
-    questions: Path
-    outputs: Path | None
-    samples: Sequence[Sample]
-    ids: tuple[str, ...]
-    fingerprint: str
-    notes: tuple[str, ...] = ()
-    split: str = "dev"
-
-
-def load(task: LampTask, data: str | None = None, split: str = "dev") -> DataSet:
+def load(task: Task, data: str | None = None, split: str = "dev") -> DataSet:
     """Read and check the samples of ``task``.
 
     The first time, the files are parsed and converted, which takes seconds for the official ones;
@@ -62,14 +43,14 @@ def load(task: LampTask, data: str | None = None, split: str = "dev") -> DataSet
     :raises SettingsError: when there is no such split.
     :raises StoreError: when the cache folder cannot be written to.
     """
-    questions, outputs = find_files(task, data_root(data), split)
+    questions, outputs = task.source.find(data, split)
     files = (questions, outputs)
     states = (_state(questions), None if outputs is None else _state(outputs))
     folder = cache_dir() / "data"
-    columns = _columns(task.name, split, folder, files, states)
+    columns = _columns(replace(task, index="lamp"), split, folder, files, states)
     if columns.samples.damaged:
         _columns.cache_clear()
-        columns = _columns(task.name, split, folder, files, states)
+        columns = _columns(replace(task, index="lamp"), split, folder, files, states)
     notes = [f"{questions}: {note}" for note in columns.notes]
     if columns.more_notes:
         notes.append(f"{questions}: {columns.more_notes} more such notes")
@@ -116,23 +97,22 @@ def _state(path: Path) -> State:
 
 @lru_cache(maxsize=16)
 def _columns(
-    name: str,
+    task: Task,
     split: str,
     root: Path,
     files: tuple[Path, Path | None],
     states: tuple[State, State | None],
 ) -> Columns:
-    task = lamp_task(name)
     source = {
         what: state and state._asdict()
         for what, state in zip(("questions", "outputs"), states, strict=True)
     }
-    folder = ColumnFolder(root, f"{name}-{split}", Path(states[0].path))
+    folder = ColumnFolder(root, f"{task.name}-{split}", Path(states[0].path))
     return folder.open(source, task.item_fields, partial(_convert, task, split, files, states))
 
 
 def _convert(
-    task: LampTask,
+    task: Task,
     split: str,
     files: tuple[Path, Path | None],
     states: tuple[State, State | None],
@@ -162,12 +142,14 @@ def _convert(
     return digest.hexdigest()
 
 
-def _golds(task: LampTask, path: Path, body: Any) -> dict[str, str]:
+def _golds(task: Task, path: Path, body: Any) -> dict[str, str]:
     entries = body.get("golds") if isinstance(body, dict) else None
     if not isinstance(entries, list):
         raise DataError(f'{path}: expected {{"task": ..., "golds": [...]}}, got {kind(body)}')
-    if body.get("task", task.folder) != task.folder:
-        raise DataError(f"{path}: golds of {body['task']!r}, expected those of {task.folder!r}")
+    if body.get("task", task.official_name) != task.official_name:
+        raise DataError(
+            f"{path}: golds of {body['task']!r}, expected those of {task.official_name!r}"
+        )
     golds: dict[str, str] = {}
     for position, entry in enumerate(entries):
         where = f"{path}: gold {position}"
@@ -175,20 +157,21 @@ def _golds(task: LampTask, path: Path, body: Any) -> dict[str, str]:
             raise DataError(f"{where}: expected an object, got {kind(entry)}")
         gold_id = _text(entry, "id", where)
         written = _text(entry, "output", f"{path}: gold of id {gold_id!r}")
-        target = task.read_gold(written)
+        target = task.answer.read_gold(written)
         if gold_id in golds:
             raise DataError(f"{path}: two golds have the id {gold_id!r}")
-        if task.targets is not None and target not in task.targets:
+        values = task.answer.values
+        if values is not None and target not in values:
             raise DataError(
                 f"{path}: gold of id {gold_id!r} is {written!r}, "
-                f"expected one of {', '.join(task.targets)}"
+                f"expected one of {', '.join(values)}"
             )
         golds[gold_id] = target
     return golds
 
 
 def _sample(
-    task: LampTask,
+    task: Task,
     split: str,
     path: Path,
     position: int,
@@ -201,18 +184,19 @@ def _sample(
     sample_id = _text(record, "id", f"{path}: question {position}")
     where = f"{path}: question {sample_id!r}"
     text = _text(record, "input", where)
-    if task.repair is not None and (repaired := task.repair(sample_id, text)) is not None:
+    files = files_of(task)
+    if files.repair is not None and (repaired := files.repair(sample_id, text)) is not None:
         writer.note(f"question {sample_id!r}: its input is known to be flawed; it is repaired here")
         text = repaired
     try:
         task.query(text)
     except ValueError as error:
-        if not task.public and ":" not in text:
+        if not files.public and ":" not in text:
             raise DataError(
                 f"{where}: its input is {text[:80]!r}, no e-mail: the file holds ids only.\n"
-                f"{how_to_make(task, split)}"
+                f"{how_to_make(files, split)}"
             ) from None
-        raise DataError(f"{where}: not an input of {task.folder}: {error}") from None
+        raise DataError(f"{where}: not an input of {task.official_name}: {error}") from None
     if golds is not None and sample_id not in golds:
         raise DataError(
             f"{where} has no gold in the outputs file beside it. Are both of the same split?"
@@ -232,7 +216,7 @@ def _sample(
         item = {field: _text(entry, field, item_where) for field in task.item_fields}
         # Of the user-based splits, whose format knows no dates, only what can be one is kept.
         date = entry.get("date")
-        if type(date) in (str, int) or (task.time and date is not None):
+        if type(date) in (str, int) or (files.dated and date is not None):
             item["date"] = _text(entry, "date", item_where)
         unique = item_id
         while unique in ids:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from qrag_tasks.errors import DataError, SettingsError, did_you_mean
 from qrag_tasks.locations import cache_dir, mini_root
-from qrag_tasks.tasks.lamp.table import LampTask
+from qrag_tasks.tasks.lamp.source import LICENSE, LampFiles
 
 LAMP_URL = "https://ciir.cs.umass.edu/downloads/LaMP"
 MINI = "mini"
@@ -43,8 +43,8 @@ def data_root(data: str | None = None) -> Path:
         raise SettingsError(f"data {chosen!r}: there is no user of that name") from None
 
 
-def find_files(task: LampTask, root: Path, split: str = "dev") -> tuple[Path, Path | None]:
-    """Return the questions file and the outputs file of ``task`` under ``root``.
+def find_files(files: LampFiles, root: Path, split: str = "dev") -> tuple[Path, Path | None]:
+    """Return the questions file and the outputs file of a task under ``root``.
 
     A plain file goes before a packed one. The outputs file of a test split may be missing.
 
@@ -55,7 +55,7 @@ def find_files(task: LampTask, root: Path, split: str = "dev") -> tuple[Path, Pa
         raise SettingsError(
             f"unknown split {split!r} (known: {', '.join(SPLITS)}).{did_you_mean(split, SPLITS)}"
         )
-    layouts = list(_layouts(task, root, split))
+    layouts = list(_layouts(files, root, split))
     for folder, prefix in layouts:
         questions = _plain_or_packed(folder / f"{prefix}questions.json")
         if questions is None:
@@ -63,18 +63,18 @@ def find_files(task: LampTask, root: Path, split: str = "dev") -> tuple[Path, Pa
         outputs = _plain_or_packed(folder / f"{prefix}outputs.json")
         if outputs is None and split != "test":
             raise DataError(
-                f"{task.name}: {questions} has no {prefix}outputs.json beside it: the golds are "
-                f"missing.\n{_how_to_get(task, root, split)}"
+                f"{files.name}: {questions} has no {prefix}outputs.json beside it: the golds are "
+                f"missing.\n{_how_to_get(files, root, split)}"
             )
         return questions, outputs
-    raise DataError(_nothing_found(task, root, split, layouts))
+    raise DataError(_nothing_found(files, root, split, layouts))
 
 
-def _layouts(task: LampTask, root: Path, split: str) -> Iterator[tuple[Path, str]]:
+def _layouts(files: LampFiles, root: Path, split: str) -> Iterator[tuple[Path, str]]:
     """Yield the folder of each layout, and what its files' names start with."""
-    yield root / task.path / split, f"{split}_"
+    yield root / files.path / split, f"{split}_"
     if split == "dev":
-        yield root / task.name, ""
+        yield root / files.name, ""
 
 
 def _plain_or_packed(path: Path) -> Path | None:
@@ -82,26 +82,28 @@ def _plain_or_packed(path: Path) -> Path | None:
     return next((candidate for candidate in (path, packed) if candidate.is_file()), None)
 
 
-def _nothing_found(task: LampTask, root: Path, split: str, layouts: list[tuple[Path, str]]) -> str:
+def _nothing_found(
+    files: LampFiles, root: Path, split: str, layouts: list[tuple[Path, str]]
+) -> str:
     mini = root == mini_root()
     state = " (the embedded sample)" if mini else "" if root.is_dir() else " (no such folder)"
     of_split = "" if split == "dev" else f" of the {split} split"
     looked = [str(folder / f"{prefix}questions.json") for folder, prefix in layouts]
     lines = [
-        f"{task.name}: no data{of_split} in {root}{state}",
+        f"{files.name}: no data{of_split} in {root}{state}",
         "  looked for:  " + "\n               ".join(looked),
         "               plain or as .json.gz",
     ]
     official = layouts[0][0]
     retired = official.parent.parent / split
-    if task.path.endswith("/new") and retired.is_dir():
+    if files.path.endswith("/new") and retired.is_dir():
         lines.append(f"  not this:    {retired}, LaMP's retired task on news")
-    if (near := _root_nearby(task, root, split)) is not None:
+    if (near := _root_nearby(files, root, split)) is not None:
         choice = shlex.quote(json.dumps({"data": str(near)}, ensure_ascii=False))
         lines.append(f"  it is in:    {near}")
         lines.append(f"  so give:     --metadata {choice} or QRAG_DATA={shlex.quote(str(near))}")
         return "\n".join(lines)
-    lines.append(_how_to_get(task, root, split))
+    lines.append(_how_to_get(files, root, split))
     lines.append('  elsewhere?   --metadata \'{"data": "FOLDER"}\' or QRAG_DATA=FOLDER')
     if not mini:
         lines.append(
@@ -111,13 +113,13 @@ def _nothing_found(task: LampTask, root: Path, split: str, layouts: list[tuple[P
     return "\n".join(lines)
 
 
-def _root_nearby(task: LampTask, root: Path, split: str) -> Path | None:
+def _root_nearby(files: LampFiles, root: Path, split: str) -> Path | None:
     """Return the data root that ``root`` lies in or is the parent of, if it has the task."""
 
     def has_it(folder: Path) -> bool:
         return any(
             _plain_or_packed(place / f"{prefix}questions.json")
-            for place, prefix in _layouts(task, folder, split)
+            for place, prefix in _layouts(files, folder, split)
         )
 
     whole = root.absolute()
@@ -131,27 +133,27 @@ def _root_nearby(task: LampTask, root: Path, split: str) -> Path | None:
     return None
 
 
-def _how_to_get(task: LampTask, root: Path, split: str) -> str:
-    if not task.public:
-        return how_to_make(task, split)
-    command = ["qrag", "download", task.name]
+def _how_to_get(files: LampFiles, root: Path, split: str) -> str:
+    if not files.public:
+        return how_to_make(files, split)
+    command = ["qrag", "download", files.name]
     if split != "dev":
         command += ["--split", split]
     # Nothing is downloaded into the embedded sample.
     into = cache_dir() / "lamp" if root == mini_root() else root
     if into != data_root():
         command += ["--into", str(into)]
-    url = f"{LAMP_URL}/{task.path}/{split}/{split}"
+    url = f"{LAMP_URL}/{files.path}/{split}/{split}"
     outputs = "" if split == "test" else f"               and {url}_outputs.json\n"
     return (
         f"  to get it:   {shlex.join(command)}\n"
         f"  by hand:     get {url}_questions.json\n{outputs}"
-        f"               into {into / task.path / split}\n"
-        f"               (LaMP's licence: CC BY-NC-SA 4.0)"
+        f"               into {into / files.path / split}\n"
+        f"               (LaMP's licence: {LICENSE})"
     )
 
 
-def how_to_make(task: LampTask, split: str) -> str:
+def how_to_make(files: LampFiles, split: str) -> str:
     """Return where the e-mails of LaMP-6 come from, in words."""
     outputs = "" if split == "test" else f" and {split}_outputs.json"
     return (
@@ -159,5 +161,5 @@ def how_to_make(task: LampTask, split: str) -> str:
         f"               LaMP gives only ids. With the corpus, LaMP's own script\n"
         f"               data/avocado/create_avocado_dataset.py (github.com/LaMP-Benchmark/LaMP)\n"
         f"               makes {split}_questions.json{outputs}: they belong into\n"
-        f"               {task.path}/{split} of the data folder"
+        f"               {files.path}/{split} of the data folder"
     )

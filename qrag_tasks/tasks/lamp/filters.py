@@ -18,8 +18,7 @@ from typing import overload
 
 import numpy as np
 
-from qrag_tasks.tasks.lamp.data import DataSet, Sample
-from qrag_tasks.tasks.lamp.table import Item
+from qrag_tasks.tasks.base import DataSet, Item, Sample
 
 QUANTILE = 0.995
 """Interpolated linearly, numpy's and pandas' default."""

@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from qrag_tasks.tasks.corpus.columns import Sample
-from qrag_tasks.tasks.lamp.data import DataSet
-from qrag_tasks.tasks.lamp.table import LampTask
+from qrag_tasks.tasks.base import DataSet, Sample, Task
 
 Kind = Literal["question", "answer", "text"]
 
@@ -101,20 +99,20 @@ def find_leaks(data: DataSet) -> Leaks:
     return Leaks(data, tuple(found), golds, short, unread)
 
 
-def _wanted(task: LampTask, sample: Sample) -> _Wanted:
+def _wanted(task: Task, sample: Sample) -> _Wanted:
     target = None if sample.target is None else _fold(sample.target)
     if task.item_target is None:
         match = _CITATION.search(sample.input)
-        if match is None or task.targets is None:
+        if match is None or task.answer.values is None:
             return _Wanted(None, None, None)
         title, *references = map(_fold, match.groups())
-        gold = None if target is None else references[task.targets.index(target)]
+        gold = None if target is None else references[task.answer.values.index(target)]
         return _Wanted(title, None, gold)
     question = _fold(task.query(sample.input))
-    return _Wanted(question, target, None if task.targets else target)
+    return _Wanted(question, target, None if task.answer.values else target)
 
 
-def _in_profile(task: LampTask, index: int, sample: Sample, wanted: _Wanted) -> Iterator[Leak]:
+def _in_profile(task: Task, index: int, sample: Sample, wanted: _Wanted) -> Iterator[Leak]:
     gold = None if _too_short(wanted.text or "") else wanted.text
     long_field, own_answer = task.prompt.long_field, task.item_target
     for item in sample.profile:
@@ -122,7 +120,7 @@ def _in_profile(task: LampTask, index: int, sample: Sample, wanted: _Wanted) -> 
         if _same(item[long_field], wanted.question):
             kinds.append("question")
         answers = own_answer and _same(item[own_answer], wanted.answer)
-        if answers and (kinds or task.targets is None):
+        if answers and (kinds or task.answer.values is None):
             kinds.append("answer")
         excerpt = None
         if gold and "answer" not in kinds:

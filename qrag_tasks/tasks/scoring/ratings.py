@@ -117,20 +117,6 @@ def rating_value(answer: str) -> float | None:
     return next((value for value in values if value is not None), None) or _stars(text)
 
 
-def rating(answer: str) -> str:
-    """Return :func:`rating_value` as text, "4" or "4.5"; empty where there is none."""
-    value = rating_value(answer)
-    return "" if value is None else f"{value:g}"
-
-
-def gold_rating(gold: str) -> str:
-    """Return a gold as the official evaluator takes it, ``float(gold)``: "5.0" and "5 " are "5"."""
-    try:
-        return f"{float(gold):g}"
-    except ValueError:
-        return gold
-
-
 def _in_digits(match: re.Match[str]) -> str:
     return _EACH_WORD.sub(lambda word: _DIGITS[word[0].lower()], match[0])
 

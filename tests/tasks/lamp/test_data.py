@@ -13,8 +13,9 @@ import pytest
 from lamp_files import papers, reviews, write_flat
 
 from qrag_tasks.errors import DataError, SettingsError
+from qrag_tasks.tasks.catalog import task_named
 from qrag_tasks.tasks.lamp import data
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS, lamp_task
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 TASK = LAMP_TASKS["lamp3u"]
 
@@ -153,7 +154,7 @@ def test_the_flat_layout_holds_dev_only(tmp_path: Path) -> None:
 
 def test_the_task_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
     root = str(write_flat(tmp_path, "lamp3u", *reviews()))
-    paper = lamp_task("lamp3u", "yazan2024")
+    paper = task_named("lamp3u", "yazan2024")
     assert data.load(paper, root).task is paper
     assert data.load(TASK, root).task is TASK
     assert data.load(paper, root).samples is data.load(TASK, root).samples
@@ -452,7 +453,7 @@ def test_golds_are_taken_as_the_official_evaluator_takes_them(tmp_path: Path) ->
 
 @pytest.mark.parametrize(("name", "gold"), [("lamp1u", "[2]"), ("lamp2u", "dark comedy")])
 def test_golds_that_are_labels_may_have_blanks_around_them(name: str, gold: str) -> None:
-    assert LAMP_TASKS[name].read_gold(f" {gold}\n") == gold
+    assert LAMP_TASKS[name].answer.read_gold(f" {gold}\n") == gold
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lamp_files import PAPER_INPUT, REVIEW_INPUT
 
+from qrag_tasks.tasks.base import Item
 from qrag_tasks.tasks.lamp.data import DataSet, Sample
 from qrag_tasks.tasks.lamp.filters import yazan2024_filter
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS, Item
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 NONE = "No abstract available"
 

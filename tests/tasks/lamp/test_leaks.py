@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lamp_files import PAPER_INPUT, REVIEW_INPUT
 
+from qrag_tasks.tasks.base import Item
 from qrag_tasks.tasks.lamp.data import DataSet, Sample
 from qrag_tasks.tasks.lamp.leaks import Leaks, find_leaks
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS, Item
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 CITATION = (
     'For an author who has written the paper with the title "{}", which reference is related? '

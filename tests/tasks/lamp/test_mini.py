@@ -20,8 +20,9 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
 import qrag_tasks.tasks.lamp.mini
-from qrag_tasks.tasks.lamp import data, queries
+from qrag_tasks.tasks.lamp import queries
 from qrag_tasks.tasks.lamp.mini.film_wording import THEMES
+from qrag_tasks.tasks.lamp.source import files_of
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 MINI = Path(qrag_tasks.tasks.lamp.mini.__file__).parent
@@ -158,17 +159,18 @@ def test_files_are_small_and_plainly_written(name: str) -> None:
 @pytest.mark.parametrize("name", LAMP_TASKS)
 def test_every_task_can_be_read(name: str) -> None:
     task = LAMP_TASKS[name]
-    read = data.load(task, "mini")
-    assert read.questions == MINI / task.path / "dev" / "dev_questions.json"
+    files = files_of(task)
+    read = task.load("mini")
+    assert read.questions == MINI / files.path / "dev" / "dev_questions.json"
     assert not read.notes
-    assert len(read.samples) == len(users(task.path))
-    for sample, user in zip(read.samples, users(task.path), strict=True):
+    assert len(read.samples) == len(users(files.path))
+    for sample, user in zip(read.samples, users(files.path), strict=True):
         assert task.query(sample.input)
         # Years are numbers in the file, and texts once read.
         texts = [{field: str(value) for field, value in item.items()} for item in user.profile]
         assert [dict(item) for item in sample.profile] == texts
         assert sample.target == user.gold
-        assert sample.user.isdigit() == task.time
+        assert sample.user.isdigit() == files.dated
 
 
 @data_sets

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from word_tokens import WORDS
 
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS, Item
+from qrag_tasks.tasks.base import Item
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 CITE = (
     'For an author who has written the paper with the title "T", which reference is related? Just '

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from lamp_files import PAPER_INPUT, REVIEW_INPUT
 
 from qrag_tasks.errors import SettingsError
+from qrag_tasks.tasks.catalog import task_named
 from qrag_tasks.tasks.lamp.queries import MOVIE_TAGS
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS, lamp_task
+from qrag_tasks.tasks.lamp.source import files_of
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 CITATION_INPUT = (
     'For an author who has written the paper with the title "{}", which reference is related? Just '
@@ -73,9 +75,9 @@ def test_the_indexed_text_is_lamps_or_the_papers(name: str, split: str) -> None:
     lamp, paper = INDEXED[name]
     name = name[:-1] + split
     assert LAMP_TASKS[name].document_text(FIELDS) == lamp
-    assert lamp_task(name).document_text(FIELDS) == lamp
-    assert lamp_task(name, "yazan2024").document_text(FIELDS) == paper
-    assert (lamp_task(name).index, lamp_task(name, "yazan2024").index) == ("lamp", "yazan2024")
+    assert task_named(name).indexed_text(FIELDS) == lamp
+    assert task_named(name, "yazan2024").indexed_text(FIELDS) == paper
+    assert (task_named(name).index, task_named(name, "yazan2024").index) == ("lamp", "yazan2024")
 
 
 @pytest.mark.parametrize("name", QUERIES)
@@ -126,7 +128,7 @@ def test_candidates_without_numbers_are_the_second_and_third_quoted_text() -> No
 
 
 def test_question_110_gets_the_instruction_that_it_lacks() -> None:
-    repair = LAMP_TASKS["lamp2u"].repair
+    repair = files_of(LAMP_TASKS["lamp2u"]).repair
     assert repair is not None
     assert repair("110", " A boy and a cat. ") == f"{MOVIE_INPUT}A boy and a cat."
     assert repair("110", "description: A boy.") == f"{MOVIE_INPUT}A boy."
@@ -136,25 +138,28 @@ def test_question_110_gets_the_instruction_that_it_lacks() -> None:
 
 
 def test_nothing_else_is_repaired() -> None:
-    repair = LAMP_TASKS["lamp2u"].repair
+    repair = files_of(LAMP_TASKS["lamp2u"]).repair
     assert repair is not None
     assert repair("110", f"{MOVIE_INPUT}A boy.") is None
     assert repair("111", "A boy and a cat.") is None
     assert repair("11", "A boy and a cat.") is None
-    assert {name for name, task in LAMP_TASKS.items() if task.repair} == {"lamp2u", "lamp2t"}
+    assert {name for name, task in LAMP_TASKS.items() if files_of(task).repair} == {
+        "lamp2u",
+        "lamp2t",
+    }
 
 
 def test_the_tags_are_those_of_the_instruction() -> None:
     assert f"[{', '.join(MOVIE_TAGS)}]" in MOVIE_INPUT
     assert len(set(MOVIE_TAGS)) == 15
-    assert LAMP_TASKS["lamp2u"].targets == MOVIE_TAGS
+    assert LAMP_TASKS["lamp2u"].answer.values == MOVIE_TAGS
 
 
 def test_an_unknown_task_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(SettingsError, match=r"lamp1u, lamp2u.*lamp7t"):
-        lamp_task("lamp8u")
+        task_named("lamp8u")
 
 
 def test_one_row_is_one_whichever_way_it_is_asked_for() -> None:
     # Data sets hold their row, and filter=yazan2024 keeps its result by data set.
-    assert lamp_task("lamp3u", "yazan2024") == lamp_task("lamp3u", "yazan2024")
+    assert task_named("lamp3u", "yazan2024") == task_named("lamp3u", "yazan2024")

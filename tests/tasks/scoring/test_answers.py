@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qrag_tasks.tasks.lamp.data import load
+from qrag_tasks.tasks.lamp.labels import citation, movie_tag
 from qrag_tasks.tasks.lamp.queries import MOVIE_TAGS
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
-from qrag_tasks.tasks.scoring.answers import citation, movie_tag, title
+from qrag_tasks.tasks.scoring.answers import title
 
 T = "The Songs of Birds"
 
@@ -307,8 +308,8 @@ def test_an_answer_of_marks_alone_is_read(mark: str) -> None:
 )
 def test_every_label_is_found_in_every_wrapping(name: str, wrapping: str) -> None:
     task = LAMP_TASKS[name]
-    for label in task.targets or ():
-        assert task.read_answer(wrapping.format(label)) == label
+    for label in task.answer.values or ():
+        assert task.answer.read(wrapping.format(label)) == label
 
 
 WRAPPINGS = [

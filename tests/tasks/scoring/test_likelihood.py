@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qrag_tasks.tasks.lamp.table import CITATIONS, LAMP_TASKS, RATINGS
+from qrag_tasks.tasks.base import AnswerKind
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS, RATING, REFERENCE
 from qrag_tasks.tasks.scoring import likelihood
+from qrag_tasks.tasks.scoring.kinds import Labels
 
 logprobs = st.lists(st.floats(-600, 0), min_size=5, max_size=5)
-ratings = st.sampled_from(RATINGS)
+ratings = st.sampled_from(RATING.values)
 
 
 def logs(*probabilities: float) -> list[float]:
@@ -20,7 +22,7 @@ def logs(*probabilities: float) -> list[float]:
 
 
 def test_ratings_by_hand() -> None:
-    scores = likelihood.scores(RATINGS, logs(0.1, 0.1, 0.1, 0.4, 0.1), "3")
+    scores = RATING.score_likelihoods(logs(0.1, 0.1, 0.1, 0.4, 0.1), "3")
     # 0.8 in all: the expected rating is (1 + 2 + 3 + 4 * 4 + 5) / 8 = 27/8.
     assert scores == {
         "answer_mass": pytest.approx(0.8),
@@ -35,7 +37,7 @@ def test_ratings_by_hand() -> None:
 
 
 def test_labels_by_hand() -> None:
-    scores = likelihood.scores(CITATIONS, logs(0.1, 0.3), "[2]")
+    scores = REFERENCE.score_likelihoods(logs(0.1, 0.3), "[2]")
     assert scores == {
         "answer_mass": pytest.approx(0.4),
         "accuracy": 1.0,
@@ -45,32 +47,41 @@ def test_labels_by_hand() -> None:
 
 
 def test_without_a_gold_only_what_needs_none() -> None:
-    scores = likelihood.scores(RATINGS, logs(0.2, 0.2, 0.2, 0.2, 0.2), None)
+    scores = RATING.score_likelihoods(logs(0.2, 0.2, 0.2, 0.2, 0.2), None)
     assert scores == {"answer_mass": pytest.approx(1), "expected_rating": pytest.approx(3)}
-    scores = likelihood.scores(CITATIONS, logs(0.2, 0.2), None)
+    scores = REFERENCE.score_likelihoods(logs(0.2, 0.2), None)
     assert scores == {"answer_mass": pytest.approx(0.4)}
 
 
 @pytest.mark.parametrize(
-    ("name", "metrics"),
+    "kind",
     [
-        ("lamp1u", likelihood.LABEL_METRICS),
-        ("lamp2u", likelihood.LABEL_METRICS),
-        ("lamp3u", likelihood.RATING_METRICS),
+        *(LAMP_TASKS[name].answer for name in ("lamp1u", "lamp2u", "lamp3u")),
+        # Numbers that are names of things are labels all the same.
+        Labels("channel", ("1", "2", "3", "4", "5"), str.strip),
     ],
+    ids=lambda kind: kind.asks_for,
 )
-def test_every_metric_is_scored(name: str, metrics: tuple[likelihood.Metric, ...]) -> None:
-    targets = LAMP_TASKS[name].targets or ()
-    scores = likelihood.scores(targets, logs(*[0.5 / len(targets)] * len(targets)), targets[0])
-    assert set(scores) == {metric.name for metric in metrics}
+def test_every_metric_is_scored(kind: AnswerKind) -> None:
+    values = kind.values or ()
+    scores = kind.score_likelihoods(logs(*[0.5 / len(values)] * len(values)), values[0])
+    assert set(scores) == {metric.name for metric in kind.likelihood_metrics}
+
+
+def test_kinds_without_a_closed_set_have_no_likelihoods() -> None:
+    assert {name for name, task in LAMP_TASKS.items() if not task.answer.likelihood_metrics} == {
+        f"lamp{number}{split}" for number in (4, 5, 6, 7) for split in "ut"
+    }
+    with pytest.raises(NotImplementedError, match="no closed set"):
+        LAMP_TASKS["lamp5u"].answer.score_likelihoods([-1.0], None)
 
 
 @given(logprobs, ratings, st.floats(-50, 50))
 def test_only_the_mass_minds_what_all_answers_gain(
     logprobs: list[float], gold: str, shift: float
 ) -> None:
-    scores = likelihood.scores(RATINGS, logprobs, gold)
-    shifted = likelihood.scores(RATINGS, [p + shift for p in logprobs], gold)
+    scores = RATING.score_likelihoods(logprobs, gold)
+    shifted = RATING.score_likelihoods([p + shift for p in logprobs], gold)
     mass, shifted_mass = scores.pop("answer_mass"), shifted.pop("answer_mass")
     assert shifted_mass == pytest.approx(mass * math.exp(shift))
     for name in ("nll", "expected_rating", "mae_expected", "rmse_expected"):
@@ -81,7 +92,7 @@ def test_only_the_mass_minds_what_all_answers_gain(
 def test_scores_of_any_distribution(logprobs: list[float], gold: str) -> None:
     shares = likelihood.distribution(logprobs)
     assert math.fsum(shares) == pytest.approx(1)
-    scores = likelihood.scores(RATINGS, logprobs, gold)
+    scores = RATING.score_likelihoods(logprobs, gold)
     # log of the sum of exponentials, less the gold's.
     highest = max(logprobs)
     total = highest + math.log(math.fsum(math.exp(p - highest) for p in logprobs))
@@ -97,7 +108,7 @@ def test_scores_of_any_distribution(logprobs: list[float], gold: str) -> None:
 def test_impossible_answers_give_numbers_all_the_same() -> None:
     impossible = -math.inf
     assert likelihood.distribution([impossible] * 4) == [0.25] * 4
-    scores = likelihood.scores(RATINGS, [0.0, *[impossible] * 4], "5")
+    scores = RATING.score_likelihoods([0.0, *[impossible] * 4], "5")
     assert (scores["expected_rating"], scores["mae"], scores["answer_mass"]) == (1, 4, 1)
     assert 700 < scores["nll"] < math.inf
     assert likelihood.distribution([-5000.0, -5000.0]) == [0.5, 0.5]
@@ -141,5 +152,5 @@ def test_what_is_left_tells_the_answers_apart(start: str, middles: list[str], en
 
 
 def test_the_tags_are_whole() -> None:
-    tags = LAMP_TASKS["lamp2u"].targets or ()
+    tags = LAMP_TASKS["lamp2u"].answer.values or ()
     assert likelihood.without_shared_parts(tags) == likelihood.Continuations("", tags)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qrag_tasks.tasks.scoring.metrics import rating_scores
-from qrag_tasks.tasks.scoring.ratings import rating, rating_value
+from qrag_tasks.tasks.lamp.table import RATING
+from qrag_tasks.tasks.scoring.ratings import rating_value
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ from qrag_tasks.tasks.scoring.ratings import rating, rating_value
 )
 def test_rating(answer: str, value: float | None) -> None:
     assert rating_value(answer) == value
-    assert rating(answer) == ("" if value is None else str(value).removesuffix(".0"))
+    assert RATING.read(answer) == ("" if value is None else str(value).removesuffix(".0"))
 
 
 def test_the_docs_say_how_ratings_are_read() -> None:
@@ -175,7 +175,7 @@ def test_the_docs_say_how_ratings_are_read() -> None:
         value = None if read.startswith("nothing") else float(read.split(",")[0].split(":")[0])
         for answer in re.findall("`([^`]+)`", answers):
             assert rating_value(answer) == value
-            scores = rating_scores(answer, "1")
+            scores = RATING.score(answer, "1")
             assert scores["valid_rate"] == float(valid.startswith("yes"))
 
 
@@ -231,7 +231,7 @@ def test_one_rating_scores_alike_in_every_wrapping(value: float, data: st.DataOb
     ]
     gold = data.draw(st.sampled_from("12345"))
     cleaned = [
-        {name: score for name, score in rating_scores(answer, gold).items() if "_lamp" not in name}
+        {name: score for name, score in RATING.score(answer, gold).items() if "_lamp" not in name}
         for answer in answers
     ]
     assert cleaned[0] == cleaned[1]

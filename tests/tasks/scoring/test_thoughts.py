@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS
-from qrag_tasks.tasks.scoring.answers import citation, movie_tag, title
-from qrag_tasks.tasks.scoring.metrics import rating_scores
+from qrag_tasks.tasks.lamp.labels import citation, movie_tag
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS, RATING
+from qrag_tasks.tasks.scoring.answers import title
 from qrag_tasks.tasks.scoring.ratings import rating_value
 from qrag_tasks.tasks.scoring.thoughts import MARKS, begun_thought, without_thoughts
 
@@ -73,9 +73,9 @@ def test_prompts_that_open_no_thought(prompt: str) -> None:
 @given(st.text(alphabet="ab <>/[]|").map(str.strip), st.sampled_from(MARKS), st.integers(1, 5))
 def test_a_thought_changes_no_answer(thought: str, marks: tuple[str, str], rating: int) -> None:
     begin, end = marks
-    plain = rating_scores(str(rating), "3")
+    plain = RATING.score(str(rating), "3")
     for answer in (f"{begin}{thought}{end}\n\n{rating}", f"{thought} 5{end}\n\n{rating}"):
-        thinking = rating_scores(answer, "3")
+        thinking = RATING.score(answer, "3")
         for name in ("mae", "rmse", "accuracy", "valid_rate"):
             assert thinking[name] == plain[name]
 
@@ -83,9 +83,9 @@ def test_a_thought_changes_no_answer(thought: str, marks: tuple[str, str], ratin
 @pytest.mark.parametrize("name", ["lamp1u", "lamp2u", "lamp3u", "lamp5u"])
 def test_an_unfinished_thought_scores_as_no_answer_but_for_the_official_scores(name: str) -> None:
     task = LAMP_TASKS[name]
-    gold = task.targets[0] if task.targets else "The Songs of Birds"
-    empty, right = task.score("", gold, False), task.score(gold, gold, False)
-    unfinished = task.score(gold, gold, True)
+    gold = task.answer.values[0] if task.answer.values else "The Songs of Birds"
+    empty, right = task.answer.score("", gold, False), task.answer.score(gold, gold, False)
+    unfinished = task.answer.score(gold, gold, True)
     for metric, value in unfinished.items():
         assert value == (right if metric.endswith("_lamp") else empty)[metric]
 

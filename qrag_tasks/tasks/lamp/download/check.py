@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks.errors import DataError
+from qrag_tasks.tasks.base import Task
 from qrag_tasks.tasks.corpus.json_files import json_items, kind, read_json
 from qrag_tasks.tasks.lamp.download.files import LampFile
-from qrag_tasks.tasks.lamp.table import LampTask
 
 
 def check(file: LampFile, path: Path) -> str:
@@ -26,7 +26,7 @@ def check(file: LampFile, path: Path) -> str:
     return digest.hexdigest()
 
 
-def _check_questions(task: LampTask, path: Path, digest: Any) -> None:
+def _check_questions(task: Task, path: Path, digest: Any) -> None:
     fault = "it has no questions"
     fitting = False
     for position, question in enumerate(json_items(path, digest)):
@@ -37,10 +37,10 @@ def _check_questions(task: LampTask, path: Path, digest: Any) -> None:
         # A question may have flaws of its own. A file without a good one is of another task.
         fitting = fitting or not (fault := _misfit(task, question["input"], items))
     if not fitting:
-        raise DataError(f"{path}: not of {task.folder}: {fault}")
+        raise DataError(f"{path}: not of {task.official_name}: {fault}")
 
 
-def _misfit(task: LampTask, text: str, items: list[Any]) -> str:
+def _misfit(task: Task, text: str, items: list[Any]) -> str:
     try:
         task.query(text)
     except ValueError as error:
@@ -50,11 +50,13 @@ def _misfit(task: LampTask, text: str, items: list[Any]) -> str:
     return f"profile items have no {' and no '.join(lacking)}" if items and lacking else ""
 
 
-def _check_outputs(task: LampTask, path: Path, digest: Any) -> None:
+def _check_outputs(task: Task, path: Path, digest: Any) -> None:
     outputs = read_json(path, digest)
     _require(outputs, ("task", "golds"), f"{path}: outputs")
-    if outputs["task"] != task.folder:
-        raise DataError(f"{path}: golds of {outputs['task']!r}, expected those of {task.folder!r}")
+    if outputs["task"] != task.official_name:
+        raise DataError(
+            f"{path}: golds of {outputs['task']!r}, expected those of {task.official_name!r}"
+        )
     golds = outputs["golds"]
     if not isinstance(golds, list) or not golds:
         raise DataError(f"{path}: golds: expected a list of them, got {kind(golds)}")

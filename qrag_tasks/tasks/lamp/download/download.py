@@ -31,11 +31,12 @@ from qrag_tasks.tasks.lamp.download.fetch import (
 from qrag_tasks.tasks.lamp.download.files import LampFile, base_url, lamp_files, writable_root
 from qrag_tasks.tasks.lamp.download.manifest import Entry, Manifest, locks
 from qrag_tasks.tasks.lamp.download.part import Origin, Part
+from qrag_tasks.tasks.lamp.source import LICENSE
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
 LICENCE = (
-    "LaMP's data are licensed CC BY-NC-SA 4.0 "
+    f"LaMP's data are licensed {LICENSE} "
     "(https://creativecommons.org/licenses/by-nc-sa/4.0/): no commercial use."
 )
 

@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 
 from qrag_tasks.errors import SettingsError, did_you_mean
 from qrag_tasks.locations import mini_root
+from qrag_tasks.tasks.base import Task
 from qrag_tasks.tasks.lamp.data import LAMP_URL, data_root
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS, LampTask
+from qrag_tasks.tasks.lamp.source import files_of
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 ALL = "all"
 
@@ -23,14 +25,14 @@ class LampFile:
     :ivar holds: ``questions`` or ``outputs``.
     """
 
-    task: LampTask
+    task: Task
     split: str
     holds: str
 
     @property
     def name(self) -> str:
         """Its path below a data root, and below LaMP's URL."""
-        return f"{self.task.path}/{self.split}/{self.split}_{self.holds}.json"
+        return f"{files_of(self.task).path}/{self.split}/{self.split}_{self.holds}.json"
 
 
 def lamp_files(names: Sequence[str], split: str = "dev") -> list[LampFile]:
@@ -38,17 +40,17 @@ def lamp_files(names: Sequence[str], split: str = "dev") -> list[LampFile]:
 
     :raises SettingsError: when there is no such task, or its files are not public.
     """
-    chosen: dict[str, LampTask] = {}
+    chosen: dict[str, Task] = {}
     for name in names:
         if name == ALL:
-            chosen |= {task.name: task for task in LAMP_TASKS.values() if task.public}
+            chosen |= {task.name: task for task in LAMP_TASKS.values() if task.source.public}
             continue
         if name not in LAMP_TASKS:
             raise SettingsError(
                 f"unknown LaMP task {name!r} (known: {', '.join(LAMP_TASKS)}; all)."
                 + did_you_mean(name, [*LAMP_TASKS, ALL])
             )
-        if not LAMP_TASKS[name].public:
+        if not LAMP_TASKS[name].source.public:
             raise SettingsError(
                 f"{name} is not public: the e-mails of LaMP-6 are those of the LDC's Avocado "
                 f"corpus (LDC2015T03), and LaMP gives their ids only. With the corpus at hand, "

@@ -27,7 +27,7 @@ from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 
 def test_all_is_every_public_task_of_both_splits() -> None:
-    public = [task for task in LAMP_TASKS.values() if task.public]
+    public = [task for task in LAMP_TASKS.values() if task.source.public]
     assert len(public) == 12
     found = lamp_files(["all", "lamp3u"])
     assert len(found) == 2 * len(public)

@@ -28,9 +28,9 @@ from download_files import (
     refused,
 )
 
+from qrag_tasks.tasks.catalog import task_named
 from qrag_tasks.tasks.lamp import data
 from qrag_tasks.tasks.lamp.download import Download
-from qrag_tasks.tasks.lamp.table import lamp_task
 
 
 def test_files_land_where_lm_eval_reads_them(server: BadServer, root: Path) -> None:
@@ -38,7 +38,7 @@ def test_files_land_where_lm_eval_reads_them(server: BadServer, root: Path) -> N
     assert [outcome.state for outcome in outcomes] == ["downloaded", "downloaded"]
     assert files(root) == {NAME, "LaMP_3/dev/dev_outputs.json", "qrag-manifest.json"}
     assert (root / NAME).read_bytes() == QUESTIONS
-    assert len(data.load(lamp_task("lamp3u"), str(root)).samples) == 60
+    assert len(data.load(task_named("lamp3u"), str(root)).samples) == 60
     entry = recorded(root)[NAME]
     assert entry["url"] == f"{server.url}{PATH}"
     assert entry["bytes"] == len(QUESTIONS)

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qrag_tasks.tasks.scoring import metrics, yazan2024
+from qrag_tasks.tasks.base import Evaluation
+from qrag_tasks.tasks.catalog import TASKS
+from qrag_tasks.tasks.lamp import yazan2024
+from qrag_tasks.tasks.scoring.kinds import KINDS
 
 
 @pytest.mark.parametrize(
@@ -26,7 +29,7 @@ from qrag_tasks.tasks.scoring import metrics, yazan2024
 )
 def test_the_rating_is_the_first_character_1_to_5(answer: str, digit: int) -> None:
     assert yazan2024.first_digit(answer) == digit
-    assert yazan2024.SCORES["LaMP_3"](answer, "4") == {
+    assert yazan2024.REVIEWS.score(answer, "4") == {
         "mae_yazan2024": abs(digit - 4),
         "mse_yazan2024": (digit - 4) ** 2,
     }
@@ -57,12 +60,12 @@ def test_the_rating_is_the_first_character_1_to_5(answer: str, digit: int) -> No
     ],
 )
 def test_the_title_is_quoted_named_or_what_follows_the_first_line(answer: str, title: str) -> None:
-    assert yazan2024.paper_title(answer) == title
+    assert yazan2024.published_title(answer) == title
 
 
 def test_titles_are_scored_by_rouge() -> None:
     # "songs of birds" against "the songs of birds": P = 1, R = 3/4.
-    scores = yazan2024.SCORES["LaMP_5"]('Title: "Songs of Birds" (short)', "The Songs of Birds")
+    scores = yazan2024.PAPERS.score('Title: "Songs of Birds" (short)', "The Songs of Birds")
     assert scores == {
         "rouge1_yazan2024": pytest.approx(6 / 7),
         "rougeL_yazan2024": pytest.approx(6 / 7),
@@ -74,15 +77,20 @@ def test_any_text_is_scored(answer: str, gold: str) -> None:
     digit = yazan2024.first_digit(answer)
     assert digit in range(6)
     assert (digit == 0) == (not set(answer) & set("12345"))
-    title = yazan2024.paper_title(answer)
+    title = yazan2024.published_title(answer)
     assert title in answer
     assert title == title.strip()
 
 
-@pytest.mark.parametrize("task", ["LaMP_3", "LaMP_5"])
-def test_every_metric_is_scored_and_a_mean(task: str) -> None:
-    scores = yazan2024.SCORES[task]("4", "4")
-    assert list(scores) == [metric.name for metric in yazan2024.METRICS[task]]
-    assert {metric.aggregation for metric in yazan2024.METRICS[task]} == {"mean"}
-    taken = {m.name for m in (*metrics.RATING_METRICS, *metrics.TEXT_METRICS)}
+def test_two_of_lamps_tasks_are_the_papers() -> None:
+    published = {name for name, task in TASKS.items() if task.evaluation("yazan2024")}
+    assert published == {"lamp3u", "lamp3t", "lamp5u", "lamp5t"}
+
+
+@pytest.mark.parametrize("published", [yazan2024.REVIEWS, yazan2024.PAPERS])
+def test_every_metric_is_scored_and_a_mean(published: Evaluation) -> None:
+    scores = published.score("4", "4")
+    assert list(scores) == [metric.name for metric in published.metrics]
+    assert {metric.aggregation for metric in published.metrics} == {"mean"}
+    taken = {metric.name for kind in KINDS for metric in kind.metrics}
     assert not taken & set(scores)
