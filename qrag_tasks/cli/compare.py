@@ -68,10 +68,10 @@ def comparing(command: Callable[..., Any]) -> Callable[..., Any]:
             if collecting:
                 gc.enable()
 
-    found: Callable[..., Any] = run
+    decorated: Callable[..., Any] = run
     for option in reversed(_OPTIONS):
-        found = option(found)
-    return found
+        decorated = option(decorated)
+    return decorated
 
 
 def read_options(choices: Mapping[str, Any]) -> Options:
@@ -157,24 +157,24 @@ def compare(
     matched, options, _ = read_arms(base, others, read_options(choices))
     check_metrics(matched, metrics, "--metric")
     with tracking() as track:
-        found = compare_matched(matched, options, kept_comparisons(), track)
-    _show(found, metrics, wide)
-    for note in found.notes:
+        comparison = compare_matched(matched, options, kept_comparisons(), track)
+    _show(comparison, metrics, wide)
+    for note in comparison.notes:
         console(stderr=True).print(Text(f"note: {note}"), soft_wrap=True)
     for path in outs:
-        _write(path, found, metrics)
+        _write(path, comparison, metrics)
 
 
-def _show(found: Comparison, metrics: tuple[str, ...], wide: bool) -> None:
+def _show(comparison: Comparison, metrics: tuple[str, ...], wide: bool) -> None:
     from qrag_tasks.experiment.comparison.tables import sections, texts
     from qrag_tasks.experiment.report.answer import sentences
 
     if wide:
-        tables_of = (texts.cell_table(found, metrics), texts.trend_table(found, metrics))
+        tables_of = (texts.cell_table(comparison, metrics), texts.trend_table(comparison, metrics))
         shown = [sections.Section("", *table) for table in tables_of if table.rows]
     else:
-        shown = sections.sections(found, metrics, fits)
-        shown += sections.trend_sections(found, metrics, fits)
+        shown = sections.sections(comparison, metrics, fits)
+        shown += sections.trend_sections(comparison, metrics, fits)
     tables = []
     for section in shown:
         tables.append(Table(*section.headings, title=section.title))
@@ -183,7 +183,7 @@ def _show(found: Comparison, metrics: tuple[str, ...], wide: bool) -> None:
     print_tables(*tables, fold=False, wide=wide)
     if not metrics:
         console().print()
-        for sentence in sentences(found):
+        for sentence in sentences(comparison):
             console().print(Text(sentence))
 
 
@@ -204,20 +204,20 @@ def _noise(path: Path) -> dict[str, Any]:
         raise SettingsError(f"--noise {path}: not as `qrag noise --out` writes it") from None
 
 
-def _write(path: Path, found: Comparison, metrics: tuple[str, ...]) -> None:
+def _write(path: Path, comparison: Comparison, metrics: tuple[str, ...]) -> None:
     from qrag_tasks.experiment.comparison.tables import latex, markdown, records, texts
 
     if path.suffix == ".parquet":
-        records.write_parquet(path, records.flat(found))
+        records.write_parquet(path, records.flat(comparison))
         return
     if path.suffix == ".json":
-        text = json.dumps(records.nested(found), indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(records.nested(comparison), indent=2, ensure_ascii=False) + "\n"
     elif path.suffix == ".csv":
-        text = records.csv_text(records.flat(found))
+        text = records.csv_text(records.flat(comparison))
     elif path.suffix == ".tex":
-        text = latex.latex(found, metrics)
+        text = latex.latex(comparison, metrics)
     else:
-        tables = (texts.cell_table(found, metrics), texts.trend_table(found, metrics))
+        tables = (texts.cell_table(comparison, metrics), texts.trend_table(comparison, metrics))
         text = "\n".join(markdown.markdown(*table) for table in tables if table.rows)
     try:
         path.write_text(text, encoding="utf-8")

@@ -48,7 +48,7 @@ def predictions(logs: tuple[Path, ...], out: Path, cleaned: bool) -> None:
             f"{', '.join(log.path.name for log in ours)}. Name a folder, or one log."
         )
     targets: dict[Path, Path] = {}
-    found = []
+    exports = []
     for answered in (read_predictions(log, cleaned) for log in ours):
         path = out if one_file else out / answered.file_name
         if path in targets:
@@ -57,9 +57,9 @@ def predictions(logs: tuple[Path, ...], out: Path, cleaned: bool) -> None:
                 f"them one by one."
             )
         targets[path] = answered.log.path
-        found.append((path, answered))
+        exports.append((path, answered))
     terminal, warn = console(), console(stderr=True)
-    for path, answered in found:
+    for path, answered in exports:
         answered.write(path)
         name, by = answered.log.task, f" by {answered.model}" if answered.model else ""
         line = f"{path}: {len(answered.answers)} answers to {name}{by}"

@@ -34,17 +34,17 @@ class OutFile(_PathType):
         :raises SettingsError: for another ending.
         :raises StoreError: when it cannot be written.
         """
-        path, said = Path(value), f"{_option(param)} {value}"
+        path, given = Path(value), f"{_option(param)} {value}"
         if self.suffixes and path.suffix not in self.suffixes:
-            raise SettingsError(f"{said}: name a file in {', '.join(self.suffixes)}")
+            raise SettingsError(f"{given}: name a file in {', '.join(self.suffixes)}")
         if path.is_dir():
-            raise StoreError(f"{said}: cannot be written: it is a folder. Name a file in it.")
+            raise StoreError(f"{given}: cannot be written: it is a folder. Name a file in it.")
         if not path.parent.is_dir():
             raise StoreError(
-                f"{said}: cannot be written: there is no folder {path.parent}. Make it first, or "
+                f"{given}: cannot be written: there is no folder {path.parent}. Make it first, or "
                 f"name another."
             )
-        _check_permission(path if path.exists() else path.parent, said)
+        _check_permission(path if path.exists() else path.parent, given)
         return path
 
 
@@ -58,11 +58,11 @@ class OutFolder(_PathType):
 
         :raises StoreError: when nothing can be written there.
         """
-        path, said = Path(value), f"{_option(param)} {value}"
+        path, given = Path(value), f"{_option(param)} {value}"
         nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
         if not nearest.is_dir():
-            raise StoreError(f"{said}: cannot be written: {nearest} is a file. Name a folder.")
-        _check_permission(nearest, said)
+            raise StoreError(f"{given}: cannot be written: {nearest} is a file. Name a folder.")
+        _check_permission(nearest, given)
         return path
 
 
@@ -91,6 +91,6 @@ def _option(param: click.Parameter | None) -> str:
     return param.opts[-1] if param is not None else "output"
 
 
-def _check_permission(place: Path, said: str) -> None:
+def _check_permission(place: Path, given: str) -> None:
     if not os.access(place, os.W_OK):
-        raise StoreError(f"{said}: cannot be written: {place} is read-only for this user.")
+        raise StoreError(f"{given}: cannot be written: {place} is read-only for this user.")

@@ -45,8 +45,8 @@ def report(
 
     matched, options, title = read_arms(base, others, read_options(choices))
     with tracking() as track:
-        found = make_report(matched, options, title, figure_folder, kept_comparisons(), track)
-    write_report(out, found)
+        page = make_report(matched, options, title, figure_folder, kept_comparisons(), track)
+    write_report(out, page)
     size = out.stat().st_size / 1e6
-    cells = counted(len(found.comparison.cells), "comparison")
+    cells = counted(len(page.comparison.cells), "comparison")
     console().print(Text(f"{out}: {cells}, {size:,.1f} MB"))

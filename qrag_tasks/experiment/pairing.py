@@ -28,32 +28,32 @@ def pair(
     :returns: in the order of the data set; a pair for each of lm_eval's filters.
     :raises ComparisonError: when the arms were not asked the same, with the first difference.
     """
-    said = f"{base.task}: {base_run.path} and {other_run.path} cannot be compared"
+    refusal = f"{base.task}: {base_run.path} and {other_run.path} cannot be compared"
     for what, one, two in _settings(base, other, base_run, other_run):
         texts = [run.texts.get(what) for run in (base_run, other_run)]
         # By the text rather than by its sha256, where both are logged.
         one, two = (text or setting for text, setting in zip(texts, (one, two), strict=True))
         shown = _apart(*map(str, texts)) if all(texts) else f"{_shown(one)} and {_shown(two)}"
-        raise ComparisonError(f"{said}: they differ in {what}: {shown}")
+        raise ComparisonError(f"{refusal}: they differ in {what}: {shown}")
     firsts, seconds = _by_key(base), _by_key(other)
     missing = [key for key in firsts if key not in seconds]
     more = [key for key in seconds if key not in firsts]
     if (missing or more) and not common:
         raise ComparisonError(
-            f"{said}: of their samples, the first alone has {len(missing)}{_some(missing)}, the "
+            f"{refusal}: of their samples, the first alone has {len(missing)}{_some(missing)}, the "
             f"second alone {len(more)}{_some(more)}. Run both with the same --limit, or "
             f"compare what they have in common by --common"
         )
     pairs = [(one, seconds[key]) for key, one in firsts.items() if key in seconds]
     if not pairs:
-        raise ComparisonError(f"{said}: they have no sample in common")
+        raise ComparisonError(f"{refusal}: they have no sample in common")
     for one, two in pairs:
         if one.requests != two.requests:
-            told = f"{said}: sample {one.key}: {_first_difference(one, two)}"
-            raise ComparisonError(told + _other_retriever(base, other))
+            message = f"{refusal}: sample {one.key}: {_first_difference(one, two)}"
+            raise ComparisonError(message + _other_retriever(base, other))
         if one.target != two.target:
             raise ComparisonError(
-                f"{said}: sample {one.key}: its golds differ: {_shown(one.target)} and "
+                f"{refusal}: sample {one.key}: its golds differ: {_shown(one.target)} and "
                 f"{_shown(two.target)}"
             )
     return pairs
@@ -86,13 +86,13 @@ def _settings(
 
 
 def _by_key(task: TaskRun) -> dict[tuple[str, str], Sample]:
-    found: dict[tuple[str, str], Sample] = {}
+    samples: dict[tuple[str, str], Sample] = {}
     for sample in task.samples:
         key = (sample.key, sample.filter)
-        if key in found:
+        if key in samples:
             raise ComparisonError(f"{task.log.path}: sample {sample.key} is there twice")
-        found[key] = sample
-    return found
+        samples[key] = sample
+    return samples
 
 
 def _first_difference(one: Sample, two: Sample) -> str:

@@ -53,8 +53,8 @@ class LoggedArm(_Block):
     def weight_bytes(self) -> int | None:
         """Bytes of the arm's weights."""
         weights = (self.arm or {}).get("weights")
-        found = weights.get("bytes") if isinstance(weights, dict) else None
-        return found if isinstance(found, int) else None
+        size = weights.get("bytes") if isinstance(weights, dict) else None
+        return size if isinstance(size, int) else None
 
     @property
     def end_tokens(self) -> Any:

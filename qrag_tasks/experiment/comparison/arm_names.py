@@ -43,12 +43,12 @@ def told_apart(arms: Sequence[Sequence[Run]]) -> list[list[Run]]:
     labels = Counter(label for runs in arms for label in {run.label for run in runs})
     models = Counter(name for runs in arms for name in {run.name for run in runs})
 
-    def told(run: Run) -> bool:
+    def is_told_apart(run: Run) -> bool:
         return labels[run.label] == 1 and (bool(run.arm) or models[run.name] == 1)
 
     places = _tails([_folder(runs) for runs in arms])
     return [
-        [run if told(run) else replace(run, called=_called(run, place)) for run in runs]
+        [run if is_told_apart(run) else replace(run, called=_called(run, place)) for run in runs]
         for runs, place in zip(arms, places, strict=True)
     ]
 
@@ -81,5 +81,5 @@ def _tails(folders: Sequence[Path]) -> list[str]:
 
     start = next((i for i in range(shortest) if not shared(i)), shortest)
     end = next((i for i in range(shortest - start) if not shared(-1 - i)), shortest - start)
-    found = ["/".join(path[start : len(path) - end]) for path in parts]
-    return [tail or str(folder) for tail, folder in zip(found, folders, strict=True)]
+    tails = ["/".join(path[start : len(path) - end]) for path in parts]
+    return [tail or str(folder) for tail, folder in zip(tails, folders, strict=True)]

@@ -40,15 +40,15 @@ def caveats(values: Sequence[Values], cells: Sequence[CellRow]) -> list[str]:
         *_other_dtypes(values),
         *_no_answers(values),
         *folded(untested, *_UNTESTED),
-        *folded(_named(values, lambda found: found.incomplete), *_INCOMPLETE),
-        *folded(_named(values, lambda found: found.undefined), *_UNDEFINED),
+        *folded(_named(values, lambda cell: cell.incomplete), *_INCOMPLETE),
+        *folded(_named(values, lambda cell: cell.undefined), *_UNDEFINED),
         *_floors(cells),
     ]
 
 
 def _named(values: Sequence[Values], metrics: Callable[[Values], Sequence[str]]) -> Iterator[str]:
-    for found in values:
-        yield from (f"{found.base.task.task}: {name}" for name in metrics(found))
+    for cell in values:
+        yield from (f"{cell.base.task.task}: {name}" for name in metrics(cell))
 
 
 def _other_dtypes(values: Sequence[Values]) -> Iterator[str]:
@@ -57,12 +57,12 @@ def _other_dtypes(values: Sequence[Values]) -> Iterator[str]:
     bfloat16 keeps 8 bits of a logit: ratings that are near each other tie, and a tie goes to the
     token of the lower number.
     """
-    told = set()
-    for found in values:
-        one, two = found.base.run, found.other.run
+    seen = set()
+    for cell in values:
+        one, two = cell.base.run, cell.other.run
         arms = (one.label, two.label)
-        if one.dtype and two.dtype and one.dtype != two.dtype and arms not in told:
-            told.add(arms)
+        if one.dtype and two.dtype and one.dtype != two.dtype and arms not in seen:
+            seen.add(arms)
             yield (
                 f"{one.label} computed in {one.dtype} and {two.label} in {two.dtype}: the "
                 f"difference is of both; for that of the weights alone, run both in one dtype"

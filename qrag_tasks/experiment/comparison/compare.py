@@ -105,10 +105,10 @@ def _resampled(values: Iterable[Values], options: Options) -> Iterator[tuple[Val
     """Yield every cell with what was drawn for its metrics."""
     every = iter(values)
     together = max(1, min(_TOGETHER, _DRAWS_TOGETHER // options.resamples))
-    while some := list(islice(every, together)):
-        drawn = [_bootstraps(found, options) for found in some]
-        draw_together(b for found in drawn for b in found.values() if b.units.measurable)
-        yield from zip(some, drawn, strict=True)
+    while batch := list(islice(every, together)):
+        drawn = [_bootstraps(cell, options) for cell in batch]
+        draw_together(b for bootstraps in drawn for b in bootstraps.values() if b.units.measurable)
+        yield from zip(batch, drawn, strict=True)
 
 
 def _bootstraps(values: Values, options: Options) -> Drawn:
@@ -150,9 +150,9 @@ def _cell(
 
 def _arm(side: Side, samples: Sequence[Any]) -> ArmFacts:
     def rate(name: str) -> float | None:
-        found = [sample.scores.get(name) for sample in samples]
-        known = all(isinstance(value, int | float) and math.isfinite(value) for value in found)
-        return float(np.mean(found)) if known else None
+        rates = [sample.scores.get(name) for sample in samples]
+        known = all(isinstance(value, int | float) and math.isfinite(value) for value in rates)
+        return float(np.mean(rates)) if known else None
 
     return ArmFacts(
         side.run.label,

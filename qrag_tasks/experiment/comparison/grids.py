@@ -53,9 +53,9 @@ def match_grid(root: Path) -> Matched:
     for cell, side in sides.items():
         base = bases[cell.arm.model]
         if cell.arm.precision != base:
-            found = sides.get(replace(cell, arm=arms[cell.arm.model, base]))
-            if found is not None:
-                matched.append((found, side))
+            base_side = sides.get(replace(cell, arm=arms[cell.arm.model, base]))
+            if base_side is not None:
+                matched.append((base_side, side))
     if not matched:
         raise ComparisonError(
             f"{root}: no cell is complete both in a base precision and in another: run `qrag run` "

@@ -29,22 +29,22 @@ def lines(cells: Sequence[CellRow]) -> dict[Line, list[int]]:
 
     What has no retriever, k = 0, belongs to all of them; what has no order, k = 1, likewise.
     """
-    found: dict[Line, list[int]] = {}
+    by_line: dict[Line, list[int]] = {}
     for cell in cells:
         if cell.k not in (None, "0") and cell.kept is not None:
-            found.setdefault(_line(cell), [])
+            by_line.setdefault(_line(cell), [])
     # One document alone makes no line of its own where there are orders.
-    orders = {line[:-1] for line in found if line[-1]}
-    found = {line: [] for line in found if line[-1] or line[:-1] not in orders}
+    orders = {line[:-1] for line in by_line if line[-1]}
+    by_line = {line: [] for line in by_line if line[-1] or line[:-1] not in orders}
     for number, cell in enumerate(cells):
         if cell.kept is None or cell.k is None:
             continue
         own = _line(cell)
-        for line, members in found.items():
+        for line, members in by_line.items():
             reach = 4 if cell.k == "0" else 6 if own[-1] else 5
             if own[:reach] == line[:reach]:
                 members.append(number)
-    return found
+    return by_line
 
 
 def _line(cell: CellRow) -> Line:
@@ -64,7 +64,7 @@ def _trend_of(
     values: Sequence[Values],
     level: float,
 ) -> Iterator[TrendRow]:
-    places = [{key: place for place, key in enumerate(found.keys)} for found in values]
+    places = [{key: place for place, key in enumerate(cell_values.keys)} for cell_values in values]
     shared = [key for key in values[0].keys if all(key in place for place in places)]
     if not shared:
         return
@@ -72,11 +72,11 @@ def _trend_of(
     for metric in values[0].metrics:
         if metric.name in RATES or not one_by_one(metric):
             continue
-        if any(metric.name not in {m.name for m in found.metrics} for found in values):
+        if any(metric.name not in {m.name for m in cell_values.metrics} for cell_values in values):
             continue
         columns = []
-        for found, place in zip(values, places, strict=True):
-            base, other = found.of(metric.name)
+        for cell_values, place in zip(values, places, strict=True):
+            base, other = cell_values.of(metric.name)
             columns.append((other - base)[[place[key] for key in shared]])
         documents = [cell.kept or 0.0 for cell in cells]
         if len(set(documents)) < 2:
@@ -104,11 +104,11 @@ def _trend_of(
 
 def corrected(rows: Sequence[TrendRow]) -> list[TrendRow]:
     """Correct the p of each metric over all its trends."""
-    found: dict[str, list[TrendRow]] = {}
+    by_metric: dict[str, list[TrendRow]] = {}
     for row in rows:
-        found.setdefault(row.metric, []).append(row)
+        by_metric.setdefault(row.metric, []).append(row)
     return [
         replace(row, p_holm=p)
-        for members in found.values()
+        for members in by_metric.values()
         for row, p in zip(members, holm([row.p for row in members]), strict=True)
     ]

@@ -58,8 +58,8 @@ class KeptComparisons:
             [[side.run.label, side.task.task, str(side.run.path)] for side in both]
             for both in matched.sides
         ]
-        said = [files, sides, list(matched.notes), asdict(options), _code()]
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        depends_on = [files, sides, list(matched.notes), asdict(options), _code()]
+        return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
 
     def read(self, key: str) -> Comparison | None:
         """Return a comparison that was kept; ``None`` where it was not, or cannot be read."""

@@ -67,10 +67,10 @@ def match_runs(base: Sequence[Run], others: Sequence[Sequence[Run]]) -> Matched:
     notes: list[str] = []
     matched, same_task = [], []
     for runs in others:
-        found = list(_sides(runs))
-        alone = [side for side in found if side.prompts not in bases]
-        matched += [(bases[side.prompts], side) for side in found if side.prompts in bases]
-        seen = {side.prompts for side in found}
+        sides = list(_sides(runs))
+        alone = [side for side in sides if side.prompts not in bases]
+        matched += [(bases[side.prompts], side) for side in sides if side.prompts in bases]
+        seen = {side.prompts for side in sides}
         missing = [side for key, side in bases.items() if key not in seen]
         notes += _only_in(alone, "the base")
         notes += _only_in(missing, runs[0].label if runs else "the other")
@@ -88,8 +88,8 @@ def _only_in(sides: Sequence[Side], where: str) -> Iterator[str]:
     for side in sides:
         arms.setdefault(side.run.label, []).append(side.called)
     for label, called in arms.items():
-        told = folded(called, f"is not in {where}", f"tasks are not in {where}")
-        yield from (f"{label}: {line}" for line in told)
+        lines = folded(called, f"is not in {where}", f"tasks are not in {where}")
+        yield from (f"{label}: {line}" for line in lines)
 
 
 def _why_none(same_task: Sequence[tuple[Side, Side]], notes: Sequence[str]) -> str:
@@ -103,8 +103,8 @@ def _why_none(same_task: Sequence[tuple[Side, Side]], notes: Sequence[str]) -> s
                     f"{one.task.task}: {one.run.path} and {two.run.path} cannot be compared: they "
                     f"differ in {name}: {ours!r} and {theirs!r}"
                 )
-    told = "; ".join(notes or ["there is no other run to compare with"])
-    return f"the runs have no task in common: {told}"
+    reasons = "; ".join(notes or ["there is no other run to compare with"])
+    return f"the runs have no task in common: {reasons}"
 
 
 def in_table_order(sides: Sequence[tuple[Side, Side]]) -> list[tuple[Side, Side]]:

@@ -24,8 +24,8 @@ def folded(things: Iterable[str], one: str, many: str) -> list[str]:
     :param one: what is said behind the name of the one thing that there is.
     :param many: what is said behind the number of several, before the first of their names.
     """
-    found = list(dict.fromkeys(things))
-    if len(found) < 2:
-        return [f"{thing} {one}" for thing in found]
-    more = ", ..." if len(found) > _FIRST else ""
-    return [f"{len(found):,} {many}: {', '.join(found[:_FIRST])}{more}"]
+    names = list(dict.fromkeys(things))
+    if len(names) < 2:
+        return [f"{thing} {one}" for thing in names]
+    more = ", ..." if len(names) > _FIRST else ""
+    return [f"{len(names):,} {many}: {', '.join(names[:_FIRST])}{more}"]

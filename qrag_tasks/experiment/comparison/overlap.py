@@ -40,6 +40,6 @@ def _longest_common(one: Sequence[str], two: Sequence[str]) -> int:
     everywhere = (1 << len(one)) - 1
     row = everywhere
     for word in two:
-        found = row & places.get(word, 0)
-        row = (row + found | row - found) & everywhere
+        hits = row & places.get(word, 0)
+        row = (row + hits | row - hits) & everywhere
     return len(one) - row.bit_count()

@@ -30,13 +30,13 @@ def verdict(row: MetricRow, alpha: float = ALPHA) -> str:
     are too few for a test, ``not tested`` where the score is not known as a function of the
     samples' values, and ``undecided``.
     """
-    found = []
+    words = []
     if row.p_holm is not None and row.p_holm < alpha and row.difference:
-        found.append(_direction(row.difference, row.higher_is_better))
+        words.append(_direction(row.difference, row.higher_is_better))
     if row.equivalence_p is not None and row.equivalence_p < alpha:
-        found.append(EQUIVALENT)
-    if found:
-        return ", ".join(found)
+        words.append(EQUIVALENT)
+    if words:
+        return ", ".join(words)
     if row.units is None:
         return NOT_TESTED
     return TOO_FEW if row.p is None else UNDECIDED

@@ -29,10 +29,10 @@ def sentences(comparison: Comparison) -> list[str]:
     shown = [(cell, row) for cell in comparison.cells if (row := headline_row(cell)) is not None]
     if not shown:
         return [_alike(comparison.cells)]
-    found = [_counts(shown), _largest(shown)]
+    answer = [_counts(shown), _largest(shown)]
     if any(cell.k is not None for cell, _ in shown):
-        found.append(_trend(chosen_trends(comparison)))
-    return found
+        answer.append(_trend(chosen_trends(comparison)))
+    return answer
 
 
 def headline_row(cell: CellRow) -> MetricRow | None:
@@ -50,20 +50,20 @@ def _counts(shown: Sequence[tuple[CellRow, MetricRow]]) -> str:
     counts = Counter(word for _, row in shown for word in verdict(row).split(", "))
     others = ", ".join(sorted({cell.other.arm or cell.other.label for cell, _ in shown}))
     bases = ", ".join(sorted({cell.base.arm or cell.base.label for cell, _ in shown}))
-    said = (
+    sentence = (
         f"Of {counted(len(shown), 'comparison')} of {others} with {bases} on identical prompts, "
         f"{counts[WORSE]} {_are(counts[WORSE])} worse by more than chance explains (Holm-"
         f"corrected p < {ALPHA}), {counts[BETTER]} better, {counts[EQUIVALENT]} equivalent "
         f"within the stated margins, and {counts[UNDECIDED]} undecided"
     )
     if counts[TOO_FEW]:
-        said += (
+        sentence += (
             f"; in {counts[TOO_FEW]} too few samples or users, or too few that differ, allow no "
             f"test"
         )
     if counts[NOT_TESTED]:
-        said += f"; {counts[NOT_TESTED]} could not be tested"
-    return f"{said}."
+        sentence += f"; {counts[NOT_TESTED]} could not be tested"
+    return f"{sentence}."
 
 
 def _largest(shown: Sequence[tuple[CellRow, MetricRow]]) -> str:

@@ -84,15 +84,15 @@ def figures(comparison: Comparison) -> list[Figure]:
     with matplotlib.rc_context(settings):
         panels = list(panels_of(comparison))
         looks, level = Looks.of(comparison), percent(comparison.level)
-        found = []
+        drawn = []
         if panels:
-            found.append(_scores(panels, looks, level))
-            found.append(_gaps(panels, looks, level))
+            drawn.append(_scores(panels, looks, level))
+            drawn.append(_gaps(panels, looks, level))
             if len({panel.retriever for panel in panels}) > 1:
-                found.append(_retrievers(panels, looks))
+                drawn.append(_retrievers(panels, looks))
         if saved := _savings(comparison, looks):
-            found.append(saved)
-    return found
+            drawn.append(saved)
+    return drawn
 
 
 _SQUARE_ROOT = "k stands at the square root of the mean number of documents."
@@ -149,8 +149,8 @@ def _legend(drawn: Any, entries: Iterable[tuple[str, Mapping[str, Any]]]) -> Non
 
 
 def _arms(panels: Sequence[Panel], looks: Looks) -> dict[str, Mapping[str, Any]]:
-    found = dict.fromkeys(line.arm for panel in panels for line in panel.lines)
-    return {arm: {"color": looks.colours[arm]} for arm in found}
+    arms = dict.fromkeys(line.arm for panel in panels for line in panel.lines)
+    return {arm: {"color": looks.colours[arm]} for arm in arms}
 
 
 def _scores(panels: Sequence[Panel], looks: Looks, level: str) -> Figure:
@@ -289,8 +289,8 @@ def _savings(comparison: Comparison, looks: Looks) -> Figure | None:
         share = cell.cost.get("weight_bytes")
         if row is not None and share is not None and row.base:
             lost = 100 * loss(row) / abs(row.base)
-            found = points.setdefault((cell.other.model, cell.other.arm), [])
-            found.append((100 * (1 - share), lost, _differs(row)))
+            its_points = points.setdefault((cell.other.model, cell.other.arm), [])
+            its_points.append((100 * (1 - share), lost, _differs(row)))
     if not points:
         return None
     drawn = Drawn(figsize=(5.4, 3.4))

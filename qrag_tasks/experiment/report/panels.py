@@ -77,11 +77,11 @@ def wrapped(title: str) -> str:
 def panels_of(comparison: Comparison) -> Iterator[Panel]:
     """Yield a panel for every model, task, retriever and order with more than one k."""
     cells = comparison.cells
-    found: dict[tuple[str, ...], list[Line]] = {}
+    by_panel: dict[tuple[str, ...], list[Line]] = {}
     for (model, other, base, task, retriever, order), members in lines(cells).items():
         shown = [(cells[i], row) for i in members if (row := headline_row(cells[i])) is not None]
         if len(shown) > 1:
             key = (model, task, retriever, order, base)
-            found.setdefault(key, []).append(Line(other, shown))
-    for (model, task, retriever, order, base), found_lines in found.items():
-        yield Panel(model, task, retriever, order, base, found_lines)
+            by_panel.setdefault(key, []).append(Line(other, shown))
+    for (model, task, retriever, order, base), its_lines in by_panel.items():
+        yield Panel(model, task, retriever, order, base, its_lines)

@@ -57,12 +57,13 @@ def make_report(
     from jinja2 import Environment
 
     paired = PairedCells(matched, options, track)
-    found = compare_cells(paired, kept)
-    drawn = figures(found)
+    comparison = compare_cells(paired, kept)
+    drawn = figures(comparison)
+    trend_tables = trend_sections(comparison, (), _all_fits)
     if figure_folder is not None:
         for figure in drawn:
             figure.save(figure_folder)
-    cells, chunks = _samples(paired, found.cells)
+    cells, chunks = _samples(paired, comparison.cells)
     here = files("qrag_tasks.experiment.report")
     page = Environment(autoescape=True).from_string(
         here.joinpath("page.html.jinja").read_text(encoding="utf-8")
@@ -72,18 +73,20 @@ def make_report(
         version=version("qrag-tasks"),
         style=here.joinpath("page.css").read_text(encoding="utf-8"),
         script=here.joinpath("page.js").read_text(encoding="utf-8"),
-        sentences=sentences(found),
+        sentences=sentences(comparison),
         figures=[{"caption": figure.caption, "svg": figure.svg()} for figure in drawn],
         tables={
-            "All comparisons": sections(found, (), _all_fits),
-            "Does the difference grow with the documents?": trend_sections(found, (), _all_fits),
+            "All comparisons": sections(comparison, (), _all_fits),
+            "Does the difference grow with the documents?": trend_sections(
+                comparison, (), _all_fits
+            ),
         },
-        notes=found.notes,
-        level=percent(found.level),
+        notes=comparison.notes,
+        level=percent(comparison.level),
         data=_for_script({"cells": cells}),
         chunks=chunks,
     )
-    return Report(html, found)
+    return Report(html, comparison)
 
 
 def write_report(path: Path, report: Report) -> None:

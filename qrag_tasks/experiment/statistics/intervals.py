@@ -189,13 +189,13 @@ def _draws(members: Sequence[Bootstrap]) -> list[Floats]:
     """Draw for bootstraps of equal numbers of units, of equal resamples and seed."""
     first, resampling = members[0], Resampling([one.units for one in members])
     observed = [one.units.observed() for one in members]
-    found: list[list[Floats]] = [[] for _ in members]
+    studentized: list[list[Floats]] = [[] for _ in members]
     for times in times_drawn(len(first.units), first._resamples, first._seed):
         scores = resampling.scores(times)
-        for values, start, (difference, error) in zip(found, observed, scores, strict=True):
+        for values, start, (difference, error) in zip(studentized, observed, scores, strict=True):
             known = error > 0
             values.append((difference[known] - start) / error[known])
-    return [np.concatenate(values) for values in found]
+    return [np.concatenate(values) for values in studentized]
 
 
 def standard_error(

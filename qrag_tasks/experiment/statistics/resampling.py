@@ -28,12 +28,14 @@ class Resampling:
 
     def __init__(self, many: Sequence[Units]) -> None:
         # Metrics that hold the same are one, as the official score and ours often are.
-        found: dict[tuple[object, ...], int] = {}
+        number_of: dict[tuple[object, ...], int] = {}
         self._numbers = [
-            found.setdefault((units.score, units.base.tobytes(), units.other.tobytes()), len(found))
+            number_of.setdefault(
+                (units.score, units.base.tobytes(), units.other.tobytes()), len(number_of)
+            )
             for units in many
         ]
-        firsts = [many[self._numbers.index(number)] for number in range(len(found))]
+        firsts = [many[self._numbers.index(number)] for number in range(len(number_of))]
         self._members = [
             _Moments(units) if units.base.shape[1] <= _PARTS_FOR_MOMENTS else _Kinds(units)
             for units in firsts
@@ -99,13 +101,13 @@ class _Moments:
         """
         score, resamples = self._score, len(times)
         first, second, *products = (
-            [found if isinstance(found, float) else sums[found] for found in group]
+            [entry if isinstance(entry, float) else sums[entry] for entry in group]
             for group in self._groups
         )
         moved, base = np.zeros((2, len(first), resamples))
         for rows, group in ((moved, first), (base, second)):
-            for row, found in zip(rows, group, strict=True):
-                row[:] = found
+            for row, entry in zip(rows, group, strict=True):
+                row[:] = entry
         other = base + moved
         gradient = score.gradient(other.T).T
         turned = gradient - score.gradient(base.T).T
@@ -113,10 +115,10 @@ class _Moments:
         both = (1, gradient, gradient), (2, gradient, turned), (1, turned, turned)
         for (factor, one, two), group in zip(both, products, strict=True):
             term = np.zeros(resamples)
-            for (a, b), found in zip(product(one, two), group, strict=True):
+            for (a, b), entry in zip(product(one, two), group, strict=True):
                 # Most are 0 where all units are of one size.
-                if not isinstance(found, float) or found:
-                    term += factor * found * a * b
+                if not isinstance(entry, float) or entry:
+                    term += factor * entry * a * b
             squares += term
             size += np.abs(term)
         # What rounding leaves of terms that cancel is 0.
@@ -162,11 +164,11 @@ def _constant(vector: Floats) -> bool:
 
 def _numbered(vectors: Iterable[Floats]) -> tuple[list[int], Floats]:
     """Return the number of each vector among the different ones, and these, stacked."""
-    found: dict[bytes, int] = {}
+    number_of: dict[bytes, int] = {}
     different: list[Floats] = []
     numbers = []
     for vector in vectors:
-        number = found.setdefault(vector.tobytes(), len(different))
+        number = number_of.setdefault(vector.tobytes(), len(different))
         if number == len(different):
             different.append(vector)
         numbers.append(number)

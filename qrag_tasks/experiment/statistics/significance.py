@@ -61,9 +61,9 @@ def permutation_test(
     def extreme(swapped: NDArray[np.float64]) -> int:
         change = np.zeros((len(swapped), len(first)))
         change[:, used] = swapped
-        found = np.abs(units.difference(first + change, second - change))
+        differences = np.abs(units.difference(first + change, second - change))
         # Sums in another order differ in their last digits.
-        return int(np.sum(found >= observed - 1e-9 * max(observed, 1e-300)))
+        return int(np.sum(differences >= observed - 1e-9 * max(observed, 1e-300)))
 
     # The other half of the ways mirrors this one.
     share = math.ldexp(1.0, 1 - len(base))
@@ -93,8 +93,8 @@ def permutation_p(
     :returns: ``None`` as there.
     :raises ValueError: for lengths that differ or a value that is not finite.
     """
-    found = permutation_test(Units.of(base, other, clusters, score), resamples, seed=seed)
-    return None if found is None else found.p
+    test = permutation_test(Units.of(base, other, clusters, score), resamples, seed=seed)
+    return None if test is None else test.p
 
 
 def draws_needed(tests: int, alpha: float = 0.05) -> int:

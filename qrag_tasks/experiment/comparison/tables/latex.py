@@ -81,19 +81,19 @@ def latex(comparison: Comparison, metrics: Sequence[str] = ()) -> str:
 
 def _cells(comparison: Comparison, metrics: Sequence[str]) -> Iterator[_Entry]:
     for cell, row in texts.chosen(comparison, metrics):
-        said = texts.record(cell, row, comparison.level)
+        shown = texts.record(cell, row, comparison.level)
         # Tasks that are not ours have no k: they are rows of one table.
-        task, own = (said["Task"], "") if said["k"] else ("", said["Task"])
+        task, own = (shown["Task"], "") if shown["k"] else ("", shown["Task"])
         where = f"{cell.other.model}" + (f" on {task}" if task else "")
-        labels = {"Task": own, **{name: said[name] for name in ("Retriever", "k", "Order")}}
-        base, figures, margin = said["Base"], ("", said["Same answers"], ""), None
+        labels = {"Task": own, **{name: shown[name] for name in ("Retriever", "k", "Order")}}
+        base, figures, margin = shown["Base"], ("", shown["Same answers"], ""), None
         if row is None:
             about = f"{where}: share of the answers that are {base}'s"
         else:
             about = f"{_scored(row)}, {where}: differences to {base}"
             figures = (f"{row.base:.3f}", f"{row.difference:+.3f}", interval_text(row, 3))
             margin = row.margin
-        yield _Entry(about, labels, said["Other"], base, *figures, said["Verdict"], margin)
+        yield _Entry(about, labels, shown["Other"], base, *figures, shown["Verdict"], margin)
 
 
 def _trends(comparison: Comparison, metrics: Sequence[str]) -> Iterator[_Entry]:
@@ -130,17 +130,17 @@ def _table(entries: Sequence[_Entry], level: float) -> str:
         "\\midrule",
     ]
     group: str | None = None
-    for row, found in rows.items():
+    for row, by_arm in rows.items():
         first, *rest = row or ("",)
         if len(row) > 1 and group not in (None, first):
             lines.append("\\addlinespace")
         named = ["" if rest and group == first else first, *rest] if row else []
         group = first
-        scores = [next(iter(found.values())).score for _ in bases]
-        across = [found.get(arm) for arm in arms]
+        scores = [next(iter(by_arm.values())).score for _ in bases]
+        across = [by_arm.get(arm) for arm in arms]
         drawn = [one.drawn if one else "" for one in across]
         lines.append(_line([*map(escaped, named), *scores, *drawn]))
-        if any(entry.interval for entry in found.values()):
+        if any(entry.interval for entry in by_arm.values()):
             empty = [""] * (len(row) + len(scores))
             # An interval stands closer to its own figure than to the next.
             lines[-1] += "[-2pt]"
@@ -149,14 +149,14 @@ def _table(entries: Sequence[_Entry], level: float) -> str:
 
 
 def _caption(entries: Sequence[_Entry], level: float) -> str:
-    said = entries[0].about
+    caption = entries[0].about
     if any(entry.interval for entry in entries):
-        said += f", with {percent(level)} intervals. "
-        said += f"Bold: significant after Holm's correction (p < {ALPHA})"
+        caption += f", with {percent(level)} intervals. "
+        caption += f"Bold: significant after Holm's correction (p < {ALPHA})"
         margins = sorted({entry.margin for entry in entries if entry.margin is not None})
         if margins:
-            said += f"; =: equivalent within ±{', ±'.join(f'{one:g}' for one in margins)}"
-    return escaped(f"{said}.")
+            caption += f"; =: equivalent within ±{', ±'.join(f'{one:g}' for one in margins)}"
+    return escaped(f"{caption}.")
 
 
 def _shown(name: str, entries: Sequence[_Entry]) -> bool:

@@ -78,11 +78,11 @@ def _sections(
 
 
 def _split(rows: Sequence[Row], moved: Sequence[str]) -> list[list[Row]]:
-    found: dict[tuple[str, ...], list[Row]] = {}
+    groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         task = row["Task"] if row["k"] else ""
-        found.setdefault((task, *(row[name] for name in (*_APART, *moved))), []).append(row)
-    return [_in_order(members) for members in found.values()]
+        groups.setdefault((task, *(row[name] for name in (*_APART, *moved))), []).append(row)
+    return [_in_order(members) for members in groups.values()]
 
 
 def _in_order(rows: Sequence[Row]) -> list[Row]:
@@ -113,8 +113,8 @@ def _varying(rows: Sequence[Row]) -> list[str]:
 
 def _values(rows: Sequence[Row], name: str) -> list[str]:
     """Return the different values of a column, but for those that say nothing."""
-    said = [row for row in rows if not (name == "Retriever" and row["k"] == "0")]
-    return list(dict.fromkeys(row[name] for row in said or rows if row[name]))
+    telling = [row for row in rows if not (name == "Retriever" and row["k"] == "0")]
+    return list(dict.fromkeys(row[name] for row in telling or rows if row[name]))
 
 
 def _title(rows: Sequence[Row], constant: Sequence[str]) -> str:

@@ -138,13 +138,13 @@ def trend_records(comparison: Comparison, metrics: Sequence[str] = ()) -> list[d
 
 def chosen_trends(comparison: Comparison, metrics: Sequence[str] = ()) -> list[TrendRow]:
     """Return the trends that are to be shown, as :func:`trend_records` says."""
-    found: dict[tuple[str, ...], list[TrendRow]] = {}
+    by_series: dict[tuple[str, ...], list[TrendRow]] = {}
     for row in comparison.trends:
         series = (row.model, row.arm, row.base_arm, row.lamp_task, row.retriever, row.order)
-        found.setdefault(series, []).append(row)
+        by_series.setdefault(series, []).append(row)
     return [
         row
-        for rows in found.values()
+        for rows in by_series.values()
         for row in rows
         if row.metric in (metrics or (headline([one.metric for one in rows]),))
     ]
