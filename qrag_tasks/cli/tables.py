@@ -35,7 +35,7 @@ class Table:
         self.rows.append([Text(cell) if isinstance(cell, str) else cell for cell in cells])
 
     def add_break(self) -> None:
-        """Leave a line empty between the rows before and those behind."""
+        """Leave a line empty between the rows before and those after."""
         self.breaks.add(len(self.rows))
 
 

@@ -90,7 +90,7 @@ def _by_key(task: TaskRun) -> dict[tuple[str, str], Sample]:
     for sample in task.samples:
         key = (sample.key, sample.filter)
         if key in samples:
-            raise ComparisonError(f"{task.log.path}: sample {sample.key} is there twice")
+            raise ComparisonError(f"{task.log.path}: sample {sample.key} appears twice")
         samples[key] = sample
     return samples
 

@@ -175,7 +175,7 @@ def _about_the_set(
 
 
 def _model(results: Results) -> str:
-    """Return the model of a run, told from other precisions of it by its arguments."""
+    """Return the model of a run, with its arguments, which tell precisions apart."""
     arguments = results.config.get("model_args") or {}
     if isinstance(arguments, dict):
         arguments = ",".join(f"{name}={value}" for name, value in arguments.items())

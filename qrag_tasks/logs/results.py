@@ -93,7 +93,7 @@ class Results:
         return read(LoggedPrompts, metadata, f"{self.path}, metadata of {task}")
 
     def questions(self, task: str) -> int | None:
-        """Return how many questions the data of a task had; ``None`` where it is not told."""
+        """Return how many questions the data of a task had; ``None`` where that is not known."""
         counts = (self.body.get("n-samples") or {}).get(task)
         total = counts.get("original") if isinstance(counts, dict) else None
         return total if isinstance(total, int) else None

@@ -39,7 +39,7 @@ class Sample(NamedTuple):
     :ivar answers: what was scored, as text; ``None`` where there is no answer.
     :ivar scores: metric -> value; of macro F1, the pair of labels as it was logged.
     :ivar user: whose question it is, of our tasks.
-    :ivar kept: documents in the prompt; ``None`` where the task is none of ours.
+    :ivar kept: documents in the prompt; ``None`` where the task is not ours.
     :ivar distribution: answer -> log-probability, where likelihoods were measured.
     :ivar documents: what the task says of its documents: ``kept``, ``dropped``, ``shortfall``.
     """

@@ -195,4 +195,4 @@ def test_a_base_of_two_runs(base: Path, other: Path) -> None:
 def test_a_sample_twice(base: Path, tmp_path: Path) -> None:
     rows = samples(answers(6))
     two = write_run(tmp_path / "two", [*rows, rows[3]], model_args=QUANTIZED)
-    assert "sample 90003 is there twice" in refused(base, two)
+    assert "sample 90003 appears twice" in refused(base, two)

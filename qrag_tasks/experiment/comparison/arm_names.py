@@ -15,7 +15,7 @@ def read_arm(given: Path) -> list[Run]:
     """Return the runs of an arm.
 
     :param given: a folder or a results file, perhaps with a name before it: ``int4=results/int4``.
-        Where the whole of it is a path that exists, it is no name.
+        Where the whole of it is a path that exists, it is not a name.
     :raises QragError: as :func:`read_runs`.
     """
     name, place = split(given)

@@ -26,7 +26,7 @@ def compare_grid(root: Path, options: Options | None = None) -> Comparison:
 
 
 def with_margins(root: Path, options: Options) -> Options:
-    """Put the margins of a grid's plan behind those that are given."""
+    """Add the margins of a grid's plan to those that are given, which take precedence."""
     return replace(options, margins={**_grid(root).plan.margins, **options.margins})
 
 

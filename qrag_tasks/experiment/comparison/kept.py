@@ -79,7 +79,7 @@ class KeptComparisons:
             for old in sorted(self.folder.glob("*.json"), key=_age)[:-_KEPT_AT_MOST]:
                 old.unlink(missing_ok=True)
         except (OSError, ValueError) as error:
-            # Half of a surrogate pair, in a name, is no text in JSON.
+            # Half of a surrogate pair, in a name, cannot be written as JSON.
             logger.info("%s: the comparison is not kept: %s", self.folder, error)
             with suppress(OSError):
                 half.unlink()

@@ -21,8 +21,8 @@ def percent(share: float) -> str:
 def folded(things: Iterable[str], one: str, many: str) -> list[str]:
     """Return the note on things that share a reason; none without a thing.
 
-    :param one: what is said behind the name of the one thing that there is.
-    :param many: what is said behind the number of several, before the first of their names.
+    :param one: what is said after the name of the one thing that there is.
+    :param many: what is said after the number of several, before the first of their names.
     """
     names = list(dict.fromkeys(things))
     if len(names) < 2:

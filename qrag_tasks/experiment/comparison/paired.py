@@ -27,7 +27,7 @@ class PairedCells:
 
     @cached_property
     def values(self) -> list[Values]:
-        """The samples of every cell, in the order of the tables: a cell for each filter.
+        """The samples of every cell, in the order of the tables: one per filter.
 
         :raises DataError: when a log cannot be read.
         :raises ComparisonError: when two arms were given different prompts.

@@ -1,4 +1,4 @@
-"""What a comparison says: a row a cell, with a row a metric in it, and trends over k."""
+"""What a comparison says: a row per cell, with a row per metric in it, and trends over k."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ArmFacts:
 class MetricRow:
     """One score of a cell under both arms.
 
-    ``difference`` is the other arm's score less the base's; every figure behind it is about that.
+    ``difference`` is the other arm's score less the base's; every figure after it is about that.
 
     :ivar higher_is_better: ``None`` where lm_eval's results do not say.
     :ivar units: what is resampled as a whole: users where they are known, else samples; ``None``
@@ -131,7 +131,7 @@ class CellRow:
 class TrendRow:
     """Whether the difference between two arms grows with the number of documents.
 
-    :ivar documents: mean number of documents in the prompts, a cell each.
+    :ivar documents: mean number of documents in the prompts, one per cell.
     :ivar slope: change of the difference with each further document.
     :ivar interval: ``None``, as ``p``, where units, or units whose slope is another than most
         have, are too few.

@@ -109,14 +109,14 @@ def _trend(rows: Sequence[TrendRow]) -> str:
         steepest = max(tested, key=_harm)
         return (
             f"The loss grows with the number of documents in none of {len(tested)} series "
-            f"(steepest: {steepest.metric} {steepest.slope:+.4f} a document, {steepest.model} "
+            f"(steepest: {steepest.metric} {steepest.slope:+.4f} per document, {steepest.model} "
             f"{steepest.arm}, p {steepest.p_holm:.2f}){untested}."
         )
     steepest = max(growing, key=_harm)
     return (
         f"The loss grows with the number of documents in {len(growing)} of {len(tested)} series, "
         f"most in {steepest.model} {steepest.arm} on {steepest.lamp_task} with "
-        f"{steepest.retriever}: {steepest.metric} {steepest.slope:+.4f} a document{untested}."
+        f"{steepest.retriever}: {steepest.metric} {steepest.slope:+.4f} per document{untested}."
     )
 
 

@@ -59,6 +59,7 @@ def make_report(
     paired = PairedCells(matched, options, track)
     comparison = compare_cells(paired, kept)
     drawn = figures(comparison)
+    cell_tables = sections(comparison, (), _all_fits)
     trend_tables = trend_sections(comparison, (), _all_fits)
     if figure_folder is not None:
         for figure in drawn:
@@ -76,10 +77,8 @@ def make_report(
         sentences=sentences(comparison),
         figures=[{"caption": figure.caption, "svg": figure.svg()} for figure in drawn],
         tables={
-            "All comparisons": sections(comparison, (), _all_fits),
-            "Does the difference grow with the documents?": trend_sections(
-                comparison, (), _all_fits
-            ),
+            "All comparisons": cell_tables,
+            "Does the difference grow with the documents?": trend_tables,
         },
         notes=comparison.notes,
         level=percent(comparison.level),
@@ -168,7 +167,10 @@ def _facts(cell: CellRow) -> dict[str, Any]:
 
 
 def _answers(cell: CellRow, pairs: Sequence[Pair]) -> list[list[Any]]:
-    """Return, a sample: key, gold, both answers, both scores, better (1) or worse (-1), invalid."""
+    """Return a list per sample.
+
+    Key, gold, both answers, both scores, better (1) or worse (-1), invalid.
+    """
     row = headline_row(cell)
     name = row.metric if row else None
     rows = []

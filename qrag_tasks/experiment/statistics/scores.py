@@ -20,7 +20,7 @@ class Score:
     :ivar parts: values of shape (n,) -> what is summed, of shape (n, parts).
     :ivar of_sums: sums of shape (..., parts) -> scores of shape (...).
     :ivar gradient: sums of shape (..., parts) -> the score's derivatives by them, same shape.
-        A score does not change when every sample is there twice, so it is 0 along the sums.
+        A score does not change when every sample appears twice, so it is 0 along the sums.
     :ivar unseen: how many more units a difference's standard error takes to differ than do:
         2 as a rule, see :meth:`Units.widened_error`. A root mean square is decided by rare large
         errors that a small sample may lack; 8 is the least of 2, 4, 5, 6, 7, 8 with which

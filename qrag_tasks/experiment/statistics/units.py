@@ -90,7 +90,7 @@ class Units:
         scale = float(np.abs(moved).max())
         if scale == 0:
             return 0
-        # Whole numbers, for differences that are equal but for rounding.
+        # Whole numbers, for differences that are equal except for rounding.
         rows = np.round(moved / scale * 1e9).astype(np.int64)
         alike = max(Counter(row.tobytes() for row in rows).values())
         return len(self) - (alike if alike > 1 else 0)

@@ -166,7 +166,7 @@ def _shown(name: str, entries: Sequence[_Entry]) -> bool:
 
 def _line(cells: Iterable[str]) -> str:
     text = " & ".join(cells)
-    # Behind \\ and \midrule a bracket or star would be read as theirs.
+    # After \\ and \midrule a bracket or star would be read as theirs.
     return ("{}" if text.startswith(("[", "*")) else "") + text + " \\\\"
 
 

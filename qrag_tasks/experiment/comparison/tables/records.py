@@ -26,7 +26,7 @@ def nested(comparison: Comparison) -> dict[str, Any]:
 
 
 def flat(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return a flat record a cell and metric, with numbers as numbers, for CSV and Parquet."""
+    """Return a flat record per cell and metric, with numbers as numbers, for CSV and Parquet."""
     records = []
     for cell in comparison.cells:
         rows: Sequence[MetricRow | None] = cell.metrics or [None]

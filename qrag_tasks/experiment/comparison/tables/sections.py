@@ -14,7 +14,7 @@ Row = Mapping[str, str]
 """Heading -> text."""
 
 _APART = ("Metric", "Model", "Base")
-"""What differs between tables, never in one; so do tasks, but those that have no k."""
+"""What differs between tables, never in one; so do tasks, except those that have no k."""
 _MOVABLE = ("Retriever", "Order", "Other", "Task")
 """What stands in a column, or above a table of its own: the first moves first."""
 _CELL = ("Task", "Retriever", "Order", "Other", "k", "n")
@@ -112,7 +112,7 @@ def _varying(rows: Sequence[Row]) -> list[str]:
 
 
 def _values(rows: Sequence[Row], name: str) -> list[str]:
-    """Return the different values of a column, but for those that say nothing."""
+    """Return the different values of a column, except those that say nothing."""
     telling = [row for row in rows if not (name == "Retriever" and row["k"] == "0")]
     return list(dict.fromkeys(row[name] for row in telling or rows if row[name]))
 
