@@ -20,6 +20,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from qrag_tasks.arms.formats.base import Format
+    from qrag_tasks.engines.base import EngineFactory
     from qrag_tasks.prompting.base import PromptStyle
     from qrag_tasks.retrieval.base import Retriever
 
@@ -79,6 +80,20 @@ class RegisterFormat(Protocol):
         ...
 
 
+class RegisterEngine(Protocol):
+    """The callback that :func:`qrag_register_engines` is given."""
+
+    def __call__(self, name: str, factory: EngineFactory) -> None:
+        """Make an engine known.
+
+        :param name: what users write: lower-case letters, digits, ``-``; unique.
+        :param factory: what the engine can do, and how it is loaded. The module that runs models is
+            best imported by its ``load``.
+        :raises SettingsError: when the name is not of that form, or is registered twice.
+        """
+        ...
+
+
 @hookspec
 def qrag_register_retrievers(register: RegisterRetriever) -> None:
     """Call ``register(name, factory)`` for every retriever this plugin supplies.
@@ -103,4 +118,14 @@ def qrag_register_formats(register: RegisterFormat) -> None:
     Each of the format's precisions is chosen by ``--model_args precision=NAME``. The contract is
     :class:`~qrag_tasks.arms.formats.base.Format`; :class:`~qrag_tasks.testing.FormatConformance`
     holds a format to it.
+    """
+
+
+@hookspec
+def qrag_register_engines(register: RegisterEngine) -> None:
+    """Call ``register(name, factory)`` for every engine this plugin supplies.
+
+    An engine is chosen by the model argument ``engine=NAME`` of ``--model qrag``. The contract of
+    what the factory loads is :class:`~qrag_tasks.engines.base.Engine`; :mod:`qrag_tasks.testing`
+    holds an engine to it.
     """

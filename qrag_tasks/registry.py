@@ -29,6 +29,7 @@ from qrag_tasks.installed import Announced, Origin, announced, source_digest
 
 if TYPE_CHECKING:
     from qrag_tasks.arms.formats.base import Format
+    from qrag_tasks.engines.base import EngineFactory
     from qrag_tasks.prompting.base import PromptStyle
     from qrag_tasks.retrieval.base import Retriever
 
@@ -44,6 +45,7 @@ BUILT_IN = tuple(
         ("bitsandbytes", "arms.formats.bitsandbytes"),
         ("gptq", "arms.formats.gptq"),
         ("awq", "arms.formats.awq"),
+        ("transformers", "harness.engines"),
     )
 )
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -193,6 +195,11 @@ def _unfit_format(name: str, value: Any) -> str:
     return ""
 
 
+def _no_engine(_name: str, value: Any) -> str:
+    missing = [part for part in ("abilities", "load", "check") if not hasattr(value, part)]
+    return f"is not an EngineFactory, as it has no {missing[0]}: {value!r}" if missing else ""
+
+
 RETRIEVERS: Registry[Callable[..., Retriever]] = Registry(
     "retriever", "qrag_register_retrievers", RetrieverError
 )
@@ -207,7 +214,10 @@ FORMATS: Registry[Format] = Registry(
     check=_unfit_format,
     parts=lambda one: (("precision", row.name) for row in one.precisions),
 )
-REGISTRIES: tuple[Registry[Any], ...] = (RETRIEVERS, PROMPT_STYLES, FORMATS)
+ENGINES: Registry[EngineFactory] = Registry(
+    "engine", "qrag_register_engines", SettingsError, label="engine", check=_no_engine
+)
+REGISTRIES: tuple[Registry[Any], ...] = (RETRIEVERS, PROMPT_STYLES, FORMATS, ENGINES)
 """All kinds, in the order in which their hooks are called and ``qrag plugins`` lists them."""
 
 

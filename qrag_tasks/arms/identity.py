@@ -203,6 +203,9 @@ def _read(lm: Any) -> dict[str, Any]:
         else model_parts(lm.model, lm.tokenizer, lm.device)
     )
     versions = parts.pop("versions", {})
+    if "tokenizer" not in parts:
+        parts["tokenizer"] = _tokenizer(lm.tokenizer)
+        parts["chat_template"] = getattr(lm.tokenizer, "chat_template", None)
     return {
         **parts,
         "settings": {name: getattr(lm, name, None) for name in _SETTINGS},

@@ -16,7 +16,7 @@ from qrag_tasks.engines.base import (
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.journal import Journal
 from qrag_tasks.engines.not_a_number import not_a_number
-from qrag_tasks.errors import ModelError
+from qrag_tasks.errors import ModelError, SettingsError
 from qrag_tasks.metering.meter import Meter
 
 
@@ -35,10 +35,12 @@ class Session:
     """An engine that answers, and what it has answered.
 
     :param meter: counts what the engine's batches cost.
+    :param name: of the engine, as users write it.
     """
 
-    def __init__(self, engine: Engine, meter: Meter) -> None:
+    def __init__(self, engine: Engine, meter: Meter, name: str) -> None:
         self._engine = engine
+        self._name = name
         self._meter = meter
         self._journal: Journal | None = None
         self._first_limit = (engine.limit.rows, engine.limit.tokens)
@@ -67,8 +69,17 @@ class Session:
 
         :param keys: of the requests in the journal.
         :param read: (place of a request, its generated token ids) -> its answer.
+        :raises SettingsError: as :meth:`Engine.generate`; and for ``do_sample`` where the engine
+            draws no tokens.
         :raises ModelError: as :meth:`Engine.generate`; and where the engine breaks its contract.
         """
+        if not self._engine.abilities.sampling:
+            for request in requests:
+                if request.settings.get("do_sample"):
+                    raise SettingsError(
+                        f"generation argument do_sample=True: engine={self._name} takes the "
+                        f"likeliest token only; leave it out, or take another engine"
+                    )
         return self._answers(requests, keys, self._engine.generate, read, told)
 
     def score(
@@ -78,8 +89,13 @@ class Session:
 
         :param keys: of the requests in the journal.
         :raises ModelError: as :meth:`Engine.score`; where a likelihood is not a number, and where
-            the engine breaks its contract.
+            the engine breaks its contract, or measures no likelihoods.
         """
+        if not self._engine.abilities.likelihoods:
+            raise ModelError(
+                f"engine={self._name} measures no likelihoods: take another engine, or tasks whose "
+                f"answers are generated"
+            )
 
         def read(place: int, likelihoods: Sequence[Likelihood]) -> list[Likelihood]:
             request = requests[place]
@@ -142,8 +158,7 @@ class Session:
         return places
 
     def _broken(self, what: str) -> ModelError:
-        kind = type(self._engine)
         return ModelError(
-            f"the engine {kind.__module__}.{kind.__qualname__} {what}: this is a fault of the "
-            f"engine. The answers before it are kept; mend or change the engine and run again."
+            f"engine={self._name} {what}: this is a fault of the engine. The answers that are in "
+            f"the journal are kept; repair the engine, or take another one, and run again."
         )

@@ -17,7 +17,6 @@ from qrag_tasks.arms import embedded, loading
 from qrag_tasks.arms.arguments import asked_dtype, settings_of_config
 from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.arms.formats.base import Precision
-from qrag_tasks.arms.places import with_whole_places
 from qrag_tasks.arms.verification import verify
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.transformers.engine import TransformersEngine
@@ -27,7 +26,7 @@ from qrag_tasks.metering.meter import Meter
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
-_OURS = ("precision", "group_size", "kernel", "max_batch_size", "max_batch_tokens")
+_OURS = ("engine", "precision", "group_size", "kernel", "max_batch_size", "max_batch_tokens")
 """Arguments that ``HFLM`` does not get."""
 
 
@@ -77,9 +76,8 @@ def load(arguments: Mapping[str, Any], meter: Meter) -> TransformersEngine:
     :raises SettingsError: for an impossible argument.
     """
     require("harness.hflm_loader")
-    arguments = with_whole_places(
-        {**arguments, "pretrained": arguments.get("pretrained") or embedded.instead_of_none()}
-    )
+    if "pretrained" not in arguments:
+        arguments = {**arguments, "pretrained": embedded.instead_of_none()}
     checkpoint, precision = loading.asked_arm(arguments)
     device = checked_device(arguments.get("device"))
     limit = BatchLimit.of(

@@ -213,7 +213,7 @@ INNER_NAMES: tuple[InnerName, ...] = (
             ),
             (
                 "models.utils.postprocess_generated_text",
-                "harness.generation_requests",
+                "harness.engine_requests",
                 "ends an answer where `--model hf` would end it",
                 "`--model qrag` cannot be had",
             ),

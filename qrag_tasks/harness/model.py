@@ -12,15 +12,16 @@ from lm_eval.models.utils_hf import get_dtype
 from tqdm import tqdm
 
 from qrag_tasks.arms.devices import checked_device
+from qrag_tasks.arms.engine_choice import TRANSFORMERS, chosen_engine
 from qrag_tasks.arms.identity import arm_identity
-from qrag_tasks.engines.base import Likelihood, LikelihoodRequest
+from qrag_tasks.arms.places import with_whole_places
+from qrag_tasks.engines.base import Likelihood
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.journal import Journal, request_keys
 from qrag_tasks.engines.session import Session
-from qrag_tasks.harness import answer_likelihoods, hflm_loader
-from qrag_tasks.harness.generation_requests import generation_request, read_answer
+from qrag_tasks.harness import answer_likelihoods
+from qrag_tasks.harness.engine_requests import generation_request, likelihood_requests, read_answer
 from qrag_tasks.harness.inner_names import require
-from qrag_tasks.harness.instances import name_of
 from qrag_tasks.harness.tokenized_lm import TokenizedLM
 from qrag_tasks.harness.windows import check_not_cut, check_nothing_is_cut
 from qrag_tasks.logs.schema import BLOCK, LoggedArm
@@ -48,6 +49,8 @@ class QragLM(TokenizedLM):
     :param max_batch_size: with ``batch_size="auto"``: the most sequences a batch.
     :param max_batch_tokens: with ``batch_size="auto"``: the most tokens a batch, answers and
         padding included; default :data:`~qrag_tasks.engines.batch_limit.TOKENS_PER_BATCH`.
+    :param engine: that runs the model: ``transformers``, or one that a plugin supplies; its
+        arguments are then its own.
     :raises ModelError: when the arm cannot be had, or is not what it claims.
     :raises SettingsError: for an impossible argument.
     """
@@ -65,6 +68,7 @@ class QragLM(TokenizedLM):
         batch_size: int | str = "auto",
         max_batch_size: int | None = None,
         max_batch_tokens: int | None = None,
+        engine: str = TRANSFORMERS,
         **arguments: Any,
     ) -> None:
         named = {
@@ -77,11 +81,14 @@ class QragLM(TokenizedLM):
             "batch_size": batch_size,
             "max_batch_size": max_batch_size,
             "max_batch_tokens": max_batch_tokens,
+            "engine": engine,
         }
         arguments |= {name: value for name, value in named.items() if value is not None}
+        arguments = with_whole_places(arguments)
+        self._chosen = chosen_engine(arguments)
         self._meter = Meter(checked_device(device))
         self._costs: list[Cost] = []
-        super().__init__(hflm_loader.load(arguments, self._meter), arguments)
+        super().__init__(self._chosen.value.load(arguments, self._meter), arguments)
         self.softmax_dtype, self.mixed_precision_dtype = (
             None if arguments.get(name) is None else get_dtype(arguments[name])
             for name in ("softmax_dtype", "mixed_precision_dtype")
@@ -90,7 +97,7 @@ class QragLM(TokenizedLM):
         # Before any pass through the model: bitsandbytes packs its weights again at the first.
         self.identity = arm_identity(self)
         self.smoke = self.engine.smoke()
-        self._session = Session(self.engine, self._meter)
+        self._session = Session(self.engine, self._meter, self._chosen.name)
         self._text = ModelText(self.tokenizer, self.max_length, self.add_bos_token)
 
     # ------------------------------------------------------------------ answers
@@ -150,20 +157,8 @@ class QragLM(TokenizedLM):
         override_bs: int | None = None,
     ) -> list[Likelihood]:
         """Measure continuations; those of one context share its pass through the model."""
-        by_tokens: dict[tuple[int, ...], list[int]] = {}
-        for index, (_, context, continuation) in enumerate(requests):
-            by_tokens.setdefault((*context, *continuation[:-1]), []).append(index)
-        members = list(by_tokens.values())
         softmax_dtype = str(self.softmax_dtype or torch.float32).removeprefix("torch.")
-        asked = [
-            LikelihoodRequest(
-                name_of(requests[indices[0]][0]),
-                tokens,
-                tuple(requests[index][2] for index in indices),
-                softmax_dtype,
-            )
-            for tokens, indices in by_tokens.items()
-        ]
+        asked, members = likelihood_requests(requests, softmax_dtype)
         measured: dict[int, Likelihood] = {}
         bar = self._bar("loglikelihood", len(requests), disable_tqdm)
 
@@ -202,7 +197,20 @@ class QragLM(TokenizedLM):
     # ------------------------------------------------------------------ what the results say
     def engine_identity(self) -> Mapping[str, Any]:
         """Return what answers depend on of the engine: :func:`arm_identity` has the rest."""
-        return self.engine.identity
+        return {**self.engine.identity, **self._engine_row()}
+
+    def _engine_row(self) -> dict[str, Any]:
+        """Return which engine answers; nothing for transformers, as before there were others."""
+        if self._chosen.name == TRANSFORMERS:
+            return {}
+        origin = self._chosen.origin
+        row = {
+            "name": self._chosen.name,
+            "distribution": origin.distribution,
+            "version": origin.version,
+            "evidence": self.engine.abilities.evidence,
+        }
+        return {"engine": row}
 
     def barrier(self) -> None:
         """Wait for the other ranks, and bring their costs to the first.
@@ -228,5 +236,6 @@ class QragLM(TokenizedLM):
             decoding={**self.decoding.as_dict(), "set_aside": dict(self.decoding.set_aside)},
             smoke_check=self.smoke,
             cost=self.cost.as_dict(),
+            **self._engine_row(),
         )
         return {**self.engine.model_info(), BLOCK: arm.as_dict()}

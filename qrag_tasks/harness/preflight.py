@@ -10,6 +10,7 @@ from typing import Any
 
 from qrag_tasks.arms import embedded, loading
 from qrag_tasks.arms.arguments import HF_MODELS, check_arguments
+from qrag_tasks.arms.engine_choice import TRANSFORMERS, check_engine, engine_name
 from qrag_tasks.arms.places import with_whole_places
 from qrag_tasks.engines.tokenizers import chat_template_of, template_options
 from qrag_tasks.errors import SettingsError
@@ -43,10 +44,12 @@ def prepare(config: Any) -> None:
             "data: %s, the embedded sample of made-up users: its scores say nothing of real ones.",
             MINI,
         )
-    by_transformers = config.model in (*HF_MODELS, "qrag")
-    if by_transformers:
+    if config.model in (*HF_MODELS, "qrag"):
         loading.check_libraries(f"--model {config.model}")
-    if by_transformers and "pretrained" not in config.model_args:
+    engine = engine_name(config.model, config.model_args)
+    if (
+        config.model in HF_MODELS or engine == TRANSFORMERS
+    ) and "pretrained" not in config.model_args:
         folder = embedded.instead_of_none()
         config.model_args["pretrained"] = folder
         config.metadata["pretrained"] = folder
@@ -58,7 +61,7 @@ def prepare(config: Any) -> None:
             )
     gen_kwargs.check_for(config.model, config.gen_kwargs)
     if config.model == "qrag":
-        loading.asked_arm(
+        check_engine(
             {
                 **config.model_args,
                 "batch_size": config.batch_size,

@@ -39,6 +39,9 @@ class LoggedArm(_Block):
     :ivar identity_parts: what it is the digest of.
     :ivar decoding: end tokens and settings of generation.
     :ivar cost: see :class:`~qrag_tasks.metering.cost.Cost`.
+    :ivar engine: what ran the model, where it was not transformers: ``name``, the ``distribution``
+        and ``version`` that it is from, and the ``evidence`` that it gives of the arm
+        (:class:`~qrag_tasks.engines.base.Abilities`).
     """
 
     precision: str | None = None
@@ -48,6 +51,11 @@ class LoggedArm(_Block):
     decoding: Mapping[str, Any] | None = None
     smoke_check: Mapping[str, Any] | None = None
     cost: Mapping[str, Any] | None = None
+    engine: Mapping[str, Any] | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return its fields by their names; no engine where transformers ran the model."""
+        return {name: value for name, value in vars(self).items() if value or name != "engine"}
 
     @property
     def weight_bytes(self) -> int | None:

@@ -37,7 +37,8 @@ def test_every_hook_has_a_heading_with_its_signature(hook: object) -> None:
 @pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook.__name__)
 def test_every_hook_is_tested(hook: object) -> None:
     """Some test implements it in a plugin of a third party and uses what it registered."""
-    tests = (ROOT / "tests" / "retrieval" / "test_plugins.py").read_text(encoding="utf-8")
+    places = ("retrieval/test_plugins.py", "ngram_engine.py")
+    tests = "".join((ROOT / "tests" / place).read_text(encoding="utf-8") for place in places)
     assert f"@hookimpl\ndef {hook.__name__}(register):" in tests  # type: ignore[attr-defined]
 
 

@@ -34,8 +34,6 @@ from qrag_tasks.engines.transformers.generation import (
 from qrag_tasks.engines.transformers.not_a_number import Watch
 from qrag_tasks.metering.meter import Meter
 
-ABILITIES = Abilities(evidence="layers")
-
 
 class TransformersEngine(Engine):
     """A model of transformers.
@@ -51,7 +49,7 @@ class TransformersEngine(Engine):
     :param describe: returns what lm_eval's results say of the model.
     """
 
-    abilities = ABILITIES
+    abilities = Abilities(evidence="layers")
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from qrag_tasks.engines.base import GenerationRequest
 from qrag_tasks.engines.decoding import Decoding
 from qrag_tasks.engines.transformers.generation import groups_of
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.harness.generation_requests import generation_request, read_answer
+from qrag_tasks.harness.engine_requests import generation_request, read_answer
 
 
 def request(**arguments: Any) -> GenerationRequest:

@@ -1,4 +1,4 @@
-"""lm_eval's requests for answers as an engine takes them, and answers as lm_eval wants them."""
+"""lm_eval's requests as an engine takes them, and answers as lm_eval wants them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
 
-from qrag_tasks.engines.base import GenerationRequest
+from qrag_tasks.engines.base import GenerationRequest, LikelihoodRequest
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.harness.instances import name_of
 
@@ -36,6 +36,30 @@ def generation_request(
         (stops,) if isinstance(stops, str) else tuple(stops),
         settings,
     )
+
+
+def likelihood_requests(
+    requests: Sequence[tuple[Any, Sequence[int], Sequence[int]]], softmax_dtype: str
+) -> tuple[list[LikelihoodRequest], list[list[int]]]:
+    """Return what an engine is asked, one request for all that share a pass; and which those are.
+
+    :param requests: texts (``None`` for part of a longer one), token ids of the context, and of
+        the continuation.
+    :returns: beside each of the engine's requests the places of those that it is for.
+    """
+    by_tokens: dict[tuple[int, ...], list[int]] = {}
+    for place, (_, context, continuation) in enumerate(requests):
+        by_tokens.setdefault((*context, *continuation[:-1]), []).append(place)
+    asked = [
+        LikelihoodRequest(
+            name_of(requests[places[0]][0]),
+            tokens,
+            tuple(requests[place][2] for place in places),
+            softmax_dtype,
+        )
+        for tokens, places in by_tokens.items()
+    ]
+    return asked, list(by_tokens.values())
 
 
 def read_answer(tokens: Sequence[int], stops: Sequence[str], model: Any) -> str:

@@ -1,0 +1,50 @@
+"""Which engine model arguments choose, and whether it can have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from qrag_tasks.errors import SettingsError
+from qrag_tasks.registry import ENGINES, Supplied
+
+if TYPE_CHECKING:
+    from qrag_tasks.engines.base import EngineFactory
+
+TRANSFORMERS = "transformers"
+"""The engine that answers where no other is named."""
+
+
+def engine_name(model: str, arguments: Mapping[str, Any]) -> str:
+    """Return which engine answers; empty where it is none of ours.
+
+    :param model: lm_eval's name of the model class.
+    """
+    return str(arguments.get("engine") or TRANSFORMERS) if model == "qrag" else ""
+
+
+def chosen_engine(arguments: Mapping[str, Any]) -> Supplied[EngineFactory]:
+    """Return the engine that ``engine=`` names.
+
+    :param arguments: of ``--model qrag``.
+    :raises SettingsError: when there is none of that name, or it cannot load the precision.
+    """
+    supplied = ENGINES.get(engine_name("qrag", arguments))
+    able = supplied.value.abilities.precisions
+    precision = arguments.get("precision")
+    if precision is not None and able is not None and precision not in able:
+        raise SettingsError(
+            f"precision={precision}: engine={supplied.name} cannot load it (it loads: "
+            f"{', '.join(sorted(able))})"
+        )
+    return supplied
+
+
+def check_engine(arguments: Mapping[str, Any]) -> None:
+    """Check what ``--model qrag`` is given, by the engine that is to answer.
+
+    :raises SettingsError: for an argument that cannot be.
+    :raises ModelError: when the arm cannot be had.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    chosen_engine(given).value.check(given)
