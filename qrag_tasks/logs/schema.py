@@ -126,10 +126,10 @@ def read(kind: type[T], holder: Any, where: str) -> T | None:
             f"{where}: a later release of qrag-tasks wrote it (schema {schema}; this release "
             f"reads up to {SCHEMA}). Install that release, or a newer one, to read it."
         )
-    known = {field.name: field for field in fields(kind) if block.get(field.name) is not None}
-    for name, field in known.items():
-        _check(block, name, _KINDS[str(field.type)], where)
-    return kind(**as_now({name: block[name] for name in known}))
+    known = {name: block[name] for name in _FIELDS[kind] if block.get(name) is not None}
+    for name in known:
+        _check(block, name, _FIELDS[kind][name], where)
+    return kind(**as_now(known))
 
 
 _KINDS: Mapping[str, type] = {
@@ -139,6 +139,10 @@ _KINDS: Mapping[str, type] = {
     "Mapping[str, Any] | None": dict,
 }
 """Annotation of a field -> what JSON has there."""
+_FIELDS: Mapping[type, Mapping[str, type]] = {
+    kind: {field.name: _KINDS[str(field.type)] for field in fields(kind)}
+    for kind in (LoggedArm, LoggedPrompts)
+}
 
 
 def _check(record: Mapping[str, Any], name: str, expected: type, where: str) -> None:
