@@ -16,12 +16,12 @@ from qrag_tasks import registry
 from qrag_tasks.arms import embedded
 from qrag_tasks.errors import DataError
 from qrag_tasks.harness import autoload
-from qrag_tasks.harness.inner_names import look
 from qrag_tasks.locations import cache_dir, mini_root, task_yamls
 from qrag_tasks.tasks.catalog import GROUP_TASKS
 from qrag_tasks.tasks.lamp import data as lamp_data
 from qrag_tasks.tasks.lamp.source import files_of
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
+from qrag_tasks.upstream.name_checks import look
 
 
 @dataclass(frozen=True)

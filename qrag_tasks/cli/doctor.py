@@ -43,7 +43,8 @@ def doctor(names: bool) -> None:
 
 def _print_inner_names() -> None:
     from qrag_tasks.harness.autoload import STEPPED_ASIDE
-    from qrag_tasks.harness.inner_names import GUARDS, look
+    from qrag_tasks.upstream.inner_names import GUARDS
+    from qrag_tasks.upstream.name_checks import look
 
     table = Table("name", "what is done", "state", "for what", "where it is not there", "lost then")
     states = {True: "there", False: "NOT THERE", None: "not looked for"}

@@ -23,7 +23,7 @@ from qrag_tasks.arms.components import canonical
 from qrag_tasks.arms.identity import Identity, arm_identity, is_read, remember_creation
 from qrag_tasks.errors import StoreError
 from qrag_tasks.harness.instances import is_ours
-from qrag_tasks.harness.signatures import expect
+from qrag_tasks.upstream.signatures import expect
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 

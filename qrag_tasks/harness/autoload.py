@@ -108,10 +108,10 @@ def _apply(patch: str, module: ModuleType) -> None:
         STEPPED_ASIDE[patch] = f"{type(error).__name__}: {error}"
         lost = "its part of the automatic set-up is off"
         with contextlib.suppress(Exception):
-            from qrag_tasks.harness import inner_names
+            from qrag_tasks.upstream import name_checks
 
-            STEPPED_ASIDE[patch] = inner_names.cause(patch, module, error)
-            lost = inner_names.lost_without(patch)
+            STEPPED_ASIDE[patch] = name_checks.cause(patch, module, error)
+            lost = name_checks.lost_without(patch)
         sys.stderr.write(
             f"qrag-tasks: WARNING: this lm_eval is not the one we know ({STEPPED_ASIDE[patch]}), "
             f"so {lost}. `qrag doctor` says more; QRAG_AUTOLOAD=0 silences this.\n"

@@ -21,8 +21,8 @@ from qrag_tasks.arms.verification import verify
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.transformers.engine import TransformersEngine
 from qrag_tasks.errors import ModelError
-from qrag_tasks.harness.inner_names import require
 from qrag_tasks.metering.meter import Meter
+from qrag_tasks.upstream.name_checks import require
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 

@@ -21,13 +21,13 @@ from qrag_tasks.engines.journal import Journal, request_keys
 from qrag_tasks.engines.session import Session
 from qrag_tasks.harness import answer_likelihoods
 from qrag_tasks.harness.engine_requests import generation_request, likelihood_requests, read_answer
-from qrag_tasks.harness.inner_names import require
 from qrag_tasks.harness.tokenized_lm import TokenizedLM
 from qrag_tasks.harness.windows import check_not_cut, check_nothing_is_cut
 from qrag_tasks.logs.schema import BLOCK, LoggedArm
 from qrag_tasks.metering.cost import Cost
 from qrag_tasks.metering.meter import Meter
 from qrag_tasks.prompting.model_text import ModelText
+from qrag_tasks.upstream.name_checks import require
 
 require("harness.model")
 

@@ -8,7 +8,7 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.huggingface import HFLM
 
 from qrag_tasks.engines.base import Engine
-from qrag_tasks.harness.inner_names import require
+from qrag_tasks.upstream.name_checks import require
 
 require("harness.tokenized_lm")
 

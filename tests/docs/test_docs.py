@@ -15,12 +15,12 @@ from sample_log_files import record, write_log
 from qrag_tasks import Document, Query, plugins
 from qrag_tasks.arms.precisions import precisions
 from qrag_tasks.cli import main
-from qrag_tasks.harness import inner_names
 from qrag_tasks.prompting.protocols import CHOICES, PROTOCOLS
 from qrag_tasks.prompting.settings import KNOWN
 from qrag_tasks.tasks import catalog
 from qrag_tasks.tasks.base import DEPTHS
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
+from qrag_tasks.upstream import inner_names
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -215,7 +215,7 @@ def test_the_table_of_inner_names() -> None:
     text = (ROOT / "docs" / "upstream.md").read_text(encoding="utf-8")
     for guard, words in inner_names.GUARDS.items():
         assert f"\n- **{guard}**: {words}.\n" in text
-    # Written by: python -c "from qrag_tasks.harness.inner_names import *; print(as_markdown())"
+    # Written by: python -c "from qrag_tasks.upstream.inner_names import *; print(as_markdown())"
     assert f"\n\n{inner_names.as_markdown()}\n" in text
 
 

@@ -13,8 +13,9 @@ from types import ModuleType
 
 import pytest
 
-from qrag_tasks.harness import autoload, inner_names
+from qrag_tasks.harness import autoload
 from qrag_tasks.locations import task_yamls
+from qrag_tasks.upstream import name_checks
 
 INDEX = (
     "from lm_eval.tasks.manager import TaskManager\n"
@@ -88,7 +89,7 @@ manager = TaskManager(metadata={{"data": "mini"}})
 found = simple_evaluate("dummy", tasks=["lamp_rag_k1"], task_manager=manager, limit=1)
 print(sorted(found["samples"]), get_model("qrag").__name__ if {torch} else "QragLM")
 import lm_eval.evaluator
-print(lm_eval.evaluator.evaluate.__code__.co_filename.endswith("patches.py"))
+print(lm_eval.evaluator.evaluate.__code__.co_filename.endswith("patches/runs.py"))
 """
 
 
@@ -152,7 +153,7 @@ def test_it_steps_aside_where_lm_eval_has_changed(
     told = capsys.readouterr().err
     assert module_name in told
     for patch in autoload.PATCHES[module_name]:
-        assert f", so {inner_names.lost_without(patch)}. `qrag doctor` says more" in told
+        assert f", so {name_checks.lost_without(patch)}. `qrag doctor` says more" in told
     assert "QRAG_AUTOLOAD=0" in told
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import json
 import os
 import re
@@ -23,8 +24,10 @@ from qrag_tasks.arms import argument_names
 from qrag_tasks.cli import main
 from qrag_tasks.errors import ModelError
 from qrag_tasks.harness import autoload, patches
-from qrag_tasks.harness.inner_names import GUARDS, INNER_NAMES, InnerName, look
+from qrag_tasks.harness.patches import registration
 from qrag_tasks.locations import task_yamls
+from qrag_tasks.upstream.inner_names import GUARDS, INNER_NAMES, InnerName
+from qrag_tasks.upstream.name_checks import look
 
 PACKAGE = Path(autoload.__file__).parents[1]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -118,8 +121,10 @@ def test_every_patch_has_a_row_and_every_row_its_patch() -> None:
 
 def test_the_module_of_a_row_uses_its_name() -> None:
     for row in INNER_NAMES:
-        path = PACKAGE.joinpath(*row.by.partition(":")[0].split(".")).with_suffix(".py")
-        text = path.read_text(encoding="utf-8")
+        module = importlib.import_module(f"qrag_tasks.{row.by.partition(':')[0]}")
+        patch = getattr(module, row.patch) if row.patch else None
+        home = importlib.import_module(patch.__module__) if patch else module
+        text = inspect.getsource(home)
         if row.patch == "remember_creation" or row.patch == "keep_answers_apart":
             text += (PACKAGE / "harness" / "answer_cache.py").read_text(encoding="utf-8")
         assert row.name.rpartition(".")[2] in text, row
@@ -420,7 +425,7 @@ def test_the_entry_points_lead_to_model_and_tasks() -> None:
         for kind in ("models", "tasks")
     )
     assert models is not None
-    assert models[1] == patches._MODEL
+    assert models[1] == registration._MODEL
     assert tasks is not None
     # Where the wheel has the folder of task files, which is a package.
     assert f'sources = {{ "task_yamls" = "{tasks[1].replace(".", "/")}" }}' in text

@@ -18,9 +18,10 @@ from planted_lm_eval import plant, run_with
 
 from qrag_tasks.arms import argument_names
 from qrag_tasks.errors import ModelError, SettingsError
-from qrag_tasks.harness import autoload, inner_names
-from qrag_tasks.harness.inner_names import INNER_NAMES, InnerName
+from qrag_tasks.harness import autoload
 from qrag_tasks.locations import task_yamls
+from qrag_tasks.upstream import name_checks
+from qrag_tasks.upstream.inner_names import INNER_NAMES, InnerName
 
 TORCH = importlib.util.find_spec("torch") is not None
 
@@ -148,7 +149,7 @@ own = ("--tasks", "lamp3u_rag_k1", "--include_path", ours, "--limit", "2", "--me
 hf = ("--model", "hf", "--model_args", f"pretrained={tiny}")
 
 from qrag_tasks.harness.autoload import STEPPED_ASIDE
-from qrag_tasks.harness.inner_names import look
+from qrag_tasks.upstream.name_checks import look
 seen["doctor"] = [each.row.name for each in look(STEPPED_ASIDE) if each.there is False]
 try:
     from qrag_tasks.harness.model import QragLM
@@ -289,7 +290,7 @@ def test_without_a_patch_is_lost_what_its_row_says(
     told = seen["warnings"] + "".join(
         each["log"] for each in seen.values() if isinstance(each, dict) and "log" in each
     )
-    assert told.count(f", so {inner_names.lost_without(patch)}. `qrag doctor` says more") == 1
+    assert told.count(f", so {name_checks.lost_without(patch)}. `qrag doctor` says more") == 1
     assert "circular import" not in told
 
 
