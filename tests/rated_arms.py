@@ -18,12 +18,12 @@ PROMPTS = [f"review {i}\u2028: {{{{ braces }}}} näher" for i in range(60)]
 
 def answers(wrong: int, invalid: int = 0) -> list[str]:
     """The gold but for some: one off, or nothing that could be read."""
-    found = [str(gold) for gold in GOLDS]
+    texts = [str(gold) for gold in GOLDS]
     for i in range(wrong):
-        found[i] = str(GOLDS[i] - 1 or 2)
+        texts[i] = str(GOLDS[i] - 1 or 2)
     for i in range(wrong, wrong + invalid):
-        found[i] = "a good book"
-    return found
+        texts[i] = "a good book"
+    return texts
 
 
 def samples(given: list[str], users: int = 60, **doc: Any) -> list[dict[str, Any]]:

@@ -37,8 +37,8 @@ def test_every_run_gets_a_file_of_its_own(tmp_path: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == names
     answers = [json.loads((out / name).read_text())["golds"][0]["output"] for name in names]
     assert answers == ["4", "5", "x"]
-    assert f"{out / names[0]}: 1 answers to lamp3u_rag_k5 by hf pretrained=m" in done.stdout
-    assert f"samples_hellaswag_{TIME}.jsonl: no task of LaMP by us; left out" in done.stderr
+    assert f"{out / names[0]}: 1 answer to lamp3u_rag_k5 by hf pretrained=m" in done.stdout
+    assert f"samples_hellaswag_{TIME}.jsonl: not a LaMP task of ours; left out" in done.stderr
     assert "is not known" in done.stderr  # of lamp5u, which has no results file
     assert "is not known" not in done.stdout
 

@@ -38,6 +38,7 @@ def predictions(logs: tuple[Path, ...], out: Path, cleaned: bool) -> None:
     LOG is a sample log of lm_eval (--log_samples), or a folder that --output_path named: then
     every log in it, of every run, gets a file of its own, predictions_TASK_TIME.json.
     """
+    from qrag_tasks.experiment.comparison.notes import counted
     from qrag_tasks.logs.predictions import lamp_logs, read_predictions
 
     ours, others = lamp_logs(logs)
@@ -62,9 +63,9 @@ def predictions(logs: tuple[Path, ...], out: Path, cleaned: bool) -> None:
     for path, answered in exports:
         answered.write(path)
         name, by = answered.log.task, f" by {answered.model}" if answered.model else ""
-        line = f"{path}: {len(answered.answers)} answers to {name}{by}"
+        line = f"{path}: {counted(len(answered.answers), 'answer')} to {name}{by}"
         terminal.print(Text(line), soft_wrap=True)
         for warning in answered.warnings:
             warn.print(Text(f"{name}: {warning}", "yellow"), soft_wrap=True)
     for log in others:
-        warn.print(Text(f"{log.path.name}: no task of LaMP by us; left out", "yellow"))
+        warn.print(Text(f"{log.path.name}: not a LaMP task of ours; left out", "yellow"))

@@ -81,7 +81,8 @@ def lamp_logs(places: Iterable[Path]) -> tuple[list[SampleLog], list[SampleLog]]
         if not any(log.task in CATALOG for log in logs):
             tasks = ", ".join(dict.fromkeys(log.task for log in logs))
             raise DataError(
-                f"{place}: answers to {tasks}, no task of LaMP by us. `qrag tasks` lists ours."
+                f"{place}: it holds answers to {tasks}, and to no LaMP task of ours. `qrag tasks` "
+                f"lists ours."
             )
     return list(ours.values()), list(others.values())
 
@@ -129,11 +130,14 @@ def read_predictions(log: SampleLog, cleaned: bool = False) -> Predictions:
     if other_filters:
         names = ", ".join(other_filters)
         warnings.append(f"answers by the filter {chosen} only, not by {names}")
-    if repeated:
+    if repeated == 1:
+        warnings.append("1 line repeats a question and its answer; it is left out")
+    elif repeated:
         warnings.append(f"{repeated} lines repeat a question and its answer; they are left out")
     if empty := sum(not answer.strip() for answer in answers.values()):
-        why = f": they hold no {task.answer.asks_for}" if cleaned else ""
-        warnings.append(f"{empty} of {len(answers)} answers are empty{why}")
+        they, be = ("it holds", "is") if empty == 1 else ("they hold", "are")
+        why = f": {they} no {task.answer.asks_for}" if cleaned else ""
+        warnings.append(f"{empty} of {len(answers)} answers {be} empty{why}")
     model = _model(results) if results else ""
     return Predictions(log, task, answers, total, model, tuple(warnings))
 
@@ -164,7 +168,8 @@ def _about_the_set(
     if total is None:
         yield "no results file beside the log: whether all questions are answered is not known"
     elif count < total:
-        yield f"{count} of {total} questions are answered (--limit?); {refused}"
+        be = "is" if count == 1 else "are"
+        yield f"{count} of {total} questions {be} answered (--limit?); {refused}"
     prompts = results.prompts(log.task) if results else None
     if prompts is None:
         return

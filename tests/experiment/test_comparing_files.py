@@ -200,10 +200,10 @@ def test_a_score_that_is_none_of_ours(base: Path, other: Path) -> None:
         body = json.loads(results.read_bytes())
         body["results"]["lamp3u_rag_k1"]["mae,none"] = 17.0
         results.write_text(json.dumps(body), encoding="utf-8")
-    found = compared(base, other)
-    mae = found.cells[0].metrics[0]
+    comparison = compared(base, other)
+    mae = comparison.cells[0].metrics[0]
     assert (mae.base, mae.other, mae.interval, mae.p) == (17, 17, None, None)
-    assert found.notes == [
+    assert comparison.notes == [
         "lamp3u_rag_k1: mae has no interval and no test: it is not the mean, the root mean square "
         "or the macro F1 of what is logged of the samples in both arms"
     ]
@@ -237,9 +237,9 @@ def test_a_value_that_is_no_score(value: Any, told: str, base: Path, other: Path
     if value is not KeyError:
         first["mae"] = value
     log.write_text("\n".join(map(json.dumps, (first, *rest))), encoding="utf-8")
-    found = compared(base, other)
-    assert found.notes == [told]
-    metrics = {row.metric: row for row in found.cells[0].metrics}
+    comparison = compared(base, other)
+    assert comparison.notes == [told]
+    metrics = {row.metric: row for row in comparison.cells[0].metrics}
     assert metrics["accuracy"].p is not None
     if told is NOT_OF_BOTH:
         assert (metrics["mae"].interval, metrics["mae"].p) == (None, None)
@@ -255,9 +255,9 @@ def test_a_sample_without_an_answer_is_told(base: Path, tmp_path: Path) -> None:
     rows = samples(answers(6))
     rows[7]["filtered_resps"] = [None]
     silent = write_run(tmp_path / "silent", rows, model_args=QUANTIZED)
-    found = compared(base, silent)
-    assert found.cells[0].agreement.same_text == pytest.approx(59 / 60)
-    assert found.notes == [
+    comparison = compared(base, silent)
+    assert comparison.cells[0].agreement.same_text == pytest.approx(59 / 60)
+    assert comparison.notes == [
         "model-1b int4-nf4 on lamp3u_rag_k1, bm25: 1 sample without an answer in the log, which is "
         "compared as an empty text"
     ]

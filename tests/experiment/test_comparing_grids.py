@@ -45,10 +45,10 @@ def grid(tmp_path: Path) -> GridFolder:
             "margins": {"mae": 0.1},
         }
     )
-    found = GridFolder(tmp_path / "grid", plan)
-    found.write_plan()
+    whole = GridFolder(tmp_path / "grid", plan)
+    whole.write_plan()
     for cell in plan.cells():
-        folder = found.cell(cell)
+        folder = whole.cell(cell)
         write_run(
             folder.path,
             samples(WRONG[cell.arm.name]),
@@ -56,15 +56,15 @@ def grid(tmp_path: Path) -> GridFolder:
             model_args=dict(cell.arm.arguments),
         )
         folder.finish()
-    return found
+    return whole
 
 
 def test_every_cell_meets_the_base_of_its_own_model(grid: GridFolder) -> None:
     """Another model's answers to the same prompts would compare just as smoothly."""
-    found = compare_grid(grid.root, Options(resamples=99))
-    assert not found.notes
+    comparison = compare_grid(grid.root, Options(resamples=99))
+    assert not comparison.notes
     seen = {}
-    for cell in found.cells:
+    for cell in comparison.cells:
         assert cell.base.model == cell.other.model
         mae = next(row for row in cell.metrics if row.metric == "mae")
         assert mae.margin == 0.1

@@ -99,9 +99,9 @@ def test_without_documents_the_retriever_is_no_matter(tmp_path: Path) -> None:
         )
         for name, arguments in (("bm25", {}), ("random", QUANTIZED))
     )
-    found = compared(one, two)
-    assert found.cells[0].agreement.same_text == 1
-    for record in (flat(found)[0], nested(found)["cells"][0]["facts"]):
+    comparison = compared(one, two)
+    assert comparison.cells[0].agreement.same_text == 1
+    for record in (flat(comparison)[0], nested(comparison)["cells"][0]["facts"]):
         assert (record["k"], record["retriever"], record["order"]) == ("0", "none", None)
 
 
@@ -172,8 +172,8 @@ def test_runs_of_other_tasks(base: Path, tmp_path: Path) -> None:
     told = "model-1b bf16 (two): lamp3u_rag_k3, bm25, best-first is not in the base"
     assert f"the runs have no task in common: {told}" in refused(base, two)
     write_run(two, samples(answers(7)), time="2026-11-23T00-00-00.5")
-    found = compared(base, two)
-    assert found.notes == [told]
+    comparison = compared(base, two)
+    assert comparison.notes == [told]
 
 
 def test_what_has_no_counterpart_is_one_note(base: Path, other: Path) -> None:

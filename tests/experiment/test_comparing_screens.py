@@ -48,10 +48,10 @@ def test_arms_that_results_do_not_tell_apart(tmp_path: Path) -> None:
                 config={"model": "local-completions", "model_args": {"model": "m"}},
             )
         folders.append(tmp_path / name)
-    found = compared(*folders)
-    assert {row["Other"] for row in records(found)} == {"four", "five"}
-    assert {row["Base"] for row in records(found)} == {"base"}
-    trends = [(row.arm, row.k) for row in found.trends if row.metric == "mae"]
+    comparison = compared(*folders)
+    assert {row["Other"] for row in records(comparison)} == {"four", "five"}
+    assert {row["Base"] for row in records(comparison)} == {"base"}
+    trends = [(row.arm, row.k) for row in comparison.trends if row.metric == "mae"]
     assert trends == [("five", ["1", "3"]), ("four", ["1", "3"])]
     out = tmp_path / "out.csv"
     base, four, five = folders
@@ -134,16 +134,16 @@ def test_an_order_is_shown_where_it_varies(tmp_path: Path) -> None:
                         model_args=arguments,
                     )
         arms.append(tmp_path / name)
-    found = compared(*arms)
-    assert [(row["k"], row["Retriever"], row["Order"]) for row in records(found)] == [
+    comparison = compared(*arms)
+    assert [(row["k"], row["Retriever"], row["Order"]) for row in records(comparison)] == [
         ("0", "none", ""),
         ("1", "bm25", ""),
         ("3", "bm25", "best-first"),
         ("3", "bm25", "reversed"),
     ]
-    assert "Order" in cell_table(found).headings
+    assert "Order" in cell_table(comparison).headings
     # What has no retriever or no order belongs to the lines of all.
-    trends = [(row.order, row.k) for row in found.trends if row.metric == "mae"]
+    trends = [(row.order, row.k) for row in comparison.trends if row.metric == "mae"]
     assert trends == [("best-first", ["0", "1", "3"]), ("reversed", ["0", "1", "3"])]
 
 
@@ -185,23 +185,23 @@ def test_the_command(base: Path, other: Path, tmp_path: Path) -> None:
 
 
 def test_intervals_of_another_level_are_called_by_it(base: Path, other: Path) -> None:
-    found = compared(base, other, level=0.9)
-    assert found.cells[0].metrics[0].interval is not None
-    assert found.cells[0].metrics[0].interval.level == 0.9
-    assert "90 % interval" in cell_table(found).headings
-    assert "90 % interval" in sections(found, (), lambda *_: True)[0].headings
-    assert "with 90 \\% intervals" in latex(found)
-    assert ", 90% interval" in sentences(found)[1]
+    comparison = compared(base, other, level=0.9)
+    assert comparison.cells[0].metrics[0].interval is not None
+    assert comparison.cells[0].metrics[0].interval.level == 0.9
+    assert "90 % interval" in cell_table(comparison).headings
+    assert "90 % interval" in sections(comparison, (), lambda *_: True)[0].headings
+    assert "with 90 \\% intervals" in latex(comparison)
+    assert ", 90% interval" in sentences(comparison)[1]
     page = make_report(match_runs(read_runs(base), [read_runs(other)]), Options(level=0.999), "t")
     assert "symmetric bootstrap-t at 99.9 %, users" in page.html
 
 
 def test_no_p_is_zero(base: Path, other: Path) -> None:
-    found = compared(base, other)
-    (cell,) = found.cells
+    comparison = compared(base, other)
+    (cell,) = comparison.cells
     for p, shown in ((0.00049, "<0.001"), (0.0005, "0.001"), (0.0499, "0.050"), (None, "")):
         rows = [replace(row, p_holm=p) for row in cell.metrics]
-        changed = replace(found, cells=[replace(cell, metrics=rows)])
+        changed = replace(comparison, cells=[replace(cell, metrics=rows)])
         assert records(changed)[0]["p (Holm)"] == shown
 
 
@@ -245,9 +245,11 @@ def test_tables_of_odd_names(base: Path, tmp_path: Path) -> None:
     odd = write_run(
         tmp_path / "odd", samples(answers(9)), model_args={"pretrained": "my_model|50%[x]"}
     )
-    found = compared(base, odd)
-    assert "my_model\\|50%[x]" in markdown(*cell_table(found))
-    assert "my\\_model\\textbar{}50\\%[x]" in latex(found)
-    assert next(csv.DictReader(io.StringIO(csv_text(flat(found)))))["model"] == "my_model|50%[x]"
-    assert len(records(found, ["mae", "accuracy"])) == 2
-    assert np.isfinite(found.cells[0].metrics[0].difference)
+    comparison = compared(base, odd)
+    assert "my_model\\|50%[x]" in markdown(*cell_table(comparison))
+    assert "my\\_model\\textbar{}50\\%[x]" in latex(comparison)
+    assert (
+        next(csv.DictReader(io.StringIO(csv_text(flat(comparison)))))["model"] == "my_model|50%[x]"
+    )
+    assert len(records(comparison, ["mae", "accuracy"])) == 2
+    assert np.isfinite(comparison.cells[0].metrics[0].difference)

@@ -28,8 +28,8 @@ from qrag_tasks.logs.runs import read_runs
 
 
 def test_a_cell(base: Path, other: Path) -> None:
-    found = compared(base, other)
-    (cell,) = found.cells
+    comparison = compared(base, other)
+    (cell,) = comparison.cells
     assert (cell.base.label, cell.other.label) == ("model-1b bf16", "model-1b int4-nf4")
     assert (cell.facts["lamp_task"], cell.facts["k"], cell.kept) == ("lamp3u", "1", 1)
     assert (cell.samples, cell.users) == (60, 60)
@@ -134,12 +134,12 @@ def test_several_cells_are_corrected_together(tmp_path: Path) -> None:
                 model_args=arguments,
             )
         folders.append(tmp_path / name)
-    found = compared(*folders)
-    assert [cell.facts["k"] for cell in found.cells] == ["0", "1", "3"]
-    p = [cell.metrics[0].p for cell in found.cells]
-    corrected = [cell.metrics[0].p_holm for cell in found.cells]
+    comparison = compared(*folders)
+    assert [cell.facts["k"] for cell in comparison.cells] == ["0", "1", "3"]
+    p = [cell.metrics[0].p for cell in comparison.cells]
+    corrected = [cell.metrics[0].p_holm for cell in comparison.cells]
     assert sorted(p)[0] * 3 == pytest.approx(min(corrected))  # type: ignore[type-var]
-    trend = next(row for row in found.trends if row.metric == "mae")
+    trend = next(row for row in comparison.trends if row.metric == "mae")
     assert (trend.k, trend.documents) == (["0", "1", "3"], [0, 1, 3])
     # 7, 9 and 13 more errors of one, of 60 samples.
     assert trend.slope == pytest.approx(2 / 60)
@@ -153,14 +153,14 @@ def test_without_golds_agreement_is_left(tmp_path: Path) -> None:
 
     one = write_run(tmp_path / "one", blind(answers(6)))
     two = write_run(tmp_path / "two", blind(answers(15)), model_args=QUANTIZED)
-    found = compared(one, two)
-    (cell,) = found.cells
+    comparison = compared(one, two)
+    (cell,) = comparison.cells
     assert cell.metrics == []
     assert cell.agreement.same_answer == pytest.approx(51 / 60)
     assert cell.agreement.overlap == pytest.approx(51 / 60)
-    (record,) = records(found)
+    (record,) = records(comparison)
     assert record["Same answers"] == "85.0%"
-    assert flat(found)[0]["same_answer"] == cell.agreement.same_answer
+    assert flat(comparison)[0]["same_answer"] == cell.agreement.same_answer
 
 
 def test_an_answer_is_what_the_task_reads(tmp_path: Path) -> None:
@@ -230,20 +230,20 @@ def test_two_users_are_too_few(tmp_path: Path) -> None:
             task = f"lamp3u_rag_k{k}"
             write_run(tmp_path / name / k, rows, task=task, model_args=arguments)
         folders.append(tmp_path / name)
-    found = compared(*folders)
-    for cell in found.cells:
+    comparison = compared(*folders)
+    for cell in comparison.cells:
         for row in cell.metrics:
             assert (row.units, row.interval, row.bound, row.p) == (2, None, None, None)
             assert (row.equivalence_p, row.smallest_effect, verdict(row)) == (None, None, "too few")
-    assert all((row.interval, row.p) == (None, None) for row in found.trends)
-    told = records(found)[0]
+    assert all((row.interval, row.p) == (None, None) for row in comparison.trends)
+    told = records(comparison)[0]
     assert (told["95 % interval"], told["Verdict"]) == ("too few", "too few")
-    trends = trend_records(found)[0]
+    trends = trend_records(comparison)[0]
     assert (trends["95 % interval"], trends["Verdict"]) == ("too few", "too few")
-    assert flat(found)[0]["verdict"] == "too few"
-    told = nested(found)
+    assert flat(comparison)[0]["verdict"] == "too few"
+    told = nested(comparison)
     assert told["cells"][0]["metrics"][0]["verdict"] == told["trends"][0]["verdict"] == "too few"
-    counts, largest, line = sentences(found)
+    counts, largest, line = sentences(comparison)
     assert "0 undecided; in 3 too few samples or users, or too few that differ, allow" in counts
     assert "(+0.567; too few samples or users for an interval)" in largest
     assert line.startswith("Too few samples or users, or too few that differ, tell whether")
@@ -251,16 +251,16 @@ def test_two_users_are_too_few(tmp_path: Path) -> None:
 
 def test_few_that_differ_are_bounded(tmp_path: Path, base: Path) -> None:
     two = write_run(tmp_path / "two", samples(answers(8)), model_args=QUANTIZED)
-    found = compared(base, two)
-    mae, _, accuracy = found.cells[0].metrics
+    comparison = compared(base, two)
+    mae, _, accuracy = comparison.cells[0].metrics
     assert (mae.units, mae.differing, mae.interval, mae.p) == (60, 2, None, None)
     assert verdict(mae) == "too few"
     # Clopper and Pearson: with 2 of 60 that differ, at most a tenth do, by at most 4 stars.
     assert mae.bound == pytest.approx(4 * 0.1012, rel=0.01)
     assert accuracy.bound == pytest.approx(0.1012, rel=0.01)
-    told = records(found)[0]
+    told = records(comparison)[0]
     assert told["95 % interval"] == f"within ±{mae.bound:.4f}"
-    counts, largest, _ = sentences(found)
+    counts, largest, _ = sentences(comparison)
     assert counts.startswith("Of 1 comparison of int4-nf4 with bf16 on identical prompts, ")
     assert f"; 2 of 60 differ, so that it can be ±{mae.bound:.3f} at most)" in largest
     # The bound shows equivalence all the same where the margin is wide.
@@ -301,12 +301,12 @@ def test_what_the_correction_makes_impossible_is_told(tmp_path: Path) -> None:
         )
         for number in range(4)
     ]
-    found = compared(one, *others)
-    mae = [cell.metrics[0] for cell in found.cells]
+    comparison = compared(one, *others)
+    mae = [cell.metrics[0] for cell in comparison.cells]
     # Six or seven that differ, all one way, have exact p of 2 in 64 and in 128.
     assert sorted({row.smallest_p for row in mae if row.smallest_p}) == [2 / 128, 2 / 64]
     assert {verdict(row) for row in mae} == {"undecided"}
     assert (
         "mae: corrected for 4 comparisons, the p of 4 of them could not fall below 0.05, however "
         "the arms differ: as few units differ there, the smallest p is up to 0.031"
-    ) in found.notes
+    ) in comparison.notes

@@ -49,8 +49,8 @@ def drawn(tmp_path: Path) -> dict[str, Figure]:
                         config={"qrag": {"arm": {"weights": {"bytes": WEIGHTS[arm]}}}},
                     )
     read = [read_runs(tmp_path / arm) for arm in ("base", "four", "eight")]
-    found = compare_runs(read[0], read[1:], Options(resamples=99))
-    return {figure.name: figure for figure in figures(found)}
+    comparison = compare_runs(read[0], read[1:], Options(resamples=99))
+    return {figure.name: figure for figure in figures(comparison)}
 
 
 def test_an_arm_has_one_colour(drawn: dict[str, Figure]) -> None:
@@ -80,7 +80,7 @@ def test_a_retriever_has_one_line_style(drawn: dict[str, Figure]) -> None:
             {line._unscaled_dash_pattern for line in axes.lines if line.get_label() in COLOURS}
             for axes in drawn[name].drawn.axes
         ]
-        assert [len(found) for found in styles] == [1, 1]
+        assert [len(style) for style in styles] == [1, 1]
         assert styles[0] != styles[1]
     (axes,) = drawn["retrievers"].drawn.axes
     assert [{line._unscaled_dash_pattern} for line in axes.lines] == styles
@@ -91,14 +91,14 @@ def test_no_two_look_the_same(tmp_path: Path) -> None:
     names = ["fp16", *(f"arm {number}" for number in range(14))]
     (run,) = read_runs(write_run(tmp_path, samples(3, 1)))
     base, *others = [replace(run, called=name) for name in names]
-    found = compare_runs([base], [[other] for other in others], Options(resamples=99))
+    comparison = compare_runs([base], [[other] for other in others], Options(resamples=99))
     # The same cells by other retrievers.
     cells = [
         replace(cell, facts={**cell.facts, "retriever": f"random:seed={number}"})
-        for cell in found.cells
+        for cell in comparison.cells
         for number in range(14)
     ]
-    looks = Looks.of(replace(found, cells=cells))
+    looks = Looks.of(replace(comparison, cells=cells))
     assert set(looks.colours) == set(names)
     assert len(set(looks.colours.values())) == 15
     assert looks.colours["fp16"] == COLOURS["fp16"]
@@ -147,8 +147,8 @@ def test_bands_lie_around_the_other_arm(drawn: dict[str, Figure]) -> None:
         for band in axes.collections:
             corners = band.get_paths()[0].vertices
             (scores,) = (
-                found
-                for colour, found in others.items()
+                marks
+                for colour, marks in others.items()
                 if to_rgba(colour, 0.15) == tuple(band.get_facecolor()[0])
             )
             x = sorted(set(corners[:, 0]))
@@ -162,8 +162,8 @@ def test_a_filled_marker_is_a_corrected_verdict(tmp_path: Path) -> None:
             rows = samples(wrong if arguments else 4, k)
             write_run(tmp_path / arm / str(k), rows, f"lamp3u_rag_k{k}", model_args=arguments)
     arms = [read_runs(tmp_path / arm) for arm in ("base", "four")]
-    found = figures(compare_runs(arms[0], arms[1:], Options(resamples=999)))
-    for figure in found:
+    drawn = figures(compare_runs(arms[0], arms[1:], Options(resamples=999)))
+    for figure in drawn:
         (axes,) = figure.drawn.axes
         markers = {
             line.get_markerfacecolor(): list(line.get_xdata())

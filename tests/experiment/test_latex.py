@@ -58,8 +58,8 @@ def test_rows_are_retrievers_and_k_and_columns_are_arms(tmp_path: Path) -> None:
         tmp_path / "eight", {("bm25", 0): 30, ("bm25", 1): 31}, {"load_in_8bit": True}
     )
     options = Options(margins={"mae": 0.2}, resamples=199)
-    found = compare_runs(read_runs(base), [read_runs(four), read_runs(eight)], options)
-    text = checked(found)
+    comparison = compare_runs(read_runs(base), [read_runs(four), read_runs(eight)], options)
+    text = checked(comparison)
     assert text.startswith("% Needs \\usepackage{booktabs}.\n\\begin{table}\n\\centering\\small")
     table, *_ = text.split("\\end{table}")
     caption, table = (

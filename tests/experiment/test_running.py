@@ -56,21 +56,21 @@ def plan(tiny_model: Path) -> Plan:
 def whole(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The grid, undisturbed."""
     root = tmp_path_factory.mktemp("whole") / "grid"
-    found = run_plan(plan, root)
-    assert not found.failed
+    progress = run_plan(plan, root)
+    assert not progress.failed
     return root
 
 
 def contents(root: Path) -> dict[str, Any]:
     """Return what must not depend on how a grid was made: scores, and samples to the byte."""
-    found: dict[str, Any] = {}
+    made: dict[str, Any] = {}
     for path in sorted((root / "cells").rglob("*")):
         cell = str(path.parent.relative_to(root))
         if path.name.startswith("results_"):
-            found[f"{cell} scores"] = json.loads(path.read_bytes())["results"]
+            made[f"{cell} scores"] = json.loads(path.read_bytes())["results"]
         elif path.name.startswith("samples_"):
-            found[f"{cell} samples"] = path.read_bytes()
-    return found
+            made[f"{cell} samples"] = path.read_bytes()
+    return made
 
 
 def test_answers_may_be_as_long_as_the_plan_says(plan: Plan, tmp_path: Path) -> None:
@@ -118,8 +118,8 @@ def test_every_cell_is_a_result_of_lm_evals(plan: Plan, whole: Path, tiny_model:
 def test_the_same_command_again_does_nothing(plan: Plan, whole: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (whole / "cells").rglob("*.json*")}
     told: list[str] = []
-    found = run_plan(plan, whole, tell=lambda progress: told.append(progress.doing))
-    assert len(found.complete) == 8
+    progress = run_plan(plan, whole, tell=lambda progress: told.append(progress.doing))
+    assert len(progress.complete) == 8
     assert told == [""]
     assert before == {path: path.stat().st_mtime_ns for path in (whole / "cells").rglob("*.json*")}
 
@@ -158,8 +158,8 @@ def test_killed_wherever_it_is_it_comes_out_the_same(
     ):
         environment = dies_over(file, site, opening, victim)
         assert signal_that_ended(plan, root, environment) == signal.SIGKILL
-    found = run_plan(plan, root)
-    assert not found.failed
+    progress = run_plan(plan, root)
+    assert not progress.failed
     assert contents(root) == contents(whole)
     for name in ("batches", "prompt_tokens", "generated_tokens", "largest_batch"):
         assert [cost(root, cell)[name] for cell in plan.cells()] == [
@@ -208,9 +208,9 @@ def test_what_fails_is_named_and_the_rest_is_whole(
             "limit": 2,
         }
     )
-    found = run_plan(broken, tmp_path / "grid")
-    failed = {cell.folder: why for cell, why in found.failed.items()}
-    assert [cell.folder for cell in found.complete] == [
+    progress = run_plan(broken, tmp_path / "grid")
+    failed = {cell.folder: why for cell, why in progress.failed.items()}
+    assert [cell.folder for cell in progress.complete] == [
         "llama/bf16/lamp3u_rag_k0",
         "llama/bf16/bm25/lamp3u_rag_k1",
     ]
@@ -233,10 +233,10 @@ def test_a_process_that_dies_takes_one_cell_with_it(
     with monkeypatch.context() as context:
         for name, value in dies_over(journal, tmp_path, opening=2).items():
             context.setenv(name, value)
-        found = run_plan(one_arm, tmp_path / "grid")
-    assert list(found.failed) == [cells[1]]
-    assert set(found.complete) == {cells[0], *cells[2:]}
-    assert found.failed[cells[1]].startswith(
+        progress = run_plan(one_arm, tmp_path / "grid")
+    assert list(progress.failed) == [cells[1]]
+    assert set(progress.complete) == {cells[0], *cells[2:]}
+    assert progress.failed[cells[1]].startswith(
         "its process ended with signal 9 (killed: was memory short?)"
     )
     assert not run_plan(one_arm, tmp_path / "grid").failed
@@ -273,8 +273,8 @@ def test_a_cell_that_leaves_no_word_counts_as_failed(plan: Plan, tmp_path: Path)
 def test_parts_that_ran_apart_are_the_whole(plan: Plan, whole: Path, tmp_path: Path) -> None:
     parts = [tmp_path / "one", tmp_path / "two"]
     for number, part in enumerate(parts, start=1):
-        found = run_plan(plan, part, Shard(number, 2))
-        assert 0 < len(found.complete) < 8
+        progress = run_plan(plan, part, Shard(number, 2))
+        assert 0 < len(progress.complete) < 8
     assert len(merge(parts[:1], tmp_path / "half").missing) > 0
     merged = merge(parts, tmp_path / "all")
     assert not merged.missing
@@ -358,8 +358,8 @@ def test_a_full_disk_loses_nothing(plan: Plan, whole: Path, tmp_path: Path) -> N
         "from qrag_tasks.experiment.running.grid import run_plan\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))\n"
-        "found = run_plan(Plan.model_validate_json(sys.argv[1]), Path(sys.argv[2]))\n"
-        "print(*found.failed.values())\n"
+        "progress = run_plan(Plan.model_validate_json(sys.argv[1]), Path(sys.argv[2]))\n"
+        "print(*progress.failed.values())\n"
     )
     root = tmp_path / "grid"
     done = subprocess.run(

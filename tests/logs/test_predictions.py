@@ -59,9 +59,9 @@ def test_a_run_becomes_the_outputs_file_of_its_data(
     )
     assert done.returncode == 0, done.stderr
     (log,), _ = lamp_logs([out])
-    found = read_predictions(log)
-    assert (found.total, found.model, found.warnings) == (3, "dummy", ())
-    found.write(small_data / "lamp3u" / "outputs.json")
+    exported = read_predictions(log)
+    assert (exported.total, exported.model, exported.warnings) == (3, "dummy", ())
+    exported.write(small_data / "lamp3u" / "outputs.json")
     # The very form: our reader takes it, and refuses ids that are not those of the questions.
     samples = lamp_data.load(task_named("lamp3u"), str(small_data)).samples
     for sample, line in zip(samples, samples_of(out, "lamp3u_rag_k1"), strict=True):
@@ -70,14 +70,14 @@ def test_a_run_becomes_the_outputs_file_of_its_data(
 
 
 def test_the_form(tmp_path: Path) -> None:
-    found = answers_of(
+    exported = answers_of(
         tmp_path,
         record("31", ' A \u8336 "title"\n', doc_id=2),
         record("4", "B", doc_id=0),
         task="lamp5t_rag_kmax4k",
     )
     out = tmp_path / "new" / "folder" / "a.json"
-    found.write(out)
+    exported.write(out)
     assert json.loads(out.read_text(encoding="ascii")) == {
         "task": "LaMP_5",
         "golds": [
@@ -85,7 +85,7 @@ def test_the_form(tmp_path: Path) -> None:
             {"id": "31", "output": ' A \u8336 "title"\n'},
         ],
     }
-    assert found.file_name == f"predictions_lamp5t_rag_kmax4k_{TIME}.json"
+    assert exported.file_name == f"predictions_lamp5t_rag_kmax4k_{TIME}.json"
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_a_thought_that_was_cut_holds_no_answer(tmp_path: Path) -> None:
     ],
 )
 def test_the_likeliest_answer(tmp_path: Path, logprobs: dict[str, float], likeliest: str) -> None:
-    found = answers_of(tmp_path, measured(*likelihoods(**logprobs)))
-    assert found.answers == {"1": likeliest}
+    exported = answers_of(tmp_path, measured(*likelihoods(**logprobs)))
+    assert exported.answers == {"1": likeliest}
 
 
 def test_an_answer_that_cannot_be(tmp_path: Path) -> None:
@@ -129,8 +129,8 @@ def test_an_answer_that_cannot_be(tmp_path: Path) -> None:
         '{"answer": "based on a book", "logprob": -Infinity, "p": 0.0}',
         '{"answer": "sci-fi", "logprob": -3.5, "p": 1.0}',
     ]
-    found = answers_of(tmp_path, measured(*lines), task="lamp2u_rag_k1")
-    assert found.answers == {"1": "sci-fi"}
+    exported = answers_of(tmp_path, measured(*lines), task="lamp2u_rag_k1")
+    assert exported.answers == {"1": "sci-fi"}
 
 
 def test_likelihoods_that_are_no_numbers(tmp_path: Path) -> None:
@@ -159,16 +159,16 @@ def test_no_answer_is_not_exported_as_one(tmp_path: Path) -> None:
 def test_the_first_filter_counts(tmp_path: Path) -> None:
     first = [record("1", "4", doc_id=0), record("2", "3", doc_id=1)]
     others = [record("1", "x", doc_id=0, filter="strict"), record("2", "y", filter="strict")]
-    found = answers_of(tmp_path, *first, *others)
-    assert found.answers == {"1": "4", "2": "3"}
-    assert found.warnings == ("answers by the filter none only, not by strict",)
+    exported = answers_of(tmp_path, *first, *others)
+    assert exported.answers == {"1": "4", "2": "3"}
+    assert exported.warnings == ("answers by the filter none only, not by strict",)
 
 
 def test_a_question_that_is_answered_twice(tmp_path: Path) -> None:
     lines = [record("1", "4"), record("2", "4", doc_id=1), record("1", "4")]
-    found = answers_of(tmp_path, *lines)
-    assert found.answers == {"1": "4", "2": "4"}
-    assert found.warnings == ("1 lines repeat a question and its answer; they are left out",)
+    exported = answers_of(tmp_path, *lines)
+    assert exported.answers == {"1": "4", "2": "4"}
+    assert exported.warnings == ("1 line repeats a question and its answer; it is left out",)
     lines[2] = record("1", "5")
     with pytest.raises(DataError) as caught:
         answers_of(tmp_path, *lines)
@@ -177,15 +177,15 @@ def test_a_question_that_is_answered_twice(tmp_path: Path) -> None:
 
 
 def test_nothing_to_warn_of(tmp_path: Path) -> None:
-    found = answers_of(tmp_path, record("1", "4"))
-    assert (found.total, found.warnings) == (1, ())
-    assert found.model == "hf pretrained=m,load_in_4bit=True"
+    exported = answers_of(tmp_path, record("1", "4"))
+    assert (exported.total, exported.warnings) == (1, ())
+    assert exported.model == "hf pretrained=m,load_in_4bit=True"
 
 
 @pytest.mark.parametrize(
     ("total", "provenance", "warning"),
     [
-        (2500, {}, "1 of 2500 questions are answered (--limit?); the official evaluator refuses"),
+        (2500, {}, "1 of 2500 questions is answered (--limit?); the official evaluator refuses"),
         (1, {"filter": "yazan2024"}, "the run left questions out (filter 'yazan2024'); the offic"),
         (1, {"filter": "paper"}, "the run left questions out (filter 'yazan2024'); the official"),
         (1, {"retriever_sees_gold": True}, "the retriever ranked by the right answers"),
@@ -196,8 +196,8 @@ def test_what_the_official_evaluator_may_refuse(
 ) -> None:
     path = write_log(tmp_path, record("1", "4"))
     write_results(path, total, **({"filter": "none"} | provenance))
-    (found,) = read_predictions(SampleLog.at(path)).warnings
-    assert found.startswith(warning)
+    (exported,) = read_predictions(SampleLog.at(path)).warnings
+    assert exported.startswith(warning)
 
 
 @pytest.mark.parametrize("body", [None, '{"configs": 7}'])
@@ -205,29 +205,29 @@ def test_without_results_completeness_is_not_known(tmp_path: Path, body: str | N
     path = write_log(tmp_path, record("1", "4"))
     if body is not None:
         write_results(path, 1).write_text(body, encoding="utf-8")
-    found = read_predictions(SampleLog.at(path))
-    assert (found.total, found.model, found.answers) == (None, "", {"1": "4"})
-    (warning,) = found.warnings
+    exported = read_predictions(SampleLog.at(path))
+    assert (exported.total, exported.model, exported.answers) == (None, "", {"1": "4"})
+    (warning,) = exported.warnings
     assert "whether all questions are answered is not known" in warning
 
 
 def test_empty_answers_are_counted(tmp_path: Path) -> None:
     lines = [record("1", "4"), record("2", "great"), record("3", " \n")]
-    assert answers_of(tmp_path, *lines).warnings == ("1 of 3 answers are empty",)
+    assert answers_of(tmp_path, *lines).warnings == ("1 of 3 answers is empty",)
     cleaned = answers_of(tmp_path, *lines, cleaned=True)
     assert cleaned.warnings == ("2 of 3 answers are empty: they hold no rating",)
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
-    found = answers_of(tmp_path / "log", record("1", "4"))
+    exported = answers_of(tmp_path / "log", record("1", "4"))
     blocked = tmp_path / "file"
     blocked.touch()
     with pytest.raises(StoreError, match=r"predictions .*a\.json: "):
-        found.write(blocked / "a.json")
+        exported.write(blocked / "a.json")
     folder = tmp_path / "out" / "a.json"
     folder.mkdir(parents=True)
     with pytest.raises(StoreError, match="Is a directory"):
-        found.write(folder)
+        exported.write(folder)
     assert list(folder.parent.iterdir()) == [folder]
 
 
@@ -237,7 +237,7 @@ def test_logs_of_others(tmp_path: Path) -> None:
     logs, others = lamp_logs([tmp_path, ours, tmp_path / ".." / tmp_path.name])
     assert [log.path.resolve() for log in logs] == [ours.resolve()]
     assert [log.path.resolve() for log in others] == [other.resolve()]
-    with pytest.raises(DataError, match="answers to hellaswag, no task of LaMP by us"):
+    with pytest.raises(DataError, match="answers to hellaswag, and to no LaMP task of ours"):
         lamp_logs([ours, other])
     shutil.move(ours, tmp_path.parent / ours.name)
     with pytest.raises(DataError, match="answers to hellaswag"):
