@@ -27,6 +27,8 @@ def merge(context: click.Context, parts: tuple[Path, ...], out: Path) -> None:
 
     Exit code 1 while cells are missing.
     """
+    from qrag_tasks.experiment.running.answered_by import mixed_arms_of
+    from qrag_tasks.experiment.running.grid_folder import GridFolder
     from qrag_tasks.experiment.running.merging import merge as merge_parts
 
     progress = merge_parts(parts, out)
@@ -35,6 +37,8 @@ def merge(context: click.Context, parts: tuple[Path, ...], out: Path) -> None:
         by_arm.setdefault(cell.arm.name, []).append(cell)
     for cells in by_arm.values():
         console(stderr=True).print(Text(f"missing: {some(cells)}"), soft_wrap=True)
+    for note in mixed_arms_of(GridFolder.at(out)):
+        console(stderr=True).print(Text(f"note: {note}"), soft_wrap=True)
     total = len(progress.complete) + len(progress.missing)
     console().print(Text(f"{len(progress.complete)} of {total} cells complete in {out}"))
     context.exit(1 if progress.missing else 0)

@@ -116,6 +116,9 @@ def test_an_arm_that_changed_between_its_cells_is_told(grid: GridFolder, tmp_pat
     done = CliRunner().invoke(main, ["run", str(plan), "--out", str(grid.root)])
     assert done.exit_code == 0, done.output
     assert f"note: large/int4-nf4: {MIXED}" in done.stderr
+    done = CliRunner().invoke(main, ["merge", str(grid.root), "--out", str(tmp_path / "merged")])
+    assert done.exit_code == 0, done.output
+    assert f"note: large/int4-nf4: {MIXED}" in done.stderr
 
 
 def test_a_grid_of_bases_alone(grid: GridFolder) -> None:
