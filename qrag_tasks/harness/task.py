@@ -15,15 +15,15 @@ from qrag_tasks.engines.tokenizers import model_text
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.harness import gen_kwargs
 from qrag_tasks.harness.messages import as_text, check_form, refuse_messages
-from qrag_tasks.harness.prompt_docs import AnswerShare, Doc, PromptDocs, as_doc, report
-from qrag_tasks.harness.thinking import Thoughts, refuse_thoughts
 from qrag_tasks.harness.windows import check_nothing_is_cut, generation_limit, text_as_taken
 from qrag_tasks.logs.schema import BLOCK
 from qrag_tasks.prompting import pipeline
 from qrag_tasks.prompting.filling import TokenBudget
 from qrag_tasks.prompting.model_text import ModelText
+from qrag_tasks.prompting.prompt_docs import AnswerShare, Doc, PromptDocs, as_doc, report
 from qrag_tasks.prompting.prompt_source import PromptSource
 from qrag_tasks.prompting.settings import Settings
+from qrag_tasks.prompting.thinking import Thoughts, refuse_thoughts
 from qrag_tasks.tasks.base import Depth
 from qrag_tasks.tasks.catalog import task_named
 from qrag_tasks.tasks.scoring import likelihood

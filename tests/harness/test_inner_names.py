@@ -37,7 +37,7 @@ STEPS_ASIDE = [row for row in INNER_NAMES if row.guard == "steps aside"]
 PYTHONS_OWN = {"_asdict", "_exit", "_getframe", "_initializing", "_replace"}
 """Documented names with an underscore, and one of importlib that has a default here."""
 
-TEXTS = {"_", "_k", "_key", "_lamp", "_metadata", "_rag_k", "_ratio", "_stderr", "_token"}
+TEXTS = {"_", "_k", "_key", "_lamp", "_metadata", "_rag", "_rag_k", "_ratio", "_stderr", "_token"}
 TEXTS |= {"_load_in_", "_token_id", "_yaml", "_commit_hash", "_fast_init", "_name_or_path"}
 """Texts with an underscore that name no attribute: parts of words, keys of a config.json."""
 
@@ -292,7 +292,7 @@ def test_without_a_class_its_arguments_are_not_known() -> None:
     if TORCH:
         assert "trust_remote_code" in argument_names.of_transformers()
     found = argument_names._taken_by(
-        "qrag_tasks", "harness/prompt_docs.py", "NoSuchClass", "__init__"
+        "qrag_tasks", "prompting/prompt_docs.py", "NoSuchClass", "__init__"
     )
     assert found == frozenset()
 

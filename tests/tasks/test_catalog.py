@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.harness import task_files
 from qrag_tasks.locations import task_yamls
-from qrag_tasks.tasks import catalog
+from qrag_tasks.tasks import catalog, task_files
 
 K = ("0", "1", "3", "5", "10", "max4k", "max8k")
 

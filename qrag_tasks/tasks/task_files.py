@@ -1,4 +1,4 @@
-"""Writes ``task_yamls/`` from the catalog: ``python -m qrag_tasks.harness.task_files``.
+"""Writes ``task_yamls/`` from the catalog: ``python -m qrag_tasks.tasks.task_files``.
 
 Every task has one template with all that its files share, which they include: lm_eval's own
 custom for a family of tasks.
@@ -14,9 +14,7 @@ from qrag_tasks.tasks.base import Task
 from qrag_tasks.tasks.catalog import CATALOG, GROUPS, TASKS
 from qrag_tasks.tasks.scoring.metrics import AGGREGATIONS
 
-_HEADER = (
-    "# Written by `python -m qrag_tasks.harness.task_files`; a test holds it to the catalog.\n"
-)
+_HEADER = "# Written by `python -m qrag_tasks.tasks.task_files`; a test holds it to the catalog.\n"
 
 _TEMPLATE = """\
 # {family}, {official_name}, {setting}: {summary}.

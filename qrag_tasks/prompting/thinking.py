@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from qrag_tasks.errors import SettingsError
-from qrag_tasks.harness.prompt_docs import Doc
+from qrag_tasks.prompting.prompt_docs import Doc
 from qrag_tasks.tasks.scoring.thoughts import begun_thought, without_thoughts
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
