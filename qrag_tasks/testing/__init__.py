@@ -13,6 +13,8 @@ prints them. The kit is versioned (:data:`KIT_VERSION`), for a stricter check ca
 that has not changed.
 """
 
+import sys
+
 from qrag_tasks.testing.check import KIT_VERSION, Check, Outcome
 from qrag_tasks.testing.checks import CHECKS
 from qrag_tasks.testing.conformance import RetrieverConformance
@@ -27,3 +29,9 @@ __all__ = [
     "run_check",
     "run_checks",
 ]
+
+# Engines are held to their contract by plain asserts, whose values pytest tells.
+if (_pytest := sys.modules.get("pytest")) is not None:
+    _pytest.register_assert_rewrite(
+        "qrag_tasks.testing.engine_requests", "qrag_tasks.testing.engines"
+    )
