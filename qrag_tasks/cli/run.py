@@ -63,9 +63,7 @@ def run(
     if launcher != "ray" and (address is not None or gpus is not None):
         raise SettingsError("--address and --gpus are for --launcher ray")
     from qrag_tasks.experiment.plan import read_plan
-    from qrag_tasks.experiment.running.answered_by import mixed_arms_of
     from qrag_tasks.experiment.running.grid import arms_left, run_plan
-    from qrag_tasks.experiment.running.grid_folder import GridFolder
     from qrag_tasks.experiment.running.launchers import Here, Ray
     from qrag_tasks.experiment.running.shards import Shard
 
@@ -87,8 +85,6 @@ def run(
         context.exit(130)
     for line in failures(progress.failed):
         terminal.print(Text(line), soft_wrap=True)
-    for note in mixed_arms_of(GridFolder.at(out)):
-        terminal.print(Text(f"note: {note}"), soft_wrap=True)
     message = f"{len(progress.complete)} of {len(progress.samples)} cells complete in {out}"
     if progress.failed:
         message += f", {len(progress.failed)} failed; the same command tries those again"
@@ -108,6 +104,7 @@ class _Shown:
     def __init__(self, terminal: Console) -> None:
         self._terminal = terminal
         self._told: set[Cell] | None = None
+        self._noted: set[str] = set()
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -136,6 +133,10 @@ class _Shown:
             self._told = set(progress.complete)
             if count := len(self._told):
                 self._line(f"{count} {'cell is' if count == 1 else 'cells are'} complete already")
+        for note in progress.notes:
+            if note not in self._noted:
+                self._line(f"note: {note}", on_terminal=True)
+                self._noted.add(note)
         done, left = progress.work()
         remaining = progress.seconds_left
         about = "" if remaining is None else f"about {duration(remaining)} left"

@@ -192,6 +192,34 @@ def test_without_its_marker_a_cell_is_made_anew_from_its_answers(
     assert contents(root) == contents(whole)
 
 
+def test_an_arm_that_has_changed_is_told_from_its_first_cell_on(
+    plan: Plan, whole: Path, tmp_path: Path
+) -> None:
+    """As where packages were upgraded before the run went on."""
+    root = tmp_path / "grid"
+    shutil.copytree(whole, root)
+    grid = GridFolder.at(root)
+    first, *rest = (cell for cell in plan.cells() if cell.arm.precision == "bf16")
+    (results,) = grid.cell(first).path.glob("results_*.json")
+    (run,) = read_runs(results)
+    identity = str(run.logged.identity)
+    text = results.read_text(encoding="utf-8")
+    assert identity in text
+    # In as many bytes, which its marker counts.
+    results.write_text(text.replace(identity, identity[::-1]), encoding="utf-8")
+    for cell in rest:
+        (grid.cell(cell).path / "complete.json").unlink()
+    seen = []
+    progress = run_plan(plan, root, tell=lambda now: seen.append((len(now.complete), now.notes)))
+    assert not progress.failed
+    assert all(not notes for complete, notes in seen if complete == 5)
+    after_one = [notes for complete, notes in seen if complete > 5]
+    assert len(after_one) > 1
+    for notes in after_one:
+        assert len(notes) == 1
+        assert notes[0].startswith("llama/bf16: its cells were answered by 2 different arms")
+
+
 def test_what_fails_is_named_and_the_rest_is_whole(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

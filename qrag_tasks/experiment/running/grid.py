@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
+from qrag_tasks.experiment.running.answered_by import mixed_arms_of
 from qrag_tasks.experiment.running.cell_folder import CellFolder, cell_settings
 from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.launchers import Here, Launcher
@@ -51,6 +52,7 @@ def run_plan(
         cells = shard.of(plan.cells())
         progress = Progress(_samples(plan, cells))
         progress.begin(grid)
+        progress.notes = mixed_arms_of(grid)
         grid.check_others(shard.name)
         grid.write_plan()
         notes = RunNotes(grid, shard, file, options)
@@ -145,6 +147,7 @@ def _answer(
         by_arm.setdefault(cell.arm, []).append(cell)
     progress.tell_of_arms(by_arm)
     tell(progress)
+    seen: set[Arm] = set()
     with launcher.started(grid, list(by_arm.items())) as handle:
         done = False
         while not done:
@@ -152,6 +155,9 @@ def _answer(
             done = handle.done()
             for members in by_arm.values():
                 progress.look(grid, members)
+            # An arm's first cell shows whether it is still what answered the earlier ones.
+            if (begun := {cell.arm for cell in cells if cell in progress.complete}) != seen:
+                seen, progress.notes = begun, mixed_arms_of(grid)
             progress.tell_of_arms(by_arm)
             tell(progress)
 

@@ -22,6 +22,7 @@ class Progress:
     :ivar complete: cells that are whole, in the order in which that was seen; those that were so
         before are among them.
     :ivar failed: cell -> why it could not be made.
+    :ivar notes: a sentence for every arm whose cells were answered by different arms.
     :ivar doing: what is being done, in words.
     """
 
@@ -29,6 +30,7 @@ class Progress:
     answered: dict[Cell, int] = field(default_factory=dict)
     complete: dict[Cell, None] = field(default_factory=dict)
     failed: dict[Cell, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     doing: str = ""
     _journals: dict[Cell, Answered] = field(default_factory=dict)
     _before: dict[Cell, int] = field(default_factory=dict)
