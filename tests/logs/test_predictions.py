@@ -218,7 +218,9 @@ def test_results_that_do_not_count_the_questions(tmp_path: Path) -> None:
     del body["n-samples"]
     results.write_text(json.dumps(body), encoding="utf-8")
     (warning,) = read_predictions(SampleLog.at(path)).warnings
-    assert warning.startswith("the results do not count them: whether all questions are answered")
+    assert warning.startswith(
+        "no count of the questions in the results beside the log: whether all"
+    )
 
 
 def test_empty_answers_are_counted(tmp_path: Path) -> None:
