@@ -55,12 +55,17 @@ class Announced:
 
 def announced() -> Iterator[Announced]:
     """Find every plugin that an installed distribution announces; never fails."""
+    seen: set[tuple[Path, tuple[str, str], str]] = (
+        set()
+    )  # a folder may stand on Python's path twice
     for found in distributions():
         try:
             text = found.read_text("entry_points.txt") or ""
         except (OSError, UnicodeDecodeError):
             continue  # another project's: nothing tells that it is for us
-        if f"[{PROJECT}]" in text:
+        here = (Path(str(found.locate_file(""))).resolve(), _name_and_version(found), text)
+        if f"[{PROJECT}]" in text and here not in seen:
+            seen.add(here)
             yield from _of(found)
 
 

@@ -327,6 +327,16 @@ def test_one_name_twice_is_an_error_that_names_both(
     assert build_retriever("bm25").fingerprint.origin.distribution == "qrag-tasks"
 
 
+def test_a_folder_that_is_on_the_path_twice(
+    install: InstallPlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("qrag_last", GOOD)
+    monkeypatch.setattr("sys.path", [str(tmp_path / "site"), *sys.path])
+    plugins.forget()
+    assert build_retriever("last").spec == "last"
+    assert len([p for p in plugins.plugins() if p.name == "qrag_last"]) == 1
+
+
 STYLE = """
 from qrag_tasks import hookimpl
 
