@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pluggy import HookimplMarker
 
+    from qrag_tasks.arms.formats.base import Format, LayerFacts, Precision, StoredLayer
     from qrag_tasks.errors import QragError
     from qrag_tasks.prompting.pipeline import PromptRecord
     from qrag_tasks.retrieval.base import Document, Query, Ranking, Retriever, ScoringRetriever
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Document",
+    "Format",
+    "LayerFacts",
+    "Precision",
     "PromptRecord",
     "QragError",
     "Query",
@@ -34,6 +38,7 @@ __all__ = [
     "Retriever",
     "Sample",
     "ScoringRetriever",
+    "StoredLayer",
     "Task",
     "__version__",
     "hookimpl",
@@ -41,12 +46,16 @@ __all__ = [
 
 _HOME = {
     "Document": "qrag_tasks.retrieval.base",
+    "Format": "qrag_tasks.arms.formats.base",
+    "LayerFacts": "qrag_tasks.arms.formats.base",
+    "Precision": "qrag_tasks.arms.formats.base",
     "PromptRecord": "qrag_tasks.prompting.pipeline",
     "QragError": "qrag_tasks.errors",
     "Query": "qrag_tasks.retrieval.base",
     "Ranking": "qrag_tasks.retrieval.base",
     "Retriever": "qrag_tasks.retrieval.base",
     "ScoringRetriever": "qrag_tasks.retrieval.base",
+    "StoredLayer": "qrag_tasks.arms.formats.base",
     "Sample": "qrag_tasks.tasks.base",
     "Task": "qrag_tasks.tasks.base",
     "hookimpl": "qrag_tasks.hookspecs",

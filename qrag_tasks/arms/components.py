@@ -14,11 +14,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.arms.precisions import packages
+
 UNKNOWN = "known to this process only: "
 """Begins what stands for a thing whose content cannot be told."""
-
-QUANTIZERS = ("bitsandbytes", "gptqmodel")
-"""Packages whose layers hold weights in formats of their own."""
 
 _QUANTIZER_SETTINGS = (
     *("compute_dtype", "quant_type", "bits", "group_size", "desc_act", "sym", "pack_dtype"),
@@ -142,9 +141,9 @@ def _layer(layer: Any, contents: dict[tuple[Any, ...], Any]) -> Any:
 
 
 def quantizers(layers: Any) -> set[str]:
-    """Return which of :data:`QUANTIZERS` the classes of some layers, or their bases, are from."""
+    """Return which packages of formats the classes of some layers, or their bases, are from."""
     classes = {base for layer in layers for base in type(layer).__mro__}
-    return {base.__module__.partition(".")[0] for base in classes}.intersection(QUANTIZERS)
+    return {base.__module__.partition(".")[0] for base in classes}.intersection(packages())
 
 
 def _quantized(layer: Any) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks.arms.components import (
-    QUANTIZERS,
     UNKNOWN,
     ByObject,
     canonical,
@@ -27,6 +26,7 @@ from qrag_tasks.arms.components import (
     token,
     weights_digest,
 )
+from qrag_tasks.arms.precisions import packages
 
 _BATCHES = frozenset(
     {
@@ -172,7 +172,7 @@ def model_parts(model: Any, tokenizer: Any, device: Any) -> dict[str, Any]:
     module = model if callable(getattr(model, "named_modules", None)) else model.model
     config = _without_names(plain(model.config))
     adapters = getattr(model, "peft_config", None)
-    packages = [
+    computing = [
         "torch",
         "transformers",
         *quantizers(module.modules()),
@@ -191,7 +191,7 @@ def model_parts(model: Any, tokenizer: Any, device: Any) -> dict[str, Any]:
         "generation": _without_names(plain(getattr(model, "generation_config", None))),
         "tokenizer": _tokenizer(tokenizer),
         "chat_template": getattr(tokenizer, "chat_template", None),
-        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "versions": {name: importlib.metadata.version(name) for name in computing},
     }
 
 
@@ -246,7 +246,7 @@ def _adapters_in_use(module: Any) -> list[list[Any]]:
 
 def _foreign_hooks(module: Any) -> Iterator[Any]:
     """Find what alters a layer's results and shows nothing of how."""
-    known = ("torch", "transformers", "accelerate", "peft", "optimum", *QUANTIZERS)
+    known = ("torch", "transformers", "accelerate", "peft", "optimum", *packages())
     for layer in module.modules():
         for hook in (*layer._forward_pre_hooks.values(), *layer._forward_hooks.values()):
             defined = getattr(hook, "__module__", None) or type(hook).__module__

@@ -131,7 +131,8 @@ def loading_arguments(
 ) -> dict[str, Any]:
     """Return what ``from_pretrained`` is to be given, so that the weights are in a precision.
 
-    Where ``config`` is in it, the model's ``__init__`` would get ``settings`` given beside it.
+    The precision's format must have been prepared. Where ``config`` is in it, the model's
+    ``__init__`` would get ``settings`` given beside it.
 
     :param config: the checkpoint's configuration.
     :param dtype: in which the arm computes.
@@ -140,7 +141,6 @@ def loading_arguments(
     :raises SettingsError: for a kernel that there is not.
     """
     form = format_of(precision)
-    form.prepare()
     own = getattr(config, "quantization_config", None)
     if own is None:
         return {"quantization_config": form.quantization_config(precision, dtype)}

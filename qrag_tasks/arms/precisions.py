@@ -33,6 +33,11 @@ def format_of(row: Precision) -> Format:
     return FORMATS.get(row.method).value
 
 
+def packages() -> frozenset[str]:
+    """Return the packages whose layers hold weights in forms of their own."""
+    return frozenset(name for one in formats().values() for name in one.packages)
+
+
 def precisions() -> Mapping[str, Precision]:
     """Return all precisions by name; what is built in comes first.
 

@@ -43,16 +43,19 @@ def plugins(context: click.Context) -> None:
 
 
 @plugins.command()
-@click.argument("retriever", metavar="NAME")
+@click.argument("name", metavar="NAME")
 @click.option(
     "--expect-failure",
     "expected",
     multiple=True,
     metavar="CHECK",
-    help="A check that cannot hold for this retriever; may be given several times.",
+    help="A check that cannot hold for this one; may be given several times.",
 )
-def check(retriever: str, expected: tuple[str, ...]) -> None:
-    """Hold a retriever to its contract: NAME or NAME:option=value,...; exit code 1 if it fails."""
+def check(name: str, expected: tuple[str, ...]) -> None:
+    """Hold a retriever, NAME or NAME:option=value,..., or a format of weights to its contract.
+
+    The exit code is 1 if it fails.
+    """
     from qrag_tasks.testing import run_checks
 
     out = console()
@@ -63,13 +66,13 @@ def check(retriever: str, expected: tuple[str, ...]) -> None:
         "failed": Text("FAILED", "bold red"),
     }
     states = []
-    for outcome in run_checks(retriever, dict.fromkeys(expected, "named in --expect-failure")):
+    for outcome in run_checks(name, dict.fromkeys(expected, "named in --expect-failure")):
         states.append(outcome.state)
         line = Text.assemble(marks[outcome.state], " ", outcome.check.name)
         if outcome.state != "passed":
             line.append(f": {outcome.message}")
         out.print(line, soft_wrap=True)
     failed = states.count("failed")
-    out.print(f"{retriever}: {len(states)} checks, {failed} failed")
+    out.print(f"{name}: {len(states)} checks, {failed} failed")
     if failed:
         sys.exit(1)

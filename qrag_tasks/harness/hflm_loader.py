@@ -17,6 +17,7 @@ from qrag_tasks.arms import embedded, loading
 from qrag_tasks.arms.arguments import asked_dtype, settings_of_config
 from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.precisions import format_of
 from qrag_tasks.arms.verification import verify
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.transformers.engine import TransformersEngine
@@ -43,6 +44,7 @@ class HFLMLoader(HFLM):  # type: ignore[misc]
         self._kernel = kernel
         self._dtype = arguments["dtype"]
         self._config_settings = settings_of_config(arguments)
+        format_of(precision).prepare()
         super().__init__(**arguments)
         accelerator = getattr(self, "accelerator", None)
         if accelerator is not None and accelerator.num_processes > 1:

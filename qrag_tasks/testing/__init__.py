@@ -1,15 +1,18 @@
-"""The conformance kit: does a retriever keep the contract of :class:`~qrag_tasks.Retriever`?
+"""The conformance kits: does what a plugin supplies keep its contract?
 
-In a plugin's tests, one class a retriever; pytest then shows every check by its name::
+In a plugin's tests, one class a retriever or format; pytest then shows every check by its name::
 
-    from qrag_tasks.testing import RetrieverConformance
+    from qrag_tasks.testing import FormatConformance, RetrieverConformance
 
     class TestLongest(RetrieverConformance):
         spec = "longest:minimum=2"
         expected_failures = {"differs_by_query": "it looks at lengths only"}
 
+    class TestRow8(FormatConformance):
+        spec = "row8"
+
 Without pytest, :func:`run_checks` yields one :class:`Outcome` a check; ``qrag plugins check NAME``
-prints them. The kit is versioned (:data:`KIT_VERSION`), for a stricter check can fail a plugin
+prints them. The kits are versioned (:data:`KIT_VERSION`), for a stricter check can fail a plugin
 that has not changed.
 """
 
@@ -17,13 +20,16 @@ import sys
 
 from qrag_tasks.testing.check import KIT_VERSION, Check, Outcome
 from qrag_tasks.testing.checks import CHECKS
-from qrag_tasks.testing.conformance import RetrieverConformance
+from qrag_tasks.testing.conformance import FormatConformance, RetrieverConformance
+from qrag_tasks.testing.kits import FORMAT_CHECKS
 from qrag_tasks.testing.running import run_check, run_checks
 
 __all__ = [
     "CHECKS",
+    "FORMAT_CHECKS",
     "KIT_VERSION",
     "Check",
+    "FormatConformance",
     "Outcome",
     "RetrieverConformance",
     "run_check",

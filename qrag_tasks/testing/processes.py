@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.installed import Origin
 from qrag_tasks.retrieval.base import Document, Query, Ranking
 
 # What can be imported here can be imported there. Not by PYTHONPATH: that comes before the standard
@@ -160,6 +161,13 @@ def examine(request: Request, hash_seed: str = "") -> Findings:
         last = printed.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
     ended = f"the process ended with {process.returncode} and no answer"
     return Findings(Ranked(error=f"{ended}; it printed: {last}" if last else ended))
+
+
+def imports_of(origin: Origin, findings: Findings) -> list[str]:
+    """Return the costly modules that one plugin imports merely because plugins are listed."""
+    package = origin.entry_point.rpartition("= ")[2].partition(":")[0].partition(".")[0]
+    own = package or "qrag_tasks"
+    return [f"{module} {place}" for module, by, place in findings.imports if by == own]
 
 
 def import_path() -> tuple[str, ...]:

@@ -167,7 +167,7 @@ def test_lm_eval_commands_parse(command: list[str], monkeypatch: pytest.MonkeyPa
 
 
 def test_the_example_retriever_works() -> None:
-    (code,) = blocks(CONTRIBUTING, "python")
+    code, *_ = blocks(CONTRIBUTING, "python")
     names: dict[str, object] = {}
     exec(compile(code, "CONTRIBUTING.md", "exec"), names)  # noqa: S102 - our own example
     found: dict[str, Any] = {}

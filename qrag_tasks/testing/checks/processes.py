@@ -5,7 +5,7 @@ from __future__ import annotations
 from qrag_tasks.testing.check import CheckFailed, CheckSkipped, check
 from qrag_tasks.testing.comparison import expect_same
 from qrag_tasks.testing.examples import EXAMPLES
-from qrag_tasks.testing.processes import Ranked
+from qrag_tasks.testing.processes import Ranked, imports_of
 from qrag_tasks.testing.subject import Subject
 
 
@@ -38,11 +38,8 @@ def cheap_import(subject: Subject) -> None:
 
     Import these where the retriever is built or, better, at the first ``rank``.
     """
-    point = subject.named.fingerprint.origin.entry_point
-    own = point.rpartition("= ")[2].partition(":")[0].partition(".")[0] or "qrag_tasks"
     findings = subject.offline
-    costly = [f"{module} {place}" for module, package, place in findings.imports if package == own]
-    if costly:
+    if costly := imports_of(subject.named.fingerprint.origin, findings):
         raise CheckFailed(f"listing the plugins imports {', '.join(costly)}")
     if findings.process.error and not findings.process.fingerprint and not findings.connections:
         raise CheckSkipped(f"another process cannot tell: {findings.process.error}")

@@ -112,3 +112,45 @@ def test_impossible_answers_give_numbers_all_the_same() -> None:
     assert (scores["expected_rating"], scores["mae"], scores["answer_mass"]) == (1, 4, 1)
     assert 700 < scores["nll"] < math.inf
     assert likelihood.distribution([-5000.0, -5000.0]) == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("answers", "shared", "each"),
+    [
+        (["[1]", "[2]"], "[", ("1", "2")),
+        ([" [1]", " [2]"], " [", ("1", "2")),
+        (["1", "2", "3"], "", ("1", "2", "3")),
+        ([" 1", " 2"], "", (" 1", " 2")),
+        (["dark comedy", "comedy"], "", ("dark c", "c")),
+        (["[1]", "[11]"], "[1", ("]", "1]")),
+    ],
+)
+def test_answers_without_what_they_share(
+    answers: list[str], shared: str, each: tuple[str, ...]
+) -> None:
+    assert likelihood.without_shared_parts(answers) == likelihood.Continuations(shared, each)
+
+
+@given(
+    st.text("[ ab", max_size=3),
+    st.lists(st.text("12", min_size=1, max_size=3), min_size=2, max_size=5, unique=True),
+    st.text("] ab", max_size=3),
+)
+def test_what_is_left_tells_the_answers_apart(start: str, middles: list[str], end: str) -> None:
+    answers = [start + middle + end for middle in middles]
+    found = likelihood.without_shared_parts(answers)
+    endings = {
+        answer.removeprefix(found.shared + each)
+        for answer, each in zip(answers, found.each, strict=True)
+    }
+    assert all(
+        answer.startswith(found.shared + each)
+        for answer, each in zip(answers, found.each, strict=True)
+    )
+    assert len(endings) == 1
+    assert len(set(found.each)) == len(answers)
+
+
+def test_the_tags_are_whole() -> None:
+    tags = LAMP_TASKS["lamp2u"].answer.values or ()
+    assert likelihood.without_shared_parts(tags) == likelihood.Continuations("", tags)

@@ -1,0 +1,161 @@
+"""CONTRIBUTING's "Add a format", as printed: a new precision, and no file of ours is touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="the hf extra is not installed")
+
+from qrag_tasks.locations import embedded_model
+
+ROOT = Path(__file__).parents[2]
+WALK = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## Add a format\n")[2]
+WALK = WALK.partition("\n## ")[0]
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", WALK, re.MULTILINE | re.DOTALL)
+FILES = dict(
+    zip(
+        re.findall(r"`((?:qrag_row8|tests)/\w+\.py|pyproject\.toml)`[^`]*:", WALK),
+        [code for language, code in BLOCKS if language in ("python", "toml")],
+        strict=True,
+    )
+)
+(COMMANDS,) = [code.splitlines() for language, code in BLOCKS if language == "bash"]
+
+Run = Callable[..., str]
+
+PLAN = """
+name: rows
+data: mini
+models:
+  - name: embedded
+precisions: [bf16, int8-row]
+retrievers: [bm25]
+tasks: [lamp3u]
+k: [1]
+limit: 4
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plugin's folder, with what an installation leaves beside its package."""
+    folder = tmp_path_factory.mktemp("qrag-row8")
+    for name, code in FILES.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(code, encoding="utf-8")
+    toml = FILES["pyproject.toml"]
+    info = folder / "qrag_row8-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: qrag-row8\nVersion: 0.1.0\n", encoding="utf-8"
+    )
+    (point,) = re.findall(r'^row8 = "(.+)"$', toml, re.MULTILINE)
+    (info / "entry_points.txt").write_text(f"[qrag]\nrow8 = {point}\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Run:
+    """Runs a line of a shell in the plugin's folder; returns what it printed."""
+
+    def run(command: str, fails: bool = False) -> str:
+        paths = (str(folder), os.environ.get("PYTHONPATH", ""))
+        scripts = (str(Path(sys.executable).parent), os.environ["PATH"])
+        done = subprocess.run(  # noqa: S602 - the lines of our own page
+            command,
+            shell=True,
+            cwd=folder,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+                "PATH": os.pathsep.join(scripts),
+                "COLUMNS": "200",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode != 0) == fails, done.stdout
+        return done.stdout
+
+    return run
+
+
+def test_the_commands_as_printed(run: Run) -> None:
+    printed = {command: run(command) for command in COMMANDS}
+    tests, plugins, check, evaluated = printed.values()
+    assert re.search(r"\d+ passed", tests)
+    assert not re.search(r"skipped|failed", tests)
+    assert re.search(
+        r"row8 +qrag-row8 +0\.1\.0 +qrag_register_formats +row8 \(format\) +ok", plugins
+    )
+    assert re.search(r"row8: \d+ checks, 0 failed", check)
+    assert "|lamp3u_rag_k1|" in evaluated
+    assert "Row8Linear, 8 bits" in evaluated
+
+
+@pytest.fixture(scope="module")
+def grid(folder: Path, run: Run) -> Path:
+    (folder / "plan.yaml").write_text(PLAN, encoding="utf-8")
+    run("qrag run plan.yaml --out grid")
+    return folder / "grid"
+
+
+def results(grid: Path, precision: str) -> dict[str, Any]:
+    (path,) = grid.rglob(f"*{precision}*/**/results*.json")
+    config: dict[str, Any] = json.loads(path.read_text("utf-8"))["config"]
+    return dict(config["qrag"])
+
+
+def test_it_is_loaded_verified_and_checked(grid: Path) -> None:
+    told = results(grid, "int8-row")
+    kinds = {kind["kernel"]: kind for kind in told["arm"]["layers"]}
+    assert (kinds["Row8Linear"]["method"], kinds["Row8Linear"]["bits"]) == ("row8", 8)
+    check = told["smoke_check"]
+    assert check["kernel"] == "Row8Linear"
+    assert 0 < check["error"] < check["tolerance"]
+
+
+def test_it_is_planned_and_costs_what_was_planned(grid: Path, run: Run) -> None:
+    told, plain = results(grid, "int8-row"), results(grid, "bf16")
+    weights = told["arm"]["weights"]
+    assert weights["quantized"] < 0.6 * plain["arm"]["weights"]["full_precision"]
+    assert told["cost"]["prompt_tokens"] == plain["cost"]["prompt_tokens"] > 0
+    (size,) = re.findall(r"^int8-row +([\d.]+) \(x", run("qrag plan plan.yaml"), re.MULTILINE)
+    assert float(size) == pytest.approx(weights["bytes"] / 1e6, rel=0.02)
+
+
+def test_it_is_compared_and_reported(grid: Path, folder: Path, run: Run) -> None:
+    assert "int8-row" in run("qrag compare grid")
+    run("qrag report grid --out page.html")
+    assert "int8-row" in (folder / "page.html").read_text("utf-8")
+
+
+def test_a_checkpoint_of_it_and_one_that_only_says_so(folder: Path, run: Run) -> None:
+    source, made, posing = embedded_model(), folder / "made", folder / "posing"
+    run(f"qrag quantize {source} --precision int8-row --out {made}")
+    assert json.loads((made / "qrag-quantization.json").read_text())["precision"] == "int8-row"
+    evaluate = "lm_eval --tasks lamp3u_rag_k0 --limit 2 --model qrag --model_args pretrained="
+    metadata = """--metadata '{"data": "mini"}'"""
+    assert "Row8Linear, 8 bits" in run(f"{evaluate}{made} {metadata}")
+    refused = run(f"{evaluate}{made},precision=int8 {metadata}", fails=True)
+    assert "is quantized already (row8, 8 bits): leave precision out, or give" in refused
+    shutil.copytree(source, posing)
+    config = json.loads((posing / "config.json").read_text("utf-8"))
+    claim = json.loads((made / "config.json").read_text("utf-8"))["quantization_config"]
+    (posing / "config.json").write_text(json.dumps({**config, "quantization_config": claim}))
+    refused = run(f"{evaluate}{posing} {metadata}", fails=True)
+    assert "its config.json says row8, 8 bits, but" in refused
+    assert "This arm would not be what it claims" in refused.replace("\n", " ")
