@@ -97,7 +97,6 @@ class Registry(Generic[T]):
     :param kind: what messages call it: ``retriever``.
     :param hook: name of the hook that registers it, of :mod:`qrag_tasks.hookspecs`.
     :param error: raised for a name that is unknown or cannot be registered.
-    :param label: what ``qrag plugins`` puts behind its names; empty for retrievers.
     :param check: returns what is wrong with a thing that a plugin registers under a name; empty
         where nothing is. By default it must be callable.
     :param parts: returns kind and name of what a thing brings along, where that name must be
@@ -110,14 +109,12 @@ class Registry(Generic[T]):
         hook: str,
         error: type[QragError],
         *,
-        label: str = "",
         check: Callable[[str, Any], str] | None = None,
         parts: Callable[[T], Iterable[tuple[str, str]]] | None = None,
     ) -> None:
         self.kind = kind
         self.hook = hook
         self.error = error
-        self.label = label
         self._check = check or _uncallable
         self._parts = parts
 
@@ -204,18 +201,17 @@ RETRIEVERS: Registry[Callable[..., Retriever]] = Registry(
     "retriever", "qrag_register_retrievers", RetrieverError
 )
 PROMPT_STYLES: Registry[PromptStyle] = Registry(
-    "prompt style", "qrag_register_prompt_styles", SettingsError, label="prompt"
+    "prompt style", "qrag_register_prompt_styles", SettingsError
 )
 FORMATS: Registry[Format] = Registry(
     "format",
     "qrag_register_formats",
     SettingsError,
-    label="format",
     check=_unfit_format,
     parts=lambda one: (("precision", row.name) for row in one.precisions),
 )
 ENGINES: Registry[EngineFactory] = Registry(
-    "engine", "qrag_register_engines", SettingsError, label="engine", check=_no_engine
+    "engine", "qrag_register_engines", SettingsError, check=_no_engine
 )
 REGISTRIES: tuple[Registry[Any], ...] = (RETRIEVERS, PROMPT_STYLES, FORMATS, ENGINES)
 """All kinds, in the order in which their hooks are called and ``qrag plugins`` lists them."""

@@ -19,21 +19,18 @@ def plugins(context: click.Context) -> None:
 
     if context.invoked_subcommand:
         return
-    table = Table("plugin", "distribution", "version", "hooks", "supplies", "state")
+    table = Table("plugin", "distribution", "version", "kind", "supplies", "state")
     for plugin in installed.plugins():
+        state = f"{plugin.state}: {plugin.cause}" if plugin.cause else plugin.state
+        about = (plugin.name, plugin.origin.distribution, plugin.origin.version)
         supplied = [
-            f"{name} ({kind.label})" if kind.label else name
-            for kind in installed.REGISTRIES
-            for name in kind.of(plugin)
+            (registry.kind, ", ".join(registry.of(plugin)))
+            for registry in installed.REGISTRIES
+            if registry.hook in plugin.hooks
         ]
-        table.add_row(
-            plugin.name,
-            plugin.origin.distribution,
-            plugin.origin.version,
-            ", ".join(plugin.hooks),
-            ", ".join(supplied),
-            f"{plugin.state}: {plugin.cause}" if plugin.cause else plugin.state,
-        )
+        for kind, names in supplied or [("", "")]:
+            table.add_row(*about, kind, names, state)
+            about, state = ("", "", ""), ""
     print_tables(table)
     conflicts = installed.conflicts()
     for conflict in conflicts:
