@@ -19,7 +19,7 @@ from qrag_tasks.harness import autoload
 from qrag_tasks.locations import cache_dir, mini_root, task_yamls
 from qrag_tasks.tasks.catalog import GROUP_TASKS
 from qrag_tasks.tasks.lamp import data as lamp_data
-from qrag_tasks.tasks.lamp.source import files_of
+from qrag_tasks.tasks.lamp.layout import files_of
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 from qrag_tasks.upstream.name_checks import look
 
@@ -134,9 +134,9 @@ def _data() -> Iterator[Finding]:
     names = GROUP_TASKS["lamp_rag"]
     download = f"qrag download {' '.join(names)}"
     for name in names:
-        files = files_of(LAMP_TASKS[name])
+        path = files_of(LAMP_TASKS[name]).path
         try:
-            questions, _ = files.find(None, "dev")
+            questions, _ = LAMP_TASKS[name].source.find(None, "dev")
         except DataError as error:
             first = str(error).splitlines()[0]
             yield Finding(
@@ -144,7 +144,7 @@ def _data() -> Iterator[Finding]:
                 f"data {name}",
                 first.partition(": ")[2],
                 f"{download}; or set QRAG_DATA to a folder that has "
-                f"{files.path}/dev/dev_questions.json and dev_outputs.json, or "
+                f"{path}/dev/dev_questions.json and dev_outputs.json, or "
                 f"QRAG_DATA=mini to try things out",
                 download,
             )

@@ -54,7 +54,7 @@ def noise(
     """
     if out is not None and out.exists():
         raise SettingsError(f"--out {out} exists: name another file, or remove it")
-    from qrag_tasks.harness.noise import measure_noise
+    from qrag_tasks.experiment.noise import measure_noise
 
     names = [name.strip() for task in tasks for name in task.split(",")]
     found = measure_noise(

@@ -2,7 +2,7 @@
 
 Batches are kept whole. What is left of a run after a kill is then batched just as it would have
 been, and so it is answered just as it would have been: answers depend on the batch (see
-:mod:`qrag_tasks.harness.noise`).
+:mod:`qrag_tasks.experiment.noise`).
 """
 
 from __future__ import annotations

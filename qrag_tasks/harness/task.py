@@ -17,32 +17,25 @@ from qrag_tasks.harness import gen_kwargs
 from qrag_tasks.harness.messages import as_text, check_form, refuse_messages
 from qrag_tasks.harness.windows import check_nothing_is_cut, generation_limit, text_as_taken
 from qrag_tasks.logs.schema import BLOCK
-from qrag_tasks.prompting import pipeline
+from qrag_tasks.prompting.continuations import Continuations, continuations
 from qrag_tasks.prompting.filling import TokenBudget
 from qrag_tasks.prompting.model_text import ModelText
-from qrag_tasks.prompting.prompt_docs import AnswerShare, Doc, PromptDocs, as_doc, report
+from qrag_tasks.prompting.prompt_docs import Doc, PromptDocs, as_doc, put_shares, report
 from qrag_tasks.prompting.prompt_source import PromptSource
 from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.prompting.thinking import Thoughts, refuse_thoughts
 from qrag_tasks.tasks.base import Depth
-from qrag_tasks.tasks.catalog import task_named
-from qrag_tasks.tasks.scoring import likelihood
-from qrag_tasks.tasks.scoring.likelihood import Continuations
-from qrag_tasks.tasks.scoring.metrics import (
-    AGGREGATIONS,
-    RUNAWAY_RATE,
-    UNFINISHED_THOUGHT_RATE,
-    VALID_RATE,
-    Metric,
-)
+from qrag_tasks.tasks.catalog import as_row
+from qrag_tasks.tasks.scoring.metrics import AGGREGATIONS
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
 
 class LampRagTask(ConfigurableTask):  # type: ignore[misc]
-    """One LaMP task at one k.
+    """One task at one k.
 
-    ``dataset_kwargs`` of the task file fix the LaMP task and k; lm_eval's ``--metadata`` carries
+    ``dataset_kwargs`` of the task file fix the task, by a name of the catalog or as a row
+    (``!function mine.ROW``), and k; lm_eval's ``--metadata`` carries
     the other choices (:class:`~qrag_tasks.prompting.settings.Settings`).
 
     :ivar given_metadata: the choices as lm_eval hands them over, model arguments among them.
@@ -55,7 +48,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         # Tells lm_eval that the metrics are our own and not to be looked up in its registry.
         config["process_results"] = "qrag_tasks.harness.task.LampRagTask.process_results"
         self._text: ModelText | None = None
-        self._asked: Continuations | None = None
+        self._continuations: Continuations | None = None
         self._thoughts = Thoughts("")
         fixed = config.get("dataset_kwargs") or {}
         if set(fixed) != {"task", "k"}:
@@ -66,19 +59,22 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         self.model: Any = None
         self.given_metadata = dict(config.get("metadata") or {})
         settings = Settings.from_metadata(self.given_metadata)
+        row = as_row(fixed["task"])
         try:
             depth = Depth.parse(fixed["k"])
         except ValueError as error:
-            raise SettingsError(f"{fixed['task']}: k is {fixed['k']!r}, {error}") from None
-        self.source = PromptSource.of(task_named(fixed["task"]), depth, settings)
-        self._metrics = self._chosen_metrics()
+            raise SettingsError(f"{row}: k is {fixed['k']!r}, {error}") from None
+        # What lm_eval writes into its results.
+        config["dataset_kwargs"] = {**fixed, "task": row.name}
+        self.source = PromptSource.of(row, depth, settings)
+        self._scores = self.source.scores
         config["metric_list"] = [
             {
                 "metric": metric.name,
                 "aggregation": AGGREGATIONS.get(metric.aggregation, metric.aggregation),
                 "higher_is_better": metric.higher_is_better,
             }
-            for metric in self._metrics
+            for metric in self._scores.metrics
         ]
         if settings.answer == "likelihood":
             config["output_type"] = "loglikelihood"
@@ -86,13 +82,6 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             limits = {"max_gen_toks": answer_tokens}
             config["generation_kwargs"] = {**config["generation_kwargs"], **limits}
         super().__init__(config=config)
-
-    def _chosen_metrics(self) -> Sequence[Metric]:
-        task, settings = self.source.task, self.source.settings
-        if settings.answer == "likelihood":
-            return task.answer.likelihood_metrics
-        published = settings.protocol.published(task)
-        return (*task.answer.metrics, *(published.metrics if published else ()))
 
     def set_config(self, key: str, value: Any, update: bool = False) -> None:
         """Set part of the task's configuration; ``--gen_kwargs`` comes here.
@@ -128,16 +117,8 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         """No few-shot examples: the profile is what the prompt shows."""
 
     def _make_docs(self, indices: Sequence[int], budget: TokenBudget | None) -> list[Doc]:
-        source = self.source
-        records = pipeline.make_prompts(
-            source.task,
-            [source.data.samples[i] for i in indices],
-            source.depth.documents,
-            source.rankings.of(indices, source.depth.documents),
-            budget,
-            source.layout(self._text),
-        )
-        return [as_doc(record, source.retriever.spec, budget) for record in records]
+        records = self.source.prompts(indices, budget, self._text)
+        return [as_doc(record, self.source.retriever.spec, budget) for record in records]
 
     def doc_iterator(
         self,
@@ -197,8 +178,9 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
                 "%s: --cache_requests is not used, prompts are made again", self.task_name
             )
         check_form(self.task_name, self.model, bool(options.get("apply_chat_template")))
-        budget = self._budget(options)
-        self._asked = None
+        self._text = self.model_text()
+        self._continuations = None
+        budget = self._budget(self._text, options)
         self._thoughts = Thoughts(self.task_name)
         docs = self.eval_docs.make(self._wanted(limit, samples)[rank::world_size], budget)
         report(
@@ -219,11 +201,10 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         :param options: as lm_eval gives them to :meth:`build_all_requests`.
         :raises BudgetError: naming the first question that does not.
         """
-        budget = self._budget(options)
+        text = self.model_text()
+        budget = self._budget(text, options)
         if budget is not None:
-            wanted = [self.source.data.samples[i] for i in self._wanted(limit, samples)]
-            layout = self.source.layout(self._text)
-            pipeline.check_questions(self.source.task, wanted, budget, layout)
+            self.source.check_questions(self._wanted(limit, samples), budget, text)
 
     def rank(self, *, limit: int | None, samples: Sequence[int] | None) -> None:
         """Rank what the run will ask for and is not kept yet, so that the run only reads it.
@@ -246,9 +227,8 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
     def _answer_limit(self) -> int:
         return generation_limit(self.config.generation_kwargs)
 
-    def _budget(self, options: Mapping[str, Any]) -> TokenBudget | None:
+    def _budget(self, text: ModelText | None, options: Mapping[str, Any]) -> TokenBudget | None:
         """Return the room of a prompt, or ``None`` where the model's tokenizer is not known."""
-        text = self._text = self.model_text()
         finish = partial(
             self.fewshot_context,
             num_fewshot=0,
@@ -279,46 +259,27 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         if "metadata" in options:  # later releases of lm_eval have no default for it
             options.setdefault("doc_id", options["metadata"][1])
         # The same for every doc of a run, and some dozen calls of the tokenizer.
-        found = self._asked = self._asked or self._continuations(templated)
+        if self._continuations is None:
+            answers, delimiter = self.source.task.answer.values or (), self.config.target_delimiter
+            self._continuations = continuations(answers, self._text, str(delimiter), templated)
+        context = ctx + self._continuations.shared
         return [
             Instance(
                 request_type="loglikelihood",
                 doc=doc,
-                arguments=(ctx + found.shared, text),
+                arguments=(context, text),
                 idx=index,
                 **options,
             )
-            for index, text in enumerate(found.each)
+            for index, text in enumerate(self._continuations.each)
         ]
-
-    def _continuations(self, templated: bool) -> Continuations:
-        """Return what stands behind the prompt for every answer: one token each, where it can."""
-        before = "" if templated else str(self.config.target_delimiter)
-        answers = [f"{before}{answer}" for answer in self.source.task.answer.values or ()]
-        found = likelihood.without_shared_parts(answers)
-        if self._text is None:
-            return found
-        # Any text that ends as the prompt does: a line break behind a template, else a word.
-        pieces = self._text.first_pieces(found.shared or ("\n" if templated else "a"), found.each)
-        return Continuations(found.shared, pieces) if pieces else found
 
     def apply_filters(self) -> list[Instance] | None:
         """Take the first answer; with likelihoods, put each answer's share beside it."""
         filtered: list[Instance] | None = super().apply_filters()
         if self.OUTPUT_TYPE != "loglikelihood":
             return filtered
-        by_doc: dict[Any, list[Instance]] = {}
-        for instance in self.instances:
-            by_doc.setdefault(instance.doc_id, []).append(instance)
-        for instances in by_doc.values():
-            instances.sort(key=lambda instance: int(instance.idx))
-            for key in instances[0].filtered_resps:
-                logprobs = [float(each.filtered_resps[key][0]) for each in instances]
-                shares = likelihood.distribution(logprobs)
-                for each, answer, logprob, share in zip(
-                    instances, self.source.task.answer.values or (), logprobs, shares, strict=True
-                ):
-                    each.filtered_resps[key] = AnswerShare(answer=answer, logprob=logprob, p=share)
+        put_shares(self.instances, self.source.task.answer.values or ())
         return filtered
 
     # ------------------------------------------------------------------ scores
@@ -327,28 +288,14 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
         asked_for = self.aggregation()
         if "bypass" in asked_for:  # --predict_only
             return dict(super().process_results(doc, results))
-        scores: dict[str, Any]
+        gold = doc["target"]
         if self.OUTPUT_TYPE == "loglikelihood":
             logprobs = [share["logprob"] for share in results]
-            scores = {**self.source.task.answer.score_likelihoods(logprobs, doc["target"])}
+            scores = self._scores.of_likelihoods(logprobs, gold)
         else:
-            scores = self._scores(results[0], doc)
+            (answer,) = results
+            tokens = None if self._text is None else self._text.count_answer(answer)
+            limit = self._answer_limit
+            unfinished = self._thoughts.unfinished(doc, answer, tokens, limit, self.model)
+            scores = self._scores.of_text(answer, gold, unfinished, tokens, limit)
         return {name: value for name, value in scores.items() if name in asked_for}
-
-    def _scores(self, answer: str, doc: Doc) -> dict[str, Any]:
-        task, target = self.source.task, doc["target"]
-        tokens = None if self._text is None else self._text.count_answer(answer)
-        limit = self._answer_limit
-        unfinished = self._thoughts.unfinished(doc, answer, tokens, limit, self.model)
-        read = "" if unfinished else task.answer.read(answer)
-        scores: dict[str, Any] = {
-            VALID_RATE.name: float(task.answer.is_valid(read)),
-            UNFINISHED_THOUGHT_RATE.name: float(unfinished),
-        }
-        if target is not None:
-            scores |= task.answer.score(answer, target, unfinished)
-            if published := self.source.settings.protocol.published(task):
-                scores |= published.score(answer, target)
-        if tokens is not None:
-            scores[RUNAWAY_RATE.name] = float(tokens >= limit)
-        return scores

@@ -166,7 +166,8 @@ def _about_the_set(
 ) -> Iterator[str]:
     refused = "the official evaluator refuses a set that is not complete"
     if total is None:
-        yield "no results file beside the log: whether all questions are answered is not known"
+        missing = "results file" if results is None else "count of the questions in the results"
+        yield f"no {missing} beside the log: whether all questions are answered is not known"
     elif count < total:
         be = "is" if count == 1 else "are"
         yield f"{count} of {total} questions {be} answered (--limit?); {refused}"

@@ -49,10 +49,26 @@ class Results:
             raise DataError(
                 f"{path}: not a results file of lm_eval: no 'results' and 'configs' in it"
             )
+        return cls._checked(path, name["time"], body)
+
+    @classmethod
+    def beside(cls, log: Path, time: str) -> Results | None:
+        """Return the results of the run that wrote a sample log; ``None`` where they are gone.
+
+        :raises DataError: when a file of its time cannot be read, or is damaged.
+        """
+        # Where --output_path named a file, the results are called after it.
+        for path in sorted(log.parent.glob(f"*_{time}.json")):
+            if _are_results(body := _json(path)):
+                return cls._checked(path, time, body)
+        return None
+
+    @classmethod
+    def _checked(cls, path: Path, time: str, body: Mapping[str, Any]) -> Results:
         for field in _OBJECTS:
             if body.get(field) and (wrong := wrong_field(body, field, dict)) is not None:
                 raise DataError(f"{path}: {wrong}. {RUN_AGAIN}")
-        return cls(path, name["time"], body)
+        return cls(path, time, body)
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -102,18 +118,6 @@ class Results:
 def results_in(folder: Path) -> list[Path]:
     """Return the results files in a folder, at any depth."""
     return [path for path in sorted(folder.rglob("*.json")) if _NAME.fullmatch(path.name)]
-
-
-def results_beside(log: Path, time: str) -> Results | None:
-    """Return the results of the run that wrote a sample log; ``None`` where they are gone.
-
-    :raises DataError: when a file of its time cannot be read, or is damaged.
-    """
-    # Where --output_path named a file, the results are called after it.
-    for path in sorted(log.parent.glob(f"*_{time}.json")):
-        if _are_results(_json(path)):
-            return Results.at(path)
-    return None
 
 
 def digest_of(path: Path) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qrag_tasks.errors import DataError
-from qrag_tasks.logs.results import Results, results_beside
+from qrag_tasks.logs.results import Results
 from qrag_tasks.logs.samples import Sample, iter_samples
 
 _NAME = re.compile(
@@ -59,7 +59,7 @@ class SampleLog:
 
         :raises DataError: when the file cannot be read, or is damaged.
         """
-        return results_beside(self.path, self.time)
+        return Results.beside(self.path, self.time)
 
 
 def find_logs(place: Path) -> list[SampleLog]:

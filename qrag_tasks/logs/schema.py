@@ -58,6 +58,21 @@ class LoggedArm(_Block):
         return {name: value for name, value in vars(self).items() if value or name != "engine"}
 
     @property
+    def engine_name(self) -> str | None:
+        """Which engine ran the model; ``None`` where ``--model qrag`` did not run it."""
+        return self._of_engine("name", "transformers")
+
+    @property
+    def evidence(self) -> str | None:
+        """How the precision is known: see :data:`qrag_tasks.engines.base.Evidence`."""
+        return self._of_engine("evidence", "layers")
+
+    def _of_engine(self, name: str, of_transformers: str) -> str | None:
+        if self.engine is None:
+            return None if self.precision is None else of_transformers
+        return str(self.engine[name]) if name in self.engine else None
+
+    @property
     def weight_bytes(self) -> int | None:
         """Bytes of the arm's weights."""
         weights = (self.arm or {}).get("weights")

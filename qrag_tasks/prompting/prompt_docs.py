@@ -9,6 +9,7 @@ from typing import Any
 
 from qrag_tasks.prompting.filling import TokenBudget
 from qrag_tasks.prompting.pipeline import PromptRecord
+from qrag_tasks.tasks.scoring.likelihood import distribution
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -23,6 +24,26 @@ class AnswerShare(dict[str, Any]):
 
     def __str__(self) -> str:
         return json.dumps(self)
+
+
+def put_shares(requests: Sequence[Any], answers: Sequence[str]) -> None:
+    """Put each answer's share in place of what was measured of it, doc by doc.
+
+    :param requests: lm_eval's, for the likelihoods of all answers to all docs, filtered.
+    :param answers: the closed set, in the order in which a doc's requests are numbered.
+    """
+    by_doc: dict[Any, list[Any]] = {}
+    for request in requests:
+        by_doc.setdefault(request.doc_id, []).append(request)
+    for of_doc in by_doc.values():
+        of_doc.sort(key=lambda request: int(request.idx))
+        for key in of_doc[0].filtered_resps:
+            logprobs = [float(request.filtered_resps[key][0]) for request in of_doc]
+            shares = distribution(logprobs)
+            for request, answer, logprob, share in zip(
+                of_doc, answers, logprobs, shares, strict=True
+            ):
+                request.filtered_resps[key] = AnswerShare(answer=answer, logprob=logprob, p=share)
 
 
 class PromptDocs(Sequence[Doc]):

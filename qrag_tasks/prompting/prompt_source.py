@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -15,7 +15,7 @@ from qrag_tasks.plugins import build_retriever
 from qrag_tasks.prompting.base import PromptStyle
 from qrag_tasks.prompting.filling import FILLS, TokenBudget
 from qrag_tasks.prompting.markers import Markers
-from qrag_tasks.prompting.pipeline import Layout
+from qrag_tasks.prompting.pipeline import Layout, PromptRecord, check_questions, make_prompts
 from qrag_tasks.prompting.protocols import BEFORE_FILLING, CHOICES
 from qrag_tasks.prompting.rankings import Rankings
 from qrag_tasks.prompting.settings import Settings
@@ -24,6 +24,7 @@ from qrag_tasks.retrieval.named import NamedRetriever
 from qrag_tasks.tasks.base import DEPTHS, DataSet, Depth, Task
 from qrag_tasks.tasks.catalog import TASKS
 from qrag_tasks.tasks.lamp.filters import yazan2024_filter
+from qrag_tasks.tasks.scoring.answer_scores import AnswerScores
 
 if TYPE_CHECKING:
     from qrag_tasks.prompting.model_text import ModelText
@@ -130,6 +131,38 @@ class PromptSource:
         if fitting:
             return f"Ask for {self.task.name}_rag_k{fitting[-1]}."
         return f"Ask for {self.task.name}_rag_k10, which takes as many of ten documents as fit."
+
+    def prompts(
+        self, indices: Sequence[int], budget: TokenBudget | None, text: ModelText | None
+    ) -> list[PromptRecord]:
+        """Rank, fit and write the prompts of the samples at ``indices``.
+
+        :raises QragError: when a question does not fit, or the retriever fails.
+        """
+        return make_prompts(
+            self.task,
+            [self.data.samples[index] for index in indices],
+            self.depth.documents,
+            self.rankings.of(indices, self.depth.documents),
+            budget,
+            self.layout(text),
+        )
+
+    def check_questions(
+        self, indices: Sequence[int], budget: TokenBudget, text: ModelText | None
+    ) -> None:
+        """Check that every question fits the budget, without ranking anything.
+
+        :raises BudgetError: naming the first question that does not.
+        """
+        samples = [self.data.samples[index] for index in indices]
+        check_questions(self.task, samples, budget, self.layout(text))
+
+    @property
+    def scores(self) -> AnswerScores:
+        """The scores that the choices ask for."""
+        published = self.settings.protocol.published(self.task)
+        return AnswerScores(self.task.answer, published, self.settings.answer == "likelihood")
 
     def provenance(self) -> LoggedPrompts:
         """Return what the results say about how the prompts came about."""

@@ -6,6 +6,7 @@ that tells one task from another; nothing else in the package asks for a task's 
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -202,7 +203,7 @@ class Source(Protocol):
     """Where the questions, documents and golds of a task come from.
 
     A source is hashable and cheap to make; it reads nothing before it is asked to. LaMP's is
-    :class:`qrag_tasks.tasks.lamp.source.LampFiles`.
+    :class:`qrag_tasks.tasks.lamp.source.LampSource`.
     """
 
     @property
@@ -274,6 +275,20 @@ class Task:
     source: Source
     evaluations: tuple[Evaluation, ...] = ()
     index: Index = "lamp"
+
+    def __post_init__(self) -> None:
+        """Check what the other parts of the package take for granted of a row.
+
+        :raises ValueError: where it does not hold.
+        """
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", self.name):
+            raise ValueError(f"task {self.name!r}: expected a name of a-z, 0-9 and -")
+        if self.item_target not in (None, *self.item_fields):
+            raise ValueError(f"task {self.name!r}: item_target {self.item_target!r} is no field")
+        if self.prompt.long_field not in self.item_fields:
+            raise ValueError(f"task {self.name!r}: {self.prompt.long_field!r} is no field")
+        if self.evaluations and self.item_target is None:
+            raise ValueError(f"task {self.name!r}: examples need answers of their own")
 
     def __str__(self) -> str:
         """Return the name."""

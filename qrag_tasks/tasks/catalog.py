@@ -61,6 +61,21 @@ def task_named(name: str, index: Index = "lamp") -> Task:
         ) from None
 
 
+def as_row(given: Any) -> Task:
+    """Return the row that a task file means: one of ours by its name, or one of its own.
+
+    :raises SettingsError: for an unknown name, for what is no row, and for a row of another's that
+        has the name of one of ours.
+    """
+    if isinstance(given, str):
+        return task_named(given)
+    if not isinstance(given, Task):
+        raise SettingsError(f"{given!r} is neither a task's name nor a row (qrag_tasks.Task)")
+    if TASKS.get(given.name, given) != given:
+        raise SettingsError(f"task {given.name!r}: one of ours has that name; take another")
+    return given
+
+
 def entry(name: str) -> CatalogEntry:
     """Return the entry called ``name``.
 

@@ -11,6 +11,7 @@ from run_files import QUANTIZED, write_run
 
 from qrag_tasks.errors import ComparisonError
 from qrag_tasks.experiment.comparison.tables.records import flat, nested
+from qrag_tasks.logs.schema import LoggedArm
 
 TEMPLATE = "{% for turn in turns %}" + "{{ turn }}" * 5 + "user"
 
@@ -165,6 +166,25 @@ def test_arms_that_computed_in_another_dtype(base: Path, tmp_path: Path) -> None
     assert "bf16 computed in bfloat16 and model-1b int4-nf4 in float16" in note
     assert not compared(one, same).notes
     assert not compared(base, two).notes  # what is not logged is not known
+
+
+def test_arms_that_another_engine_ran(base: Path, tmp_path: Path) -> None:
+    """Their difference is the engine's, too; it is compared, and told."""
+
+    def ran(folder: str, precision: str, **engine: str) -> Path:
+        arm = LoggedArm(precision=precision, engine=engine or None).as_dict()
+        return write_run(tmp_path / folder, samples(answers(6)), config={"qrag": arm})
+
+    ours, quantized = ran("one", "fp16"), ran("two", "int8")
+    served = ran("three", "int4-awq", name="served", evidence="stated")
+    assert compared(ours, served).notes == [
+        "model-1b fp16 was run by transformers and model-1b int4-awq by served: the difference is "
+        "of both; for that of the weights alone, run both by one engine",
+        "the precision of model-1b fp16 is read off every loaded layer, that of model-1b int4-awq "
+        "a server's word",
+    ]
+    assert not compared(ours, quantized).notes
+    assert not compared(base, served).notes  # what is not logged is not known
 
 
 def test_runs_of_other_tasks(base: Path, tmp_path: Path) -> None:

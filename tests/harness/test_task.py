@@ -284,6 +284,18 @@ def test_a_task_file_must_fix_task_and_k(small_data: Path, wrong: str) -> None:
 
 
 # ---------------------------------------------------------------- with a tokenizer
+def test_to_check_questions_leaves_nothing_behind(small_data: Path, tiny_model: Path) -> None:
+    manager = TaskManager(
+        include_path=str(task_yamls()),
+        include_defaults=False,
+        metadata=with_tokenizer(tiny_model, small_data),
+    )
+    task = manager.load(TASKS[:1])["tasks"][TASKS[0]]
+    before = task.process_results(task.eval_docs[1], ["5"])
+    task.check_questions(limit=None, samples=None)
+    assert task.process_results(task.eval_docs[1], ["5"]) == before
+
+
 def with_tokenizer(model: Path, data: Path, **choices: Any) -> dict[str, Any]:
     return {"data": str(data), "tokenizer": str(model), "max_length": 512, **choices}
 

@@ -211,6 +211,18 @@ def test_without_results_completeness_is_not_known(tmp_path: Path, body: str | N
     assert "whether all questions are answered is not known" in warning
 
 
+def test_results_that_do_not_count_the_questions(tmp_path: Path) -> None:
+    path = write_log(tmp_path, record("1", "4"))
+    results = write_results(path, 1)
+    body = json.loads(results.read_text(encoding="utf-8"))
+    del body["n-samples"]
+    results.write_text(json.dumps(body), encoding="utf-8")
+    (warning,) = read_predictions(SampleLog.at(path)).warnings
+    assert warning.startswith(
+        "no count of the questions in the results beside the log: whether all"
+    )
+
+
 def test_empty_answers_are_counted(tmp_path: Path) -> None:
     lines = [record("1", "4"), record("2", "great"), record("3", " \n")]
     assert answers_of(tmp_path, *lines).warnings == ("1 of 3 answers is empty",)

@@ -38,6 +38,7 @@ def caveats(values: Sequence[Values], cells: Sequence[CellRow]) -> list[str]:
     return [
         *mixed_arms((side.run.label, side.run.logged) for side in sides),
         *_other_dtypes(values),
+        *_other_engines(values),
         *_no_answers(values),
         *folded(untested, *_UNTESTED),
         *folded(_named(values, lambda cell: cell.incomplete), *_INCOMPLETE),
@@ -67,6 +68,32 @@ def _other_dtypes(values: Sequence[Values]) -> Iterator[str]:
                 f"{one.label} computed in {one.dtype} and {two.label} in {two.dtype}: the "
                 f"difference is of both; for that of the weights alone, run both in one dtype"
             )
+
+
+_EVIDENCE = {
+    "layers": "read off every loaded layer",
+    "headers": "read off its checkpoint, and for the rest its engine's word",
+    "stated": "a server's word",
+}
+"""Evidence of a precision -> what it is, in words."""
+
+
+def _other_engines(values: Sequence[Values]) -> Iterator[str]:
+    """Find arms that another engine ran than their base, and whose precision is known otherwise."""
+    seen = set()
+    for cell in values:
+        runs = cell.base.run, cell.other.run
+        (one, two), names = (run.label for run in runs), [run.logged.engine_name for run in runs]
+        if None in names or names[0] == names[1] or (one, two) in seen:
+            continue
+        seen.add((one, two))
+        yield (
+            f"{one} was run by {names[0]} and {two} by {names[1]}: the difference is of both; for "
+            f"that of the weights alone, run both by one engine"
+        )
+        kinds = [_EVIDENCE.get(run.logged.evidence or "") for run in runs]
+        if None not in kinds and kinds[0] != kinds[1]:
+            yield f"the precision of {one} is {kinds[0]}, that of {two} {kinds[1]}"
 
 
 def _no_answers(values: Sequence[Values]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.arms.engine_choice import TRANSFORMERS, engine_name
 from qrag_tasks.errors import PlanError, QragError, StoreError
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
 from qrag_tasks.experiment.running.cell_folder import CellFolder
@@ -56,7 +57,8 @@ def load(arm: Arm) -> Any:
     from qrag_tasks.harness.model import QragLM
 
     arguments = dict(arm.arguments)
-    if not arguments.get("pretrained"):
+    by_transformers = engine_name("qrag", arguments) == TRANSFORMERS
+    if by_transformers and not arguments.get("pretrained"):
         arguments["pretrained"] = str(embedded_model())
     return QragLM(**arguments)
 
@@ -80,43 +82,26 @@ def answer(lm: Any, plan: Plan, cell: Cell, folder: CellFolder) -> None:
     :param lm: a ``QragLM``.
     :raises QragError: where the cell cannot be had; the answers so far are kept.
     """
-    from lm_eval import simple_evaluate
-    from lm_eval.loggers import EvaluationTracker
-    from lm_eval.tasks import TaskManager
-
     from qrag_tasks.engines.journal import Journal
-    from qrag_tasks.locations import task_yamls
+    from qrag_tasks.harness.evaluation import evaluate_into
 
     folder.begin()
     lm.keep_answers(Journal(folder.journal, lm.identity.digest))
     arguments = dict(cell.arm.arguments)
-    # A name that ends in .json: lm_eval then adds no folder of its own.
-    tracker = EvaluationTracker(output_path=str(folder.path / "results.json"))
-    results = simple_evaluate(
-        model=lm,
+    samples = evaluate_into(
+        folder.path,
+        lm,
+        cell.task_name,
+        {**arguments, **plan.metadata_of(cell)},
+        config={"model": "qrag", "plan": plan.name},
+        seed=plan.seed,
         model_args=arguments,
-        tasks=[cell.task_name],
-        task_manager=TaskManager(
-            include_path=str(task_yamls()),
-            include_defaults=False,
-            metadata={**arguments, **plan.metadata_of(cell)},
-        ),
         gen_kwargs=plan.generation() or None,
         limit=plan.limit,
         apply_chat_template=plan.chat_template,
         system_instruction=plan.system_instruction,
-        evaluation_tracker=tracker,
-        random_seed=plan.seed,
-        numpy_random_seed=plan.seed,
-        torch_random_seed=plan.seed,
-        fewshot_random_seed=plan.seed,
     )
-    results["config"] |= {"model": "qrag", "plan": plan.name}
-    samples = results.pop("samples")
-    tracker.save_results_aggregated(results=results, samples=samples)
-    for task in results["configs"]:
-        tracker.save_results_samples(task_name=task, samples=samples[task])
-    _check_saved(folder.path, cell.task_name, len(samples[cell.task_name]))
+    _check_saved(folder.path, cell.task_name, samples)
     folder.finish()
 
 

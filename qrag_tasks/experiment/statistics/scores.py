@@ -80,6 +80,8 @@ def _root_mean_reach(sums: Floats, share: float, span: float) -> float:
 
 
 _NO_LABEL = -1
+_LABELS = 1 << 17
+"""More than there can be labels: three numbers below it fit the 53 bits of a float's fraction."""
 
 
 def encode(pairs: Sequence[tuple[int, int, int]]) -> Floats:
@@ -90,7 +92,7 @@ def encode(pairs: Sequence[tuple[int, int, int]]) -> Floats:
     """
     return np.asarray(
         [
-            (answered - _NO_LABEL) * 1_000_000 + gold * 1_000 + labels
+            ((answered - _NO_LABEL) * _LABELS + gold) * _LABELS + labels
             for answered, gold, labels in pairs
         ],
         dtype=np.float64,
@@ -105,10 +107,10 @@ def _matches(values: Floats) -> Floats:
     :returns: shape (n, 2 labels + 1); the last is 1.
     """
     codes = values.astype(np.int64)
-    labels = int(codes[0] % 1_000)
+    labels = int(codes[0] % _LABELS)
     # The first row is that of no label.
     hot = np.eye(labels + 1)[:, 1:]
-    answered, gold = hot[codes // 1_000_000], hot[codes // 1_000 % 1_000 + 1]
+    answered, gold = hot[codes // _LABELS**2], hot[codes // _LABELS % _LABELS + 1]
     return np.hstack([answered * gold, answered + gold, np.ones((len(codes), 1))])
 
 

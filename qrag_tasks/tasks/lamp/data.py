@@ -28,7 +28,7 @@ from qrag_tasks.tasks.lamp.data_roots import SPLITS as SPLITS
 from qrag_tasks.tasks.lamp.data_roots import data_root as data_root
 from qrag_tasks.tasks.lamp.data_roots import find_files as find_files
 from qrag_tasks.tasks.lamp.data_roots import how_to_make
-from qrag_tasks.tasks.lamp.source import files_of
+from qrag_tasks.tasks.lamp.layout import files_of
 
 
 def load(task: Task, data: str | None = None, split: str = "dev") -> DataSet:
@@ -43,7 +43,7 @@ def load(task: Task, data: str | None = None, split: str = "dev") -> DataSet:
     :raises SettingsError: when there is no such split.
     :raises StoreError: when the cache folder cannot be written to.
     """
-    questions, outputs = task.source.find(data, split)
+    questions, outputs = find_files(files_of(task), data_root(data), split)
     files = (questions, outputs)
     states = (_state(questions), None if outputs is None else _state(outputs))
     folder = cache_dir() / "data"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from qrag_tasks.errors import DataError, SettingsError, did_you_mean
 from qrag_tasks.locations import cache_dir, mini_root
-from qrag_tasks.tasks.lamp.source import LICENSE, LampFiles
+from qrag_tasks.tasks.lamp.layout import LICENSE, LampFiles
 
 LAMP_URL = "https://ciir.cs.umass.edu/downloads/LaMP"
 MINI = "mini"

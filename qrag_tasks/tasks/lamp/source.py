@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from qrag_tasks.tasks.base import DataSet, Task
-
-LICENSE = "CC BY-NC-SA 4.0"
-"""Of LaMP's data."""
+from qrag_tasks.tasks.lamp.layout import LampFiles
 
 
 @dataclass(frozen=True)
-class LampFiles:
-    """The files of one LaMP task; see :class:`~qrag_tasks.tasks.base.Source`.
+class LampSource(LampFiles):
+    """The files of one LaMP task, found and read; see :class:`~qrag_tasks.tasks.base.Source`.
 
     What reads them is imported when it is asked to read: listing tasks needs none of it.
-
-    :ivar name: of the task, and of its folder in the flat layout.
-    :ivar path: its folder below a data root in LaMP's layout, and below LaMP's URL.
-    :ivar dated: whether it is of the time-based split: profile items have dates.
-    :ivar public: whether LaMP gives the texts away; those of LaMP-6 belong to the LDC.
-    :ivar repair: (question id, input) -> the input without a known flaw of the data, or ``None``.
     """
-
-    name: str
-    path: str
-    dated: bool = False
-    public: bool = True
-    repair: Callable[[str, str], str | None] | None = None
-
-    def of_time_split(self, name: str) -> LampFiles:
-        """Return the files of the same task in the time-based split."""
-        return replace(self, name=name, path=f"time/{self.path}", dated=True)
 
     def find(self, data: str | None, split: str) -> tuple[Path, Path | None]:
         """Return the questions file and the outputs file; see :class:`Source`."""
@@ -46,10 +27,3 @@ class LampFiles:
         from qrag_tasks.tasks.lamp.data import load
 
         return load(task, data, split)
-
-
-def files_of(task: Task) -> LampFiles:
-    """Return the files of a LaMP task."""
-    if not isinstance(task.source, LampFiles):
-        raise TypeError(f"{task.name} is not of LaMP")
-    return task.source

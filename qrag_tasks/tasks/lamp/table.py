@@ -11,7 +11,8 @@ from functools import partial
 
 from qrag_tasks.tasks.base import Task
 from qrag_tasks.tasks.lamp import labels, prompts, queries, yazan2024
-from qrag_tasks.tasks.lamp.source import LICENSE, LampFiles, files_of
+from qrag_tasks.tasks.lamp.layout import LICENSE, files_of
+from qrag_tasks.tasks.lamp.source import LampSource
 from qrag_tasks.tasks.scoring.kinds import Labels, Ratings, Text
 
 RATING = Ratings("rating", ("1", "2", "3", "4", "5"))
@@ -40,7 +41,7 @@ _USER_SPLIT = (
         prompt=prompts.CITATION,
         answer=REFERENCE,
         answer_tokens=16,
-        source=LampFiles("lamp1u", "LaMP_1"),
+        source=LampSource("lamp1u", "LaMP_1"),
     ),
     _row(
         name="lamp2u",
@@ -54,7 +55,7 @@ _USER_SPLIT = (
         answer=MOVIE_TAG,
         answer_tokens=16,
         # Plain LaMP_2 is a retired task on news.
-        source=LampFiles("lamp2u", "LaMP_2/new", repair=queries.repair_movie_input),
+        source=LampSource("lamp2u", "LaMP_2/new", repair=queries.repair_movie_input),
     ),
     _row(
         name="lamp3u",
@@ -68,7 +69,7 @@ _USER_SPLIT = (
         prompt=prompts.RATING,
         answer=RATING,
         answer_tokens=16,
-        source=LampFiles("lamp3u", "LaMP_3"),
+        source=LampSource("lamp3u", "LaMP_3"),
         evaluations=(yazan2024.REVIEWS,),
     ),
     _row(
@@ -82,7 +83,7 @@ _USER_SPLIT = (
         prompt=prompts.HEADLINE,
         answer=Text("headline"),
         answer_tokens=32,
-        source=LampFiles("lamp4u", "LaMP_4"),
+        source=LampSource("lamp4u", "LaMP_4"),
     ),
     _row(
         name="lamp5u",
@@ -96,7 +97,7 @@ _USER_SPLIT = (
         prompt=prompts.PAPER_TITLE,
         answer=Text("title"),
         answer_tokens=32,
-        source=LampFiles("lamp5u", "LaMP_5"),
+        source=LampSource("lamp5u", "LaMP_5"),
         evaluations=(yazan2024.PAPERS,),
     ),
     _row(
@@ -112,7 +113,7 @@ _USER_SPLIT = (
         prompt=prompts.HEADLINE,
         answer=Text("subject"),
         answer_tokens=32,
-        source=LampFiles("lamp6u", "LaMP_6", public=False),
+        source=LampSource("lamp6u", "LaMP_6", public=False),
     ),
     _row(
         name="lamp7u",
@@ -125,19 +126,19 @@ _USER_SPLIT = (
         prompt=prompts.TWEET,
         answer=Text("tweet"),
         answer_tokens=64,
-        source=LampFiles("lamp7u", "LaMP_7"),
+        source=LampSource("lamp7u", "LaMP_7"),
     ),
 )
 
 
 def _of_time_split(task: Task) -> Task:
-    name = f"{task.name[:-1]}t"
+    name, files = f"{task.name[:-1]}t", files_of(task)
     return replace(
         task,
         name=name,
         setting="time-based split",
         groups=("lamp_rag_time",) if task.groups else (),
-        source=files_of(task).of_time_split(name),
+        source=LampSource(name, f"time/{files.path}", True, files.public, files.repair),
     )
 
 

@@ -44,6 +44,12 @@ labels = st.integers(2, 6).flatmap(
 )
 
 
+@pytest.mark.parametrize("labels", [999, 1000, 1500])
+def test_macro_f1_of_a_thousand_labels(labels: int) -> None:
+    pairs = [(labels - 1, labels - 1, labels), (-1, 0, labels), (labels - 2, labels - 1, labels)]
+    assert SCORES["macro_f1"].of(encode(pairs)) == pytest.approx(2 / 3 / labels)
+
+
 @given(labels)
 def test_macro_f1_is_the_harness_own(pairs: list[tuple[int, int, int]]) -> None:
     found = SCORES["macro_f1"].of(encode(pairs))

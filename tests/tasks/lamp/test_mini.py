@@ -21,8 +21,8 @@ from rouge_score.rouge_scorer import RougeScorer
 
 import qrag_tasks.tasks.lamp.mini
 from qrag_tasks.tasks.lamp import queries
+from qrag_tasks.tasks.lamp.layout import files_of
 from qrag_tasks.tasks.lamp.mini.film_wording import THEMES
-from qrag_tasks.tasks.lamp.source import files_of
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 MINI = Path(qrag_tasks.tasks.lamp.mini.__file__).parent

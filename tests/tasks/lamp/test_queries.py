@@ -9,8 +9,8 @@ from lamp_files import PAPER_INPUT, REVIEW_INPUT
 
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.tasks.catalog import task_named
+from qrag_tasks.tasks.lamp.layout import files_of
 from qrag_tasks.tasks.lamp.queries import MOVIE_TAGS
-from qrag_tasks.tasks.lamp.source import files_of
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 CITATION_INPUT = (

@@ -31,7 +31,7 @@ from qrag_tasks.tasks.lamp.download.fetch import (
 from qrag_tasks.tasks.lamp.download.files import LampFile, base_url, lamp_files, writable_root
 from qrag_tasks.tasks.lamp.download.manifest import Entry, Manifest, locks
 from qrag_tasks.tasks.lamp.download.part import Origin, Part
-from qrag_tasks.tasks.lamp.source import LICENSE
+from qrag_tasks.tasks.lamp.layout import LICENSE
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 

@@ -12,7 +12,7 @@ from qrag_tasks.errors import SettingsError, did_you_mean
 from qrag_tasks.locations import mini_root
 from qrag_tasks.tasks.base import Task
 from qrag_tasks.tasks.lamp.data import LAMP_URL, data_root
-from qrag_tasks.tasks.lamp.source import files_of
+from qrag_tasks.tasks.lamp.layout import files_of
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 ALL = "all"

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from qrag_tasks.cli import main
-from qrag_tasks.harness.noise import TaskNoise, compare
+from qrag_tasks.experiment.noise import TaskNoise, compare
 
 TASK = "lamp3u_rag_k1"
 

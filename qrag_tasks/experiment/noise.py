@@ -13,7 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from qrag_tasks.arms.engine_choice import TRANSFORMERS, engine_name
 from qrag_tasks.errors import SettingsError
+from qrag_tasks.prompting.settings import Settings
+from qrag_tasks.tasks.catalog import explain_unknown, requested
 
 
 @dataclass(frozen=True)
@@ -71,18 +74,12 @@ def measure_noise(
     :param limit: samples of each task.
     :raises QragError: when a task, the arm or the data cannot be had.
     """
-    from lm_eval import simple_evaluate
-    from lm_eval.tasks import TaskManager
-    from lm_eval.utils import simple_parse_args_string
-
-    from qrag_tasks.arms import embedded
     from qrag_tasks.arms.loading import check_libraries
-    from qrag_tasks.tasks.catalog import explain_unknown, requested
 
     check_libraries("qrag noise")
+    from qrag_tasks.arms import embedded
+    from qrag_tasks.harness.evaluation import evaluate, model_arguments
     from qrag_tasks.harness.model import QragLM
-    from qrag_tasks.locations import task_yamls
-    from qrag_tasks.prompting.settings import Settings
 
     if unknown := [name for name in tasks if not requested([name])]:
         explain_unknown(unknown, f"unknown: {', '.join(unknown)}")
@@ -91,26 +88,19 @@ def measure_noise(
             f"`qrag tasks` lists"
         )
     entries = requested(tasks)
-    arguments = dict(
-        simple_parse_args_string(model_args) if isinstance(model_args, str) else model_args
-    )
+    arguments = model_arguments(model_args)
     if "batch_size" in arguments:
         raise SettingsError("batch_size: the two runs differ in it; give the second's own option")
-    if "pretrained" not in arguments:
+    if engine_name("qrag", arguments) == TRANSFORMERS and "pretrained" not in arguments:
         arguments["pretrained"] = embedded.instead_of_none()
     Settings.from_metadata(metadata, ())
-    manager = TaskManager(
-        include_path=str(task_yamls()),
-        include_defaults=False,
-        metadata={**arguments, **metadata},
-    )
     model = QragLM(**arguments)
 
     def run() -> dict[str, list[dict[str, Any]]]:
-        results = simple_evaluate(
-            model=model,
-            tasks=[entry.name for entry in entries],
-            task_manager=manager,
+        results = evaluate(
+            model,
+            [entry.name for entry in entries],
+            {**arguments, **metadata},
             limit=limit,
             apply_chat_template=apply_chat_template,
             bootstrap_iters=0,

@@ -1,0 +1,99 @@
+"""docs/tasks.md: its walk is followed to the letter, and its table names every field of a row."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qrag_tasks.errors import SettingsError
+from qrag_tasks.tasks.base import Task
+from qrag_tasks.tasks.catalog import as_row
+
+PAGE = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def block(language: str) -> str:
+    (text,) = re.findall(rf"(?m)^```{language}\n(.*?)^```", PAGE, re.DOTALL)
+    return str(text)
+
+
+@pytest.fixture
+def birds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "birds"
+    folder.mkdir()
+    for name, language in (
+        ("birds.py", "python"),
+        ("birds_rag_k1.yaml", "yaml"),
+        ("dev.jsonl", "json"),
+    ):
+        (folder / name).write_text(block(language), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_a_new_task_runs_without_a_change_to_the_package(
+    birds: Path, lm_eval_command: Command
+) -> None:
+    generated, measured = (shlex.split(line)[1:] for line in block("bash").splitlines())
+    lm_eval_command(*generated)
+    (log,) = (birds.parent / "out").rglob("samples_birds_rag_k1_*.jsonl")
+    first, second = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+    assert first["doc"]["prompt"] == (
+        "High above, it sang. It was: lark. Which bird is it? It sang high above the field."
+    )
+    assert second["doc"]["prompt"] == (
+        "Tiny, in the hedge. It was: wren. Which bird is it? Tiny, and loud."
+    )
+    assert (first["target"], first["accuracy"], first["f1"]) == ("lark", 0.0, [-1, 0, 3])
+    (file,) = (birds.parent / "out").rglob("results_*.json")
+    results = json.loads(file.read_bytes())
+    config = results["configs"]["birds_rag_k1"]
+    assert config["dataset_kwargs"] == {"task": "birds", "k": 1}
+    assert config["metadata"]["qrag"]["retriever"] == "bm25"
+    assert results["results"]["birds_rag_k1"]["valid_rate,none"] == 0.0
+    assert "answer_mass" in lm_eval_command(*measured).stdout
+
+
+def test_every_field_of_a_row_is_told() -> None:
+    (table,) = re.findall(r"(?m)^\| field \|.*?\n\n", PAGE, re.DOTALL)
+    cells = [line.split("|")[1] for line in table.strip().splitlines()]
+    told = re.findall(r"`(\w+)`", " ".join(cells))
+    assert sorted(told) == sorted({f.name for f in dataclasses.fields(Task)} - {"index"})
+
+
+def row_of_the_page(**changes: Any) -> Task:
+    names: dict[str, Any] = {"__name__": __name__}
+    exec(compile(block("python"), "docs/tasks.md", "exec"), names)  # noqa: S102 - our own example
+    return dataclasses.replace(names["ROW"], **changes)
+
+
+def test_a_row_of_its_own_takes_no_name_of_ours() -> None:
+    row = row_of_the_page()
+    assert as_row(row) is row
+    assert as_row("lamp3u").name == "lamp3u"
+    with pytest.raises(SettingsError, match="task 'lamp3u': one of ours has that name"):
+        as_row(row_of_the_page(name="lamp3u"))
+    with pytest.raises(SettingsError, match="neither a task's name nor a row"):
+        as_row(3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"name": "Birds rag"}, "expected a name of a-z, 0-9 and -"),
+        ({"item_target": "colour"}, "item_target 'colour' is no field"),
+        ({"item_fields": ("bird",)}, "'note' is no field"),
+    ],
+)
+def test_a_row_that_cannot_be(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        row_of_the_page(**wrong)
