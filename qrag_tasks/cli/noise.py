@@ -57,7 +57,7 @@ def noise(
     from qrag_tasks.experiment.noise import measure_noise
 
     names = [name.strip() for task in tasks for name in task.split(",")]
-    found = measure_noise(
+    measured = measure_noise(
         names,
         model_args,
         read_metadata(given, {"data": data}),
@@ -66,10 +66,10 @@ def noise(
         apply_chat_template=chat,
     )
     shown = console()
-    first, second = found.batching
-    shown.print(f"{found.precision}, arm {found.identity[:12]}: {first}; {second}")
+    first, second = measured.batching
+    shown.print(f"{measured.precision}, arm {measured.identity[:12]}: {first}; {second}")
     table = Table("task", "score", "first run", "second run", "difference", "samples that differ")
-    for task in found.tasks:
+    for task in measured.tasks:
         differing = round((1 - task.equal) * task.samples)
         table.add_row(task.task, "answer", "", "", "", f"{differing} of {task.samples}")
         if task.logprob is not None:
@@ -85,4 +85,4 @@ def noise(
             )
     print_tables(table)
     if out is not None:
-        out.write_text(json.dumps(found.as_dict(), indent=2) + "\n", encoding="utf-8")
+        out.write_text(json.dumps(measured.as_dict(), indent=2) + "\n", encoding="utf-8")

@@ -113,7 +113,7 @@ class Ranks:
     world_size = 1
 
     def all_gather(self, tensor: Any) -> Any:
-        """Return the tensors of all ranks, one behind the other."""
+        """Return the tensors of all ranks, one after the other."""
         return tensor
 
     def gather_object(self, thing: Any, dst: int = 0) -> list[Any] | None:
@@ -169,7 +169,7 @@ class Engine(ABC):
         ``stops`` it need not go on once its text holds one of them; what follows is cut off by
         whoever reads it.
 
-        What ran before an error was told to ``answered`` and stays.
+        What was answered before an error has been given to ``answered`` and stays.
 
         :raises SettingsError: for a generation argument that the engine does not know.
         :raises ModelError: when memory runs out on a single request, naming it, or its logits are

@@ -1,7 +1,7 @@
 """How every arm of a model decodes: decided here, once, so that arms cannot differ by accident.
 
 Checkpoints of one model disagree about this more often than about anything else. A quantized one
-may have lost its generation config and with it an end token, and then runs on behind its answer
+may have lost its generation config and with it an end token, and then runs on after its answer
 (this alone lowered the "INT4" ROUGE of a model in arXiv 2406.10251), or it may keep a repetition
 penalty that the other lacks. So the end tokens are gathered from everything that knows one, and
 the checkpoint's own sampling settings are set aside; a run sets its own with ``--gen_kwargs``.
@@ -17,13 +17,13 @@ from typing import Any
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
 _PROBE = "zyx"
-# Settings of a generation config that change what is told of the tokens, not the tokens.
+# Settings of a generation config that change what is reported of the tokens, not the tokens.
 _REPORTS = ("transformers_version", "_", "use_cache", "output_", "return_dict")
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """What ends an answer, and what the checkpoint would have had done otherwise.
+    """What ends an answer, and which settings of the checkpoint's own are not used.
 
     :ivar end_tokens: token ids, ascending, each of which ends an answer.
     :ivar sources: who named them: ``tokenizer``, ``config``, ``generation_config``,
@@ -61,21 +61,21 @@ def decide(tokenizer: Any, config: Any, generation_config: Any) -> Decoding:
         "generation_config": _ids(getattr(generation_config, "eos_token_id", None)),
         "chat_template": _ends_of_turn(tokenizer),
     }
-    found = Decoding(
+    decoding = Decoding(
         end_tokens=tuple(sorted({token for tokens in sources.values() for token in tokens})),
         sources={source: tokens for source, tokens in sources.items() if tokens},
         pad_token=int(tokenizer.pad_token_id),
         set_aside=_set_aside(generation_config),
     )
-    names = ", ".join(repr(tokenizer.decode([token])) for token in found.end_tokens)
+    names = ", ".join(repr(tokenizer.decode([token])) for token in decoding.end_tokens)
     logger.info("an answer ends at %s", names or "its length: no end token is known")
-    if found.set_aside:
+    if decoding.set_aside:
         logger.warning(
             "not used, so that all arms decode alike: the checkpoint's own %s "
             "(--gen_kwargs sets them for a run)",
-            ", ".join(f"{name}={value}" for name, value in found.set_aside.items()),
+            ", ".join(f"{name}={value}" for name, value in decoding.set_aside.items()),
         )
-    return found
+    return decoding
 
 
 def _ids(tokens: int | Iterable[int] | None) -> tuple[int, ...]:
@@ -85,7 +85,7 @@ def _ids(tokens: int | Iterable[int] | None) -> tuple[int, ...]:
 
 
 def _ends_of_turn(tokenizer: Any) -> tuple[int, ...]:
-    """Return the special token that the chat template puts behind an assistant's answer."""
+    """Return the special token that the chat template puts after an assistant's answer."""
     if not getattr(tokenizer, "chat_template", None):
         return ()
     messages = [

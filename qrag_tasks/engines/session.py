@@ -27,8 +27,8 @@ class _Named(Protocol):
 
 _Request = TypeVar("_Request", bound=_Named)
 
-Told = Callable[[int, Any], None]
-"""Is told of each answer as it comes: the place of its request, and the answer."""
+Tell = Callable[[int, Any], None]
+"""Is given each answer as it comes: the place of its request, and the answer."""
 
 
 class Session:
@@ -63,7 +63,7 @@ class Session:
         requests: Sequence[GenerationRequest],
         keys: Sequence[str],
         read: Callable[[int, Sequence[int]], str],
-        told: Told,
+        tell: Tell,
     ) -> list[str]:
         """Return the answers, in the order of the requests.
 
@@ -80,10 +80,10 @@ class Session:
                         f"generation argument do_sample=True: engine={self._name} takes the "
                         f"likeliest token only; leave it out, or take another engine"
                     )
-        return self._answers(requests, keys, self._engine.generate, read, told)
+        return self._answers(requests, keys, self._engine.generate, read, tell)
 
     def score(
-        self, requests: Sequence[LikelihoodRequest], keys: Sequence[str], told: Told
+        self, requests: Sequence[LikelihoodRequest], keys: Sequence[str], tell: Tell
     ) -> list[list[Likelihood]]:
         """Return the likelihoods of each request's continuations, in their order.
 
@@ -101,14 +101,14 @@ class Session:
             request = requests[place]
             if len(likelihoods) != len(request.continuations):
                 raise self._broken(
-                    f"gave {len(likelihoods)} likelihoods for {len(request.continuations)} "
-                    f"continuations of {request.name}"
+                    f"measured {len(likelihoods)} of {len(request.continuations)} continuations of "
+                    f"{request.name}"
                 )
             if any(math.isnan(logprob) for logprob, _ in likelihoods):
                 raise not_a_number(request.name, self._engine)
             return list(likelihoods)
 
-        return self._answers(requests, keys, self._engine.score, read, told)
+        return self._answers(requests, keys, self._engine.score, read, tell)
 
     def _answers(
         self,
@@ -116,28 +116,28 @@ class Session:
         keys: Sequence[str],
         ask: Callable[[Sequence[_Request], Answered[Any]], None],
         read: Callable[[int, Any], Any],
-        told: Told,
+        tell: Tell,
     ) -> list[Any]:
         answers: dict[int, Any] = {}
         for place, key in enumerate(keys):
             if self._journal is not None and key in self._journal:
                 answers[place] = self._journal[key]
-                told(place, answers[place])
+                tell(place, answers[place])
         waiting = [place for place in range(len(requests)) if place not in answers]
 
         def answered(answers_of_batch: Mapping[int, Any], cost: Mapping[str, float]) -> None:
             places = self._places(answers_of_batch, waiting, answers)
-            found = {place: read(place, answers_of_batch[i]) for i, place in places.items()}
+            batch = {place: read(place, answers_of_batch[i]) for i, place in places.items()}
             if self._journal is not None:
                 limit = self._engine.limit
                 self._journal.append(
-                    {keys[place]: answer for place, answer in found.items()},
+                    {keys[place]: answer for place, answer in batch.items()},
                     cost,
                     (limit.rows, limit.tokens, limit.room),
                 )
-            answers.update(found)
-            for place, answer in found.items():
-                told(place, answer)
+            answers.update(batch)
+            for place, answer in batch.items():
+                tell(place, answer)
 
         if waiting:
             ask([requests[place] for place in waiting], answered)

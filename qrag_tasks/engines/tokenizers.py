@@ -15,7 +15,7 @@ _TOKENIZER_ARGUMENTS = ("revision", "subfolder", "trust_remote_code", "gguf_file
 # transformers' model_max_length of a tokenizer that does not say: some 1e30.
 _NO_LIMIT = 10**20
 # lm_eval's window of a model that does not say.
-_UNTOLD_WINDOW = 2048
+_UNKNOWN_WINDOW = 2048
 
 
 def model_text(arguments: Mapping[str, Any]) -> ModelText | None:
@@ -54,10 +54,10 @@ def model_window(config: Any, tokenizer: Any) -> int:
     """
     text = getattr(config, "text_config", None) or config
     for name in ("n_positions", "max_position_embeddings", "n_ctx"):
-        if (found := getattr(text, name, None)) is not None:
-            return int(found)
-    found = getattr(tokenizer, "model_max_length", None)
-    return int(found) if found is not None and found < _NO_LIMIT else _UNTOLD_WINDOW
+        if (size := getattr(text, name, None)) is not None:
+            return int(size)
+    size = getattr(tokenizer, "model_max_length", None)
+    return int(size) if size is not None and size < _NO_LIMIT else _UNKNOWN_WINDOW
 
 
 def template_options(arguments: Mapping[str, Any]) -> dict[str, Any]:

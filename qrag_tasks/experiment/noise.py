@@ -161,10 +161,10 @@ def _by_doc(samples: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _answer(sample: Mapping[str, Any]) -> Any:
-    found = sample["filtered_resps"]
-    if isinstance(found[0], Mapping):
-        return max(found, key=lambda share: share["logprob"])["answer"]
-    return found[0]
+    answers = sample["filtered_resps"]
+    if isinstance(answers[0], Mapping):
+        return max(answers, key=lambda share: share["logprob"])["answer"]
+    return answers[0]
 
 
 def _logprobs(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[float, float]]:

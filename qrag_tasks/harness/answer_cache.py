@@ -28,7 +28,7 @@ from qrag_tasks.upstream.signatures import expect
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
 ARM = "qrag-arm:"
-"""With a digest behind it: the key of an arm's parts in the file."""
+"""With a digest after it: the key of an arm's parts in the file."""
 
 _CREATORS = ("create_from_arg_obj", "create_from_arg_string")
 _ANSWERING = ("generate_until", "loglikelihood", "loglikelihood_rolling")
@@ -120,16 +120,16 @@ def keep_answers_apart(module: ModuleType) -> None:
 
     @functools.wraps(attribute)
     def getattribute(self: Any, name: str) -> Any:
-        found = attribute(self, name)
+        value = attribute(self, name)
         if name not in _ANSWERING:
-            return found
+            return value
 
         def answer(requests: Sequence[Any]) -> Any:
             separate(self)  # where it was made before this was in place
             if not (is_read(self.lm) or any(map(is_ours, requests))):
-                return found(requests)
+                return value(requests)
             with self.dbdict.of_arm(self.lm):
-                return found(requests)
+                return value(requests)
 
         return answer
 

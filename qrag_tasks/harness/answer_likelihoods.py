@@ -1,4 +1,4 @@
-"""The likelihood of answers, measured right after the prompt that was asked with."""
+"""The likelihood of answers, measured right after the prompt as it is."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ def measure(
     ours = [index for index, request in enumerate(requests) if is_ours(request)]
     if not ours or model.backend != "causal":
         return otherwise(requests)
-    asked = []
+    encoded = []
     for index in ours:
         context, answer = requests[index].args
         before = model.tok_encode(context)
-        asked.append(((context, answer), before, model.tok_encode(context + answer)[len(before) :]))
+        encoded.append(
+            ((context, answer), before, model.tok_encode(context + answer)[len(before) :])
+        )
     precision, model.softmax_dtype = model.softmax_dtype, torch.float32
     try:
-        measured = dict(zip(ours, model._loglikelihood_tokens(asked), strict=True))
+        measured = dict(zip(ours, model._loglikelihood_tokens(encoded), strict=True))
     finally:
         model.softmax_dtype = precision
     others = [index for index in range(len(requests)) if index not in measured]

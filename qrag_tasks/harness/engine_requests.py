@@ -50,7 +50,7 @@ def likelihood_requests(
     by_tokens: dict[tuple[int, ...], list[int]] = {}
     for place, (_, context, continuation) in enumerate(requests):
         by_tokens.setdefault((*context, *continuation[:-1]), []).append(place)
-    asked = [
+    engine_requests = [
         LikelihoodRequest(
             name_of(requests[places[0]][0]),
             tokens,
@@ -59,7 +59,7 @@ def likelihood_requests(
         )
         for tokens, places in by_tokens.items()
     ]
-    return asked, list(by_tokens.values())
+    return engine_requests, list(by_tokens.values())
 
 
 def read_answer(tokens: Sequence[int], stops: Sequence[str], model: Any) -> str:

@@ -107,25 +107,25 @@ class QragLM(TokenizedLM):
         :raises BudgetError: when a prompt would be cut.
         :raises ModelError: when memory runs out on a single prompt, or logits are not numbers.
         """
-        asked = [
+        engine_requests = [
             generation_request(request, self._text.encode(request.args[0]), self.max_gen_toks)
             for request in requests
         ]
-        for request, engine_request in zip(requests, asked, strict=True):
-            tokens = len(engine_request.prompt)
-            check_not_cut(request, tokens, engine_request.max_new_tokens, self.max_length)
+        for request, asked_request in zip(requests, engine_requests, strict=True):
+            tokens = len(asked_request.prompt)
+            check_not_cut(request, tokens, asked_request.max_new_tokens, self.max_length)
         bar = self._bar("generate_until", len(requests), disable_tqdm)
 
         def read(place: int, tokens: Sequence[int]) -> str:
-            return read_answer(tokens, asked[place].stops, self)
+            return read_answer(tokens, engine_requests[place].stops, self)
 
-        def told(place: int, answer: str) -> None:
+        def tell(place: int, answer: str) -> None:
             self.cache_hook.add_partial("generate_until", requests[place].args, answer)
             bar.update()
 
         with self._meter.answering():
             keys = request_keys(request.args for request in requests)
-            answers = self._session.generate(asked, keys, read, told)
+            answers = self._session.generate(engine_requests, keys, read, tell)
         bar.close()
         return answers
 
@@ -158,19 +158,19 @@ class QragLM(TokenizedLM):
     ) -> list[Likelihood]:
         """Measure continuations; those of one context share its pass through the model."""
         softmax_dtype = str(self.softmax_dtype or torch.float32).removeprefix("torch.")
-        asked, members = likelihood_requests(requests, softmax_dtype)
+        engine_requests, members = likelihood_requests(requests, softmax_dtype)
         measured: dict[int, Likelihood] = {}
         bar = self._bar("loglikelihood", len(requests), disable_tqdm)
 
-        def told(place: int, likelihoods: Sequence[Likelihood]) -> None:
+        def tell(place: int, likelihoods: Sequence[Likelihood]) -> None:
             for index, (logprob, likeliest) in zip(members[place], likelihoods, strict=True):
                 measured[index] = (logprob, likeliest)
                 if (texts := requests[index][0]) is not None:
                     self.cache_hook.add_partial("loglikelihood", texts, measured[index])
                 bar.update()
 
-        keys = request_keys([each.tokens, each.continuations] for each in asked)
-        self._session.score(asked, keys, told)
+        keys = request_keys([each.tokens, each.continuations] for each in engine_requests)
+        self._session.score(engine_requests, keys, tell)
         bar.close()
         return [measured[index] for index in range(len(requests))]
 

@@ -1,6 +1,6 @@
 """How much of a prompt a model of lm_eval's takes: most of its classes cut what is longer.
 
-They do so in silence, and from the left, where the best document and the instruction stand. How
+They do so in silence, and from the left, where the best document and the instruction are. How
 much is left is known once the model was created, which lm_eval does before it has prompts made.
 """
 
@@ -35,7 +35,7 @@ def window_of(lm: Any) -> int | None:
     class has where it is not given: the model's own window, or 2,048 tokens with most servers.
 
     :param lm: lm_eval's ``LM``.
-    :raises SettingsError: when it was told to have prompts cut by a server.
+    :raises SettingsError: when its arguments have prompts cut by a server.
     """
     arguments = created_with(lm) or {}
     for name in _CUTTING_ELSEWHERE:
@@ -100,29 +100,29 @@ def check_nothing_is_cut(lm: Any, requests: Sequence[Any]) -> None:
     if window is None:
         return
     for request in filter(is_ours, requests):
-        asked = request.args[1]
+        answer = request.args[1]
         tokens = _tokens_taken(lm, request)
         if tokens is None:
             continue
-        answer = 1 if isinstance(asked, str) else generation_limit(asked)
-        check_not_cut(request, tokens, 0 if _answer_apart(lm) else answer, window)
+        longest = 1 if isinstance(answer, str) else generation_limit(answer)
+        check_not_cut(request, tokens, 0 if _answer_apart(lm) else longest, window)
 
 
 def _tokens_taken(lm: Any, request: Any) -> int | None:
     """Return the tokens that ``lm`` makes of a prompt; ``None`` where it makes none itself."""
-    prompt, asked = request.args[:2]
-    likelihood = isinstance(asked, str)
+    prompt, answer = request.args[:2]
+    likelihood = isinstance(answer, str)
     sent_whole = not likelihood and not getattr(lm, "tokenized_requests", True)
     if sent_whole or not isinstance(prompt, str):
         return None
     try:
-        found = lm.tok_encode(prompt + asked if likelihood else prompt)
+        tokens = lm.tok_encode(prompt + answer if likelihood else prompt)
     except (AttributeError, NotImplementedError):
         return None
-    if not all(isinstance(token, int) for token in found[:1]):
+    if not all(isinstance(token, int) for token in tokens[:1]):
         return None
     # Of an answer whose likelihood is asked for, the last token is not fed.
-    return len(found) - likelihood
+    return len(tokens) - likelihood
 
 
 def check_not_cut(request: Any, tokens: int, answer: int, window: int) -> None:

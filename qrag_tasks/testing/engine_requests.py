@@ -26,16 +26,16 @@ def prompts(engine: Engine, count: int = 9) -> list[list[int]]:
         token for token in vocabulary if decode([token]).isalnum() and decode([token]).isascii()
     ]
     draw = random.Random(0)
-    found = []
+    made = []
     for number in range(count):
         cycle = draw.sample(words, 5 + number)
         length = 2 * len(cycle) + number % 4
-        found.append((cycle * 3)[:length])
-    found[0].insert(3, engine.decoding.pad_token)
-    return found
+        made.append((cycle * 3)[:length])
+    made[0].insert(3, engine.decoding.pad_token)
+    return made
 
 
-def requests(engine: Engine, **changes: Any) -> list[GenerationRequest]:
+def sample_requests(engine: Engine, **changes: Any) -> list[GenerationRequest]:
     """Return a request for each of :func:`prompts`."""
     return [
         replace(GenerationRequest(f"request {i}", prompt, LONGEST, (), GREEDY), **changes)
@@ -43,34 +43,34 @@ def requests(engine: Engine, **changes: Any) -> list[GenerationRequest]:
     ]
 
 
-def generate(engine: Engine, asked: Sequence[GenerationRequest]) -> list[list[int]]:
+def generate(engine: Engine, requests: Sequence[GenerationRequest]) -> list[list[int]]:
     """Return the generated tokens, in the order of the requests; each request is answered once."""
-    return _in_order(engine.generate, asked)
+    return _in_order(engine.generate, requests)
 
 
-def score(engine: Engine, asked: Sequence[LikelihoodRequest]) -> list[list[Likelihood]]:
+def score(engine: Engine, requests: Sequence[LikelihoodRequest]) -> list[list[Likelihood]]:
     """Return the likelihoods, in the order of the requests; each request is answered once."""
-    return _in_order(engine.score, asked)
+    return _in_order(engine.score, requests)
 
 
-def _in_order(ask: Callable[..., None], asked: Sequence[Any]) -> list[list[Any]]:
+def _in_order(ask: Callable[..., None], requests: Sequence[Any]) -> list[list[Any]]:
     answers: dict[int, list[Any]] = {}
 
     def answered(batch: Mapping[int, Sequence[Any]], _cost: Mapping[str, float]) -> None:
         assert not answers.keys() & batch.keys(), "a request was answered twice"
         answers.update({place: list(answer) for place, answer in batch.items()})
 
-    ask(asked, answered)
-    assert sorted(answers) == list(range(len(asked))), "not every request was answered"
-    return [answers[place] for place in range(len(asked))]
+    ask(requests, answered)
+    assert sorted(answers) == list(range(len(requests))), "not every request was answered"
+    return [answers[place] for place in range(len(requests))]
 
 
 def likelihood_requests(engine: Engine) -> list[LikelihoodRequest]:
     """Return requests of one to three continuations, of one to three tokens."""
-    asked = []
+    requests = []
     for number, prompt in enumerate(prompts(engine)):
         length = 1 + number % 3
         last = prompt[len(prompt) - length + 1 :]
         continuations = tuple((*last, end) for end in (prompt[0], prompt[-1], prompt[1])[:length])
-        asked.append(LikelihoodRequest(f"request {number}", tuple(prompt), continuations))
-    return asked
+        requests.append(LikelihoodRequest(f"request {number}", tuple(prompt), continuations))
+    return requests

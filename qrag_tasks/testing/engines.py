@@ -38,7 +38,7 @@ from qrag_tasks.testing.engine_requests import (
     LONGEST,
     generate,
     likelihood_requests,
-    requests,
+    sample_requests,
     score,
 )
 
@@ -96,7 +96,7 @@ class EngineConformance:
         return load
 
     def test_it_is_what_its_factory_says(self, load: Load) -> None:
-        """Its abilities are known before it is loaded, and all that is asked of it is there."""
+        """Its abilities are known before it is loaded, and all that is needed of it is there."""
         engine, _ = load()
         abilities = ENGINES.get(self.name).value.abilities
         assert engine.abilities == abilities
@@ -119,7 +119,7 @@ class EngineConformance:
         engine, _ = load()
         before = canonical(plain(engine.identity))
         engine.smoke()
-        generate(engine, requests(engine))
+        generate(engine, sample_requests(engine))
         assert canonical(plain(engine.identity)) == before
         assert canonical(plain(load()[0].identity)) == before
 
@@ -135,29 +135,31 @@ class EngineConformance:
     def test_answers_do_not_depend_on_the_company(self, load: Load) -> None:
         """Alone, together, in another order: the same answer, at the place of its request."""
         engine, _ = load()
-        asked = requests(engine)
-        together = generate(engine, asked)
-        assert [generate(engine, [request])[0] for request in asked] == together
-        assert generate(engine, asked[::-1]) == together[::-1]
-        mixed = [replace(r, max_new_tokens=2 + i % 3) for i, r in enumerate(asked)]
+        requests = sample_requests(engine)
+        together = generate(engine, requests)
+        assert [generate(engine, [request])[0] for request in requests] == together
+        assert generate(engine, requests[::-1]) == together[::-1]
+        mixed = [replace(r, max_new_tokens=2 + i % 3) for i, r in enumerate(requests)]
         cut = [tokens[: 2 + i % 3] for i, tokens in enumerate(together)]
         assert generate(engine, mixed) == cut
-        assert len({tuple(tokens) for tokens in together}) > len(asked) // 2, "they are all alike"
+        assert len({tuple(tokens) for tokens in together}) > len(requests) // 2, (
+            "they are all alike"
+        )
 
     def test_it_answers_again_alike(self, load: Load) -> None:
         """Where it says that it is deterministic, it is, and so in another process's stead."""
         engine, _ = load()
         if not engine.abilities.deterministic:
             pytest.skip("the engine does not say that it is deterministic")
-        first = generate(engine, requests(engine))
-        assert generate(engine, requests(engine)) == first
-        assert generate(load()[0], requests(engine)) == first
+        first = generate(engine, sample_requests(engine))
+        assert generate(engine, sample_requests(engine)) == first
+        assert generate(load()[0], sample_requests(engine)) == first
 
     def test_an_answer_keeps_to_its_length(self, load: Load) -> None:
         """No token more than the budget, and none less without an end token."""
         engine, _ = load()
         for longest in (1, 3, LONGEST):
-            for tokens in generate(engine, requests(engine, max_new_tokens=longest)):
+            for tokens in generate(engine, sample_requests(engine, max_new_tokens=longest)):
                 assert len(tokens) <= longest
                 ended = bool(tokens) and tokens[-1] in engine.decoding.end_tokens
                 assert ended or len(tokens) == longest
@@ -165,20 +167,20 @@ class EngineConformance:
     def test_an_answer_ends_with_its_end_token(self, load: Load) -> None:
         """The first end token is the last of an answer, whichever token that is."""
         engine, _ = load()
-        asked = requests(engine)
-        whole = generate(engine, asked)
-        for place in range(0, len(asked), 3):
+        requests = sample_requests(engine)
+        whole = generate(engine, requests)
+        for place in range(0, len(requests), 3):
             end = whole[place][2]
             engine.decoding = replace(engine.decoding, end_tokens=(end,))
             expected = [list(engine.decoding.up_to_end(tokens)) for tokens in whole]
-            assert generate(engine, asked) == expected
+            assert generate(engine, requests) == expected
 
     def test_stops_are_obeyed(self, load: Load) -> None:
         """It does not go on once a stop text is there, and is not changed by one before it."""
         engine, _ = load()
         decode = engine.tokenizer.decode
         tried = 0
-        for request in requests(engine):
+        for request in sample_requests(engine):
             (whole,) = generate(engine, [request])
             texts = [decode(whole[:length]) for length in range(len(whole) + 1)]
             stop = decode(whole[1:3]).strip()
@@ -196,16 +198,16 @@ class EngineConformance:
         """A generation argument that has no effect leaves answers that nobody asked for."""
         engine, _ = load()
         with pytest.raises(SettingsError, match="no_such_setting"):
-            generate(engine, requests(engine, settings={**GREEDY, "no_such_setting": 1}))
+            generate(engine, sample_requests(engine, settings={**GREEDY, "no_such_setting": 1}))
 
     def test_the_tokens_go_in_as_they_are(self, load: Load, reference: Reference) -> None:
-        """The likeliest token behind exactly these ids: none is added, dropped or encoded again."""
+        """The likeliest token after exactly these ids: none is added, dropped or encoded again."""
         engine, _ = load()
-        asked = requests(engine)
-        texts = [engine.tokenizer.decode(request.prompt) for request in asked]
+        requests = sample_requests(engine)
+        texts = [engine.tokenizer.decode(request.prompt) for request in requests]
         encoded = [engine.tokenizer(text)["input_ids"] for text in texts]
-        assert encoded != [request.prompt for request in asked], "this tokenizer hides the fault"
-        for request, tokens in zip(asked, generate(engine, asked), strict=True):
+        assert encoded != [request.prompt for request in requests], "this tokenizer hides the fault"
+        for request, tokens in zip(requests, generate(engine, requests), strict=True):
             for place, token in enumerate(tokens):
                 logprobs = list(reference([*request.prompt, *tokens[:place]]))
                 assert logprobs[token] >= max(logprobs) - TOLERANCE
@@ -214,10 +216,12 @@ class EngineConformance:
     def test_likelihoods_are_the_references(self, load: Load, reference: Reference) -> None:
         """Log-probabilities of all tokens of a continuation, and whether each is the likeliest."""
         engine = self._with_likelihoods(load)
-        asked = likelihood_requests(engine)
-        for request, found in zip(asked, score(engine, asked), strict=True):
-            assert len(found) == len(request.continuations)
-            for (value, likeliest), continuation in zip(found, request.continuations, strict=True):
+        requests = likelihood_requests(engine)
+        for request, measured in zip(requests, score(engine, requests), strict=True):
+            assert len(measured) == len(request.continuations)
+            for (value, likeliest), continuation in zip(
+                measured, request.continuations, strict=True
+            ):
                 context = [*request.tokens[: len(request.tokens) - len(continuation) + 1]]
                 total, greedy = 0.0, True
                 for place, token in enumerate(continuation):
@@ -230,13 +234,13 @@ class EngineConformance:
     def test_likelihoods_do_not_depend_on_the_company(self, load: Load) -> None:
         """Continuations that share a pass, and requests that share a batch, change nothing."""
         engine = self._with_likelihoods(load)
-        asked = likelihood_requests(engine)
+        requests = likelihood_requests(engine)
         alone = [
             score(engine, [replace(request, continuations=(continuation,))])[0][0]
-            for request in asked
+            for request in requests
             for continuation in request.continuations
         ]
-        together = [each for values in score(engine, asked) for each in values]
+        together = [each for values in score(engine, requests) for each in values]
         assert [value for value, _ in together] == pytest.approx(
             [value for value, _ in alone], abs=TOLERANCE
         )
@@ -245,12 +249,12 @@ class EngineConformance:
     def test_what_it_generates_is_the_likeliest(self, load: Load) -> None:
         """Greedy answers and likelihoods come from the same model."""
         engine = self._with_likelihoods(load)
-        asked = requests(engine)
+        requests = sample_requests(engine)
         likelihoods = [
             LikelihoodRequest(
                 request.name, (*request.prompt, *tokens[:-1]), (tokens, [*tokens[:-1], 0])
             )
-            for request, tokens in zip(asked, generate(engine, asked), strict=True)
+            for request, tokens in zip(requests, generate(engine, requests), strict=True)
         ]
         for (best, likeliest), (other, _) in score(engine, likelihoods):
             assert likeliest
@@ -266,33 +270,33 @@ class EngineConformance:
     def test_all_is_counted(self, load: Load) -> None:
         """The meter has every prompt and every generated token, and each answer its share."""
         engine, meter = load()
-        asked = requests(engine)
-        told: list[Mapping[str, float]] = []
+        requests = sample_requests(engine)
+        costs: list[Mapping[str, float]] = []
         generated = 0
 
         def answered(batch: Mapping[int, Sequence[int]], cost: Mapping[str, float]) -> None:
             nonlocal generated
-            told.append(cost)
+            costs.append(cost)
             generated += sum(map(len, batch.values()))
 
-        engine.generate(asked, answered)
+        engine.generate(requests, answered)
         cost = meter.cost()
-        assert cost.prompt_tokens == sum(len(request.prompt) for request in asked)
+        assert cost.prompt_tokens == sum(len(request.prompt) for request in requests)
         assert cost.generated_tokens == generated
         for name in ("prompt_tokens", "padded_tokens", "generated_tokens", "batches"):
-            assert sum(each[name] for each in told) == getattr(cost, name)
+            assert sum(each[name] for each in costs) == getattr(cost, name)
         assert cost.prefill_seconds > 0
 
     @pytest.mark.parametrize("kept", [1, 2, 4])
     def test_killed_and_continued(self, load: Load, tmp_path: Path, kept: int) -> None:
-        """What was on disk is not asked again, and the rest is answered as it would have been."""
+        """What was on disk is not answered again, and the rest is as it would have been."""
 
         def run(engine: Engine, meter: Meter, file: str, killed_after: int | None) -> Any:
             session = Session(engine, meter, self.name)
             session.keep_answers(Journal(tmp_path / file, "a" * 64))
             engine.limit = replace(engine.limit, rows=2)
-            asked = requests(engine)
-            keys = request_keys([[*request.prompt]] for request in asked)
+            requests = sample_requests(engine)
+            keys = request_keys([[*request.prompt]] for request in requests)
             generated: list[int] = []
 
             def read(place: int, tokens: Sequence[int]) -> str:
@@ -301,7 +305,7 @@ class EngineConformance:
                 generated.append(place)
                 return " ".join(map(str, tokens))
 
-            return session.generate(asked, keys, read, lambda *_: None), generated
+            return session.generate(requests, keys, read, lambda *_: None), generated
 
         whole, _ = run(*load(), "whole", None)
         with pytest.raises(_Killed):
@@ -315,12 +319,12 @@ class EngineConformance:
     def test_memory_runs_out(self, load: Load, short_of_memory: Memory) -> None:
         """A batch that is too large is split, nothing of it is lost, and the run says so."""
         engine, _ = load()
-        asked = requests(engine)
-        whole = generate(engine, asked)
+        requests = sample_requests(engine)
+        whole = generate(engine, requests)
         engine, meter = load()
-        longest = max(len(request.prompt) for request in asked)
+        longest = max(len(request.prompt) for request in requests)
         with short_of_memory(engine, 2 * longest):
-            assert generate(engine, asked) == whole
+            assert generate(engine, requests) == whole
         assert meter.cost().out_of_memory > 0
 
     def test_memory_runs_out_with_a_single_request(
@@ -328,10 +332,10 @@ class EngineConformance:
     ) -> None:
         """It cannot be split: an error that names it."""
         engine, _ = load()
-        asked = requests(engine)
-        longest = max(asked, key=lambda request: len(request.prompt))
+        requests = sample_requests(engine)
+        longest = max(requests, key=lambda request: len(request.prompt))
         with (
             short_of_memory(engine, len(longest.prompt) - 1),
             pytest.raises(ModelError, match=longest.name),
         ):
-            generate(engine, asked)
+            generate(engine, requests)

@@ -1,4 +1,4 @@
-"""How ``generate`` of transformers is told what a request asks for."""
+"""What ``generate`` of transformers is given for a request."""
 
 from __future__ import annotations
 

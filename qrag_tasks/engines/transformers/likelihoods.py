@@ -20,7 +20,7 @@ def left_padded(prompts: Sequence[Sequence[int]], pad: int, device: Any) -> tupl
 def last_log_probabilities(
     model: Any, rows: Sequence[Sequence[int]], kept: int, pad: int, dtype: Any
 ) -> Any:
-    """Return the log-probabilities behind the last tokens of every sequence.
+    """Return the log-probabilities after the last tokens of every sequence.
 
     Only those positions are projected onto the vocabulary: all of them would take more memory than
     the rest of the model's pass.
@@ -50,11 +50,11 @@ def last_log_probabilities(
 def of_continuation(logprobs: Any, continuation: Sequence[int]) -> tuple[float, bool]:
     """Return the log-probability of a continuation in nats, and whether it is the likeliest.
 
-    :param logprobs: behind the last tokens of its input, shape (at least its length, vocabulary).
+    :param logprobs: after the last tokens of its input, shape (at least its length, vocabulary).
     """
     import torch
 
-    behind = logprobs[-len(continuation) :]
-    tokens = torch.tensor(continuation, device=behind.device)
-    chosen = behind.gather(1, tokens.unsqueeze(1)).sum()
-    return float(chosen), bool((behind.argmax(dim=1) == tokens).all())
+    after = logprobs[-len(continuation) :]
+    tokens = torch.tensor(continuation, device=after.device)
+    chosen = after.gather(1, tokens.unsqueeze(1)).sum()
+    return float(chosen), bool((after.argmax(dim=1) == tokens).all())
