@@ -43,48 +43,48 @@ def leaks(task: str, data: str | None, split: str, file: IO[str] | None) -> None
     from qrag_tasks.tasks.lamp.leaks import find_leaks
 
     named = catalog.TASKS.get(task) or catalog.entry(task).task
-    found = find_leaks(named.load(data, split))
+    report = find_leaks(named.load(data, split))
     if file is not None:
-        file.write(json.dumps([asdict(leak) for leak in found.leaks], indent=2) + "\n")
+        file.write(json.dumps([asdict(leak) for leak in report.leaks], indent=2) + "\n")
     out = console()
     table = Table("sample", "index", "leaks", "item", "excerpt")
-    for leak in found.leaks:
+    for leak in report.leaks:
         kinds = ", ".join(leak.kinds)
         table.add_row(leak.sample, str(leak.index), kinds, leak.item, leak.excerpt)
-    if found.leaks:
+    if report.leaks:
         print_tables(table)
-    for line in _closing_lines(found):
+    for line in _closing_lines(report):
         out.print(Text(line), soft_wrap=True)
 
 
-def _closing_lines(found: Leaks) -> Iterator[str]:
+def _closing_lines(report: Leaks) -> Iterator[str]:
     """Yield what was found, counted in questions."""
     from qrag_tasks.tasks.lamp.leaks import FEWEST_WORDS
 
-    task, total = found.data.task, len(found.data.samples)
-    what = f"{task.name}, {found.data.split}"
-    if found.golds:
+    task, total = report.data.task, len(report.data.samples)
+    what = f"{task.name}, {report.data.split}"
+    if report.golds:
         yield (
-            f"{what}: {_share(found.count('answer', 'text'), found.golds)} golds stand in the "
-            f"user's own profile: {found.count('answer'):,} as an item's answer, "
-            f"{found.count('text'):,} in an item's texts"
+            f"{what}: {_share(report.count('answer', 'text'), report.golds)} golds stand in the "
+            f"user's own profile: {report.count('answer'):,} as an item's answer, "
+            f"{report.count('text'):,} in an item's texts"
         )
     closing = (
-        f"{what}: {_share(found.count('question'), total)} questions are an item of the user's "
+        f"{what}: {_share(report.count('question'), total)} questions are an item of the user's "
         f"own profile"
     )
     if task.answer.values is not None and task.item_target is not None:
-        closing += f", {found.count('answer'):,} with the gold as its answer"
+        closing += f", {report.count('answer'):,} with the gold as its answer"
     yield closing
-    if found.data.outputs is None:
+    if report.data.outputs is None:
         yield f"{what}: the golds are not published and were not looked for"
-    if found.short:
+    if report.short:
         yield (
             f"{what}: not looked for in texts, as they have fewer than {FEWEST_WORDS} words: "
-            f"{found.short:,} of {found.golds:,} golds"
+            f"{report.short:,} of {report.golds:,} golds"
         )
-    if found.unread:
-        yield f"{what}: passed over, as they are worded otherwise: {found.unread:,} questions"
+    if report.unread:
+        yield f"{what}: passed over, as they are worded otherwise: {report.unread:,} questions"
 
 
 def _share(count: int, total: int) -> str:

@@ -85,7 +85,7 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
                     f"generation argument {name}={given[name]} has no effect without "
                     f"do_sample=true, as our tasks are answered greedily: give it, too"
                 )
-    found = {name: value for name, value in given.items() if name not in _OF_LENGTH}
+    kept = {name: value for name, value in given.items() if name not in _OF_LENGTH}
     if lengths:
-        found[LENGTH] = int(next(iter(lengths.values())))
-    return found
+        kept[LENGTH] = int(next(iter(lengths.values())))
+    return kept

@@ -60,14 +60,14 @@ def chosen_samples(
     chosen: dict[str, Any] = {}
     for name, positions in samples.items():
         ours = members(name)
-        meant = [task for task in tasks if task in ours] if ours else [name]
-        if not set(meant) & {*tasks, *others}:
+        named = [task for task in tasks if task in ours] if ours else [name]
+        if not set(named) & {*tasks, *others}:
             raise SettingsError(
                 f"--samples: {name!r} is not in this run, which has {', '.join(sorted(tasks))}"
             )
         if ours:
             _check(name, positions)
-        for task in meant:
+        for task in named:
             if task in chosen:
                 raise SettingsError(f"--samples: {task} is chosen twice, by {name!r} too")
             chosen[task] = positions

@@ -52,9 +52,9 @@ def continuations(
     :param templated: whether a chat template is applied.
     """
     before = "" if templated else delimiter
-    found = without_shared_parts([f"{before}{answer}" for answer in answers])
+    unshared = without_shared_parts([f"{before}{answer}" for answer in answers])
     if text is None:
-        return found
+        return unshared
     # Any text that ends as the prompt does: a line break behind a template, else a word.
-    pieces = text.first_pieces(found.shared or ("\n" if templated else "a"), found.each)
-    return Continuations(found.shared, pieces) if pieces else found
+    pieces = text.first_pieces(unshared.shared or ("\n" if templated else "a"), unshared.each)
+    return Continuations(unshared.shared, pieces) if pieces else unshared

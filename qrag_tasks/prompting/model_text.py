@@ -72,10 +72,12 @@ class ModelText:
         for text in texts:
             whole = before + text
             try:
-                found = self.tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
+                encoding = self.tokenizer(
+                    whole, add_special_tokens=False, return_offsets_mapping=True
+                )
             except NotImplementedError:  # a tokenizer written in Python
                 return None
-            end = next((end for _, end in found["offset_mapping"] if end > len(before)), 0)
+            end = next((end for _, end in encoding["offset_mapping"] if end > len(before)), 0)
             piece = whole[len(before) : end]
             alone = len(self.tokenizer(before, add_special_tokens=False)["input_ids"])
             if len(self.tokenizer(before + piece, add_special_tokens=False)["input_ids"]) != (
@@ -98,11 +100,11 @@ class PlainTokens:
 
     def cut(self, text: str, limit: int) -> tuple[str, int]:
         """Return what the first ``limit`` tokens of ``text`` say, and how many there were."""
-        found = self.tokenizer(text)["input_ids"]
-        length = min(len(found), limit)
-        if length < len(found):
+        ids = self.tokenizer(text)["input_ids"]
+        length = min(len(ids), limit)
+        if length < len(ids):
             room = limit - self.tokenizer.num_special_tokens_to_add()
             if room < 0:
                 raise ValueError(f"{limit} tokens leave no room for the special ones")
-            found = self.tokenizer(text, add_special_tokens=False)["input_ids"][:room]
-        return str(self.tokenizer.decode(found, skip_special_tokens=True)), length
+            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"][:room]
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True)), length

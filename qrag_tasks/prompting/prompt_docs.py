@@ -116,7 +116,7 @@ def report(
     kept = sum(len(doc["kept"]) for doc in docs)
     parts = [f"{len(docs)} prompts, {kept} documents by {retriever}"]
     empty = "profiles are empty (asked without documents)"
-    for count, told in (
+    for count, what in (
         (sum(doc["profile_size"] < (k or 0) for doc in docs), f"profiles hold fewer than {k}"),
         (sum(doc["profile_size"] == 0 for doc in docs), empty),
         (sum(len(doc["oversized"]) for doc in docs), "documents are longer than the budget alone"),
@@ -124,7 +124,7 @@ def report(
         (sum(doc["markers_broken"] for doc in docs), "chat markers in texts were broken up"),
     ):
         if count:
-            parts.append(f"{count} {told}")
+            parts.append(f"{count} {what}")
     cut = sum(bool(doc["dropped"]) for doc in docs)
     if budget is None:
         parts.append("nothing counted or fitted: no tokenizer= or pretrained= names the model's")

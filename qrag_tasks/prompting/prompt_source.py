@@ -100,26 +100,26 @@ class PromptSource:
         :raises SettingsError: where the window asked for cannot be had.
         """
         window = self.depth.window
-        asked = window or self.settings.context_tokens
-        by = f"the task's name fixes {asked} tokens" if window else f"context_tokens is {asked}"
+        fixed = window or self.settings.context_tokens
+        by = f"the task's name fixes {fixed} tokens" if window else f"context_tokens is {fixed}"
         if text is None:
-            if asked is not None:
+            if fixed is not None:
                 raise SettingsError(
                     f"{by}, which needs the model's tokenizer, and nothing names it: give "
                     f"tokenizer=... in --model_args or --metadata"
                 )
             return None
-        if asked is not None and asked > text.window:
+        if fixed is not None and fixed > text.window:
             raise SettingsError(
                 f"{by}, but the model's window is {text.window} tokens: prompts would be cut. "
                 f"{self._what_fits(text.window)} If the model takes more, say so: max_length="
-                f"{asked + text.kept_back} in --model_args."
+                f"{fixed + text.kept_back} in --model_args."
             )
         from qrag_tasks.prompting.model_text import PlainTokens
 
         return TokenBudget(
             count=lambda prompt: text.count(finish(prompt)),
-            context_tokens=asked or text.window,
+            context_tokens=fixed or text.window,
             answer_tokens=0 if text.answer_apart else answer_tokens,
             tokens=PlainTokens(text.tokenizer),
         )
@@ -166,7 +166,7 @@ class PromptSource:
 
     def provenance(self) -> LoggedPrompts:
         """Return what the results say about how the prompts came about."""
-        chosen, found = self.settings.protocol, self.retriever.fingerprint
+        chosen, fingerprint = self.settings.protocol, self.retriever.fingerprint
         return LoggedPrompts(
             version=version("qrag-tasks"),
             data=str(self.data.questions),
@@ -175,10 +175,10 @@ class PromptSource:
             data_notes=list(self.data.notes[:20]),
             protocol=chosen.name,
             retriever=self.retriever.spec,
-            retriever_from=str(found.origin),
-            retriever_options=dict(found.options),
-            retriever_identity=dict(found.identity),
-            retriever_sha256=found.digest,
+            retriever_from=str(fingerprint.origin),
+            retriever_options=dict(fingerprint.options),
+            retriever_identity=dict(fingerprint.identity),
+            retriever_sha256=fingerprint.digest,
             retriever_sees_gold=self.retriever.sees_gold,
             prompt=self.prompt_style.name,
             prompt_from=str(self.prompt_style.origin),

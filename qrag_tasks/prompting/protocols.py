@@ -73,13 +73,13 @@ class Protocol:
         """
         if not self.scores_as_published:
             return None
-        if (found := task.evaluation(self.name)) is None:
+        if (evaluation := task.evaluation(self.name)) is None:
             known = [each.official_name for each in TASKS.values() if each.evaluation(self.name)]
             raise SettingsError(
                 f"protocol {self.name!r} is for {', '.join(dict.fromkeys(known))}; {task.name} is "
                 f"of {task.official_name}"
             )
-        return found
+        return evaluation
 
 
 DEFAULT_PROTOCOL = "qrag"

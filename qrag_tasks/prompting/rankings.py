@@ -192,20 +192,20 @@ class Rankings:
             ``if __name__ == "__main__"``, as :mod:`multiprocessing` wants it.
         """
         self._compare_queries()
-        total, found, ranked = len(self.data.samples), 0, 0
-        yield Progress(total, found, ranked)
+        total, kept, ranked = len(self.data.samples), 0, 0
+        yield Progress(total, kept, ranked)
         missing = []
         for chunk in self.store.chunks:
             if self.store.read(chunk) is None:
                 missing.append(chunk)
             else:
-                found += len(self.store.members(chunk))
-        yield Progress(total, found, ranked)
+                kept += len(self.store.members(chunk))
+        yield Progress(total, kept, ranked)
         fill = self._fill_here if workers == 1 else lambda chunks: self._fill_in(workers, chunks)
         for chunk, made in fill(missing):
             size = len(self.store.members(chunk))
-            found, ranked = (found, ranked + size) if made else (found + size, ranked)
-            yield Progress(total, found, ranked)
+            kept, ranked = (kept, ranked + size) if made else (kept + size, ranked)
+            yield Progress(total, kept, ranked)
         self.store.tidy()
 
     def run_lines(self) -> Iterator[str]:

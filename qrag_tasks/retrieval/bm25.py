@@ -83,9 +83,9 @@ class BM25:
         mean_length = int(lengths.sum()) / len(documents)
         # The tokens of a document that are in the query, as numbers: counted in one go, since
         # a dictionary a document is what takes the time of a plain implementation.
-        found = [[column[token] for token in tokens if token in column] for tokens in documents]
-        cells = np.repeat(np.arange(len(documents)), [len(tokens) for tokens in found])
-        cells += np.fromiter(chain.from_iterable(found), dtype=np.int64) * len(documents)
+        columns = [[column[token] for token in tokens if token in column] for tokens in documents]
+        cells = np.repeat(np.arange(len(documents)), [len(tokens) for tokens in columns])
+        cells += np.fromiter(chain.from_iterable(columns), dtype=np.int64) * len(documents)
         frequency = np.bincount(cells, minlength=len(column) * len(documents))
         frequency = frequency.reshape(len(column), len(documents))
         saturation = self.k1 * (1 - self.b + self.b * lengths / mean_length)

@@ -81,12 +81,12 @@ def write_spec(name: str, options: Mapping[str, Option], factory: Callable[..., 
     text = _text_parameter(parameters)
     if text is not None:
         return f"{name}:{options[text]}"
-    told = [
+    parts = [
         f"{key}={_written(options[key])}"
         for key in sorted(options)
         if options[key] != parameters[key].default
     ]
-    return f"{name}:{','.join(told)}" if told else name
+    return f"{name}:{','.join(parts)}" if parts else name
 
 
 def call(factory: Callable[..., Any], options: Mapping[str, Option]) -> Any:

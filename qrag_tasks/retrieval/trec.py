@@ -126,8 +126,8 @@ class RunFile:
                 tuple(document for _, _, document in entries), tuple(-s for s, _, _ in entries)
             )
             for query, entries in (
-                (query, sorted(found, key=lambda entry: entry[:2]))
-                for query, found in lines.items()
+                (query, sorted(entries, key=lambda entry: entry[:2]))
+                for query, entries in lines.items()
             )
         }
 

@@ -105,12 +105,14 @@ def explain_unknown(names: Iterable[str], reason: str) -> None:
     ours = [name for name in names if name in missing and name.strip().lower().startswith(begins)]
     if not ours:
         return
-    told = f"{'unknown task' if len(ours) == 1 else 'unknown tasks'} " + ", ".join(map(repr, ours))
+    message = f"{'unknown task' if len(ours) == 1 else 'unknown tasks'} " + ", ".join(
+        map(repr, ours)
+    )
     if others := [name for name in missing if name not in ours]:
-        told += f"; lm_eval does not know {', '.join(map(repr, others))} either"
+        message += f"; lm_eval does not know {', '.join(map(repr, others))} either"
     hints = "".join(dict.fromkeys(map(_what_it_may_mean, ours)))
     raise SettingsError(
-        f"{told} (known: {_pattern(CATALOG)}; groups {_pattern(GROUPS)}; "
+        f"{message} (known: {_pattern(CATALOG)}; groups {_pattern(GROUPS)}; "
         f"tag {', '.join(TAGS)}).{hints}"
     )
 
@@ -120,19 +122,21 @@ def _what_it_may_mean(name: str) -> str:
     given = name.strip().lower()
     if given in (*CATALOG, *GROUPS, *TAGS):
         return f" Did you mean {given!r}?"
-    stem, _, asked = given.rpartition("_k")
+    stem, _, ending = given.rpartition("_k")
     stems = dict.fromkeys(known.rpartition("_k")[0] for known in (*CATALOG, *GROUPS))
     if stem in stems:
-        return f" {stem!r} has no k of {asked!r}: it is one of {', '.join(map(str, DEPTHS))}."
-    k = asked if asked in map(str, DEPTHS) else None
-    if found := re.match(r"lamp[-_ ]?(\d+)[-_ ]?([ut](?![a-z]))?", given):
-        meant = {f"lamp{found[1]}{split}" for split in ("u", "t") if found[2] in (None, split)}
-        told = " or ".join(
+        return f" {stem!r} has no k of {ending!r}: it is one of {', '.join(map(str, DEPTHS))}."
+    k = ending if ending in map(str, DEPTHS) else None
+    if match := re.match(r"lamp[-_ ]?(\d+)[-_ ]?([ut](?![a-z]))?", given):
+        rows = {f"lamp{match[1]}{split}" for split in ("u", "t") if match[2] in (None, split)}
+        names = " or ".join(
             f"{name}_rag_k{k or 5} ({task.setting})"
             for name, task in LAMP_TASKS.items()
-            if name in meant
+            if name in rows
         )
-        return told and f" {'Did you mean' if k else 'Write for example'} {told}{'?' if k else '.'}"
+        return (
+            names and f" {'Did you mean' if k else 'Write for example'} {names}{'?' if k else '.'}"
+        )
     return did_you_mean(given, [f"{stem}_k{k}" for stem in stems] if k else TAGS)
 
 
@@ -167,11 +171,11 @@ def requested(patterns: Iterable[str]) -> list[CatalogEntry]:
     for pattern in patterns:
         if pattern.endswith(".yaml"):
             files = map(Path, glob(pattern))  # noqa: PTH207 - a pattern may begin at the root
-            found = [file.stem for file in files if _is_ours(file)]
+            matching = [file.stem for file in files if _is_ours(file)]
         else:
-            found = [name for name in known if fnmatchcase(name, pattern)]
-        names.update(*map(members, found))
-    return [found for name, found in CATALOG.items() if name in names]
+            matching = [name for name in known if fnmatchcase(name, pattern)]
+        names.update(*map(members, matching))
+    return [matching for name, matching in CATALOG.items() if name in names]
 
 
 def _is_ours(file: Path) -> bool:

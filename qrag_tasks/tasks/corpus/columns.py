@@ -190,25 +190,25 @@ class ColumnFolder:
         source = {**source, "fields": list(fields)}
         # What looks damaged may be being replaced at this moment: under the lock it is not.
         with suppress(DamagedError):
-            if (found := self._read(source)) is not None:
+            if (columns := self._read(source)) is not None:
                 self._tidy_if_needed()
-                return found
+                return columns
         with self._locked():
             try:
-                found = self._read(source)
+                columns = self._read(source)
             except DamagedError as fault:
                 message = f"converted data {self.folder} are damaged and are made again: {fault}"
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
-                found = None
-            if found is None:
+                columns = None
+            if columns is None:
                 logger.info("reading %s once, into %s", self._questions, self.folder)
                 self._tidy()
                 self._write(source, fields, fill)
                 self._tidy()
-                found = self._read(source)
-            if found is None:
+                columns = self._read(source)
+            if columns is None:
                 raise StoreError(f"converted data {self.folder}: unreadable once written")
-            return found
+            return columns
 
     def _read(self, source: Mapping[str, Any]) -> Columns | None:
         """Return what the folder holds of ``source``, or ``None`` where it has yet to be made.

@@ -86,7 +86,7 @@ def find_leaks(data: DataSet) -> Leaks:
     gold of LaMP-1 is the title of the right reference. The golds of LaMP-2 and 3 are labels, which
     stand anywhere: they count only where the item is the question itself.
     """
-    found: list[Leak] = []
+    leaks: list[Leak] = []
     golds = short = unread = 0
     for index in range(len(data.samples)):
         sample = data.samples[index]
@@ -95,8 +95,8 @@ def find_leaks(data: DataSet) -> Leaks:
         if wanted.text is not None:
             golds += 1
             short += _too_short(wanted.text)
-        found.extend(_in_profile(data.task, index, sample, wanted))
-    return Leaks(data, tuple(found), golds, short, unread)
+        leaks.extend(_in_profile(data.task, index, sample, wanted))
+    return Leaks(data, tuple(leaks), golds, short, unread)
 
 
 def _wanted(task: Task, sample: Sample) -> _Wanted:

@@ -38,8 +38,8 @@ def text_after(marker: str) -> Callable[[str], str]:
     """Return a query function: what stands after the first ``marker``, stripped."""
 
     def query(text: str) -> str:
-        _, found, rest = text.partition(marker)
-        if not found:
+        _, mark, rest = text.partition(marker)
+        if not mark:
             raise ValueError(f"the input holds no {marker!r}")
         return rest.strip()
 

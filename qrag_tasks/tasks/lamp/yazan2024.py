@@ -34,8 +34,8 @@ def published_title(answer: str) -> str:
     answer = _END.split(answer, maxsplit=1)[0]
     if quoted := _QUOTED.search(answer):
         return (quoted.group(1) or quoted.group(2)).strip()
-    _, found, named = answer.partition("Title:")
-    first, _, following = (named if found else answer).rstrip().partition("\n")
+    _, mark, named = answer.partition("Title:")
+    first, _, following = (named if mark else answer).rstrip().partition("\n")
     return (following or first).strip()
 
 

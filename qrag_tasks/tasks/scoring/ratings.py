@@ -133,9 +133,9 @@ def _value(low: str, high: str | None) -> float | None:
 
 
 def _stars(text: str) -> float | None:
-    found = _STARS.search(text)
-    if found is None:
+    stars = _STARS.search(text)
+    if stars is None:
         return None
-    count = len(found[0].replace("\ufe0f", ""))
+    count = len(stars[0].replace("\ufe0f", ""))
     # A single one before a text is an ornament.
     return None if count == 1 and re.search(r"\w", text) else float(count)

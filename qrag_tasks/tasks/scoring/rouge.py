@@ -14,8 +14,8 @@ def rouge(answer: str, target: str) -> tuple[float, float]:
 
     Its words are runs of a-z and 0-9: a text without any scores 0, even against itself.
     """
-    found = _scorer().score(target.strip(), answer.strip())
-    return float(found["rouge1"].fmeasure), float(found["rougeL"].fmeasure)
+    scores = _scorer().score(target.strip(), answer.strip())
+    return float(scores["rouge1"].fmeasure), float(scores["rougeL"].fmeasure)
 
 
 @lru_cache(maxsize=1)

@@ -47,14 +47,14 @@ def without_thoughts(answer: str, begun: bool = False) -> str | None:
     :param begun: whether it begins in a thought, as :func:`begun_thought` tells of its prompt. An
         end without a beginning says as much.
     """
-    said: list[str] = []
+    parts: list[str] = []
     inside, start = begun, 0
     for mark in _MARK.finditer(answer):
         if mark["end"]:
             if not inside:
-                said.clear()
+                parts.clear()
             inside, start = False, mark.end()
         elif not inside:
-            said.append(answer[start : mark.start()])
+            parts.append(answer[start : mark.start()])
             inside = True
-    return None if inside else "".join([*said, answer[start:]])
+    return None if inside else "".join([*parts, answer[start:]])

@@ -101,9 +101,9 @@ class Download:
         """
         missing = self.missing()
         urls = [self._url(file) for file in missing]
-        told = sizes(urls, self._patience)
+        remote = sizes(urls, self._patience)
         here = [Part(self.root / f.name).held(u)[0] for f, u in zip(missing, urls, strict=True)]
-        needed = sum(max((size or 0) - part, 0) for size, part in zip(told, here, strict=True))
+        needed = sum(max((size or 0) - part, 0) for size, part in zip(remote, here, strict=True))
         with self._told_if_it_fails(self.root):
             require_room(needed, self.root, self._free)
 

@@ -120,13 +120,13 @@ def sizes(urls: Sequence[str], patience: Patience) -> list[int | None]:
 
     Never fails: what is wrong with a server is told when the file is fetched.
     """
-    found: list[int | None] = []
+    lengths: list[int | None] = []
     hasty = replace(patience, silence=patience.connecting)
     with _session() as session, suppress(_PassingError, DownloadError):
         for url in urls:
             with _answer(session, "HEAD", url, {}, hasty) as response:
-                found.append(_length(response) if response.status_code == 200 else None)
-    return found + [None] * (len(urls) - len(found))
+                lengths.append(_length(response) if response.status_code == 200 else None)
+    return lengths + [None] * (len(urls) - len(lengths))
 
 
 def require_room(needed: int, folder: Path, free: Room) -> None:
@@ -151,15 +151,15 @@ def _try(
     progress: Progress,
 ) -> Origin:
     start, origin = part.held(url)
-    asked = {"Range": f"bytes={start}-", "If-Range": origin.validator} if origin else {}
-    with _answer(session, "GET", url, asked, patience) as response:
+    headers = {"Range": f"bytes={start}-", "If-Range": origin.validator} if origin else {}
+    with _answer(session, "GET", url, headers, patience) as response:
         status = response.status_code
         if response.ok:
             require_room(_length(response) or 0, part.path.parent, free)
         if origin and status == 416:
             # Nothing is left to send: all is here, unless the file has become shorter.
-            told = response.headers.get("Content-Range", f"bytes */{start}")
-            if start == origin.size and told == f"bytes */{start}":
+            content_range = response.headers.get("Content-Range", f"bytes */{start}")
+            if start == origin.size and content_range == f"bytes */{start}":
                 return origin
             part.drop()
             raise _PassingError(f"the server has no byte {start:,}, unlike before")
@@ -228,10 +228,10 @@ def _origin(url: str, response: requests.Response) -> Origin:
 def _no_continuation(response: requests.Response, start: int, origin: Origin) -> str:
     """Return why a partial answer is not the rest of the file that was begun; empty if it is."""
     headers = response.headers
-    told = headers.get("Content-Range", "nothing")
-    match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", told)
+    content_range = headers.get("Content-Range", "nothing")
+    match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", content_range)
     if match is None or int(match[1]) != start or int(match[2]) + 1 != int(match[3]):
-        return f"asked for bytes from {start:,} on, it gave {told!r}"
+        return f"asked for bytes from {start:,} on, it gave {content_range!r}"
     if origin.size not in (None, int(match[3])):
         return f"it has {int(match[3]):,} bytes now, {origin.size:,} before"
     if headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -245,24 +245,24 @@ def _no_continuation(response: requests.Response, start: int, origin: Origin) ->
 
 def _refusal(url: str, response: requests.Response, patience: Patience) -> Exception:
     status = response.status_code
-    told = f"the server answered {status} {response.reason or ''}".rstrip()
+    message = f"the server answered {status} {response.reason or ''}".rstrip()
     if status not in _TRY_AGAIN and status < 500:
-        return DownloadError(f"{url}: {told}.{_HINTS.get(status, '')}")
+        return DownloadError(f"{url}: {message}.{_HINTS.get(status, '')}")
     pause = _pause(response.headers.get("Retry-After", ""))
     if pause > patience.longest_wait:
         return DownloadError(
-            f"{url}: {told} and wants no other request for {pause:,.0f} s. Run the same command "
+            f"{url}: {message} and wants no other request for {pause:,.0f} s. Run the same command "
             f"after that; it goes on where it was."
         )
-    return _PassingError(told, pause)
+    return _PassingError(message, pause)
 
 
-def _pause(told: str) -> float:
+def _pause(value: str) -> float:
     """Return the seconds that a Retry-After header means: it is a number, or a date."""
-    if told.isascii() and told.isdigit():
-        return float(told)
+    if value.isascii() and value.isdigit():
+        return float(value)
     with suppress(ValueError, TypeError):
-        return max(0.0, parsedate_to_datetime(told).timestamp() - time.time())
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     return 0.0
 
 
@@ -310,10 +310,10 @@ def _answer(
 
 def _length(response: requests.Response) -> int | None:
     """Return the bytes of the body as it comes over the wire, where the server says."""
-    told = response.headers.get("Content-Length", "")
-    if "Transfer-Encoding" in response.headers or not (told.isascii() and told.isdigit()):
+    length = response.headers.get("Content-Length", "")
+    if "Transfer-Encoding" in response.headers or not (length.isascii() and length.isdigit()):
         return None
-    return int(told)
+    return int(length)
 
 
 def _cause(error: BaseException, otherwise: str = "") -> str:

@@ -75,7 +75,7 @@ def make(data_set: DataSet, out_dir: Path) -> None:
     """Write the questions and the golds of the data set below `out_dir`."""
     item_ids = itertools.count(FIRST_ITEM_ID)
     # First what each user is asked first: neighbors in the file are different people.
-    asked: list[tuple[int, int, dict[str, object], str]] = []
+    in_turn: list[tuple[int, int, dict[str, object], str]] = []
     for user_id, user in enumerate(
         data_set.draw_users(random.Random(data_set.seed)), start=FIRST_USER_ID
     ):
@@ -89,11 +89,11 @@ def make(data_set: DataSet, out_dir: Path) -> None:
             entry: dict[str, object] = {"input": question.prompt, "profile": profile}
             if data_set.time:
                 entry = {"user_id": str(user_id), **entry}
-            asked.append((turn, user_id, entry, question.gold))
-    asked.sort(key=lambda each: each[:2])
+            in_turn.append((turn, user_id, entry, question.gold))
+    in_turn.sort(key=lambda each: each[:2])
     questions: list[dict[str, object]] = []
     golds: list[dict[str, str]] = []
-    for number, (_, _, entry, gold) in enumerate(asked, start=FIRST_QUESTION_ID):
+    for number, (_, _, entry, gold) in enumerate(in_turn, start=FIRST_QUESTION_ID):
         questions.append({"id": str(number), **entry})
         golds.append({"id": str(number), "output": gold})
     folder = out_dir / data_set.path / "dev"

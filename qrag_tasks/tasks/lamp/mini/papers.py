@@ -155,6 +155,8 @@ def draw_users(users: int, sizes: Sequence[int], rng: random.Random) -> list[Use
     interests = deal(NEIGHBORS, users, rng)
     for frame, size, pair in zip(frames, dealt_sizes, interests, strict=True):
         fields = [FIELDS[name] for name in (pair if size > 9 else pair[:1])]
-        *profile, asked = [papers.new_item(field, frame) for field in deal(fields, size, rng)]
-        drawn.append(User(profile, [ask_title(asked)]))
+        *profile, question_item = [
+            papers.new_item(field, frame) for field in deal(fields, size, rng)
+        ]
+        drawn.append(User(profile, [ask_title(question_item)]))
     return drawn

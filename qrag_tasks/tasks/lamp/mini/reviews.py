@@ -169,8 +169,8 @@ def draw_users(users: int, sizes: Sequence[int], rng: random.Random) -> list[Use
     for shift, size in zip(shifts, deal(sizes, users, rng), strict=True):
         names = deal(tuple(GOODS), 3 if size > 10 else 2, rng)
         things = [(GOODS[name], product) for name in names for product in GOODS[name].products]
-        *profile, asked = [
+        *profile, question_item = [
             reviews.new_item(goods, product, shift) for goods, product in deal(things, size, rng)
         ]
-        drawn.append(User(profile, [ask_score(asked)]))
+        drawn.append(User(profile, [ask_score(question_item)]))
     return drawn
