@@ -84,4 +84,4 @@ def _check(name: str, positions: Any) -> None:
                 f"{written}{position!r} is not a whole number; positions are, as in [0, 2]"
             )
     if twice := [position for position in positions if list(positions).count(position) > 1]:
-        raise SettingsError(f"{written}{twice[0]} stands twice")
+        raise SettingsError(f"{written}{twice[0]} appears twice")

@@ -1,4 +1,4 @@
-"""The docs that lm_eval is given: one a sample, its finished prompt and how that came about."""
+"""The docs that lm_eval is given: for each sample its finished prompt, and how it came about."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def put_shares(requests: Sequence[Any], answers: Sequence[str]) -> None:
 
 
 class PromptDocs(Sequence[Doc]):
-    """The docs of a task: one a sample, its prompt made when it is first needed.
+    """The docs of a task: one for each sample, its prompt made when it is first needed.
 
     :meth:`make` makes many at once, which is what a retriever wants; a doc that is asked for
     before that has its prompt made alone and without a budget.
@@ -114,17 +114,34 @@ def report(
 ) -> None:
     """Log what went into the prompts of a task: nothing is left out silently."""
     kept = sum(len(doc["kept"]) for doc in docs)
-    parts = [f"{len(docs)} prompts, {kept} documents by {retriever}"]
-    empty = "profiles are empty (asked without documents)"
-    for count, what in (
-        (sum(doc["profile_size"] < (k or 0) for doc in docs), f"profiles hold fewer than {k}"),
-        (sum(doc["profile_size"] == 0 for doc in docs), empty),
-        (sum(len(doc["oversized"]) for doc in docs), "documents are longer than the budget alone"),
-        (sum(len(doc["trimmed"]) for doc in docs), "documents were trimmed"),
-        (sum(doc["markers_broken"] for doc in docs), "chat markers in texts were broken up"),
+    parts = [f"{counted(len(docs), 'prompt')}, {counted(kept, 'document')} by {retriever}"]
+    empty = "empty (asked without documents)"
+    for count, one, many in (
+        (
+            sum(doc["profile_size"] < (k or 0) for doc in docs),
+            *(f"profile holds fewer than {k}", f"profiles hold fewer than {k}"),
+        ),
+        (
+            sum(doc["profile_size"] == 0 for doc in docs),
+            *(f"profile is {empty}", f"profiles are {empty}"),
+        ),
+        (
+            sum(len(doc["oversized"]) for doc in docs),
+            "document is longer than the budget alone",
+            "documents are longer than the budget alone",
+        ),
+        (
+            sum(len(doc["trimmed"]) for doc in docs),
+            *("document was trimmed", "documents were trimmed"),
+        ),
+        (
+            sum(doc["markers_broken"] for doc in docs),
+            "chat marker in texts was broken up",
+            "chat markers in texts were broken up",
+        ),
     ):
         if count:
-            parts.append(f"{count} {what}")
+            parts.append(f"{count} {one if count == 1 else many}")
     cut = sum(bool(doc["dropped"]) for doc in docs)
     if budget is None:
         parts.append("nothing counted or fitted: no tokenizer= or pretrained= names the model's")
@@ -134,8 +151,13 @@ def report(
             f"{min(lengths, default=0)} to {max(lengths, default=0)} tokens of "
             f"{budget.prompt_tokens}"
         )
-        parts.append(f"{cut} prompts lost documents to the budget")
+        parts.append(f"{counted(cut, 'prompt')} lost documents to the budget")
     # Where as many as fit were asked for, some do not fit as a rule.
     lost = (cut and k is not None) or any(doc["oversized"] for doc in docs)
     level = logging.WARNING if lost or budget is None else logging.INFO
     logger.log(level, "%s: %s", name, "; ".join(parts))
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things in words: ``1 prompt``, ``2 prompts``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

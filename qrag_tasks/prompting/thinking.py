@@ -55,8 +55,8 @@ class Thoughts:
         begun = doc["id"] in self._begun
         if begun and getattr(model, "think_end_token", None) is not None:
             # lm_eval has taken off what stands before this token, or has found none and left all
-            # as it was. All of a thought that was cut is as long as an answer may be, but for what
-            # encoding it again changes; what follows a thought is shorter by the thought.
+            # as it was. All of a thought that was cut is as long as an answer may be, except for
+            # what encoding it again changes; what follows a thought is shorter by the thought.
             begun = tokens is None or tokens >= _NEARLY * limit
         return without_thoughts(answer, begun) is None
 

@@ -67,7 +67,7 @@ class BM25:
     ) -> NDArray[np.float64]:
         """Return the score of every document, shape ``(len(documents),)``.
 
-        :param query: tokens; a token that stands twice counts twice.
+        :param query: tokens; a token that appears twice counts twice.
         :param documents: tokens of each document; at least one document.
         """
         total = np.zeros(len(documents))

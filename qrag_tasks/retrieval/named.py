@@ -147,7 +147,7 @@ def checked_ranking(query: Query, ranking: object, k: int | None) -> Ranking:
         raise ValueError(f"the id {strangers[0]!r} is {_kind(strangers[0])}, expected a text")
     if len(set(ids)) != len(ids):
         twice = next(i for i in ids if ids.count(i) > 1)
-        raise ValueError(f"the document {twice!r} stands twice")
+        raise ValueError(f"the document {twice!r} appears twice")
     if unknown := set(ids) - {document.id for document in query.documents}:
         listed = ", ".join(map(repr, sorted(unknown)[:3]))
         raise ValueError(f"ids that are not in the profile: {listed}")

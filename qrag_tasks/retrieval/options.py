@@ -110,7 +110,7 @@ def _split(name: str, rest: str) -> dict[str, str]:
                 f"write name:option=value,option=value"
             )
         if key in given:
-            raise RetrieverError(f"retriever '{name}:{rest}': the option {key!r} stands twice")
+            raise RetrieverError(f"retriever '{name}:{rest}': the option {key!r} appears twice")
         given[key] = value
     return given
 

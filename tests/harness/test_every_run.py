@@ -79,7 +79,7 @@ def test_a_task_without_samples_is_asked_whole_and_that_is_told(
         ({"lamp3u_rag_k1": []}, r"lamp3u_rag_k1: \[\] is not a list of positions"),
         ({"lamp3u_rag_k1": 3}, "lamp3u_rag_k1: 3 is not a list of positions"),
         ({"lamp_rag_k1": ["0"]}, "lamp_rag_k1: '0' is not a whole number"),
-        ({"lamp3u_rag_k1": [1, 0, 1]}, "lamp3u_rag_k1: 1 stands twice"),
+        ({"lamp3u_rag_k1": [1, 0, 1]}, "lamp3u_rag_k1: 1 appears twice"),
         ({"lamp3u_rag_k1": [40]}, "lamp3u_rag_k1: --samples 40 is outside 0 to 39"),
         ({"lamp3u_rag_k1": [-1]}, "lamp3u_rag_k1: --samples -1 is outside 0 to 39"),
         ({"lamp3u_rag_k3": [0]}, "'lamp3u_rag_k3' is not in this run, which has lamp3u_rag_k1, "),

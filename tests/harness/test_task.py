@@ -233,7 +233,7 @@ def test_small_and_empty_profiles_are_counted(
     assert [len(s["doc"]["kept"]) for s in samples] == [0, 1, 3]
     assert samples[0]["doc"]["prompt"] == questions[0]["input"]
     assert samples[0]["doc"]["shortfall"] == "the profile holds 0 of 3"
-    assert "2 profiles hold fewer than 3; 1 profiles are empty" in caplog.text
+    assert "2 profiles hold fewer than 3; 1 profile is empty" in caplog.text
 
 
 @pytest.mark.parametrize(

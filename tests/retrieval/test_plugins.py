@@ -74,7 +74,7 @@ def test_specs(spec: str, canonical: str) -> None:
         ("bm25:epsilom=1", r"Did you mean 'epsilon'"),
         ("first:seed=1", r"no option 'seed' \(known: none\)"),
         ("bm25:k1", r"'k1' is no option; write name:option=value"),
-        ("bm25:k1=1,k1=2", r"the option 'k1' stands twice"),
+        ("bm25:k1=1,k1=2", r"the option 'k1' appears twice"),
         ("random:seed=1.5", r"refused: seed is '1.5', expected a whole number"),
         ("run", r"retriever 'run' needs the file: write run:FILE"),
         ("run:/no/such/file", r"run file /no/such/file: No such file"),
@@ -115,7 +115,7 @@ def named(retriever: object) -> NamedRetriever:
         ([Ranking(("a",), ("high",))], "must be tuples of texts and numbers"),  # type: ignore[arg-type]
         ([Ranking((1, "b"), (2.0, 1.0))], "the id 1 is a int, expected a text"),  # type: ignore[arg-type]
         ([Ranking(("a", "b", "c"), (3.0, 2.0, 1.0))], "3 documents where 2 were asked for"),
-        ([Ranking(("a", "a"), (2.0, 1.0))], "the document 'a' stands twice"),
+        ([Ranking(("a", "a"), (2.0, 1.0))], "the document 'a' appears twice"),
         ([Ranking(("a", "z"), (2.0, 1.0))], "not in the profile: 'z'"),
         ([Ranking(("a", "b"), (1.0, 2.0))], "the scores rise at 'b', from 1.0 to 2.0"),
         ([Ranking(("a", "b"), (float("nan"), 2.0))], "the score of 'a' is nan: not finite"),

@@ -17,7 +17,7 @@ BROKEN = [
     ("not-a-number", "returns_rankings", "the score of '.' is nan: not finite"),
     ("whole-number-ids", "returns_rankings", "ids holds ., a int, expected a text"),
     ("rising", "scores_ordered", "the score rises from .* at place"),
-    ("strips-ids", "ids_kept", "the document 'a b' stands twice"),
+    ("strips-ids", "ids_kept", "the document 'a b' appears twice"),
     ("one-too-many", "k_zero", "got 1 documents where 0 were asked for"),
     ("only-matches", "k_documents", "k=1: query 'paper-3' got 0 of its 6 documents, expected 1"),
     ("needs-k-documents", "k_beyond_profile", "IndexError: k is too large"),

@@ -1,6 +1,6 @@
 """What to search a profile with: the part of an input that is the user's own text.
 
-As LaMP's public code takes it (arXiv 2304.11406), but for inputs on which that code fails.
+As LaMP's public code takes it (arXiv 2304.11406), except for inputs on which that code fails.
 """
 
 from __future__ import annotations

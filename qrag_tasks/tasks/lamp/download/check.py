@@ -33,7 +33,9 @@ def _check_questions(task: Task, path: Path, digest: Any) -> None:
         _require(question, ("id", "input", "profile"), f"{path}: question {position}")
         items = question["profile"]
         if not isinstance(question["input"], str) or not isinstance(items, list):
-            raise DataError(f"{path}: question {position}: input is no text, or profile no list")
+            raise DataError(
+                f"{path}: question {position}: input is not text, or profile is not a list"
+            )
         # A question may have flaws of its own. A file without a good one is of another task.
         fitting = fitting or not (fault := _misfit(task, question["input"], items))
     if not fitting:

@@ -34,7 +34,7 @@ class Entry:
     def __post_init__(self) -> None:
         """Refuse what no entry can be: the file is open to any hand."""
         if not isinstance(self.url, str | None) or not isinstance(self.time, str):
-            raise ValueError("url or time is no text")
+            raise ValueError("url or time is not text")
         if type(self.bytes) is not int or self.bytes < 0:
             raise ValueError(f"bytes is {self.bytes!r}")
         if not (isinstance(self.sha256, str) and re.fullmatch("[0-9a-f]{64}", self.sha256)):

@@ -81,7 +81,7 @@ class Author(NamedTuple):
 
 
 class Papers:
-    """Papers of writers, no title of which stands twice. A habit is a writer."""
+    """Papers of writers, no title of which appears twice. A habit is a writer."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng

@@ -118,7 +118,7 @@ class Buyer(NamedTuple):
 
 
 class Reviews:
-    """Scored reviews, none of which stands twice. A habit is a buyer."""
+    """Scored reviews, none of which appears twice. A habit is a buyer."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng

@@ -36,7 +36,7 @@ class User(NamedTuple):
 class Source(Protocol[Habit]):
     """Where the texts of one task come from. What users have in common with themselves is a habit.
 
-    Whatever it gives, it gives once: no text stands twice in a data set.
+    Whatever it gives, it gives once: no text appears twice in a data set.
     """
 
     def habits(self, count: int) -> list[Habit]:

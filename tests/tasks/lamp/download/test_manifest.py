@@ -120,7 +120,7 @@ def test_a_bad_file_put_there_by_hand_is_told_and_kept(server: BadServer, root: 
         ('{"format": 1, "files": {"a": {"url": null, "bytes": 1}}}', "missing 2 required"),
         (
             '{"format": 1, "files": {"a": {"url": 1, "bytes": 1, "sha256": "", "time": ""}}}',
-            "entry 'a': url or time is no text",
+            "entry 'a': url or time is not text",
         ),
         (
             '{"format": 1, "files": {"a": {"url": "", "bytes": "1", "sha256": "", "time": ""}}}',

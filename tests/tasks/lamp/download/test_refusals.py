@@ -49,7 +49,7 @@ from qrag_tasks.tasks.lamp.download import Download
         (Answer(b'[{"id": "1", "input": "x"}]'), "question 0: field 'profile' is missing"),
         (
             Answer(b'[{"id": "1", "input": "x", "profile": {}}]'),
-            "question 0: input is no text, or profile no list",
+            "question 0: input is not text, or profile is not a list",
         ),
         (Answer(encoded(papers()[0])), "not of LaMP_3: the input holds no 'review:'"),
         (
