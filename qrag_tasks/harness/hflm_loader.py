@@ -109,11 +109,11 @@ def load(arguments: Mapping[str, Any], meter: Meter) -> TransformersEngine:
         group_size=arguments.get("group_size"),
         declared=checkpoint.declared.unquantized,
     )
-    engine = TransformersEngine(
+    return TransformersEngine(
         loader.model,
         loader.tokenizer,
         precision=precision,
-        arm=arm.as_dict(),
+        arm=arm,
         checkpoint=checkpoint,
         window=loader.max_length,
         longest_answer=loader.max_gen_toks,
@@ -125,5 +125,3 @@ def load(arguments: Mapping[str, Any], meter: Meter) -> TransformersEngine:
         ranks=loader,
         describe=loader.get_model_info,
     )
-    logger.info("%s: %s", precision.name, arm.summary())
-    return engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from qrag_tasks.arms.checkpoints import Checkpoint
 from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.identity import model_parts
 from qrag_tasks.arms.smoke import smoke_check
+from qrag_tasks.arms.verification import VerifiedArm
 from qrag_tasks.engines.base import (
     Abilities,
     Answered,
@@ -34,13 +36,15 @@ from qrag_tasks.engines.transformers.generation import (
 from qrag_tasks.engines.transformers.not_a_number import Watch
 from qrag_tasks.metering.meter import Meter
 
+logger = logging.getLogger("lm_eval.qrag_tasks")
+
 
 class TransformersEngine(Engine):
     """A model of transformers.
 
     :param model: decoder-only, verified to be in ``precision``.
     :param tokenizer: with a pad token.
-    :param arm: what its layers are, as JSON has it.
+    :param arm: what its layers are.
     :param checkpoint: that the model was loaded from.
     :param window: tokens that prompt and answer may have together.
     :param longest_answer: in tokens, where nobody says; a part of the arm's identity.
@@ -57,7 +61,7 @@ class TransformersEngine(Engine):
         tokenizer: Any,
         *,
         precision: Precision,
-        arm: Mapping[str, Any],
+        arm: VerifiedArm,
         checkpoint: Checkpoint,
         window: int,
         longest_answer: int,
@@ -73,7 +77,8 @@ class TransformersEngine(Engine):
         self.tokenizer = tokenizer
         self.config = model.config
         self.precision = precision
-        self.arm = arm
+        self.arm = arm.as_dict()
+        self._summary = arm.summary()
         self._checkpoint = checkpoint
         self.window = window
         self.device = device
@@ -103,9 +108,9 @@ class TransformersEngine(Engine):
 
     def smoke(self) -> Mapping[str, Any] | None:
         """Run the smallest quantized layer, and compare with its dequantized weights."""
-        if not self.precision.quantized:
-            return None
-        return smoke_check(self.model, self._checkpoint).as_dict()
+        result = smoke_check(self.model, self._checkpoint) if self.precision.quantized else None
+        logger.info("%s: %s", self.precision.name, self._summary)
+        return result.as_dict() if result else None
 
     def model_info(self) -> dict[str, Any]:
         """Return what whoever loaded the model says of it."""
