@@ -69,16 +69,23 @@ class PromptSource:
                 "stands for is order %r, which keeps others where not all fit",
                 *(name, chosen.order, chosen.name, published),
             )
-        retriever = build_retriever(chosen.retriever)
-        data = chosen_data(task, settings)
+        return cls.over(chosen_data(task, settings), depth, settings)
+
+    @classmethod
+    def over(cls, data: DataSet, depth: Depth, settings: Settings) -> PromptSource:
+        """Build the retriever for data that were read, or made, already.
+
+        :raises QragError: where the retriever or the prompt style cannot be had.
+        """
+        retriever = build_retriever(settings.protocol.retriever)
         return cls(
-            task=task,
+            task=data.task,
             depth=depth,
             settings=settings,
             data=data,
             retriever=retriever,
             rankings=Rankings(data, retriever),
-            prompt_style=PROMPT_STYLES.get(chosen.prompt),
+            prompt_style=PROMPT_STYLES.get(settings.protocol.prompt),
         )
 
     def layout(self, text: ModelText | None) -> Layout:

@@ -21,9 +21,10 @@ from qrag_tasks.prompting import pipeline
 from qrag_tasks.prompting.model_text import ModelText
 from qrag_tasks.prompting.prompt_source import PromptSource
 from qrag_tasks.prompting.settings import Settings
-from qrag_tasks.quantizing.mini_train import MINI, MINI_TASKS, mini_source
 from qrag_tasks.tasks.base import Depth
 from qrag_tasks.tasks.catalog import TASKS
+from qrag_tasks.tasks.lamp.data_roots import MINI
+from qrag_tasks.tasks.lamp.mini.train import TRAIN_TASKS, train_split
 from qrag_tasks.text_files import NotUTF8Error, decoded
 
 DEPTH = Depth(5)
@@ -103,8 +104,9 @@ class Wanted:
         """
         names = self.source.split(",")
         if self.source == MINI:
+            splits = [train_split(TASKS[name]) for name in TRAIN_TASKS]
             found = self._prompts(
-                text, seed, [mini_source(name, DEPTH, self._settings) for name in MINI_TASKS]
+                text, seed, [PromptSource.over(data, DEPTH, self._settings) for data in splits]
             )
         elif all(name in TASKS for name in names):
             settings = replace(self._settings, data=self.data)

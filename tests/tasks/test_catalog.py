@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +145,29 @@ def test_rewriting_removes_only_our_own_stale_files(tmp_path) -> None:
     task_files.write(tmp_path)
     assert foreign.exists()
     assert not stale.exists()
+
+
+@pytest.mark.parametrize("name", catalog.TASKS)
+def test_every_row_says_all_of_its_task(name: str) -> None:
+    task = catalog.TASKS[name]
+    assert task.name == name == str(task)
+    for field in ("family", "license", "official_name", "setting", "summary"):
+        assert getattr(task, field).strip() == getattr(task, field) != "", field
+    assert re.fullmatch(r"\d+\.\d+", task.version)
+    assert re.fullmatch(r"\d{4}\.\d{5}", task.reference)
+    assert task.name.startswith(task.family.lower())
+    assert all(group.startswith(f"{task.family.lower()}_rag") for group in task.groups)
+    # Of what nearly nobody has, nothing stands in a group or under a tag.
+    assert bool(task.groups) == (task.tag is not None) == task.source.public
+    assert task.answer_tokens > 0
+
+
+def test_the_kinds_of_answers() -> None:
+    kinds = {name: task.answer.name for name, task in catalog.TASKS.items()}
+    of_number = {1: "labels", 2: "labels", 3: "ratings"}
+    assert kinds == {
+        f"lamp{number}{split}": of_number.get(number, "text")
+        for number in range(1, 8)
+        for split in "ut"
+    }
+    assert catalog.TASKS["lamp3u"].answer.spans == {"mae": 4.0, "rmse": 16.0}

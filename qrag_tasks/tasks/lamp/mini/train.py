@@ -9,53 +9,33 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from qrag_tasks.locations import mini_root
-from qrag_tasks.plugins import build_retriever
-from qrag_tasks.prompting.prompt_source import PromptSource
-from qrag_tasks.prompting.rankings import Rankings
-from qrag_tasks.prompting.settings import Settings
-from qrag_tasks.registry import PROMPT_STYLES
-from qrag_tasks.tasks.base import DataSet, Depth, Sample, Task
+from qrag_tasks.tasks.base import DataSet, Sample, Task
+from qrag_tasks.tasks.lamp.data_roots import MINI
 from qrag_tasks.tasks.lamp.mini import papers, reviews
 from qrag_tasks.tasks.lamp.mini.users import User
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
-MINI = "mini"
-
-_MINI_USERS = 128
-_MINI_SIZES = range(7, 16)
-_MINI_DRAWS: Mapping[str, Callable[[random.Random], list[User]]] = {
-    "lamp3u": partial(reviews.draw_users, _MINI_USERS, _MINI_SIZES),
-    "lamp5u": partial(papers.draw_users, _MINI_USERS, _MINI_SIZES),
+_USERS = 128
+_SIZES = range(7, 16)
+_DRAWS: Mapping[str, Callable[[random.Random], list[User]]] = {
+    "lamp3u": partial(reviews.draw_users, _USERS, _SIZES),
+    "lamp5u": partial(papers.draw_users, _USERS, _SIZES),
 }
-MINI_TASKS = tuple(_MINI_DRAWS)
-"""Those of the embedded sample."""
+TRAIN_TASKS = tuple(_DRAWS)
+"""The tasks that have such a split."""
 
 
-def mini_source(name: str, depth: Depth, settings: Settings) -> PromptSource:
-    """Return the setup of a task of :data:`MINI_TASKS`, over its train split."""
-    task = LAMP_TASKS[name]
-    data = _mini_train(task)
-    retriever = build_retriever(settings.protocol.retriever)
-    return PromptSource(
-        task=task,
-        depth=depth,
-        settings=settings,
-        data=data,
-        retriever=retriever,
-        rankings=Rankings(data, retriever),
-        prompt_style=PROMPT_STYLES.get(settings.protocol.prompt),
-    )
+def train_split(task: Task) -> DataSet:
+    """Draw users like those of the embedded sample; none has a text that stands there.
 
-
-def _mini_train(task: Task) -> DataSet:
-    """Draw users like those of the embedded sample; none has a text that stands there."""
+    :param task: one of :data:`TRAIN_TASKS`.
+    """
     known = {
         text
         for sample in task.load(MINI).samples
         for text in _texts(task, sample.input, sample.profile, sample.target)
     }
     seed = f"calibration:{task.name}"
-    users = _MINI_DRAWS[task.name](random.Random(seed))  # noqa: S311
+    users = _DRAWS[task.name](random.Random(seed))  # noqa: S311
     samples = []
     for number, user in enumerate(users):
         (question,) = user.questions
@@ -77,7 +57,7 @@ def _mini_train(task: Task) -> DataSet:
 def _texts(
     task: Task, question: str, profile: Sequence[Mapping[str, str]], gold: str | None
 ) -> Iterator[str]:
-    """Yield all texts of a sample, but for labels: those many samples share."""
+    """Yield all texts of a sample except labels: those many samples share."""
     yield question
     if task.answer.values is None and gold is not None:
         yield gold
