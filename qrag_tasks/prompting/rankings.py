@@ -46,7 +46,8 @@ def make_query(task: Task, sample: Sample, retriever: NamedRetriever) -> Query:
             f"retriever {retriever.spec!r} ranks by the right answer, and that of {task.name}, "
             f"sample {sample.id!r}, is not published"
         )
-    if "target" in needs and task.item_target is None:
+    target = task.item_target if "target" in needs else None
+    if "target" in needs and target is None:
         raise RetrieverError(
             f"retriever {retriever.spec!r} needs each document's own answer, and the profile "
             f"items of {task.name} have none"
@@ -67,7 +68,7 @@ def make_query(task: Task, sample: Sample, retriever: NamedRetriever) -> Query:
                 item["id"],
                 task.indexed_text(item),
                 date=item["date"] if "date" in needs else None,
-                target=item[str(task.item_target)] if "target" in needs else None,
+                target=None if target is None else item[target],
             )
             for item in sample.profile
         ),

@@ -29,7 +29,7 @@ class Yazan2024:
 
     def __call__(self, task: Task, question: str, items: Sequence[Item]) -> str:
         """Write the prompt; see :class:`~qrag_tasks.prompting.base.PromptStyle`."""
-        words = _wording(task)
+        words, _ = _wording(task)
         end = f"{words.text}:\n{task.query(question)}\n{words.answer}:"
         if not items:
             return f"{words.instruction_alone}\n{end}"
@@ -38,7 +38,7 @@ class Yazan2024:
 
     def examples(self, task: Task, items: Sequence[Item]) -> str:
         """Write what stands between the tags."""
-        words, long_field, target = _wording(task), task.prompt.long_field, str(task.item_target)
+        (words, target), long_field = _wording(task), task.prompt.long_field
         return "".join(
             f"{words.text}:\n{item[long_field]}\n{words.answer}:\n{item[target]}\n"
             for item in items
@@ -48,13 +48,14 @@ class Yazan2024:
 yazan2024 = Yazan2024()
 
 
-def _wording(task: Task) -> Wording:
-    if (published := task.evaluation("yazan2024")) is None:
+def _wording(task: Task) -> tuple[Wording, str]:
+    """Return the words for a task, and the field of its documents' own answers."""
+    if (published := task.evaluation("yazan2024")) is None or task.item_target is None:
         raise SettingsError(
             f"prompt style 'yazan2024' is for LaMP-3 and LaMP-5, as its paper is; {task.name} "
             f"is neither. Take another prompt."
         )
-    return published.wording
+    return published.wording, task.item_target
 
 
 def examples(style: PromptStyle, task: Task, items: Sequence[Item]) -> str:
