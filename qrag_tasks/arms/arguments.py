@@ -9,24 +9,26 @@ perhaps, the model's configuration.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from qrag_tasks.arms import argument_names
+from qrag_tasks.arms.argument_names import (
+    BITSANDBYTES,
+    SWITCHES,
+    Mistake,
+    unknown_name,
+    unknown_names,
+    unknown_to_server,
+)
 from qrag_tasks.arms.engine_choice import TRANSFORMERS, check_engine, engine_name
 from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.places import check_additions, local_folder
 from qrag_tasks.arms.precisions import format_of, formats
 from qrag_tasks.arms.precisions import precision as precision_named
-from qrag_tasks.errors import QragError, SettingsError, did_you_mean
+from qrag_tasks.errors import QragError, SettingsError
 
 HF_MODELS = ("hf", "hf-auto", "huggingface")
 """lm_eval's names of its ``HFLM``."""
-
-SWITCHES = ("load_in_4bit", "load_in_8bit")
-"""Arguments that have bitsandbytes quantize on loading."""
-
-BITSANDBYTES = ("bnb_4bit_", "llm_int8_")
-"""How the other arguments of bitsandbytes begin."""
 
 _DTYPES = {
     **{name: name for name in ("auto", "float16", "bfloat16", "float32", "float64")},
@@ -36,20 +38,6 @@ _DTYPES = {
 }
 _OF_DTYPE = ("dtype", "torch_dtype", "softmax_dtype", "mixed_precision_dtype")
 _COUNTS = ("max_length", "max_batch_size", "max_batch_tokens")
-_NO_LONGER = "transformers no longer uses it; leave it out"
-_BY_LM_EVAL = "lm_eval sets it itself; leave it out"
-
-# Argument -> why it would be dropped, or stumbled over, whatever its value.
-_REFUSED: Mapping[str, str] = {
-    **dict.fromkeys(("low_cpu_mem_usage", "from_tf", "from_flax", "mirror"), _NO_LONGER),
-    **dict.fromkeys(("offload_state_dict", "_fast_init"), _NO_LONGER),
-    **dict.fromkeys(("output_loading_info", "state_dict", "model_args"), _BY_LM_EVAL),
-    "pretrained_model_name_or_path": "lm_eval's name for it is pretrained",
-    "max_memory": "lm_eval sets it itself; give max_memory_per_gpu, and parallelize=True",
-    "quantization_config": "lm_eval reads it from config.json; to quantize on loading, give "
-    "--model qrag and precision=",
-    "config": "lm_eval reads config.json itself; give what is to differ from it by name",
-}
 # Argument, or how it begins -> the arguments one of which it needs in order to have an effect.
 _NEEDS_SWITCH: Mapping[str, tuple[str, ...]] = {
     "bnb_4bit_": ("load_in_4bit",),
@@ -93,17 +81,6 @@ _REFUSED_BY_QRAG: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-class Mistake(NamedTuple):
-    """What is wrong with an argument.
-
-    :ivar argument: its name.
-    :ivar message: names it, its value and the next step.
-    """
-
-    argument: str
-    message: str
-
-
 def argument_mistakes(
     model: str, arguments: Mapping[str, Any], *, offline: bool = False
 ) -> list[Mistake]:
@@ -121,15 +98,10 @@ def argument_mistakes(
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     if model not in (*HF_MODELS, "qrag"):
-        return [*_not_for_server(model, given)]
+        return [*unknown_to_server(model, given)]
     if model == "qrag" and engine_name(model, given) != TRANSFORMERS:
         return [*_not_for_engine(given)]
-    return [
-        *_unknown(model, given, offline),
-        *_wrong_values(given),
-        *_impossible_together(given),
-        *(_not_for_qrag(given) if model == "qrag" else _not_for_hf(given)),
-    ]
+    return _mistakes(model, given, offline)
 
 
 def check_arguments(model: str, arguments: Mapping[str, Any]) -> None:
@@ -145,6 +117,15 @@ def check_arguments(model: str, arguments: Mapping[str, Any]) -> None:
     if model in HF_MODELS and isinstance(arguments.get("pretrained"), str):
         subfolder, gguf_file = arguments.get("subfolder") or "", arguments.get("gguf_file")
         local_folder(arguments["pretrained"], subfolder, gguf_file)
+
+
+def check_qrag_arguments(arguments: Mapping[str, Any]) -> None:
+    """Check the arguments of ``--model qrag``, where the engine is transformers'.
+
+    :raises SettingsError: with all that is wrong, a line each.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    _refuse(_mistakes("qrag", given, offline=False))
 
 
 def check_against(precision: Precision, arguments: Mapping[str, Any]) -> None:
@@ -167,9 +148,10 @@ def check_bitsandbytes(arguments: Mapping[str, Any]) -> None:
     }
     known = argument_names.of_bitsandbytes()
     unknown = [
-        _unknown_argument("hf", name, value, known)
+        mistake
         for name, value in given.items()
         if name not in known
+        for mistake in unknown_name("hf", name, value, known)
     ]
     _refuse([*unknown, *_without_effect(given, _NEEDS_SWITCH), *_impossible_together(given)])
 
@@ -190,68 +172,18 @@ def settings_of_config(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name not in known}
 
 
+def _mistakes(model: str, given: Mapping[str, Any], offline: bool) -> list[Mistake]:
+    return [
+        *unknown_names(model, given, offline),
+        *_wrong_values(given),
+        *_impossible_together(given),
+        *(_not_for_qrag(given) if model == "qrag" else _not_for_hf(given)),
+    ]
+
+
 def _refuse(mistakes: Any) -> None:
     if found := "\n".join(mistake.message for mistake in mistakes):
         raise SettingsError(found)
-
-
-# ---------------------------------------------------------------------- names
-def _unknown(model: str, given: Mapping[str, Any], offline: bool) -> Iterator[Mistake]:
-    for name in given:
-        if name in _REFUSED:
-            yield Mistake(name, f"{name}={given[name]}: {_REFUSED[name]}")
-    # GPT-QModel has its own loader, and code of the checkpoint's own may take anything.
-    if given.get("trust_remote_code") or given.get("gptqmodel") or given.get("autogptq"):
-        return
-    known = {*argument_names.of_hflm(), *argument_names.of_qrag(), *SWITCHES, *_REFUSED}
-    if not {*given} - known:
-        return
-    known |= argument_names.of_transformers() | argument_names.of_bitsandbytes()
-    others = {name: given[name] for name in given if name not in known}
-    if not others or not argument_names.of_transformers():
-        return
-    config = _config(given, offline)
-    if config is None:
-        for name in others:
-            if did_you_mean(name, known, likeness=0.8):
-                yield _unknown_argument(model, name, given[name], known)
-        return
-    for name, value in others.items():
-        try:
-            left, settings = argument_names.left_by_config(config, {name: value})
-        except Exception as error:  # each configuration checks its values in its own way
-            *_, reason = str(error).strip().splitlines() or [type(error).__name__]
-            told = f"{name}={value}: the model's configuration does not take it: {reason.strip()}"
-            yield Mistake(name, told)
-            continue
-        if left:
-            yield _unknown_argument(model, name, value, known | settings)
-
-
-def _unknown_argument(model: str, name: str, value: Any, known: Any) -> Mistake:
-    hint = did_you_mean(name, sorted({*known} - {*_REFUSED}))
-    if model != "qrag" and any(repr(own) in hint for own in argument_names.of_qrag()):
-        hint += " --model qrag takes that."
-    return Mistake(
-        name,
-        f"{name}={value}: unknown to --model {model}, to transformers and to the model's "
-        f"configuration.{hint}",
-    )
-
-
-def _config(given: Mapping[str, Any], offline: bool) -> Mapping[str, Any] | None:
-    """Return config.json; ``None`` where it cannot be had: whoever loads the model says why."""
-    pretrained = given.get("pretrained")
-    if not isinstance(pretrained, str) or given.get("gguf_file"):
-        return None
-    from transformers import PretrainedConfig
-
-    where = {name: given[name] for name in ("revision", "subfolder") if name in given}
-    try:
-        found, _ = PretrainedConfig.get_config_dict(pretrained, local_files_only=offline, **where)
-    except (OSError, ValueError):
-        return None
-    return found or None
 
 
 # ---------------------------------------------------------------------- values
@@ -313,16 +245,6 @@ def _not_for_engine(given: Mapping[str, Any]) -> Iterator[Mistake]:
         check_engine(given)
     except QragError as error:
         yield Mistake("engine", str(error))
-
-
-def _not_for_server(model: str, given: Mapping[str, Any]) -> Iterator[Mistake]:
-    known = argument_names.of_server(model)
-    for name in given:
-        if known and name not in known:
-            hint = did_you_mean(name, known)
-            if name in ("enable_thinking", "chat_template_args"):
-                hint = " Servers that know it take it as chat_template_kwargs in --gen_kwargs."
-            yield Mistake(name, f"{name}={given[name]}: --model {model} does not take it.{hint}")
 
 
 def _not_for_qrag(given: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -10,6 +10,7 @@ from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.arms.checkpoint_files import SIDECARS, TensorFacts, read_files
 from qrag_tasks.arms.formats.base import (
     Declaration,
     Precision,
@@ -17,22 +18,11 @@ from qrag_tasks.arms.formats.base import (
     common_declaration,
     declared_method,
 )
-from qrag_tasks.arms.module_names import matches
 from qrag_tasks.arms.places import local_folder
-from qrag_tasks.arms.precisions import formats, precisions
-from qrag_tasks.arms.safetensors_files import (
-    INDEX,
-    SINGLE,
-    TensorFacts,
-    has_weights,
-    read_headers,
-    read_json,
-)
+from qrag_tasks.arms.precisions import format_of, formats, precisions
+from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.arms.stored_layers import block_layers
 from qrag_tasks.errors import ModelError
-
-SIDECARS = ("quantize_config.json", "quant_config.json")
-"""Where AutoGPTQ and AutoAWQ write what transformers has in config.json."""
 
 _STORED_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
@@ -80,24 +70,36 @@ def read_checkpoint(
     :param pretrained: a folder, or a name on the hub, from which config.json is fetched.
     :raises ModelError: when there is no such checkpoint, or a file of it is damaged.
     """
-    local = local_folder(pretrained, subfolder)
-    if local is not None and not has_weights(local):
-        raise ModelError(
-            f"pretrained={pretrained} holds no weights ({SINGLE}, {INDEX} with its parts, or "
-            f"pytorch_model.bin): copy or download the whole checkpoint"
-        )
-    folder = local or _of_hub(pretrained, revision, subfolder)
-    config = read_json(folder / "config.json")
-    nested = config.get("text_config")
-    found = config.get("quantization_config") or (
-        nested.get("quantization_config") if isinstance(nested, dict) else None
-    )
-    if found is None:
-        if local is None:
-            _fetch_sidecars(pretrained, revision, subfolder)
-        sidecars = [folder / name for name in SIDECARS if (folder / name).is_file()]
-        found = read_json(sidecars[0]) if sidecars else None
-    return Checkpoint(pretrained, config, found, _tensors(folder, local is not None), folder)
+    folder = local_folder(pretrained, subfolder)
+    return checkpoint_in(folder, pretrained, revision=revision, subfolder=subfolder)
+
+
+def checkpoint_in(
+    folder: Path | None, pretrained: str, *, revision: str | None = None, subfolder: str = ""
+) -> Checkpoint:
+    """Read what a checkpoint is of which it is known where it lies.
+
+    :param folder: with its files; ``None`` for a name on the hub.
+    :raises ModelError: when the hub has no such checkpoint, or a file is damaged.
+    """
+    files = read_files(folder, pretrained, revision, subfolder)
+    return Checkpoint(pretrained, files.config, files.quantization, files.tensors, files.folder)
+
+
+def arm_of(
+    checkpoint: Checkpoint, name: str | None = None, group_size: int | None = None
+) -> Precision:
+    """Return the precision that a checkpoint is to be loaded in, once it is known that it can be.
+
+    :param name: of the precision that the user asked for; the checkpoint's own by default.
+    :param group_size: that the user asked for.
+    :raises SettingsError: when there is no such precision.
+    :raises ModelError: when what it needs is not installed, or the checkpoint cannot become it.
+    """
+    row = precision_named(name) if name else own_precision(checkpoint)
+    format_of(row).check_installed(row)
+    check_checkpoint(checkpoint, row, group_size)
+    return row
 
 
 def own_precision(checkpoint: Checkpoint) -> Precision:
@@ -131,7 +133,7 @@ def check_checkpoint(
     :param group_size: that the user asked for.
     :raises ModelError: when it cannot, with the layers that are not as claimed.
     """
-    layers = block_layers(checkpoint.tensors or {})
+    layers = block_layers(checkpoint.tensors or {}, checkpoint.declared.unquantized)
     if checkpoint.quantization is None:
         _check_unquantized(checkpoint, precision, layers)
     else:
@@ -142,46 +144,6 @@ def check_checkpoint(
 
 
 # ---------------------------------------------------------------------- reading
-def _of_hub(pretrained: str, revision: str | None, subfolder: str) -> Path:
-    from transformers.utils import cached_file
-
-    try:
-        path = cached_file(
-            pretrained, "config.json", revision=revision or "main", subfolder=subfolder
-        )
-    except (OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise ModelError(
-            f"pretrained={pretrained}: no such folder, and the hub does not give its config.json "
-            f"({type(error).__name__}: {reason})"
-        ) from error
-    return Path(path).parent
-
-
-def _fetch_sidecars(pretrained: str, revision: str | None, subfolder: str) -> None:
-    from transformers.utils import cached_file
-
-    for name in SIDECARS:
-        cached_file(
-            pretrained,
-            name,
-            revision=revision or "main",
-            subfolder=subfolder,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-        )
-
-
-def _tensors(folder: Path, is_local: bool) -> dict[str, TensorFacts] | None:
-    try:
-        return read_headers(folder)
-    except ModelError:
-        # Of a hub's checkpoint, some files may not be here yet.
-        if is_local:
-            raise
-        return None
-
-
 def _own_dtype(checkpoint: Checkpoint) -> str:
     for config in (checkpoint.config, checkpoint.config.get("text_config")):
         if isinstance(config, dict):
@@ -243,12 +205,7 @@ def _check_layers(checkpoint: Checkpoint, precision: Precision, layers: list[Sto
         for layer in layers
         if (layer.method, layer.bits) == wanted and layer.quant_type in (None, precision.quant_type)
     ]
-    declared = checkpoint.declared.unquantized
-    wrong = [
-        layer
-        for layer in layers
-        if layer not in right and (layer.quantized or not matches(layer.name, declared))
-    ]
+    wrong = [layer for layer in layers if layer not in right and not layer.left_out]
     if wrong or (layers and not right):
         raise ModelError(
             f"pretrained={checkpoint.pretrained}: its config.json says {checkpoint.declared}, but "

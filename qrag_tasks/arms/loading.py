@@ -9,17 +9,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from qrag_tasks.arms.arguments import check_against, check_arguments
-from qrag_tasks.arms.checkpoints import (
-    Checkpoint,
-    check_checkpoint,
-    own_precision,
-    read_checkpoint,
-)
+from qrag_tasks.arms.arguments import check_against, check_qrag_arguments
+from qrag_tasks.arms.checkpoints import Checkpoint, arm_of, checkpoint_in
 from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.layers import linear_layers
+from qrag_tasks.arms.places import checked_places
 from qrag_tasks.arms.precisions import format_of
-from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.errors import ModelError, SettingsError
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
@@ -37,17 +32,15 @@ def asked_arm(arguments: Mapping[str, Any]) -> tuple[Checkpoint, Precision]:
     :raises ModelError: when the checkpoint cannot become that arm.
     """
     check_libraries("--model qrag")
-    check_arguments("qrag", arguments)
-    checkpoint = read_checkpoint(
+    check_qrag_arguments(arguments)
+    checkpoint = checkpoint_in(
+        checked_places(arguments),
         arguments["pretrained"],
         revision=arguments.get("revision") or "main",
         subfolder=arguments.get("subfolder") or "",
     )
-    name = arguments.get("precision")
-    precision = precision_named(name) if name else own_precision(checkpoint)
+    precision = arm_of(checkpoint, arguments.get("precision"), arguments.get("group_size"))
     check_against(precision, arguments)
-    check_installed(precision)
-    check_checkpoint(checkpoint, precision, arguments.get("group_size"))
     return checkpoint, precision
 
 

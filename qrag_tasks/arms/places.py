@@ -51,6 +51,16 @@ def local_folder(pretrained: str, subfolder: str = "", gguf_file: str | None = N
     return folder
 
 
+def checked_places(arguments: Mapping[str, Any]) -> Path | None:
+    """Check all that model arguments name a place of; return the checkpoint's folder.
+
+    :returns: ``None`` where the checkpoint is a name on the hub.
+    :raises ModelError: when something is not there.
+    """
+    check_additions(arguments)
+    return local_folder(arguments["pretrained"], arguments.get("subfolder") or "")
+
+
 def check_additions(arguments: Mapping[str, Any]) -> None:
     """Check what is to be put on a model, which is loaded only after it.
 

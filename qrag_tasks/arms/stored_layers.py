@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
+from qrag_tasks.arms.checkpoint_files import FLOATS, TensorFacts
 from qrag_tasks.arms.formats.base import OTHER, StoredLayer
-from qrag_tasks.arms.module_names import in_block, in_tower, is_linear
+from qrag_tasks.arms.module_names import in_block, in_tower, is_linear, matches
 from qrag_tasks.arms.precisions import special_first
-from qrag_tasks.arms.safetensors_files import FLOATS, TensorFacts
 
 # What the tensors are called that hold packed weights, in whatever format.
 _PACKED = ("qweight", "weight_packed")
 
 
-def block_layers(tensors: Mapping[str, TensorFacts]) -> list[StoredLayer]:
-    """Return the linear layers of all blocks; norms, embeddings and routers are none."""
+def block_layers(
+    tensors: Mapping[str, TensorFacts], unquantized: Collection[str] = ()
+) -> list[StoredLayer]:
+    """Return the linear layers of all blocks; norms, embeddings and routers are none.
+
+    :param unquantized: patterns of those that the checkpoint declares not to be quantized.
+    """
     known = special_first()
     layers: list[StoredLayer] = []
     for module, parts in _modules(tensors).items():
         by_format = (list(one.stored_layers(module, parts)) for one in known)
         layers += next(filter(None, by_format), _unknown(module, parts))
-    return layers
+    return [
+        replace(layer, left_out=not layer.quantized and matches(layer.name, unquantized))
+        for layer in layers
+    ]
 
 
 def _modules(tensors: Mapping[str, TensorFacts]) -> dict[str, dict[str, TensorFacts]]:

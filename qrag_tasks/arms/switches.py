@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from qrag_tasks.arms.arguments import BITSANDBYTES, SWITCHES, check_bitsandbytes
+from qrag_tasks.arms.argument_names import BITSANDBYTES, SWITCHES
+from qrag_tasks.arms.arguments import check_bitsandbytes
 from qrag_tasks.arms.layers import linear_layers
 from qrag_tasks.errors import ModelError
 

@@ -34,16 +34,21 @@ _OURS = ("engine", "precision", "group_size", "kernel", "max_batch_size", "max_b
 class HFLMLoader(HFLM):  # type: ignore[misc]
     """``HFLM`` that loads the weights as a precision wants them.
 
+    :param settings: those of the arguments that are settings of the model's configuration.
     :param arguments: of ``HFLM``.
     """
 
     def __init__(
-        self, precision: Precision, kernel: str | None, arguments: Mapping[str, Any]
+        self,
+        precision: Precision,
+        kernel: str | None,
+        settings: Mapping[str, Any],
+        arguments: Mapping[str, Any],
     ) -> None:
         self._precision = precision
         self._kernel = kernel
         self._dtype = arguments["dtype"]
-        self._config_settings = settings_of_config(arguments)
+        self._config_settings = settings
         format_of(precision).prepare()
         super().__init__(**arguments)
         accelerator = getattr(self, "accelerator", None)
@@ -81,6 +86,9 @@ def load(arguments: Mapping[str, Any], meter: Meter) -> TransformersEngine:
     if "pretrained" not in arguments:
         arguments = {**arguments, "pretrained": embedded.instead_of_none()}
     checkpoint, precision = loading.asked_arm(arguments)
+    dtype = asked_dtype(arguments)
+    given = {name: arguments[name] for name in arguments if name not in (*_OURS, "torch_dtype")}
+    settings = settings_of_config(given)
     device = checked_device(arguments.get("device"))
     limit = BatchLimit.of(
         arguments.get("batch_size", "auto"),
@@ -89,13 +97,13 @@ def load(arguments: Mapping[str, Any], meter: Meter) -> TransformersEngine:
         device,
     )
     of_hflm = {
-        **{name: value for name, value in arguments.items() if name not in (*_OURS, "torch_dtype")},
-        "dtype": asked_dtype(arguments),
+        **given,
+        "dtype": dtype,
         "device": str(device),
         "batch_size": limit.rows or 1,
     }
     with meter.loading():
-        loader = HFLMLoader(precision, arguments.get("kernel"), of_hflm)
+        loader = HFLMLoader(precision, arguments.get("kernel"), settings, of_hflm)
     if loader.backend != "causal":
         raise ModelError(
             f"pretrained={arguments['pretrained']} is an encoder-decoder: --model qrag runs "

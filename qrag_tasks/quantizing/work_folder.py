@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qrag_tasks.arms.checkpoints import SIDECARS
+from qrag_tasks.arms.checkpoint_files import SIDECARS
 from qrag_tasks.errors import ModelError, QragError, SettingsError
 from qrag_tasks.locations import share
 

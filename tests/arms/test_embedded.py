@@ -13,7 +13,7 @@ import yaml
 from quantized_files import gptq_config, quantized_folder
 
 from qrag_tasks.arms import embedded
-from qrag_tasks.arms.safetensors_files import read_headers
+from qrag_tasks.arms.checkpoint_files import read_headers
 from qrag_tasks.experiment.plan import read_plan
 from qrag_tasks.locations import embedded_model
 
@@ -44,7 +44,7 @@ def test_it_is_used_with_a_warning_wherever_no_model_is_named(
 
     # As the lm_eval command and simple_evaluate do it, for tasks that are not ours, too.
     model = get_model("qrag").create_from_arg_obj({}, {"device": "cpu", "batch_size": "auto"})
-    assert model.pretrained == str(FOLDER)
+    assert model.engine.config.name_or_path == str(FOLDER)
     assert f"NO pretrained= GIVEN: using the embedded {embedded.NAME}" in caplog.text
 
 

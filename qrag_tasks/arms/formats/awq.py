@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from qrag_tasks.arms.checkpoint_files import TensorFacts
 from qrag_tasks.arms.formats.base import (
     Declaration,
     LayerFacts,
@@ -13,7 +14,6 @@ from qrag_tasks.arms.formats.base import (
     declared_method,
 )
 from qrag_tasks.arms.formats.gptqmodel import INSTALL, NEEDS, GptqModelFormat, Packed, codes
-from qrag_tasks.arms.safetensors_files import TensorFacts
 from qrag_tasks.hookspecs import RegisterFormat, hookimpl
 
 ORDER = (0, 2, 4, 6, 1, 3, 5, 7)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from qrag_tasks.arms.safetensors_files import TensorFacts
+from qrag_tasks.arms.checkpoint_files import TensorFacts
 from qrag_tasks.errors import ModelError, SettingsError
 
 PLAIN = "none"
@@ -117,6 +117,7 @@ class StoredLayer:
     :ivar groups: of weights that share a scale, along the input; ``None`` where there are none, or
         it cannot be told.
     :ivar in_features: of the layer, where ``groups`` is told.
+    :ivar left_out: whether it is not quantized, and the checkpoint declares so. Formats leave it.
     """
 
     name: str
@@ -126,6 +127,7 @@ class StoredLayer:
     quant_type: str | None = None
     groups: int | None = None
     in_features: int | None = None
+    left_out: bool = False
 
     @property
     def quantized(self) -> bool:

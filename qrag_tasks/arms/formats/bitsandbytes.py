@@ -9,6 +9,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.arms.checkpoint_files import TensorFacts
 from qrag_tasks.arms.formats.base import (
     WEIGHTS_ONLY,
     WITH_ACTIVATIONS,
@@ -21,7 +22,6 @@ from qrag_tasks.arms.formats.base import (
     declared_method,
     setting,
 )
-from qrag_tasks.arms.safetensors_files import TensorFacts
 from qrag_tasks.errors import ModelError
 from qrag_tasks.hookspecs import RegisterFormat, hookimpl
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from qrag_tasks.arms.checkpoint_files import TensorFacts
 from qrag_tasks.arms.formats.base import (
     Declaration,
     Precision,
@@ -12,7 +13,6 @@ from qrag_tasks.arms.formats.base import (
     declared_method,
 )
 from qrag_tasks.arms.formats.gptqmodel import INSTALL, NEEDS, GptqModelFormat, Packed, codes
-from qrag_tasks.arms.safetensors_files import TensorFacts
 from qrag_tasks.hookspecs import RegisterFormat, hookimpl
 
 _FOUR_BITS = ("int4", "4bit", "4-bit", "w4", "w4a16", "load_in_4bit")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from qrag_tasks.arms.adapters import name_without_adapter
+from qrag_tasks.arms.checkpoint_files import TensorFacts, read_parts
 from qrag_tasks.arms.formats.base import (
     Declaration,
     Format,
@@ -21,7 +22,6 @@ from qrag_tasks.arms.formats.base import (
     common_declaration,
     setting,
 )
-from qrag_tasks.arms.safetensors_files import TensorFacts, read_parts
 from qrag_tasks.errors import ModelError, SettingsError, did_you_mean
 
 NEEDS = ("gptqmodel", "optimum")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.arms.checkpoint_files import FLOATS, TensorFacts
 from qrag_tasks.arms.formats.base import (
     PLAIN,
     Declaration,
@@ -16,7 +17,6 @@ from qrag_tasks.arms.formats.base import (
     StoredLayer,
 )
 from qrag_tasks.arms.module_names import is_linear
-from qrag_tasks.arms.safetensors_files import FLOATS, TensorFacts
 from qrag_tasks.hookspecs import RegisterFormat, hookimpl
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks.arms import embedded
+from qrag_tasks.arms.checkpoint_files import TensorFacts, declared_in, read_headers, read_json
 from qrag_tasks.arms.checkpoints import Checkpoint
 from qrag_tasks.arms.places import whole_place
-from qrag_tasks.arms.safetensors_files import TensorFacts, read_headers, read_json
 from qrag_tasks.locations import embedded_model
 
 # Where configurations say how long a text may be; lm_eval's order.
@@ -52,9 +52,8 @@ class LocalCheckpoint:
     @property
     def checkpoint(self) -> Checkpoint:
         """What its files say of its precision."""
-        nested = self.config.get("text_config") or {}
-        said = self.config.get("quantization_config") or nested.get("quantization_config")
-        return Checkpoint(self.name, self.config, said, self.tensors, self.folder)
+        quantization = declared_in(self.config)
+        return Checkpoint(self.name, self.config, quantization, self.tensors, self.folder)
 
 
 def window_of(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> int | None:

@@ -15,7 +15,7 @@ from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from qrag_tasks.arms.safetensors_files import read_json
+from qrag_tasks.arms.checkpoint_files import read_json
 from qrag_tasks.errors import ModelError
 from qrag_tasks.experiment.plan.checkpoints import LocalCheckpoint
 

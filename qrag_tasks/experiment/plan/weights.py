@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
+from qrag_tasks.arms.checkpoint_files import FLOATS, TensorFacts
 from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.precisions import format_of, precision
-from qrag_tasks.arms.safetensors_files import FLOATS, TensorFacts
 from qrag_tasks.arms.stored_layers import block_layers
 from qrag_tasks.errors import ModelError
 from qrag_tasks.experiment.plan.cells import Arm

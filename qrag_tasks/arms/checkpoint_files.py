@@ -1,4 +1,4 @@
-"""The weight files of a checkpoint: where they are, and what their headers say."""
+"""The files of a checkpoint: where they are, and what configuration and headers say."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 FLOATS = ("F64", "F32", "F16", "BF16")
 """safetensors' names of the dtypes that weights are not quantized in."""
+SIDECARS = ("quantize_config.json", "quant_config.json")
+"""Where AutoGPTQ and AutoAWQ write what transformers has in config.json."""
 _OTHER_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack")
 
 
@@ -26,6 +28,61 @@ class TensorFacts:
 
     dtype: str
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CheckpointFiles:
+    """What the files of a checkpoint say, weights aside.
+
+    :ivar folder: where config.json lies.
+    :ivar config: config.json.
+    :ivar quantization: what it, or a file beside it, says about quantization, if anything.
+    :ivar tensors: name -> dtype and shape; ``None`` where no safetensors are on this machine.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    quantization: Mapping[str, Any] | None
+    tensors: Mapping[str, TensorFacts] | None
+
+
+def read_files(
+    local: Path | None, pretrained: str, revision: str | None = None, subfolder: str = ""
+) -> CheckpointFiles:
+    """Read the files of a checkpoint.
+
+    :param local: the folder with them; ``None`` for a name on the hub, from which config.json is
+        fetched.
+    :raises ModelError: when the hub has no such checkpoint, or a file is damaged.
+    """
+    if local is not None and not has_weights(local):
+        raise ModelError(
+            f"pretrained={pretrained} holds no weights ({SINGLE}, {INDEX} with its parts, or "
+            f"pytorch_model.bin): copy or download the whole checkpoint"
+        )
+    folder = local or _of_hub(pretrained, revision, subfolder)
+    config = read_json(folder / "config.json")
+    quantization = declared_in(config)
+    if quantization is None:
+        if local is None:
+            _fetch_sidecars(pretrained, revision, subfolder)
+        sidecars = [folder / name for name in SIDECARS if (folder / name).is_file()]
+        quantization = read_json(sidecars[0]) if sidecars else None
+    try:
+        tensors = read_headers(folder)
+    except ModelError:
+        # Of a hub's checkpoint, some files may not be here yet.
+        if local is not None:
+            raise
+        tensors = None
+    return CheckpointFiles(folder, config, quantization, tensors)
+
+
+def declared_in(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what a config.json says about quantization; ``None`` where it says nothing."""
+    nested = config.get("text_config")
+    inner = nested.get("quantization_config") if isinstance(nested, dict) else None
+    return config.get("quantization_config") or inner
 
 
 def tensor_files(folder: Path) -> dict[str, Path] | None:
@@ -110,6 +167,36 @@ def read_json(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"{path}: holds a {type(content).__name__}, and not a JSON object")
     return content
+
+
+def _of_hub(pretrained: str, revision: str | None, subfolder: str) -> Path:
+    from transformers.utils import cached_file
+
+    try:
+        path = cached_file(
+            pretrained, "config.json", revision=revision or "main", subfolder=subfolder
+        )
+    except (OSError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise ModelError(
+            f"pretrained={pretrained}: no such folder, and the hub does not give its config.json "
+            f"({type(error).__name__}: {reason})"
+        ) from error
+    return Path(path).parent
+
+
+def _fetch_sidecars(pretrained: str, revision: str | None, subfolder: str) -> None:
+    from transformers.utils import cached_file
+
+    for name in SIDECARS:
+        cached_file(
+            pretrained,
+            name,
+            revision=revision or "main",
+            subfolder=subfolder,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
 
 
 def _index(path: Path) -> Mapping[str, str]:
