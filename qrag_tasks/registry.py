@@ -45,7 +45,7 @@ BUILT_IN = tuple(
         ("bitsandbytes", "arms.formats.bitsandbytes"),
         ("gptq", "arms.formats.gptq"),
         ("awq", "arms.formats.awq"),
-        ("transformers", "harness.engines"),
+        ("transformers", "harness.built_in_engine"),
     )
 )
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")

@@ -20,12 +20,11 @@ from qrag_tasks.arms.argument_names import (
     unknown_names,
     unknown_to_server,
 )
-from qrag_tasks.arms.engine_choice import TRANSFORMERS, check_engine, engine_name
 from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.places import check_additions, local_folder
 from qrag_tasks.arms.precisions import format_of, formats
 from qrag_tasks.arms.precisions import precision as precision_named
-from qrag_tasks.errors import QragError, SettingsError
+from qrag_tasks.errors import SettingsError
 
 HF_MODELS = ("hf", "hf-auto", "huggingface")
 """lm_eval's names of its ``HFLM``."""
@@ -99,8 +98,6 @@ def argument_mistakes(
     given = {name: value for name, value in arguments.items() if value is not None}
     if model not in (*HF_MODELS, "qrag"):
         return [*unknown_to_server(model, given)]
-    if model == "qrag" and engine_name(model, given) != TRANSFORMERS:
-        return [*_not_for_engine(given)]
     return _mistakes(model, given, offline)
 
 
@@ -112,7 +109,7 @@ def check_arguments(model: str, arguments: Mapping[str, Any]) -> None:
         either of them an adapter that cannot be had.
     """
     _refuse(argument_mistakes(model, arguments))
-    if model in HF_MODELS or engine_name(model, arguments) == TRANSFORMERS:
+    if model in (*HF_MODELS, "qrag"):
         check_additions(arguments)
     if model in HF_MODELS and isinstance(arguments.get("pretrained"), str):
         subfolder, gguf_file = arguments.get("subfolder") or "", arguments.get("gguf_file")
@@ -238,13 +235,6 @@ def _not_for_hf(given: Mapping[str, Any]) -> Iterator[Mistake]:
     for name in given:
         if name in argument_names.of_qrag():
             yield Mistake(name, f"{name}={given[name]}: --model qrag takes it, --model hf does not")
-
-
-def _not_for_engine(given: Mapping[str, Any]) -> Iterator[Mistake]:
-    try:
-        check_engine(given)
-    except QragError as error:
-        yield Mistake("engine", str(error))
 
 
 def _not_for_qrag(given: Mapping[str, Any]) -> Iterator[Mistake]:

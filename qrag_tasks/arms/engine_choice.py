@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from qrag_tasks.errors import SettingsError
+from qrag_tasks.arms.argument_names import Mistake
+from qrag_tasks.arms.arguments import argument_mistakes, check_arguments
+from qrag_tasks.errors import QragError, SettingsError
 from qrag_tasks.registry import ENGINES, Supplied
 
 if TYPE_CHECKING:
@@ -38,6 +40,35 @@ def chosen_engine(arguments: Mapping[str, Any]) -> Supplied[EngineFactory]:
             f"{', '.join(sorted(able))})"
         )
     return supplied
+
+
+def model_mistakes(
+    model: str, arguments: Mapping[str, Any], *, offline: bool = False
+) -> list[Mistake]:
+    """Find all that is wrong with the arguments of a model, whichever engine runs it.
+
+    As :func:`~qrag_tasks.arms.arguments.argument_mistakes`; an engine of a plugin's has its own
+    say, and the first that is wrong.
+    """
+    if engine_name(model, arguments) in ("", TRANSFORMERS):
+        return argument_mistakes(model, arguments, offline=offline)
+    try:
+        check_engine(arguments)
+    except QragError as error:
+        return [Mistake("engine", str(error))]
+    return []
+
+
+def check_model(model: str, arguments: Mapping[str, Any]) -> None:
+    """Check the arguments of a model, whichever engine runs it.
+
+    :raises SettingsError: for an argument that cannot be.
+    :raises ModelError: when it is plain that the model cannot be had.
+    """
+    if engine_name(model, arguments) in ("", TRANSFORMERS):
+        check_arguments(model, arguments)
+    else:
+        check_engine(arguments)
 
 
 def check_engine(arguments: Mapping[str, Any]) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 from lm_eval.utils import simple_parse_args_string
 
 from qrag_tasks.arms import places
-from qrag_tasks.arms.arguments import HF_MODELS, check_arguments
+from qrag_tasks.arms.arguments import HF_MODELS
 from qrag_tasks.arms.devices import checked_device
+from qrag_tasks.arms.engine_choice import check_model
 from qrag_tasks.arms.identity import created_with
 from qrag_tasks.harness.answer_cache import creation_is_remembered
 from qrag_tasks.harness.samples import check_limit, chosen_samples
@@ -104,7 +105,7 @@ def check_metadata(given: Sequence[Mapping[str, Any] | None], model: Any, model_
     if not isinstance(model, str):
         names = arguments_of(_without_cache(model))
     elif (arguments := _parsed(model_args)) is not None:
-        check_arguments(model, arguments)
+        check_model(model, arguments)
         names = arguments
     else:
         names = None

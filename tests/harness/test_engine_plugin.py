@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from lm_eval.api.instance import Instance
 from plugin_files import InstallPlugin, put_plugin
 
-from qrag_tasks.arms.arguments import argument_mistakes
+from qrag_tasks.arms.engine_choice import model_mistakes
 from qrag_tasks.arms.identity import arm_identity
 from qrag_tasks.cli import main
 from qrag_tasks.engines.journal import Journal
@@ -114,7 +114,7 @@ def test_arguments_that_cannot_be(
     install("qrag_ngram", CODE)
     with pytest.raises((SettingsError, ModelError), match=message):
         QragLM(**arguments)
-    ((_, told),) = argument_mistakes("qrag", arguments)
+    ((_, told),) = model_mistakes("qrag", arguments)
     with pytest.raises(SettingsError, match=message):
         raise SettingsError(told)
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from qrag_tasks.arms.arguments import argument_mistakes
 from qrag_tasks.arms.checkpoints import Checkpoint, check_checkpoint, read_checkpoint
+from qrag_tasks.arms.engine_choice import model_mistakes
 from qrag_tasks.arms.loading import check_installed
 from qrag_tasks.arms.places import check_additions, whole_place
 from qrag_tasks.arms.precisions import precision as precision_named
@@ -58,7 +58,7 @@ def _check(plan: Plan, arm: Arm, model: Model, at: Place, to_run: bool) -> Itera
     found = local_checkpoint(arguments)
     if found.folder is not None and "pretrained" not in arguments:
         arguments["pretrained"] = str(found.folder)
-    for argument, text in argument_mistakes("qrag", arguments, offline=not to_run):
+    for argument, text in model_mistakes("qrag", arguments, offline=not to_run):
         yield Finding((*at, "args", argument) if argument in model.args else where, text)
     absent = [name for name in FOLDERS if _is_absent(str(arguments.get(name) or ""))]
     for name in absent:
