@@ -55,46 +55,49 @@ class Announced:
 
 def announced() -> Iterator[Announced]:
     """Find every plugin that an installed distribution announces; never fails."""
-    seen: set[tuple[Path, tuple[str, str], str]] = (
-        set()
-    )  # a folder may stand on Python's path twice
-    for found in distributions():
+    # A folder may be on Python's path twice.
+    seen: set[tuple[Path, tuple[str, str], str]] = set()
+    for installed in distributions():
         try:
-            text = found.read_text("entry_points.txt") or ""
+            text = installed.read_text("entry_points.txt") or ""
         except (OSError, UnicodeDecodeError):
             continue  # another project's: nothing tells that it is for us
-        here = (Path(str(found.locate_file(""))).resolve(), _name_and_version(found), text)
+        here = (
+            Path(str(installed.locate_file(""))).resolve(),
+            _name_and_version(installed),
+            text,
+        )
         if f"[{PROJECT}]" in text and here not in seen:
             seen.add(here)
-            yield from _of(found)
+            yield from _of(installed)
 
 
-def _of(found: Distribution) -> Iterator[Announced]:
+def _of(installed: Distribution) -> Iterator[Announced]:
     try:
-        points = list(dict.fromkeys(found.entry_points.select(group=PROJECT)))
+        points = list(dict.fromkeys(installed.entry_points.select(group=PROJECT)))
     except Exception as error:
         # The parser of Python's own raises whatever happens to go wrong.
         cause = f"its entry_points.txt is malformed ({type(error).__name__}: {error})"
-        name, version = _name_and_version(found)
+        name, version = _name_and_version(installed)
         yield Announced(name, Origin(name, version), None, cause)
         return
     for point in points:
         written = f"entry point {point.name} = {point.value}"
-        name, version = _name_and_version(found)
+        name, version = _name_and_version(installed)
         origin = Origin(name, version, written)
         try:
-            _check(found, point)
-            origin = Origin(name, version, written, source_digest(found, _package(point)))
+            _check(installed, point)
+            origin = Origin(name, version, written, source_digest(installed, _package(point)))
         except PluginError as error:
             yield Announced(point.name, origin, None, str(error))
         else:
-            if not _shadowed(found):
+            if not _shadowed(installed):
                 yield Announced(point.name, origin, point)
 
 
-def _check(found: Distribution, point: EntryPoint) -> None:
-    where = found.locate_file("")
-    name, version = _name_and_version(found)
+def _check(installed: Distribution, point: EntryPoint) -> None:
+    where = installed.locate_file("")
+    name, version = _name_and_version(installed)
     for what, value, missing in (("name", name, _UNKNOWN), ("version", version, "?")):
         if value == missing:
             raise PluginError(
@@ -104,7 +107,7 @@ def _check(found: Distribution, point: EntryPoint) -> None:
     if point.pattern.match(point.value) is None:
         raise PluginError(f"{point.value!r} does not name a module")
     here = sorted(
-        {str(other.version) for other in distributions(name=name) if _beside(other, found)}
+        {str(other.version) for other in distributions(name=name) if _beside(other, installed)}
     )
     if len(here) > 1:
         raise PluginError(
@@ -113,20 +116,20 @@ def _check(found: Distribution, point: EntryPoint) -> None:
         )
 
 
-def _beside(other: Distribution, found: Distribution) -> bool:
-    return other.locate_file("") == found.locate_file("")
+def _beside(other: Distribution, installed: Distribution) -> bool:
+    return other.locate_file("") == installed.locate_file("")
 
 
-def _shadowed(found: Distribution) -> bool:
+def _shadowed(installed: Distribution) -> bool:
     """Tell whether another distribution of this name stands before it on Python's path."""
-    return not _beside(distribution(found.name), found)
+    return not _beside(distribution(installed.name), installed)
 
 
-def _name_and_version(found: Distribution) -> tuple[str, str]:
+def _name_and_version(installed: Distribution) -> tuple[str, str]:
     # A missing METADATA is an empty one for Python up to 3.13, and an error later. To index a
     # missing field warns since 3.12.
     try:
-        name, version = (found.metadata.get_all(key, [""])[0] for key in ("Name", "Version"))
+        name, version = (installed.metadata.get_all(key, [""])[0] for key in ("Name", "Version"))
     except (KeyError, TypeError, OSError):
         name = version = ""
     return name or _UNKNOWN, version or "?"
@@ -136,18 +139,18 @@ def _package(point: EntryPoint) -> str:
     return point.value.partition(":")[0].partition(".")[0]
 
 
-def source_digest(found: Distribution, package: str) -> str:
+def source_digest(installed: Distribution, package: str) -> str:
     """Return a digest of a package's code if it is installed to be edited, else nothing.
 
     :raises PluginError: when the record of how it was installed cannot be read.
     """
     try:
-        told = json.loads(found.read_text("direct_url.json") or "{}")
-        editable = told.get("dir_info", {}).get("editable")
+        record = json.loads(installed.read_text("direct_url.json") or "{}")
+        editable = record.get("dir_info", {}).get("editable")
     except (OSError, ValueError, AttributeError) as error:
         raise PluginError(
-            f"its direct_url.json in {found.locate_file('')} cannot be read ({error}): uninstall "
-            f"and install it again"
+            f"its direct_url.json in {installed.locate_file('')} cannot be read ({error}): "
+            f"uninstall and install it again"
         ) from error
     if not editable:
         return ""

@@ -202,10 +202,10 @@ def _config(given: Mapping[str, Any], offline: bool) -> Mapping[str, Any] | None
 
     where = {name: given[name] for name in ("revision", "subfolder") if name in given}
     try:
-        found, _ = PretrainedConfig.get_config_dict(pretrained, local_files_only=offline, **where)
+        config, _ = PretrainedConfig.get_config_dict(pretrained, local_files_only=offline, **where)
     except (OSError, ValueError):
         return None
-    return found or None
+    return config or None
 
 
 @cache
@@ -226,5 +226,5 @@ def _taken_by(package: str, file: str, *path: str) -> frozenset[str]:
             return frozenset()
     body = str(ast.get_source_segment(text, node))
     named = {each.arg for each in (*node.args.args, *node.args.kwonlyargs)}
-    hub = {name for found in _HUB_NAMES.findall(body) for name in ast.literal_eval(found)}
+    hub = {name for listed in _HUB_NAMES.findall(body) for name in ast.literal_eval(listed)}
     return frozenset(named | hub | set(_POPPED.findall(body))) - {"self", "cls"}

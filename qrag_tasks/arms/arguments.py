@@ -159,8 +159,8 @@ def asked_dtype(arguments: Mapping[str, Any]) -> Any:
     :raises SettingsError: when both are given, and differ.
     """
     _refuse(_two_dtypes(arguments))
-    found = (arguments.get(name) for name in ("dtype", "torch_dtype"))
-    return next((value for value in found if value not in (None, "auto")), "auto")
+    dtypes = (arguments.get(name) for name in ("dtype", "torch_dtype"))
+    return next((value for value in dtypes if value not in (None, "auto")), "auto")
 
 
 def settings_of_config(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,8 +179,8 @@ def _mistakes(model: str, given: Mapping[str, Any], offline: bool) -> list[Mista
 
 
 def _refuse(mistakes: Any) -> None:
-    if found := "\n".join(mistake.message for mistake in mistakes):
-        raise SettingsError(found)
+    if messages := "\n".join(mistake.message for mistake in mistakes):
+        raise SettingsError(messages)
 
 
 # ---------------------------------------------------------------------- values

@@ -107,17 +107,17 @@ def read_headers(folder: Path) -> dict[str, TensorFacts] | None:
     files = tensor_files(folder)
     if files is None:
         return None
-    found: dict[str, TensorFacts] = {}
+    tensors: dict[str, TensorFacts] = {}
     for path in dict.fromkeys(files.values()):
         if not path.is_file():
             raise ModelError(f"{folder}: {INDEX} names {path.name}, which is not there")
-        found |= _header(path)
-    if lacking := [name for name in files if name not in found]:
+        tensors |= _header(path)
+    if lacking := [name for name in files if name not in tensors]:
         raise ModelError(
             f"{folder}: {INDEX} names {lacking[0]}, which is in none of the files "
             f"({len(lacking)} of {len(files)} tensors are not)"
         )
-    return found
+    return tensors
 
 
 def read_tensor(path: Path, name: str) -> Any:
@@ -200,10 +200,10 @@ def _fetch_sidecars(pretrained: str, revision: str | None, subfolder: str) -> No
 
 
 def _index(path: Path) -> Mapping[str, str]:
-    found = read_json(path).get("weight_map")
-    if not isinstance(found, dict):
+    files = read_json(path).get("weight_map")
+    if not isinstance(files, dict):
         raise ModelError(f"{path}: has no weight_map, which says where each tensor is")
-    return found
+    return files
 
 
 def _header(path: Path) -> dict[str, TensorFacts]:

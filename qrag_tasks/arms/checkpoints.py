@@ -147,9 +147,9 @@ def check_checkpoint(
 def _own_dtype(checkpoint: Checkpoint) -> str:
     for config in (checkpoint.config, checkpoint.config.get("text_config")):
         if isinstance(config, dict):
-            found = config.get("dtype") or config.get("torch_dtype")
-            if isinstance(found, str) and found != "auto":
-                return found.removeprefix("torch.")
+            dtype = config.get("dtype") or config.get("torch_dtype")
+            if isinstance(dtype, str) and dtype != "auto":
+                return dtype.removeprefix("torch.")
     sizes: Counter[str] = Counter()
     for facts in (checkpoint.tensors or {}).values():
         if facts.dtype in _STORED_DTYPES:
@@ -168,10 +168,15 @@ def _check_unquantized(
             f"quantization_config that it was saved with into its config.json"
         )
     if not precision.made_on_loading:
+        advice = f"name a checkpoint that is in {precision.name}"
+        if format_of(precision).quantizer:
+            advice = (
+                f"make a checkpoint that is with `qrag quantize {checkpoint.pretrained} "
+                f"--precision {precision.name} --out FOLDER`"
+            )
         raise ModelError(
             f"precision={precision.name}: pretrained={checkpoint.pretrained} is not quantized; "
-            f"make a checkpoint that is with `qrag quantize {checkpoint.pretrained} --precision "
-            f"{precision.name} --out FOLDER`"
+            f"{advice}"
         )
 
 

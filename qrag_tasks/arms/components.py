@@ -52,14 +52,14 @@ _FIRST_SEEN = ByObject()
 
 def token(thing: Any) -> str:
     """Return what no other object has, in this process or another."""
-    found = _TOKENS.get(thing)
-    if found is None:
-        found = f"{UNKNOWN}{type(thing).__qualname__} {uuid.uuid4().hex}"
+    name = _TOKENS.get(thing)
+    if name is None:
+        name = f"{UNKNOWN}{type(thing).__qualname__} {uuid.uuid4().hex}"
         try:
-            _TOKENS.put(thing, found)
+            _TOKENS.put(thing, name)
         except TypeError:
-            return found  # of such a thing, another one at every call
-    return str(found)
+            return name  # of such a thing, another one at every call
+    return str(name)
 
 
 def plain(value: Any) -> Any:
@@ -132,12 +132,12 @@ def _layer(layer: Any, contents: dict[tuple[Any, ...], Any]) -> Any:
         layer._save_to_state_dict(saved, "", False)
         return _entries(layer, saved, contents)
     parameters = list(layer.parameters(recurse=False))
-    references, found = _FIRST_SEEN.get(layer) or ([None], None)
+    references, entries = _FIRST_SEEN.get(layer) or ([None], None)
     if list(map(id, parameters)) == [id(reference and reference()) for reference in references]:
-        return found
-    found = _entries(layer, _quantized(layer), contents)
-    _FIRST_SEEN.put(layer, ([weakref.ref(parameter) for parameter in parameters], found))
-    return found
+        return entries
+    entries = _entries(layer, _quantized(layer), contents)
+    _FIRST_SEEN.put(layer, ([weakref.ref(parameter) for parameter in parameters], entries))
+    return entries
 
 
 def quantizers(layers: Any) -> set[str]:
@@ -149,19 +149,19 @@ def quantizers(layers: Any) -> set[str]:
 def _quantized(layer: Any) -> dict[str, Any]:
     import torch
 
-    found: dict[str, Any] = {}
+    saved: dict[str, Any] = {}
     state = getattr(getattr(layer, "weight", None), "quant_state", None)
     if getattr(state, "packing_format_for_cpu", False):
-        found |= {f"packed.{name}": value for name, value in vars(state).items()}
-        found |= dict(layer.named_parameters(recurse=False))
+        saved |= {f"packed.{name}": value for name, value in vars(state).items()}
+        saved |= dict(layer.named_parameters(recurse=False))
     else:
-        layer._save_to_state_dict(found, "", False)
+        layer._save_to_state_dict(saved, "", False)
     unsaved = {**dict(layer.named_buffers(recurse=False)), **vars(layer)}
-    found |= {f".{key}": value for key, value in unsaved.items() if torch.is_tensor(value)}
+    saved |= {f".{key}": value for key, value in unsaved.items() if torch.is_tensor(value)}
     for name in _QUANTIZER_SETTINGS:
         for owner in (layer, getattr(layer, "state", None)):
-            found[f"{type(owner).__name__}.{name}"] = getattr(owner, name, None)
-    return found
+            saved[f"{type(owner).__name__}.{name}"] = getattr(owner, name, None)
+    return saved
 
 
 def _entries(
@@ -169,22 +169,22 @@ def _entries(
 ) -> dict[str, Any]:
     import torch
 
-    found: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     for name, value in saved.items():
         if not torch.is_tensor(value):
-            found[name] = plain(value)
+            entries[name] = plain(value)
         elif value.is_meta:
             kept = _offloaded(layer, name)
-            found[name] = token(layer) if kept is None else tensor_content(kept)
+            entries[name] = token(layer) if kept is None else tensor_content(kept)
         elif hasattr(value, "__tensor_flatten__") or value.layout is not torch.strided:
-            found[name] = tensor_content(value)
+            entries[name] = tensor_content(value)
         else:
             place = (value.device, value.data_ptr(), value.stride(), value.shape, value.dtype)
             if place not in contents:
                 # With the tensor itself, so that no other one gets its place.
                 contents[place] = (value, tensor_content(value))
-            found[name] = contents[place][1]
-    return found
+            entries[name] = contents[place][1]
+    return entries
 
 
 def _offloaded(layer: Any, name: str) -> Any:
@@ -211,20 +211,20 @@ def tensor_content(tensor: Any) -> Any:
     """
     import torch
 
-    found: list[Any] = [str(tensor.dtype), list(tensor.shape)]
+    facts: list[Any] = [str(tensor.dtype), list(tensor.shape)]
     if callable(to_local := getattr(tensor, "to_local", None)):
-        return [*found, "local", tensor_content(to_local())]
+        return [*facts, "local", tensor_content(to_local())]
     if hasattr(tensor, "__tensor_flatten__"):
         names, context = tensor.__tensor_flatten__()
         inner = {name: tensor_content(getattr(tensor, name)) for name in names}
-        return [*found, type(tensor).__qualname__, inner, plain(context)]
+        return [*facts, type(tensor).__qualname__, inner, plain(context)]
     if tensor.is_meta or tensor.layout is not torch.strided or tensor.is_quantized:
-        return [*found, token(tensor)]
+        return [*facts, token(tensor)]
     data = tensor.detach().as_subclass(torch.Tensor)
     pieces: list[int] = []
     for piece in _pieces(data.resolve_conj().resolve_neg()):
         pieces += _checksums(piece)
-    return [*found, pieces]
+    return [*facts, pieces]
 
 
 def _pieces(tensor: Any) -> Iterator[Any]:

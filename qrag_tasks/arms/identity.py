@@ -67,9 +67,9 @@ class Identity:
     @classmethod
     def of(cls, parts: Mapping[str, Any]) -> Identity:
         """Return the identity that has these parts, whatever Python objects they are."""
-        found = plain(parts)
-        text = canonical(found)
-        return cls(found, hashlib.sha256(text.encode()).hexdigest(), UNKNOWN not in text)
+        values = plain(parts)
+        text = canonical(values)
+        return cls(values, hashlib.sha256(text.encode()).hexdigest(), UNKNOWN not in text)
 
 
 def arm_identity(lm: Any) -> Identity:
@@ -116,8 +116,8 @@ def remember_creation(lm: Any, arguments: Mapping[str, Any]) -> None:
 
 def created_with(lm: Any) -> Mapping[str, Any] | None:
     """Return what lm_eval created ``lm`` with; ``None`` where that was not seen."""
-    found: Mapping[str, Any] | None = _CREATED_WITH.get(lm)
-    return found
+    arguments: Mapping[str, Any] | None = _CREATED_WITH.get(lm)
+    return arguments
 
 
 # ---------------------------------------------------------------------- any LM

@@ -66,19 +66,19 @@ def refuse_autogptq() -> None:
     )
 
 
-def check_libraries(asked: str) -> None:
+def check_libraries(user: str) -> None:
     """Check that a model can be run here at all: the core alone brings nothing that does.
 
-    :param asked: what needs it, as the user wrote it.
+    :param user: what needs it, as the user wrote it.
     :raises ModelError: naming the extra that brings what is missing.
     """
     missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
     if missing:
-        raise ModelError(f"{asked} needs {' and '.join(missing)}: pip install 'qrag-tasks[hf]'")
+        raise ModelError(f"{user} needs {' and '.join(missing)}: pip install 'qrag-tasks[hf]'")
 
 
 def computing_dtype(
-    asked: Any, config: Any, device: Any, precision: Precision | None = None
+    dtype: Any, config: Any, device: Any, precision: Precision | None = None
 ) -> Any:
     """Return the ``torch.dtype`` that a model computes in: the same for all its quantized arms.
 
@@ -87,7 +87,7 @@ def computing_dtype(
     a warning: CPUs multiply bfloat16 matrices some ten times faster than float16 ones
     (benchmarks/cpu_dtypes.py). ``dtype=float16`` insists.
 
-    :param asked: a ``torch.dtype``, its name, or ``"auto"``.
+    :param dtype: a ``torch.dtype``, its name, or ``"auto"``.
     :param config: the model's configuration.
     :param device: where the model will be.
     :raises SettingsError: when torch has no dtype of that name.
@@ -96,10 +96,10 @@ def computing_dtype(
     from lm_eval.models.utils_hf import get_dtype
 
     try:
-        wanted = get_dtype(asked)
+        wanted = get_dtype(dtype)
     except AttributeError:
         raise SettingsError(
-            f"dtype={asked}: torch has no such dtype; give float16, bfloat16, float32 or auto"
+            f"dtype={dtype}: torch has no such dtype; give float16, bfloat16, float32 or auto"
         ) from None
     if precision is not None and precision.dtype is not None:
         return getattr(torch, precision.dtype)

@@ -73,14 +73,14 @@ def _rows() -> dict[str, Supplied[Precision]]:
     }
 
 
-def _advice(meant: list[Precision]) -> str:
+def _advice(rows: list[Precision]) -> str:
     """Advise the precisions that a word may stand for."""
-    if len(meant) < 2:
-        return "".join(f" Did you mean {row.name!r}?" for row in meant)
-    made = _either(row.name for row in meant if row.made_on_loading)
-    read = _either(row.name for row in meant if not row.made_on_loading)
+    if len(rows) < 2:
+        return "".join(f" Did you mean {row.name!r}?" for row in rows)
+    made = _either(row.name for row in rows if row.made_on_loading)
+    read = _either(row.name for row in rows if not row.made_on_loading)
     ways = [made and f"{made}, made on loading", read and f"{read}, from a checkpoint"]
-    return f" For {meant[0].bits} bits take {', or '.join(filter(None, ways))}."
+    return f" For {rows[0].bits} bits take {', or '.join(filter(None, ways))}."
 
 
 def _either(names: Iterable[str]) -> str:

@@ -116,11 +116,11 @@ def verify(
 
 
 def _adapter(model: Any) -> Mapping[str, int]:
-    adapters, found = is_adapter(model), Counter[str]()
+    adapters, weights = is_adapter(model), Counter[str]()
     for name, parameter in model.named_parameters():
         if adapters(name):
-            found[dtype_name(parameter.dtype)] += parameter.numel()
-    return found
+            weights[dtype_name(parameter.dtype)] += parameter.numel()
+    return weights
 
 
 def _check_quantized(
@@ -159,8 +159,8 @@ def _check_quantized(
     )
 
 
-def _group(asked: int, layer: Layer) -> int:
-    return layer.in_features if asked == -1 else asked
+def _group(size: int, layer: Layer) -> int:
+    return layer.in_features if size == -1 else size
 
 
 def _check_plain(model: Any, layers: Sequence[Layer], precision: Precision) -> None:

@@ -105,25 +105,25 @@ class Wanted:
         names = self.source.split(",")
         if self.source == MINI:
             splits = [train_split(TASKS[name]) for name in TRAIN_TASKS]
-            found = self._prompts(
+            calibration = self._prompts(
                 text, seed, [PromptSource.over(data, DEPTH, self._settings) for data in splits]
             )
         elif all(name in TASKS for name in names):
             settings = replace(self._settings, data=self.data)
-            found = self._prompts(
+            calibration = self._prompts(
                 text,
                 seed,
                 [PromptSource.of(TASKS[name], DEPTH, settings) for name in dict.fromkeys(names)],
             )
         else:
-            found = self._texts_of_file(text, seed)
-        if found.tokens < FEWEST_TOKENS:
+            calibration = self._texts_of_file(text, seed)
+        if calibration.tokens < FEWEST_TOKENS:
             raise SettingsError(
-                f"--calibration {self.source}: {found.tokens} tokens in {len(found.rows)} texts of "
-                f"{SHORTEST} or more are too few to calibrate with: give at least "
-                f"{FEWEST_TOKENS}, better some 100,000"
+                f"--calibration {self.source}: {calibration.tokens} tokens in "
+                f"{len(calibration.rows)} texts of {SHORTEST} or more are too few to calibrate "
+                f"with: give at least {FEWEST_TOKENS}, better some 100,000"
             )
-        return found
+        return calibration
 
     @property
     def _settings(self) -> Settings:
@@ -134,17 +134,17 @@ class Wanted:
         rows, ids, texts, notes = [], [], [], []
         for position, source in enumerate(sources):
             share = self.samples // len(sources) + (position < self.samples % len(sources))
-            found = 0
+            fitting = 0
             for sample_id, prompt in self._prompts_of(source, text, seed, finish, share):
                 rows.append(tuple(text.encode(prompt)))
                 ids.append(f"{source.task.name}:{sample_id}")
                 texts.append(prompt)
-                found += 1
-            if found < share:
+                fitting += 1
+            if fitting < share:
                 notes.append(
                     f"{share} calibration prompts of {source.task.name} were asked for, and "
-                    f"{found} of {len(source.data.samples)} in its train split fit "
-                    f"{self.max_tokens} tokens: all {found} are used"
+                    f"{fitting} of {len(source.data.samples)} in its train split fit "
+                    f"{self.max_tokens} tokens: all {fitting} are used"
                 )
         origin = {
             "source": self.source,

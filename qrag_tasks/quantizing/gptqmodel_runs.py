@@ -18,7 +18,7 @@ from qrag_tasks.arms.formats.gptqmodel import GROUP_SIZE
 from qrag_tasks.arms.precisions import format_of
 from qrag_tasks.errors import ModelError, SettingsError
 from qrag_tasks.quantizing.calibration import Calibration
-from qrag_tasks.quantizing.library_output import Said, explained, failed, quiet
+from qrag_tasks.quantizing.library_output import KeptOutput, explained, failed, quiet
 from qrag_tasks.quantizing.progress import Report
 from qrag_tasks.quantizing.quantizer import Job, Quantizer
 from qrag_tasks.quantizing.source import Source
@@ -87,7 +87,7 @@ class GptqModelQuantizer(Quantizer):
         format_of(job.row).prepare()
         rows = self.rows(job.texts)
         report("loading GPT-QModel", 0, 0)
-        with quiet() as said, explained("GPT-QModel", said), _tamed(work, said):
+        with quiet() as output, explained("GPT-QModel", output), _tamed(work, output):
             from gptqmodel import GPTQModel, QuantizeConfig
 
             options, backend = self.options()
@@ -192,7 +192,7 @@ class AwqQuantizer(GptqModelQuantizer):
 
 
 @contextmanager
-def _tamed(work: Path, said: Said) -> Iterator[None]:
+def _tamed(work: Path, output: KeptOutput) -> Iterator[None]:
     """Keep GPT-QModel from writing logs into the current folder, and from ending without a word.
 
     When one of its threads fails it ends the process at once. This cannot be turned into an
@@ -204,9 +204,9 @@ def _tamed(work: Path, said: Said) -> Iterator[None]:
 
     def tell_and_end(_worker: Any, error: BaseException) -> None:
         shutil.rmtree(work, ignore_errors=True)
-        said.is_quiet = False
-        said.write(f"Error: {failed('GPT-QModel', error, said)}\n")
-        said.flush()
+        output.is_quiet = False
+        output.write(f"Error: {failed('GPT-QModel', error, output)}\n")
+        output.flush()
         os._exit(1)
 
     abort, logs = _DeviceWorker._abort_process, loop_processor._PROJECT_LOG_DIR

@@ -16,7 +16,7 @@ from qrag_tasks.errors import ModelError
 _BAR = re.compile(r"[█░]|\| \d+:\d\d|^INFO +[+|]")
 
 
-class Said(io.TextIOBase):
+class KeptOutput(io.TextIOBase):
     """Stands in for an output; what is written is kept while it is quiet, and passed on later.
 
     Libraries keep the output that they found, in handlers and threads: it must work afterwards.
@@ -51,28 +51,28 @@ class Said(io.TextIOBase):
 
 
 @contextmanager
-def quiet() -> Iterator[Said]:
+def quiet() -> Iterator[KeptOutput]:
     """Keep what libraries print; both outputs, as some write logs to either."""
-    said = Said(sys.stderr)
+    output = KeptOutput(sys.stderr)
     try:
-        with redirect_stdout(said), redirect_stderr(said):
-            yield said
+        with redirect_stdout(output), redirect_stderr(output):
+            yield output
     finally:
-        said.is_quiet = False
+        output.is_quiet = False
 
 
 @contextmanager
-def explained(who: str, said: Said) -> Iterator[None]:
+def explained(who: str, output: KeptOutput) -> Iterator[None]:
     """Turn whatever a library raises into an error that says who raised it, and its last words."""
     try:
         yield
     except Exception as error:
-        raise ModelError(failed(who, error, said)) from error
+        raise ModelError(failed(who, error, output)) from error
 
 
-def failed(who: str, error: BaseException, said: Said) -> str:
+def failed(who: str, error: BaseException, output: KeptOutput) -> str:
     """Return who failed and why, with the last lines that it printed."""
     reason = (str(error).strip().splitlines() or [""])[0]
     if not reason and (frames := extract_tb(error.__traceback__)):
         reason = f"{frames[-1].line} in {frames[-1].filename}, line {frames[-1].lineno}"
-    return f"{who} failed: {type(error).__name__}: {reason}\n{said.last(8)}".rstrip()
+    return f"{who} failed: {type(error).__name__}: {reason}\n{output.last(8)}".rstrip()

@@ -139,7 +139,7 @@ def _verify(work: Path, row: Precision, group_size: int | None, device: Any) -> 
 
     checkpoint = read_checkpoint(str(work))
     check_checkpoint(checkpoint, row, group_size)
-    with quiet() as said, explained("transformers", said):
+    with quiet() as output, explained("transformers", output):
         model = AutoModelForCausalLM.from_pretrained(work, device_map={"": device}, dtype="auto")
     verify(model, row, group_size=group_size, declared=checkpoint.declared.unquantized)
 

@@ -20,7 +20,7 @@ class SavingQuantizer(Quantizer):
         dtype, form = job.source.dtype, format_of(job.row)
         form.prepare()
         config = form.quantization_config(job.row, dtype)
-        with quiet() as said, explained(form.name, said):
+        with quiet() as output, explained(form.name, output):
             model = AutoModelForCausalLM.from_pretrained(
                 job.source.folder,
                 quantization_config=config,

@@ -147,4 +147,4 @@ def fingerprint(folder: Path, report: Report) -> str:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    return next((found for p in _WEIGHTS if (found := sorted(folder.glob(p)))), [])
+    return next((files for p in _WEIGHTS if (files := sorted(folder.glob(p)))), [])

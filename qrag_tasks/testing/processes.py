@@ -137,16 +137,16 @@ def examine(request: Request, hash_seed: str = "") -> Findings:
     :param hash_seed: its ``PYTHONHASHSEED``; empty: as for any process started here.
     """
     with tempfile.TemporaryDirectory(prefix="qrag-testing-") as folder:
-        asked, told = Path(folder, "request.json"), Path(folder, "findings.json")
+        request_file, findings_file = Path(folder, "request.json"), Path(folder, "findings.json")
         printed = Path(folder, "output.txt")
         environment = {"PYTHONHASHSEED": hash_seed} if hash_seed else {}
-        asked.write_text(request.as_json(), encoding="utf-8")
+        request_file.write_text(request.as_json(), encoding="utf-8")
         try:
             # Into a file, not a pipe: what a retriever has started may outlive the process, and
             # hold a pipe open.
             with printed.open("wb") as output:
                 process = subprocess.run(  # noqa: S603 - our own module, our own files
-                    [sys.executable, "-c", _START, str(asked), str(told)],
+                    [sys.executable, "-c", _START, str(request_file), str(findings_file)],
                     env={**os.environ, **environment},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -156,8 +156,8 @@ def examine(request: Request, hash_seed: str = "") -> Findings:
                 )
         except subprocess.TimeoutExpired:
             return Findings(Ranked(error=f"the process did not end within {request.patience:g} s"))
-        if told.is_file():
-            return Findings.from_json(told.read_text(encoding="utf-8"))
+        if findings_file.is_file():
+            return Findings.from_json(findings_file.read_text(encoding="utf-8"))
         last = printed.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
     ended = f"the process ended with {process.returncode} and no answer"
     return Findings(Ranked(error=f"{ended}; it printed: {last}" if last else ended))

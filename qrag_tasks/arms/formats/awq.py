@@ -49,12 +49,12 @@ class Awq(GptqModelFormat):
 
     def stored_layers(self, module: str, parts: Mapping[str, TensorFacts]) -> Iterator[StoredLayer]:
         """Recognise words along the output: as many columns as the zeros have."""
-        found = Packed.of(parts)
-        if found is not None and found.columns == found.zero_columns != found.outputs:
+        packed = Packed.of(parts)
+        if packed is not None and packed.columns == packed.zero_columns != packed.outputs:
             yield StoredLayer(
-                *(module, self.name, found.bits, found.dtype),
-                groups=found.groups,
-                in_features=found.rows,
+                *(module, self.name, packed.bits, packed.dtype),
+                groups=packed.groups,
+                in_features=packed.rows,
             )
 
     def kernels(self) -> list[str]:

@@ -47,12 +47,12 @@ class Gptq(GptqModelFormat):
 
     def stored_layers(self, module: str, parts: Mapping[str, TensorFacts]) -> Iterator[StoredLayer]:
         """Recognise words along the input: as many columns as there are outputs."""
-        found = Packed.of(parts)
-        if found is not None and found.columns == found.outputs:
-            inputs = found.rows * found.word // max(found.bits, 1)
+        packed = Packed.of(parts)
+        if packed is not None and packed.columns == packed.outputs:
+            inputs = packed.rows * packed.word // max(packed.bits, 1)
             yield StoredLayer(
-                *(module, self.name, found.bits, found.dtype),
-                groups=found.groups,
+                *(module, self.name, packed.bits, packed.dtype),
+                groups=packed.groups,
                 in_features=inputs,
             )
 

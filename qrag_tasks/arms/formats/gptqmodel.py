@@ -179,5 +179,5 @@ def codes(packed: Any, bits: int) -> Any:
     import torch
 
     shifts = torch.arange(0, 32, bits)
-    found = (packed.long()[:, :, None] >> shifts) & (2**bits - 1)
-    return found.reshape(packed.shape[0], -1)
+    unpacked = (packed.long()[:, :, None] >> shifts) & (2**bits - 1)
+    return unpacked.reshape(packed.shape[0], -1)

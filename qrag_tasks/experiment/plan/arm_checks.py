@@ -55,15 +55,15 @@ def _check(plan: Plan, arm: Arm, model: Model, at: Place, to_run: bool) -> Itera
     where: Place = (*at, "pretrained") if model.pretrained else at
     if arm.precision in model.checkpoints:
         where = (*at, "checkpoints", arm.precision)
-    found = local_checkpoint(arguments)
-    if found.folder is not None and "pretrained" not in arguments:
-        arguments["pretrained"] = str(found.folder)
+    here = local_checkpoint(arguments)
+    if here.folder is not None and "pretrained" not in arguments:
+        arguments["pretrained"] = str(here.folder)
     for argument, text in model_mistakes("qrag", arguments, offline=not to_run):
         yield Finding((*at, "args", argument) if argument in model.args else where, text)
     absent = [name for name in FOLDERS if _is_absent(str(arguments.get(name) or ""))]
     for name in absent:
-        told = f"{arguments[name]}: there is no such folder"
-        yield Finding((*at, "args", name), told, missing=True)
+        text = f"{arguments[name]}: there is no such folder"
+        yield Finding((*at, "args", name), text, missing=True)
     if to_run and not absent:
         try:
             check_additions(arguments)
@@ -73,7 +73,7 @@ def _check(plan: Plan, arm: Arm, model: Model, at: Place, to_run: bool) -> Itera
     try:
         if to_run:
             check_installed(row)
-        checkpoint = _read(found, arguments, to_run)
+        checkpoint = _read(here, arguments, to_run)
     except ModelError as error:
         yield Finding(where, str(error).removeprefix("pretrained="), missing=True)
         return
@@ -140,7 +140,7 @@ def _check_windows(plan: Plan, model: Model, at: Place, window: int | None) -> I
             )
 
 
-def _read(found: LocalCheckpoint, arguments: Mapping[str, Any], to_run: bool) -> Checkpoint | None:
+def _read(here: LocalCheckpoint, arguments: Mapping[str, Any], to_run: bool) -> Checkpoint | None:
     """Return the checkpoint of an arm; ``None`` where it is not here, and need not be.
 
     :raises ModelError: when it cannot be had, or is damaged.
@@ -159,7 +159,7 @@ def _read(found: LocalCheckpoint, arguments: Mapping[str, Any], to_run: bool) ->
     except ImportError:  # safetensors: the weights cannot be looked at without the hf extra
         return None
     try:
-        return found.checkpoint if found.folder is not None else None
+        return here.checkpoint if here.folder is not None else None
     except (ModelError, ImportError):  # not all of it was downloaded
         return None
 

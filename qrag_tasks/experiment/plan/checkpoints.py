@@ -68,8 +68,8 @@ def window_of(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> int | 
     if given is not None:
         return int(given) if str(given).isdecimal() else None
     nested = config.get("text_config") or {}
-    found = [part[key] for part in (config, nested) for key in _WINDOWS if key in part]
-    return next((value for value in found if isinstance(value, int)), None)
+    windows = [part[key] for part in (config, nested) for key in _WINDOWS if key in part]
+    return next((value for value in windows if isinstance(value, int)), None)
 
 
 def local_checkpoint(arguments: Mapping[str, Any], key: str = "pretrained") -> LocalCheckpoint:
@@ -99,7 +99,7 @@ def _of_hub(name: str, subfolder: str, revision: Any) -> Path | None:
     try:
         hub = importlib.import_module("huggingface_hub")
         file = f"{subfolder}/config.json" if subfolder else "config.json"
-        found = hub.try_to_load_from_cache(name, file, revision=revision and str(revision))
+        path = hub.try_to_load_from_cache(name, file, revision=revision and str(revision))
     except (ImportError, ValueError):  # a name that no repository can have
         return None
-    return Path(found).parent if isinstance(found, str) else None
+    return Path(path).parent if isinstance(path, str) else None

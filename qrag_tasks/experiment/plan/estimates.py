@@ -54,8 +54,8 @@ class Estimate:
         :param arm: whose cells to count; all of them by default.
         :returns: ``None`` where that of one cell is not known.
         """
-        found = [getattr(row, what) for row in self.cells if arm is None or row.cell.arm == arm]
-        return None if None in found else sum(found)
+        numbers = [getattr(row, what) for row in self.cells if arm is None or row.cell.arm == arm]
+        return None if None in numbers else sum(numbers)
 
 
 def estimate(plan: Plan) -> Estimate:
@@ -146,13 +146,13 @@ class _Estimating:
 
     def _rate(self, cell: Cell, questions: Questions) -> TokenRate:
         plan = self._plan
-        found: LocalCheckpoint = self._once(
+        checkpoint: LocalCheckpoint = self._once(
             ("checkpoint", cell.arm.name), lambda: self._checkpoint(cell.arm)
         )
         rate: TokenRate = self._once(
-            ("rate", found.folder, found.name, cell.task, cell.k),
+            ("rate", checkpoint.folder, checkpoint.name, cell.task, cell.k),
             lambda: token_rate(
-                found, questions.examples(cell.k), plan.chat_template, plan.system_instruction
+                checkpoint, questions.examples(cell.k), plan.chat_template, plan.system_instruction
             ),
         )
         self._sources[rate.source] = None

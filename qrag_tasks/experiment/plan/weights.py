@@ -44,32 +44,32 @@ def weight_bytes(arm: Arm, pretrained: str | None = None) -> WeightBytes:
     row = precision(arm.precision)
     own = local_checkpoint(arm.arguments)
     plain = {**arm.arguments, "pretrained": pretrained} if pretrained else arm.arguments
-    found: LocalCheckpoint = own
+    source: LocalCheckpoint = own
     try:
         if own.missing:
-            found = local_checkpoint(plain)
-        if found.missing:
+            source = local_checkpoint(plain)
+        if source.missing:
             return WeightBytes(None, own.missing)
-        if found.tensors is None:
-            return WeightBytes(None, f"{found.name}: no safetensors here, or nothing to read them")
-        tensors = _once(found)
-        if found.checkpoint.quantization is not None:
-            return WeightBytes(_as_stored(tensors), f"tensors of {found.name}")
+        if source.tensors is None:
+            return WeightBytes(None, f"{source.name}: no safetensors here, or nothing to read them")
+        tensors = _once(source)
+        if source.checkpoint.quantization is not None:
+            return WeightBytes(_as_stored(tensors), f"tensors of {source.name}")
     except ModelError as error:
         return WeightBytes(None, str(error))
     except ImportError as error:
-        return WeightBytes(None, f"{found.name}: {error}: pip install 'qrag-tasks[hf]'")
+        return WeightBytes(None, f"{source.name}: {error}: pip install 'qrag-tasks[hf]'")
     wide = row.dtype == "float32" or str(arm.arguments.get("dtype")) in ("float32", "torch.float32")
     total = _quantized(tensors, row, 4 if wide else 2)
     size = format_of(row).default_group_size
     groups = f", groups of {size}" if size else ""
-    return WeightBytes(total, f"shapes of {found.name}{groups}")
+    return WeightBytes(total, f"shapes of {source.name}{groups}")
 
 
-def _once(found: LocalCheckpoint) -> Mapping[str, TensorFacts]:
+def _once(source: LocalCheckpoint) -> Mapping[str, TensorFacts]:
     """Return the tensors, without a head that is the embeddings over again."""
-    tensors = dict(found.tensors or {})
-    if found.config.get(_TIED) and any("embed" in name for name in tensors):
+    tensors = dict(source.tensors or {})
+    if source.config.get(_TIED) and any("embed" in name for name in tensors):
         tensors.pop(_HEAD, None)
     return tensors
 

@@ -169,10 +169,10 @@ def bytes_are_what_a_layer_takes(subject: FormatSubject) -> None:
     """The bytes of a shape are those of a loaded layer, but for a kernel's small tables."""
     for row in subject.rows:
         for layer in _block(subject.model(row)):
-            told = subject.format.layer_bytes(row, layer.out_features, layer.in_features)
-            if abs(layer.bytes - told) > (TABLES if row.quantized else 0):
+            planned = subject.format.layer_bytes(row, layer.out_features, layer.in_features)
+            if abs(layer.bytes - planned) > (TABLES if row.quantized else 0):
                 raise CheckFailed(
-                    f"{layer} takes {layer.bytes} bytes, where layer_bytes says {told}"
+                    f"{layer} takes {layer.bytes} bytes, where layer_bytes says {planned}"
                 )
 
 

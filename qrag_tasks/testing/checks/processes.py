@@ -53,8 +53,8 @@ def no_network(subject: Subject) -> None:
     """
     findings = subject.offline
     if findings.connections:
-        told = "; ".join(findings.connections[:3])
-        raise CheckFailed(f"it tried to {told}")
+        attempts = "; ".join(findings.connections[:3])
+        raise CheckFailed(f"it tried to {attempts}")
     if findings.process.error:
         raise CheckFailed(findings.process.error)
 
