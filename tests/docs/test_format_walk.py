@@ -148,14 +148,20 @@ def test_a_checkpoint_of_it_and_one_that_only_says_so(folder: Path, run: Run) ->
     run(f"qrag quantize {source} --precision int8-row --out {made}")
     assert json.loads((made / "qrag-quantization.json").read_text())["precision"] == "int8-row"
     evaluate = "lm_eval --tasks lamp3u_rag_k0 --limit 2 --model qrag --model_args pretrained="
-    metadata = """--metadata '{"data": "mini"}'"""
-    assert "Row8Linear, 8 bits" in run(f"{evaluate}{made} {metadata}")
-    refused = run(f"{evaluate}{made},precision=int8 {metadata}", fails=True)
-    assert "is quantized already (row8, 8 bits): leave precision out, or give" in refused
+    assert "Row8Linear, 8 bits" in run(f'{evaluate}{made} --metadata \'{{"data": "mini"}}\'')
+
+    def refused(checkpoint: Path, precision: str) -> str:
+        plan = PLAN.replace("name: embedded", f"pretrained: {checkpoint}")
+        plan = plan.replace("[bf16, int8-row]", f"[{precision}]")
+        (folder / "refused.yaml").write_text(plan, encoding="utf-8")
+        return " ".join(run("qrag plan refused.yaml", fails=True).split())
+
+    text = refused(made, "int8")
+    assert "is quantized already (row8, 8 bits): leave precision out, or give" in text
     shutil.copytree(source, posing)
     config = json.loads((posing / "config.json").read_text("utf-8"))
     claim = json.loads((made / "config.json").read_text("utf-8"))["quantization_config"]
     (posing / "config.json").write_text(json.dumps({**config, "quantization_config": claim}))
-    refused = run(f"{evaluate}{posing} {metadata}", fails=True)
-    assert "its config.json says row8, 8 bits, but" in refused
-    assert "This arm would not be what it claims" in refused.replace("\n", " ")
+    text = refused(posing, "int8-row")
+    assert "its config.json says row8, 8 bits, but" in text
+    assert "This arm would not be what it claims" in text
