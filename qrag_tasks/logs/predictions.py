@@ -20,7 +20,7 @@ from qrag_tasks.logs.sample_logs import SampleLog, find_logs
 from qrag_tasks.logs.samples import Sample
 from qrag_tasks.tasks.base import Task
 from qrag_tasks.tasks.catalog import CATALOG
-from qrag_tasks.tasks.scoring.metrics import UNFINISHED_THOUGHT_RATE
+from qrag_tasks.tasks.metric import UNFINISHED_THOUGHT_RATE
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _label_pairs(values: Sequence[Any]) -> bool:
-    """Whether these are of type ``LabelPair`` (scoring/metrics.py), of one set of labels."""
+    """Whether these are of type ``LabelPair`` (tasks/metric.py), of one set of labels."""
     labels = values[0][2] if isinstance(values[0], list) and len(values[0]) == 3 else None
     return isinstance(labels, int) and all(
         isinstance(value, list)

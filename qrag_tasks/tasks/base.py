@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
+from qrag_tasks.tasks.metric import Metric, Value
 from qrag_tasks.tasks.prompt import Item as Item
 from qrag_tasks.tasks.prompt import TaskPrompt
-from qrag_tasks.tasks.scoring.metrics import Metric, Value
 
 Index = Literal["lamp", "yazan2024"]
 """Which text of a profile item a retriever reads: the task's own, or that of arXiv 2406.10251,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qrag_tasks.experiment.comparison.overlap import overlap
 from qrag_tasks.logs.samples import Sample
-from qrag_tasks.tasks.scoring.metrics import UNFINISHED_THOUGHT_RATE
+from qrag_tasks.tasks.metric import UNFINISHED_THOUGHT_RATE
 
 Pair = tuple[Sample, Sample]
 

@@ -88,7 +88,7 @@ def encode(pairs: Sequence[tuple[int, int, int]]) -> Floats:
     """Return one number a sample for the score ``"macro_f1"``.
 
     :param pairs: which label was answered (-1 for none), which is right, and how many there are,
-        as :data:`~qrag_tasks.tasks.scoring.metrics.LabelPair` has it.
+        as :data:`~qrag_tasks.tasks.metric.LabelPair` has it.
     """
     return np.asarray(
         [
@@ -147,4 +147,4 @@ SCORES: Mapping[str, Score] = {
     "root_mean": Score(_value_and_one, _root_mean, _root_mean_gradient, _root_mean_reach, unseen=8),
     "macro_f1": Score(_matches, _macro_f1, _macro_f1_gradient, _macro_f1_reach),
 }
-"""Aggregation -> score, as :mod:`qrag_tasks.tasks.scoring.metrics` names aggregations."""
+"""Aggregation -> score, as :data:`~qrag_tasks.tasks.metric.Aggregation` names them."""

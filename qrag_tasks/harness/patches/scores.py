@@ -59,7 +59,7 @@ def hide_what_never_happened(module: ModuleType) -> None:
 
     @functools.wraps(original)
     def make_table(result_dict: Any, column: str = "results", *args: Any, **kwargs: Any) -> Any:
-        from qrag_tasks.tasks.scoring.metrics import UNFINISHED_THOUGHT_RATE
+        from qrag_tasks.tasks.metric import UNFINISHED_THOUGHT_RATE
 
         name = UNFINISHED_THOUGHT_RATE.name
         shown = {

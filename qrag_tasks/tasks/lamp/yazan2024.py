@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from qrag_tasks.tasks.base import Evaluation, Wording
-from qrag_tasks.tasks.scoring.metrics import Metric, Value
+from qrag_tasks.tasks.metric import Metric, Value
 from qrag_tasks.tasks.scoring.rouge import rouge
 
 NAME = "yazan2024"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qrag_tasks.tasks.base import AnswerKind, Evaluation
-from qrag_tasks.tasks.scoring.metrics import (
+from qrag_tasks.tasks.metric import (
     RUNAWAY_RATE,
     UNFINISHED_THOUGHT_RATE,
     VALID_RATE,

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from qrag_tasks.tasks.base import AnswerKind
-from qrag_tasks.tasks.scoring import answers, ratings
-from qrag_tasks.tasks.scoring.likelihood import distribution, nll
-from qrag_tasks.tasks.scoring.metrics import (
+from qrag_tasks.tasks.metric import (
     RUNAWAY_RATE,
     UNFINISHED_THOUGHT_RATE,
     VALID_RATE,
@@ -23,6 +21,8 @@ from qrag_tasks.tasks.scoring.metrics import (
     Metric,
     Value,
 )
+from qrag_tasks.tasks.scoring import answers, ratings
+from qrag_tasks.tasks.scoring.likelihood import distribution, nll
 from qrag_tasks.tasks.scoring.rouge import rouge
 
 _RATES = (VALID_RATE, RUNAWAY_RATE, UNFINISHED_THOUGHT_RATE)

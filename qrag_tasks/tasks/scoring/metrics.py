@@ -1,47 +1,21 @@
-"""What a score is, and how the values of all samples become one.
+"""How the values of all samples become one score, where they are not averaged.
 
-What is not averaged is aggregated by a function of this module. These import numpy late: whoever
-lists tasks needs their metrics' names alone.
+numpy is imported late: whoever lists tasks needs their metrics' names alone.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
+
+from qrag_tasks.tasks.metric import Aggregation, LabelPair
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Aggregation = Literal["mean", "root_mean", "macro_f1"]
-LabelPair = tuple[int, int, int]
-"""Which label was answered (-1 for none) and which is right, of how many: for ``macro_f1``."""
-Value: TypeAlias = "float | LabelPair"
-
 _RESAMPLES = 1000
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One score of a task.
-
-    ``aggregation`` is ``"mean"``, ``"root_mean"`` for per-sample values that are squares, or
-    ``"macro_f1"`` for :data:`LabelPair`.
-    """
-
-    name: str
-    higher_is_better: bool
-    summary: str
-    aggregation: Aggregation = "mean"
-
-
-VALID_RATE = Metric("valid_rate", True, "share of answers that hold what was asked for")
-RUNAWAY_RATE = Metric("runaway_rate", False, "share of answers that hit their length limit")
-UNFINISHED_THOUGHT_RATE = Metric(
-    "unfinished_thought_rate", False, "share of answers that are a thought without an end"
-)
 
 
 def root_mean(squares: Sequence[float]) -> float:
