@@ -57,9 +57,10 @@ class Checkpoint:
     @property
     def precision(self) -> Precision | None:
         """The precision that it is quantized in; ``None`` where it is not, or no row is that."""
-        own = (self.declared.method, self.declared.bits, self.declared.quant_type)
+        own = self.declared
         rows = (row for row in precisions().values() if row.quantized)
-        return next((row for row in rows if (row.method, row.bits, row.quant_type) == own), None)
+        matching = (row for row in rows if row.matches(own.method, own.bits, own.quant_type))
+        return next(matching, None)
 
 
 def read_checkpoint(
@@ -204,14 +205,12 @@ def _in_config(checkpoint: Checkpoint) -> bool:
 
 
 def _check_layers(checkpoint: Checkpoint, precision: Precision, layers: list[StoredLayer]) -> None:
-    wanted = (precision.method, precision.bits)
-    right = [
-        layer
-        for layer in layers
-        if (layer.method, layer.bits) == wanted and layer.quant_type in (None, precision.quant_type)
-    ]
-    wrong = [layer for layer in layers if layer not in right and not layer.left_out]
-    if wrong or (layers and not right):
+    def right(layer: StoredLayer) -> bool:
+        quant_type = layer.quant_type or precision.quant_type  # which not all tensors tell
+        return precision.matches(layer.method, layer.bits, quant_type)
+
+    wrong = [layer for layer in layers if not right(layer) and not layer.left_out]
+    if wrong or (layers and not any(map(right, layers))):
         raise ModelError(
             f"pretrained={checkpoint.pretrained}: its config.json says {checkpoint.declared}, but "
             f"{_some(wrong or layers, layers)} are not: {_first(wrong or layers)}. This arm would "

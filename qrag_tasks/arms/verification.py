@@ -130,11 +130,8 @@ def _check_quantized(
     declared: Collection[str],
 ) -> None:
     def right(layer: Layer) -> bool:
-        return (
-            layer.method == precision.method
-            and layer.bits == precision.bits
-            and layer.quant_type == precision.quant_type
-            and (group_size is None or (layer.group_size == _group(group_size, layer)))
+        return precision.matches(layer.method, layer.bits, layer.quant_type) and (
+            group_size is None or (layer.group_size == _group(group_size, layer))
         )
 
     block = [layer for layer in layers if layer.role == "block"]

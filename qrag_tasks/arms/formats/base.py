@@ -72,6 +72,10 @@ class Precision:
         """Whether linear layers hold anything but plain floating-point weights."""
         return self.method != PLAIN
 
+    def matches(self, method: str, bits: int | None, quant_type: str | None) -> bool:
+        """Tell whether what is declared, stored or loaded so is in this precision."""
+        return (method, bits, quant_type) == (self.method, self.bits, self.quant_type)
+
 
 @dataclass(frozen=True)
 class Declaration:
