@@ -217,7 +217,10 @@ class Engine(ABC):
         return {}
 
     def close(self) -> None:  # noqa: B027 - most engines hold nothing that outlives them
-        """Give memory, processes and connections back; the engine is not used after it."""
+        """Give memory, processes and connections back; the engine is not used after it.
+
+        It is called once nobody holds the model any more, at the latest when Python ends.
+        """
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -93,6 +94,7 @@ class QragLM(TokenizedLM):
             None if arguments.get(name) is None else get_dtype(arguments[name])
             for name in ("softmax_dtype", "mixed_precision_dtype")
         )
+        weakref.finalize(self, self.engine.close)
         self.decoding = self.engine.decoding
         # Before any pass through the model: bitsandbytes packs its weights again at the first.
         self.identity = arm_identity(self)

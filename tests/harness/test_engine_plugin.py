@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -94,6 +95,19 @@ def test_what_holds_for_all_engines_holds_for_it(
     with pytest.raises(StoreError, match="was begun by arm"):
         Journal(path, other.identity.digest)
     assert arm_identity(lm) == lm.identity
+
+
+def test_it_is_closed_once_nobody_holds_it(
+    ngram: Callable[..., QragLM], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[float] = []
+    kind = type(ngram().engine)
+    monkeypatch.setattr(kind, "close", lambda engine: closed.append(engine.prior))
+    one, other = ngram(prior=3), ngram(prior=4)
+    del one
+    gc.collect()
+    assert closed == [3]
+    assert other.generate_until(asking("generate_until", ("a b a", GREEDY)))
 
 
 @pytest.mark.parametrize(
