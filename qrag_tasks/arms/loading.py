@@ -11,11 +11,12 @@ from typing import Any
 
 from qrag_tasks.arms.arguments import check_against, check_qrag_arguments
 from qrag_tasks.arms.checkpoints import Checkpoint, arm_of, checkpoint_in
+from qrag_tasks.arms.dtypes import named_dtype
 from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.layers import linear_layers
 from qrag_tasks.arms.places import checked_places
 from qrag_tasks.arms.precisions import format_of
-from qrag_tasks.errors import ModelError, SettingsError
+from qrag_tasks.errors import ModelError
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -93,14 +94,8 @@ def computing_dtype(
     :raises SettingsError: when torch has no dtype of that name.
     """
     import torch
-    from lm_eval.models.utils_hf import get_dtype
 
-    try:
-        wanted = get_dtype(dtype)
-    except AttributeError:
-        raise SettingsError(
-            f"dtype={dtype}: torch has no such dtype; give float16, bfloat16, float32 or auto"
-        ) from None
+    wanted = named_dtype("dtype", dtype)
     if precision is not None and precision.dtype is not None:
         return getattr(torch, precision.dtype)
     if wanted != "auto":

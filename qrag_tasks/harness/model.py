@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from lm_eval.api.model import TemplateLM
 from lm_eval.api.registry import register_model
-from lm_eval.models.utils_hf import get_dtype
 from tqdm import tqdm
 
 from qrag_tasks.arms.devices import checked_device
+from qrag_tasks.arms.dtypes import named_dtype
 from qrag_tasks.arms.engine_choice import TRANSFORMERS, chosen_engine
 from qrag_tasks.arms.identity import arm_identity
 from qrag_tasks.arms.places import with_whole_places
@@ -91,7 +91,7 @@ class QragLM(TokenizedLM):
         self._costs: list[Cost] = []
         super().__init__(self._chosen.value.load(arguments, self._meter), arguments)
         self.softmax_dtype, self.mixed_precision_dtype = (
-            None if arguments.get(name) is None else get_dtype(arguments[name])
+            named_dtype(name, arguments.get(name))
             for name in ("softmax_dtype", "mixed_precision_dtype")
         )
         weakref.finalize(self, self.engine.close)

@@ -210,12 +210,6 @@ INNER_NAMES: tuple[InnerName, ...] = (
                 "`--model qrag` cannot be had",
             ),
             (
-                "models.utils_hf.get_dtype",
-                "arms.loading",
-                "reads a dtype's name as `--model hf` does",
-                "`--model qrag`, and load_in_4bit with `--model hf`, cannot be had",
-            ),
-            (
                 "utils.simple_parse_args_string",
                 "harness.every_run",
                 "reads model arguments as lm_eval does",
