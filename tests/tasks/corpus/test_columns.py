@@ -565,14 +565,19 @@ start = time.perf_counter()
 os.waitpid(forked(lambda: load(root)), 0)
 whole = time.perf_counter() - start
 killed = 0
-for _ in range(20):
+for _ in range(100):
     old_state()
     for _ in range(2):
         child = forked(lambda: load(root))
         time.sleep(random.random() * whole)
         os.kill(child, signal.SIGKILL)
-        killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        if os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+            killed += 1
+        else:  # it had ended: the machine was busier when the time was taken
+            whole *= 0.9
     check()
+    if killed > 20:
+        break
 print(killed)
 """,
         tmp_path,
@@ -580,7 +585,7 @@ print(killed)
     out, err = output_of(process)
     *told, killed = out.splitlines()
     assert set(told) == {"whole"}, err
-    assert int(killed) > 10
+    assert int(killed) > 20
 
 
 def test_files_are_on_the_disk_before_they_get_their_names(
