@@ -17,7 +17,7 @@ PROMPTS = [f"review {i}\u2028: {{{{ braces }}}} näher" for i in range(60)]
 
 
 def answers(wrong: int, invalid: int = 0) -> list[str]:
-    """The gold but for some: one off, or nothing that could be read."""
+    """The gold, except for some: one off, or nothing that could be read."""
     texts = [str(gold) for gold in GOLDS]
     for i in range(wrong):
         texts[i] = str(GOLDS[i] - 1 or 2)

@@ -194,7 +194,7 @@ class Engine(ABC):
     @property
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:
-        """All that answers depend on, but for the request, the batches, and what is around.
+        """All that answers depend on, except the request, the batches, and what is around.
 
         Weights (a digest), configuration, dtype, kernels, kind of device, ``versions`` of the
         packages that compute. Neither paths nor names. JSON values, or what

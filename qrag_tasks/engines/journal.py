@@ -153,7 +153,7 @@ def _write_all(file: int, data: bytes) -> None:
 
 
 def _whole_lines(path: Path, mend: bool = True) -> Iterable[Mapping[str, Any]]:
-    """Yield a journal's lines but for a last one without its end, which is cut off the file."""
+    """Yield a journal's lines; a last one without its end is cut off the file instead."""
     try:
         data = path.read_bytes()
         end = data.rfind(b"\n") + 1

@@ -33,7 +33,7 @@ class Cost:
     :ivar prompt_tokens: without padding.
     :ivar padded_tokens: prompt tokens with padding.
     :ivar generated_tokens: of all answers.
-    :ivar decode_tokens: the same but for the first of each answer, which prefill chooses.
+    :ivar decode_tokens: the same, without the first of each answer, which prefill chooses.
     :ivar peak_device_bytes: in tensors on the GPU since the meter was made, weights included.
     :ivar peak_device_reserved_bytes: what torch took from the GPU for them.
     :ivar peak_rss_bytes: main memory of the process since its start.

@@ -105,7 +105,7 @@ def test_any_profile_k_budget_and_layout(
         assert list(ids) == sorted(ids, key=ranks.__getitem__)
     assert set(record.oversized) <= set(record.dropped)
     assert set(record.trimmed) <= set(record.kept)
-    # Whole documents are in the prompt to the letter but for their markers.
+    # Whole documents are in the prompt to the letter, except for their markers.
     by_id = {item["id"]: item for item in sample.profile}
     for i in {*record.kept} - {*record.trimmed}:
         assert layout.markers.broken(by_id[i][task.prompt.long_field]) in record.prompt

@@ -1,6 +1,6 @@
 """Retrievers, each broken in one way; a plugin that the tests install under the name ``broken``.
 
-All are :class:`Overlap` but for their one fault, and are registered under their class's name.
+All are :class:`Overlap`, except for their one fault, and are registered under their class's name.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def generation_config(
     for name in settings:
         if name not in known:
             raise SettingsError(
-                f"generation argument {name}={settings[name]}: transformers knows no such one."
+                f"generation argument {name}={settings[name]}: transformers has no such setting."
                 + did_you_mean(name, known)
             )
     given = {"do_sample": False, **settings}

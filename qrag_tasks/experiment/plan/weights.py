@@ -33,7 +33,7 @@ class WeightBytes:
 def weight_bytes(arm: Arm, pretrained: str | None = None) -> WeightBytes:
     """Return what the weights of an arm will take on its device, once they are loaded.
 
-    From the shapes in the checkpoint's files, which are read but for the weights themselves. The
+    From the shapes in the checkpoint's files, which are read without the weights themselves. The
     linear layers of the blocks take their precision's bits and scales; embeddings and head stay
     in 16 bits, or in 32 where the arm computes so. A checkpoint that is quantized already takes
     what is stored.

@@ -159,14 +159,14 @@ def kernels_compute_their_weights(subject: FormatSubject) -> None:
 
 @check
 def weights_are_those_of_the_model(subject: FormatSubject) -> None:
-    """The weights that its layers stand for are the plain ones, but for the rounding."""
+    """The weights that its layers stand for are the plain ones, except for rounding."""
     for row in subject.rows:
         _near_plain(subject, row, subject.model(row), subject.checkpoint(row))
 
 
 @check
 def bytes_are_what_a_layer_takes(subject: FormatSubject) -> None:
-    """The bytes of a shape are those of a loaded layer, but for a kernel's small tables."""
+    """The bytes of a shape are those of a loaded layer, except for a kernel's small tables."""
     for row in subject.rows:
         for layer in _block(subject.model(row)):
             planned = subject.format.layer_bytes(row, layer.out_features, layer.in_features)

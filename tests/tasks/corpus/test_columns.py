@@ -61,7 +61,7 @@ WHOLE = ["about.json", "lock", "profiles-*.arrow", "questions-*.arrow"]
 
 # ---------------------------------------------------------------- what is written is read
 def as_json_says(questions: list[dict[str, Any]], outputs: dict[str, Any]) -> list[Sample]:
-    """Make the samples as plainly as can be, but for their users."""
+    """Make the samples as plainly as can be, except their users."""
     golds = {gold["id"]: gold["output"] for gold in outputs["golds"]}
     samples = []
     for question in questions:

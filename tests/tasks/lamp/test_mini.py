@@ -123,7 +123,7 @@ def users(path: str) -> list[User]:
 
 
 def profiles(path: str) -> list[list[Item]]:
-    """Each profile once, but for empty ones, which have no ids to be told apart by."""
+    """Each profile once, except empty ones, which have no ids to be told apart by."""
     by_ids = {tuple(item["id"] for item in user.profile): user.profile for user in users(path)}
     return list(by_ids.values())
 
