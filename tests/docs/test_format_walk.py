@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from plugin_walks import Run, Walk, shell_in
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
 
 from qrag_tasks.locations import embedded_model
 
-ROOT = Path(__file__).parents[2]
-WALK = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## Add a format\n")[2]
-WALK = WALK.partition("\n## ")[0]
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", WALK, re.MULTILINE | re.DOTALL)
-FILES = dict(
-    zip(
-        re.findall(r"`((?:qrag_row8|tests)/\w+\.py|pyproject\.toml)`[^`]*:", WALK),
-        [code for language, code in BLOCKS if language in ("python", "toml")],
-        strict=True,
-    )
-)
-(COMMANDS,) = [code.splitlines() for language, code in BLOCKS if language == "bash"]
-
-Run = Callable[..., str]
-
+WALK = Walk.of("Add a format", "row8")
 PLAN = """
 name: rows
 data: mini
@@ -48,53 +31,18 @@ limit: 4
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The plugin's folder, with what an installation leaves beside its package."""
     folder = tmp_path_factory.mktemp("qrag-row8")
-    for name, code in FILES.items():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(code, encoding="utf-8")
-    toml = FILES["pyproject.toml"]
-    info = folder / "qrag_row8-0.1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: qrag-row8\nVersion: 0.1.0\n", encoding="utf-8"
-    )
-    (point,) = re.findall(r'^row8 = "(.+)"$', toml, re.MULTILINE)
-    (info / "entry_points.txt").write_text(f"[qrag]\nrow8 = {point}\n", encoding="utf-8")
+    WALK.install(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def run(folder: Path) -> Run:
-    """Runs a line of a shell in the plugin's folder; returns what it printed."""
-
-    def run(command: str, fails: bool = False) -> str:
-        paths = (str(folder), os.environ.get("PYTHONPATH", ""))
-        scripts = (str(Path(sys.executable).parent), os.environ["PATH"])
-        done = subprocess.run(  # noqa: S602 - the lines of our own page
-            command,
-            shell=True,
-            cwd=folder,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-                "PATH": os.pathsep.join(scripts),
-                "COLUMNS": "200",
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert (done.returncode != 0) == fails, done.stdout
-        return done.stdout
-
-    return run
+    return shell_in(folder)
 
 
 def test_the_commands_as_printed(run: Run) -> None:
-    printed = {command: run(command) for command in COMMANDS}
+    printed = {command: run(command) for command in WALK.commands}
     tests, plugins, check, evaluated = printed.values()
     assert re.search(r"\d+ passed", tests)
     assert not re.search(r"skipped|failed", tests)

@@ -1,0 +1,87 @@
+"""The walks of CONTRIBUTING that end in a plugin: its files and commands, as printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
+Run = Callable[..., str]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What a walk has one write and run.
+
+    :ivar name: of the entry point; ``qrag-NAME`` is the distribution, ``qrag_NAME`` its package.
+    :ivar files: path in the plugin's folder -> content.
+    :ivar commands: lines of a shell, in their order.
+    """
+
+    name: str
+    files: dict[str, str]
+    commands: list[str]
+
+    @classmethod
+    def of(cls, heading: str, name: str) -> Walk:
+        """Read the walk under a heading."""
+        text = PAGE.read_text(encoding="utf-8").partition(f"## {heading}\n")[2]
+        text = text.partition("\n## ")[0]
+        path = rf"`((?:qrag_{name}|tests)/\w+\.py|pyproject\.toml)`"
+        files: dict[str, str] = {}
+        commands: list[str] = []
+        for before, language, code in re.findall(
+            r"(.*?)^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL
+        ):
+            if language == "bash":
+                commands += code.splitlines()
+            else:  # the file is the one that was named first since the last
+                files[re.findall(path, before)[0]] = code
+        return cls(name, files, commands)
+
+    def install(self, folder: Path) -> None:
+        """Write its files, and what an installation leaves beside its package."""
+        for name, code in self.files.items():
+            path = folder / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(code, encoding="utf-8")
+        info = folder / f"qrag_{self.name}-0.1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: qrag-{self.name}\nVersion: 0.1.0\n", encoding="utf-8"
+        )
+        toml = self.files["pyproject.toml"]
+        (point,) = re.findall(rf'^{self.name} = "(.+)"$', toml, re.MULTILINE)
+        (info / "entry_points.txt").write_text(f"[qrag]\n{self.name} = {point}\n", encoding="utf-8")
+
+
+def shell_in(folder: Path) -> Run:
+    """Return what runs a line of a shell in a plugin's folder, and returns what it printed."""
+    paths = (str(folder), os.environ.get("PYTHONPATH", ""))
+    scripts = (str(Path(sys.executable).parent), os.environ["PATH"])
+
+    def run(command: str, fails: bool = False) -> str:
+        done = subprocess.run(  # noqa: S602 - the lines of our own page
+            command,
+            shell=True,
+            cwd=folder,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+                "PATH": os.pathsep.join(scripts),
+                "COLUMNS": "200",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode != 0) == fails, done.stdout
+        return done.stdout
+
+    return run
