@@ -48,7 +48,7 @@ BUILT_IN = tuple(
         ("transformers", "harness.built_in_engine"),
     )
 )
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 T = TypeVar("T")
 
@@ -163,7 +163,7 @@ class Registry(Generic[T]):
 
         def register(name: str, value: T) -> None:
             if not isinstance(name, str) or not _NAME.fullmatch(name):
-                raise self.error(f"the name {name!r}: expected a-z, 0-9 and '-' only")
+                raise self.error(f"the name {name!r}: expected a-z, 0-9, '-' and '_' only")
             if name in registered:
                 raise self.error(f"the name {name!r} is registered twice")
             if wrong := self._check(name, value):

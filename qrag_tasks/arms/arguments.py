@@ -255,6 +255,7 @@ def _not_for_qrag(given: Mapping[str, Any]) -> Iterator[Mistake]:
                 f"{name}={value}: a named precision fixes it; --model hf takes it, with "
                 f"load_in_4bit=True or load_in_8bit=True",
             )
+    yield from _not_deterministic(given)
     if str(given.get("batch_size", "auto")) != "auto":
         for name in ("max_batch_size", "max_batch_tokens"):
             if name in given:
@@ -277,6 +278,19 @@ def _not_for_qrag(given: Mapping[str, Any]) -> Iterator[Mistake]:
             yield Mistake("precision", str(error))
         else:
             yield from _against(row, given)
+
+
+def _not_deterministic(given: Mapping[str, Any]) -> Iterator[Mistake]:
+    deterministic = given.get("deterministic", False)
+    if not isinstance(deterministic, bool):
+        yield Mistake("deterministic", f"deterministic={deterministic}: give True or False")
+    for name in ("batch_size", "max_batch_size", "max_batch_tokens") if deterministic else ():
+        if str(given.get(name, "auto")) not in ("auto", "1"):
+            yield Mistake(
+                name,
+                f"{name}={given[name]} and deterministic=True: the kernels of transformers compute "
+                f"an answer alike only where its prompt is alone in its batch; leave {name} out",
+            )
 
 
 def _against(row: Precision, given: Mapping[str, Any]) -> Iterator[Mistake]:

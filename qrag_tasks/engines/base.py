@@ -142,6 +142,9 @@ class Engine(ABC):
     :ivar limit: how much runs at once. May be set between calls; an engine that has no batches
         keeps it and looks at it no further. It falls where memory runs out.
     :ivar ranks: the processes that share the run.
+    :ivar batch_invariant: whether an answer depends on its own prompt alone, and not on what else
+        is in its batch: the model argument ``deterministic=True`` asks for it, and an engine that
+        cannot keep it refuses that.
     """
 
     abilities: Abilities
@@ -155,6 +158,7 @@ class Engine(ABC):
     arm: Mapping[str, Any]
     limit: BatchLimit
     ranks: Ranks = Ranks()
+    batch_invariant: bool = False
 
     @abstractmethod
     def generate(

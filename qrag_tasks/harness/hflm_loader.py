@@ -27,7 +27,10 @@ from qrag_tasks.upstream.name_checks import require
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
-_OURS = ("engine", "precision", "group_size", "kernel", "max_batch_size", "max_batch_tokens")
+_OURS = (
+    *("engine", "precision", "group_size", "kernel", "max_batch_size", "max_batch_tokens"),
+    "deterministic",
+)
 """Arguments that ``HFLM`` does not get."""
 
 
@@ -129,6 +132,7 @@ def load(arguments: Mapping[str, Any], meter: Meter) -> TransformersEngine:
         device=loader.device,
         limit=limit,
         meter=meter,
+        batch_invariant=bool(arguments.get("deterministic")),
         mixed_precision=loader.mixed_precision_dtype,
         ranks=loader,
         describe=loader.get_model_info,

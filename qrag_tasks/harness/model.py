@@ -52,6 +52,8 @@ class QragLM(TokenizedLM):
         padding included; default :data:`~qrag_tasks.engines.batch_limit.TOKENS_PER_BATCH`.
     :param engine: that runs the model: ``transformers``, or one that a plugin supplies; its
         arguments are then its own.
+    :param deterministic: whether an answer must not depend on what else is in its batch; then
+        two arms differ by their weights alone.
     :raises ModelError: when the arm cannot be had, or is not what it claims.
     :raises SettingsError: for an impossible argument.
     """
@@ -70,6 +72,7 @@ class QragLM(TokenizedLM):
         max_batch_size: int | None = None,
         max_batch_tokens: int | None = None,
         engine: str = TRANSFORMERS,
+        deterministic: bool | None = None,
         **arguments: Any,
     ) -> None:
         named = {
@@ -83,6 +86,7 @@ class QragLM(TokenizedLM):
             "max_batch_size": max_batch_size,
             "max_batch_tokens": max_batch_tokens,
             "engine": engine,
+            "deterministic": deterministic,
         }
         arguments |= {name: value for name, value in named.items() if value is not None}
         arguments = with_whole_places(arguments)
@@ -199,7 +203,8 @@ class QragLM(TokenizedLM):
     # ------------------------------------------------------------------ what the results say
     def engine_identity(self) -> Mapping[str, Any]:
         """Return what answers depend on of the engine: :func:`arm_identity` has the rest."""
-        return {**self.engine.identity, **self._engine_row()}
+        deterministic = {"deterministic": True} if self.engine.batch_invariant else {}
+        return {**self.engine.identity, **deterministic, **self._engine_row()}
 
     def _engine_row(self) -> dict[str, Any]:
         """Return which engine answers; nothing for transformers, as before there were others."""
@@ -238,6 +243,7 @@ class QragLM(TokenizedLM):
             decoding={**self.decoding.as_dict(), "set_aside": dict(self.decoding.set_aside)},
             smoke_check=self.smoke,
             cost=self.cost.as_dict(),
+            deterministic=self.engine.batch_invariant,
             **self._engine_row(),
         )
         return {**self.engine.model_info(), BLOCK: arm.as_dict()}

@@ -42,6 +42,8 @@ class LoggedArm(_Block):
     :ivar engine: what ran the model, where it was not transformers: ``name``, the ``distribution``
         and ``version`` that it is from, and the ``evidence`` that it gives of the arm
         (:class:`~qrag_tasks.engines.base.Abilities`).
+    :ivar deterministic: whether no answer depended on what else was in its batch, as the model
+        argument ``deterministic=True`` promises.
     """
 
     precision: str | None = None
@@ -52,10 +54,15 @@ class LoggedArm(_Block):
     smoke_check: Mapping[str, Any] | None = None
     cost: Mapping[str, Any] | None = None
     engine: Mapping[str, Any] | None = None
+    deterministic: bool | None = None
 
     def facts(self) -> dict[str, Any]:
-        """Return its fields by their names; no engine where transformers ran the model."""
-        return {name: value for name, value in vars(self).items() if value or name != "engine"}
+        """Return its fields by their names, without those that say nothing.
+
+        These are the engine where transformers ran the model, and what nobody asked for.
+        """
+        silent = ("engine", "deterministic")
+        return {name: value for name, value in vars(self).items() if value or name not in silent}
 
     @property
     def engine_name(self) -> str | None:

@@ -30,7 +30,9 @@ class Cost:
     :ivar out_of_memory: batches that were too large.
     :ivar too_large_batch: sequences of the smallest of them.
     :ivar largest_batch: sequences of the largest batch that was answered.
-    :ivar prompt_tokens: without padding.
+    :ivar prompt_tokens: without padding; those out of a prefix cache included.
+    :ivar cached_prompt_tokens: those of them that came out of a prefix cache, and so took no pass
+        through the model; ``None`` where the engine has no such cache.
     :ivar padded_tokens: prompt tokens with padding.
     :ivar generated_tokens: of all answers.
     :ivar decode_tokens: the same, without the first of each answer, which prefill chooses.
@@ -53,6 +55,7 @@ class Cost:
     too_large_batch: int | None = None
     largest_batch: int = 0
     prompt_tokens: int = 0
+    cached_prompt_tokens: int | None = None
     padded_tokens: int = 0
     generated_tokens: int = 0
     decode_tokens: int = 0
@@ -69,7 +72,7 @@ class Cost:
 
     @property
     def prefill_tokens_per_second(self) -> float | None:
-        """Prompt tokens, without padding, a second of prefill."""
+        """Prompt tokens, without padding and with those out of a cache, a second of prefill."""
         return self.prompt_tokens / self.prefill_seconds if self.prefill_seconds else None
 
     @property
@@ -104,6 +107,8 @@ class Cost:
                 joined[field.name] = ", ".join(dict.fromkeys(values))
             elif field.name in _SUMMED:
                 joined[field.name] = sum(values)
+            elif field.name == "cached_prompt_tokens":
+                joined[field.name] = sum(known) if known else None
             elif field.name == "too_large_batch":
                 joined[field.name] = min(known, default=None)
             elif field.name == "energy_joules":
@@ -144,6 +149,10 @@ def _rows(cost: Mapping[str, Any], weights: Mapping[str, Any]) -> list[tuple[str
 
     threads = f", threads: {cost['threads']}" if cost["threads"] else ""
     padding = f", {cost['padding_share']:.1%} padding" if cost["padding_share"] else ""
+    hits = cost.get("cached_prompt_tokens")
+    cached = (
+        "" if hits is None else f", {_share(hits, cost['prompt_tokens'])} out of the prefix cache"
+    )
     reserved = cost["peak_device_reserved_bytes"] or 0
     batches = f"of up to {cost['largest_batch']:,} sequences"
     if cost["out_of_memory"]:
@@ -165,11 +174,15 @@ def _rows(cost: Mapping[str, Any], weights: Mapping[str, Any]) -> list[tuple[str
         ("answering", f"{cost['run_seconds']:,.1f}", "s"),
         ("prefill", *_rate(cost["prefill_tokens_per_second"], cost["prefill_seconds"])),
         ("decode", *_rate(cost["decode_tokens_per_second"], cost["decode_seconds"])),
-        ("prompts", count("prompt_tokens"), f"tokens{padding}"),
+        ("prompts", count("prompt_tokens"), f"tokens{padding}{cached}"),
         ("answers", count("generated_tokens"), "tokens"),
         ("batches", count("batches"), batches),
         ("energy", "" if joules is None else f"{joules / 1000:,.2f}", "kJ"),
     ]
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{part / whole:.1%}" if whole else "none"
 
 
 def _gigabytes(number: float | None) -> str:

@@ -21,6 +21,7 @@ class Batch:
         self._now = now
         self.first: float | None = None
         self.answers: Sequence[int] = ()
+        self.cached_tokens: int | None = None
         self.cost: Mapping[str, float] = {}
         """What it cost, once it has ended: amounts of :class:`~qrag_tasks.metering.cost.Cost`."""
 
@@ -32,6 +33,10 @@ class Batch:
     def generated(self, tokens: Sequence[int]) -> None:
         """Note the tokens of each sequence's answer."""
         self.answers = tokens
+
+    def cached(self, tokens: int) -> None:
+        """Note how many prompt tokens of the batch came out of a prefix cache."""
+        self.cached_tokens = tokens
 
 
 class Meter:
@@ -116,6 +121,8 @@ class Meter:
             "decode_tokens": sum(max(0, tokens - 1) for tokens in batch.answers),
             "largest_batch": len(prompt_tokens),
         }
+        if batch.cached_tokens is not None:
+            batch.cost = {**batch.cost, "cached_prompt_tokens": batch.cached_tokens}
         self._add_batch(batch.cost)
 
     def restart(self, batches: Sequence[Mapping[str, float]]) -> None:

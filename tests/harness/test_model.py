@@ -72,6 +72,20 @@ def test_the_answers_do_not_depend_on_the_batches(
         assert 1 < other.cost.largest_batch < len(TEXTS)
 
 
+def test_deterministic_answers_are_each_alone_in_their_batch(tiny_model: Path) -> None:
+    alone = load(tiny_model, "bf16", deterministic=True)
+    at_once = load(tiny_model, "bf16")
+    assert {"deterministic": True, **at_once.identity.parts} == alone.identity.parts
+    answers = alone.generate_until(questions())
+    assert alone.cost.largest_batch == 1
+    # Whoever asks for other batches later, as a journal or `qrag noise` does.
+    alone.batch_otherwise(12)
+    assert alone.generate_until(questions()) == answers
+    assert alone.cost.largest_batch == 1
+    assert alone.get_model_info()["qrag"]["deterministic"] is True
+    assert "deterministic" not in at_once.get_model_info()["qrag"]
+
+
 def test_requests_with_different_arguments_are_answered_apart(qrag: QragLM) -> None:
     mixed = asking(
         "generate_until",

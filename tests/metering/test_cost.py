@@ -99,6 +99,19 @@ def test_prefill_ends_at_the_first_token(meter: Meter, clock: Clock) -> None:
     assert cost.decode_tokens_per_second == 1.25
 
 
+def test_what_comes_out_of_a_prefix_cache_is_counted(meter: Meter, clock: Clock) -> None:
+    generate(meter, clock, prompts=[10, 6], answers=[4, 1])
+    assert meter.cost().cached_prompt_tokens is None
+    with meter.batch([10, 6], padded=16, kind="generate") as batch:
+        batch.cached(4)
+    cost = meter.cost()
+    assert (cost.prompt_tokens, cost.cached_prompt_tokens) == (32, 4)
+    assert "12.5% out of the prefix cache" in cost_table(cost, None, "fp16")
+    meter.restart([batch.cost, batch.cost])
+    assert meter.cost().cached_prompt_tokens == 8
+    assert Cost.together([meter.cost(), rank()]).cached_prompt_tokens == 8
+
+
 def test_an_answer_of_no_tokens_takes_none_from_the_others(meter: Meter, clock: Clock) -> None:
     generate(meter, clock, prompts=[5, 5], answers=[0, 3])
     assert meter.cost().decode_tokens == 2

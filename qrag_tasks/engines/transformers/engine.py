@@ -49,6 +49,7 @@ class TransformersEngine(Engine):
     :param window: tokens that prompt and answer may have together.
     :param longest_answer: in tokens, where nobody says; a part of the arm's identity.
     :param dtype: ``torch.dtype`` that the arm computes in.
+    :param batch_invariant: whether every prompt is to be alone in its batch, whatever the limit.
     :param mixed_precision: ``torch.dtype`` of autocast; ``None`` for none.
     :param describe: returns what lm_eval's results say of the model.
     """
@@ -69,6 +70,7 @@ class TransformersEngine(Engine):
         device: torch.device,
         limit: BatchLimit,
         meter: Meter,
+        batch_invariant: bool = False,
         mixed_precision: torch.dtype | None = None,
         ranks: Ranks | None = None,
         describe: Callable[[], dict[str, Any]] = dict,
@@ -87,6 +89,8 @@ class TransformersEngine(Engine):
         self.ranks = ranks or Ranks()
         self._describe = describe
         self._meter = meter
+        self.batch_invariant = batch_invariant
+        limit = BatchLimit(rows=1) if batch_invariant else limit
         self._batches = Batches(limit, Footprint.of(self.config, dtype.itemsize), device, meter)
         self.decoding = decide(tokenizer, self.config, getattr(model, "generation_config", None))
         # transformers fills what a request leaves open from here.
@@ -99,7 +103,8 @@ class TransformersEngine(Engine):
 
     @limit.setter
     def limit(self, limit: BatchLimit) -> None:
-        self._batches.limit = limit
+        # Kernels choose the order of their sums by the shape of a batch, and so does padding.
+        self._batches.limit = BatchLimit(rows=1) if self.batch_invariant else limit
 
     @property
     def identity(self) -> Mapping[str, Any]:

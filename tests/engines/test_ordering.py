@@ -1,0 +1,37 @@
+"""The order in which prompts that begin alike are run."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qrag_tasks.engines.ordering import by_shared_prefix, shared_prefix
+
+PROMPTS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), max_size=12)
+
+
+def computed(prompts: list[list[int]], order: list[int]) -> int:
+    """Return the tokens that are computed where the last prompt's prefix is kept."""
+    total, last = 0, []
+    for place in order:
+        total += len(prompts[place]) - shared_prefix(last, prompts[place])
+        last = prompts[place]
+    return total
+
+
+@given(PROMPTS)
+def test_each_distinct_prefix_is_computed_once(prompts: list[list[int]]) -> None:
+    order = by_shared_prefix(prompts)
+    assert sorted(order) == list(range(len(prompts)))
+    distinct = {tuple(prompt[:end]) for prompt in prompts for end in range(1, len(prompt) + 1)}
+    assert computed(prompts, order) == len(distinct)
+
+
+def test_the_longer_of_two_comes_first() -> None:
+    assert by_shared_prefix([[1, 2], [3], [1, 2, 3, 4], [1, 2, 3]]) == [1, 2, 3, 0]
+
+
+def test_shared_prefix() -> None:
+    assert shared_prefix([1, 2, 3], [1, 2, 4, 5]) == 2
+    assert shared_prefix([1, 2], [1, 2, 4]) == 2
+    assert shared_prefix([], [1]) == 0
