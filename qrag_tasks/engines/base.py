@@ -89,6 +89,10 @@ class LikelihoodRequest:
 Likelihood = tuple[float, bool]
 """Log-probability of a continuation in nats, and whether greedy decoding would give it."""
 
+Generated = Sequence[int] | str
+"""Token ids of an answer; or, of an engine that is told no tokens, the text of those generated,
+without special tokens."""
+
 Answer = TypeVar("Answer", contravariant=True)
 
 
@@ -164,14 +168,14 @@ class Engine(ABC):
     def generate(
         self,
         requests: Sequence[GenerationRequest],
-        answered: Answered[Sequence[int]],
+        answered: Answered[Generated],
     ) -> None:
         """Answer every request, in whatever order and batches are best; do nothing for none.
 
-        An answer is the generated token ids. It has at most ``max_new_tokens``, and ends with its
-        end token where it has one (:meth:`~qrag_tasks.engines.decoding.Decoding.up_to_end`). With
-        ``stops`` it need not go on once its text holds one of them; what follows is cut off by
-        whoever reads it.
+        An answer is the generated token ids, where the engine knows them. It has at most
+        ``max_new_tokens``, and ends with its end token where it has one
+        (:meth:`~qrag_tasks.engines.decoding.Decoding.up_to_end`). With ``stops`` it need not go on
+        once its text holds one of them; what follows is cut off by whoever reads it.
 
         What was answered before an error has been given to ``answered`` and stays.
 
@@ -201,7 +205,8 @@ class Engine(ABC):
         """All that answers depend on, except the request, the batches, and what is around.
 
         Weights (a digest), configuration, dtype, kernels, kind of device, ``versions`` of the
-        packages that compute. Neither paths nor names. JSON values, or what
+        packages that compute. Neither paths nor names, except where the engine sees no weights:
+        then what it was told, and by whom. JSON values, or what
         :func:`qrag_tasks.arms.components.plain` makes one of. It is read before the first request,
         and again whenever answers are looked up in a cache.
         """

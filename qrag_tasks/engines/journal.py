@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qrag_tasks.errors import StoreError
+from qrag_tasks.metering.cost import seconds_of
 
 _FORMAT = 1
 
@@ -128,7 +129,7 @@ def answered(path: Path) -> Answered:
     return Answered(
         sum(len(batch["answers"]) for batch in batches),
         int(total("prompt_tokens", "generated_tokens")),
-        total("prefill_seconds", "decode_seconds"),
+        sum(seconds_of(batch["cost"]) for batch in batches),
     )
 
 

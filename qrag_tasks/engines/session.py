@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from qrag_tasks.engines.base import (
     Answered,
     Engine,
+    Generated,
     GenerationRequest,
     Likelihood,
     LikelihoodRequest,
@@ -62,13 +63,13 @@ class Session:
         self,
         requests: Sequence[GenerationRequest],
         keys: Sequence[str],
-        read: Callable[[int, Sequence[int]], str],
+        read: Callable[[int, Generated], str],
         tell: Tell,
     ) -> list[str]:
         """Return the answers, in the order of the requests.
 
         :param keys: of the requests in the journal.
-        :param read: (place of a request, its generated token ids) -> its answer.
+        :param read: (place of a request, what was generated) -> its answer.
         :raises SettingsError: as :meth:`Engine.generate`; and for ``do_sample`` where the engine
             draws no tokens.
         :raises ModelError: as :meth:`Engine.generate`; and where the engine breaks its contract.

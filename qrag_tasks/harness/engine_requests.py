@@ -7,7 +7,7 @@ from typing import Any
 
 from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
 
-from qrag_tasks.engines.base import GenerationRequest, LikelihoodRequest
+from qrag_tasks.engines.base import Generated, GenerationRequest, LikelihoodRequest
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.harness.instances import name_of
 
@@ -62,17 +62,26 @@ def likelihood_requests(
     return engine_requests, list(by_tokens.values())
 
 
-def read_answer(tokens: Sequence[int], stops: Sequence[str], model: Any) -> str:
-    """Return the answer that generated tokens hold.
+def read_answer(generated: Generated, stops: Sequence[str], model: Any) -> str:
+    """Return the answer that generated tokens, or their text, hold.
 
     :param stops: texts before which it ends.
     :param model: lm_eval's ``LM``, for its tokenizer and its end of thinking.
     """
     thought = model.think_end_token
-    if isinstance(thought, int) and thought in tokens:
-        tokens = tokens[len(tokens) - list(reversed(tokens)).index(thought) :]
-    text = str(model.tok_decode(tokens))
-    if isinstance(thought, int):
-        text = text.lstrip()
-    end = thought if isinstance(thought, str) else None
+    if isinstance(generated, str):
+        text = generated
+        end = str(model.tokenizer.decode([thought])) if isinstance(thought, int) else thought
+    else:
+        text, end = _text_of(generated, model)
     return str(postprocess_generated_text(text, list(stops), end))
+
+
+def _text_of(tokens: Sequence[int], model: Any) -> tuple[str, str | None]:
+    """Return the text of generated tokens, and what ends the thinking in it, if anything does."""
+    thought = model.think_end_token
+    if not isinstance(thought, int):
+        return str(model.tok_decode(tokens)), thought
+    if thought in tokens:
+        tokens = tokens[len(tokens) - list(reversed(tokens)).index(thought) :]
+    return str(model.tok_decode(tokens)).lstrip(), None

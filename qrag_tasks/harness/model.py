@@ -16,7 +16,7 @@ from qrag_tasks.arms.dtypes import named_dtype
 from qrag_tasks.arms.engine_choice import TRANSFORMERS, chosen_engine
 from qrag_tasks.arms.identity import arm_identity
 from qrag_tasks.arms.places import with_whole_places
-from qrag_tasks.engines.base import Likelihood
+from qrag_tasks.engines.base import Generated, Likelihood
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.journal import Journal, request_keys
 from qrag_tasks.engines.session import Session
@@ -122,8 +122,8 @@ class QragLM(TokenizedLM):
             check_not_cut(request, tokens, asked_request.max_new_tokens, self.max_length)
         bar = self._bar("generate_until", len(requests), disable_tqdm)
 
-        def read(place: int, tokens: Sequence[int]) -> str:
-            return read_answer(tokens, engine_requests[place].stops, self)
+        def read(place: int, generated: Generated) -> str:
+            return read_answer(generated, engine_requests[place].stops, self)
 
         def tell(place: int, answer: str) -> None:
             self.cache_hook.add_partial("generate_until", requests[place].args, answer)

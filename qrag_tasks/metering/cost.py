@@ -26,6 +26,8 @@ class Cost:
     :ivar prefill_seconds: from the start of a batch until its first token is chosen, or until its
         end where only likelihoods are asked for; all batches.
     :ivar decode_seconds: from then until the batch's end.
+    :ivar undivided_seconds: of answers that an engine works on side by side, where it does not tell
+        when each first token was chosen: prefill and decoding together.
     :ivar lost_seconds: in batches that failed. They count in no other field but ``run_seconds``.
     :ivar out_of_memory: batches that were too large.
     :ivar too_large_batch: sequences of the smallest of them.
@@ -49,6 +51,7 @@ class Cost:
     run_seconds: float = 0.0
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
+    undivided_seconds: float = 0.0
     lost_seconds: float = 0.0
     batches: int = 0
     out_of_memory: int = 0
@@ -118,6 +121,14 @@ class Cost:
         return cls(**joined)
 
 
+def seconds_of(batch: Mapping[str, float]) -> float:
+    """Return the seconds that a batch took, all phases.
+
+    :param batch: its amounts of :class:`Cost`.
+    """
+    return sum(batch.get(f"{phase}_seconds", 0.0) for phase in ("prefill", "decode", "undivided"))
+
+
 def cost_table(
     cost: Cost | Mapping[str, Any], weights: Mapping[str, Any] | None, precision: str
 ) -> str:
@@ -174,11 +185,17 @@ def _rows(cost: Mapping[str, Any], weights: Mapping[str, Any]) -> list[tuple[str
         ("answering", f"{cost['run_seconds']:,.1f}", "s"),
         ("prefill", *_rate(cost["prefill_tokens_per_second"], cost["prefill_seconds"])),
         ("decode", *_rate(cost["decode_tokens_per_second"], cost["decode_seconds"])),
+        ("prefill and decode", *_rate(_undivided_rate(cost), cost.get("undivided_seconds", 0.0))),
         ("prompts", count("prompt_tokens"), f"tokens{padding}{cached}"),
         ("answers", count("generated_tokens"), "tokens"),
         ("batches", count("batches"), batches),
         ("energy", "" if joules is None else f"{joules / 1000:,.2f}", "kJ"),
     ]
+
+
+def _undivided_rate(cost: Mapping[str, Any]) -> float | None:
+    seconds = cost.get("undivided_seconds")
+    return (cost["prompt_tokens"] + cost["generated_tokens"]) / seconds if seconds else None
 
 
 def _share(part: float, whole: float) -> str:

@@ -7,10 +7,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from qrag_tasks.metering.cost import Cost
+from qrag_tasks.metering.cost import Cost, seconds_of
 from qrag_tasks.metering.energy import Joules, energy_counter
 
 
@@ -39,6 +40,58 @@ class Batch:
         self.cached_tokens = tokens
 
 
+class SideBySide:
+    """Meters requests that are answered side by side, where only the ends of answers are seen.
+
+    An answer costs the time since the one before it, so that all cost the time that passed.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], add: Callable[[Mapping[str, float]], None]
+    ) -> None:
+        self._clock, self._add = clock, add
+        self._last = clock()
+
+    def answered(
+        self, prompt_tokens: int, generated: int, cached: int | None = None
+    ) -> Mapping[str, float]:
+        """Count one answer; return what it cost.
+
+        :param generated: tokens of the answer.
+        :param cached: prompt tokens out of a prefix cache; ``None`` where that is unknown.
+        """
+        before, self._last = self._last, self._clock()
+        cost: dict[str, float] = {
+            "prefill_seconds": 0.0,
+            "decode_seconds": 0.0,
+            "undivided_seconds": self._last - before,
+            "batches": 1,
+            "prompt_tokens": prompt_tokens,
+            "padded_tokens": prompt_tokens,
+            "generated_tokens": generated,
+            "decode_tokens": max(0, generated - 1),
+            "largest_batch": 1,
+        }
+        if cached is not None:
+            cost["cached_prompt_tokens"] = cached
+        self._add(cost)
+        return cost
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Stands for a ``torch.device`` where a model computes on a machine that is not measured.
+
+    :ivar name: of the machine, or of who answers there.
+    """
+
+    name: str
+    type: str = "elsewhere"
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Meter:
     """Measures what one model costs.
 
@@ -46,7 +99,8 @@ class Meter:
     counted where it belongs: at its start, its first token and its end. No other step waits.
 
     :param device: the model's ``torch.device``; without an index, the current one whenever it
-        is read. Assign it again where the model went elsewhere.
+        is read. Assign it again where the model went elsewhere; :class:`Elsewhere`, where it is not
+        on this machine: then no memory and no energy is measured.
     :param clock: in seconds.
     :param joules: energy counter; by default the device's own.
     """
@@ -125,6 +179,10 @@ class Meter:
             batch.cost = {**batch.cost, "cached_prompt_tokens": batch.cached_tokens}
         self._add_batch(batch.cost)
 
+    def side_by_side(self) -> SideBySide:
+        """Begin to meter requests that are answered side by side."""
+        return SideBySide(self._clock, self._add_batch)
+
     def restart(self, batches: Sequence[Mapping[str, float]]) -> None:
         """Begin to count again, with what was metered before: all but loading is set back.
 
@@ -135,7 +193,7 @@ class Meter:
         self._energies = [None] if batches else []
         for batch in batches:
             self._add_batch(batch)
-            self._add(run_seconds=batch["prefill_seconds"] + batch["decode_seconds"])
+            self._add(run_seconds=seconds_of(batch))
         if self.device.type == "cuda":
             import torch
 
@@ -153,9 +211,11 @@ class Meter:
 
     def cost(self) -> Cost:
         """Return the cost so far, of this one rank."""
+        measured = dict(self._totals)
+        if isinstance(self.device, Elsewhere):
+            return Cost(device=self.device.name, **measured)
         import torch
 
-        measured = dict(self._totals)
         if self.device.type == "cuda":
             measured["device"] = torch.cuda.get_device_name(self.device)
             measured["peak_device_bytes"] = torch.cuda.max_memory_allocated(self.device)

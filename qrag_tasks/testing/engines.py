@@ -26,7 +26,7 @@ import pytest
 
 from qrag_tasks.arms.components import canonical, plain
 from qrag_tasks.arms.devices import checked_device
-from qrag_tasks.engines.base import Engine, LikelihoodRequest
+from qrag_tasks.engines.base import Engine, Generated, LikelihoodRequest
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.journal import Journal, request_keys
 from qrag_tasks.engines.session import Session
@@ -104,7 +104,8 @@ class EngineConformance:
         assert engine.window > 0
         assert isinstance(engine.limit, BatchLimit)
         assert isinstance(engine.computing, str)
-        assert isinstance(engine.arm["weights"]["bytes"], int)
+        weights = engine.arm["weights"]["bytes"]
+        assert isinstance(weights, int) or (weights is None and abilities.evidence == "stated")
         ends = engine.tokenizer.eos_token_id
         assert ends is None or ends in engine.decoding.end_tokens
         engine.close()
@@ -274,7 +275,7 @@ class EngineConformance:
         costs: list[Mapping[str, float]] = []
         generated = 0
 
-        def answered(batch: Mapping[int, Sequence[int]], cost: Mapping[str, float]) -> None:
+        def answered(batch: Mapping[int, Generated], cost: Mapping[str, float]) -> None:
             nonlocal generated
             costs.append(cost)
             generated += sum(map(len, batch.values()))
@@ -285,7 +286,7 @@ class EngineConformance:
         assert cost.generated_tokens == generated
         for name in ("prompt_tokens", "padded_tokens", "generated_tokens", "batches"):
             assert sum(each[name] for each in costs) == getattr(cost, name)
-        assert cost.prefill_seconds > 0
+        assert cost.prefill_seconds + cost.undivided_seconds > 0
 
     @pytest.mark.parametrize("kept", [1, 2, 4])
     def test_killed_and_continued(self, load: Load, tmp_path: Path, kept: int) -> None:
@@ -299,7 +300,7 @@ class EngineConformance:
             keys = request_keys([[*request.prompt]] for request in requests)
             generated: list[int] = []
 
-            def read(place: int, tokens: Sequence[int]) -> str:
+            def read(place: int, tokens: Generated) -> str:
                 if len(generated) == killed_after:
                     raise _Killed
                 generated.append(place)
