@@ -46,6 +46,7 @@ BUILT_IN = tuple(
         ("gptq", "arms.formats.gptq"),
         ("awq", "arms.formats.awq"),
         ("transformers", "harness.built_in_engine"),
+        ("server", "engines.server.registration"),
     )
 )
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")

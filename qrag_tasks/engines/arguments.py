@@ -7,6 +7,12 @@ from typing import Any
 
 from qrag_tasks.errors import SettingsError, did_you_mean
 
+OF_TEXT = (
+    *("add_bos_token", "prefix_token_id", "think_end_token"),
+    *("enable_thinking", "chat_template_args"),
+)
+"""Arguments of every engine: how text is read and written, which is no engine's own affair."""
+
 
 def refuse_unknown(engine: str, arguments: Mapping[str, Any], known: Collection[str]) -> None:
     """Refuse the model arguments that an engine does not know: dropped, they would mislead.

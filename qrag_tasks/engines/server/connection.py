@@ -1,0 +1,255 @@
+"""HTTP to one server: what passes is tried again, what does not is one error with its own words."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from json import dumps
+from typing import Any
+
+import requests
+from requests.auth import AuthBase
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_when_event_set,
+    wait_exponential,
+    wait_random,
+)
+from tenacity.nap import sleep_using_event
+
+from qrag_tasks.engines.server.arguments import KEY, ServerArguments, api_key
+from qrag_tasks.errors import ModelError
+
+logger = logging.getLogger("lm_eval.qrag_tasks")
+
+CONNECTING = 15.0
+"""Seconds within which a connection must be made."""
+_TRY_AGAIN = (408, 425, 429)  # and 500 and above
+_LONGEST_WAIT = 60.0
+_SHOWN = 300
+_NEXT_STEPS = {
+    401: f"It wants a key, or another one: set the environment variable {KEY}.",
+    403: f"It wants a key, or another one: set the environment variable {KEY}.",
+    404: "Is base_url= the address of its OpenAI interface, and model= a model that it serves?",
+    405: "Is base_url= the address of its OpenAI interface?",
+}
+
+
+class RefusedError(ModelError):
+    """The server answered, and will not answer otherwise when it is asked again.
+
+    :ivar status: of HTTP.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class UnreachableError(ModelError):
+    """The server did not answer, or with an error that may pass.
+
+    :ivar status: of HTTP; 0 where there was no answer.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _PassingError(Exception):
+    """A failure that another try may mend.
+
+    :ivar status: of HTTP; 0 where there was no answer.
+    :ivar pause: seconds that the server asked to be left alone.
+    """
+
+    def __init__(self, message: str, status: int = 0, pause: float = 0.0) -> None:
+        super().__init__(message)
+        self.status = status
+        self.pause = pause
+
+
+class Connection:
+    """Asks one server. Any number of threads may use it at once.
+
+    :ivar ending: set it to have no request tried again, and waits cut short.
+    """
+
+    def __init__(self, arguments: ServerArguments) -> None:
+        self.ending = threading.Event()
+        self._arguments = arguments
+        self._auth = _Bearer(api_key())
+        self._of_thread = threading.local()
+        self._sessions: list[requests.Session] = []
+        self._lock = threading.Lock()
+        self._next_start = 0.0
+
+    def get(self, url: str) -> Any:
+        """Return the JSON that is at an address; it is asked once.
+
+        :raises RefusedError: when the server will not give it.
+        :raises UnreachableError: when there is no server.
+        """
+        return self.ask("GET", url, None, tries=1)
+
+    def ask(
+        self, method: str, url: str, body: Mapping[str, Any] | None, tries: int | None = None
+    ) -> Any:
+        """Return the JSON that the server answers.
+
+        :param body: to send as JSON.
+        :param tries: in all; as the model arguments say by default.
+        :raises RefusedError: for an error that another try does not mend.
+        :raises UnreachableError: when all tries failed.
+        """
+        most = tries or self._arguments.retries + 1
+        backoff = wait_exponential(1, max=_LONGEST_WAIT) + wait_random(max=1)
+
+        def wait(state: RetryCallState) -> float:
+            failure = state.outcome and state.outcome.exception()
+            return max(failure.pause if isinstance(failure, _PassingError) else 0.0, backoff(state))
+
+        def tell(state: RetryCallState) -> None:
+            cause = state.outcome and state.outcome.exception()
+            pause = state.next_action.sleep if state.next_action else 0.0
+            next_try = f"try {state.attempt_number + 1} of {most}"
+            logger.warning("%s: %s; %s in %.1f s", url, cause, next_try, pause)
+
+        start = time.monotonic()
+        retrying = Retrying(
+            retry=retry_if_exception_type(_PassingError),
+            stop=stop_after_attempt(most) | stop_when_event_set(self.ending),
+            wait=wait,
+            sleep=sleep_using_event(self.ending),
+            before_sleep=tell,
+            reraise=True,
+        )
+        try:
+            return retrying(self._try, method, url, body)
+        except _PassingError as failure:
+            seconds = time.monotonic() - start
+            after = f" Given up after {most} tries in {seconds:.0f} s." if most > 1 else ""
+            raise UnreachableError(f"{url}: {failure}.{after}", failure.status) from failure
+
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        self.ending.set()
+        with self._lock:
+            for session in self._sessions:
+                session.close()
+
+    # ------------------------------------------------------------------ one try
+    def _try(self, method: str, url: str, body: Mapping[str, Any] | None) -> Any:
+        self._keep_the_rate()
+        try:
+            response = self._session().request(
+                method,
+                url,
+                data=None if body is None else dumps(body),
+                headers={"Content-Type": "application/json", "Accept": "application/json"},
+                auth=self._auth,
+                timeout=(CONNECTING, self._arguments.timeout),
+                allow_redirects=False,
+            )
+        except requests.exceptions.ReadTimeout:
+            raise _PassingError(
+                f"no answer within timeout={self._arguments.timeout:g} seconds"
+            ) from None
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
+            raise RefusedError(f"{url}: it cannot be asked: {error}", 0) from None
+        except requests.exceptions.RequestException as error:
+            raise _PassingError(f"the connection failed ({_cause(error)})") from None
+        if response.is_redirect:
+            raise RefusedError(
+                f"{url}: it sends on to {response.headers.get('Location')}, and a request is not "
+                f"sent on with what it carries: give that address as base_url=",
+                response.status_code,
+            )
+        if response.status_code in _TRY_AGAIN or response.status_code >= 500:
+            raise _PassingError(_said(response), response.status_code, _pause(response))
+        if response.status_code != 200:
+            text = f"{url}: {_said(response)}. {_NEXT_STEPS.get(response.status_code, '')}"
+            raise RefusedError(text.rstrip(), response.status_code)
+        try:
+            return response.json()
+        except ValueError:
+            shown = response.text[:_SHOWN].strip()
+            raise _PassingError(f"it answered with what is not JSON: {shown!r}") from None
+
+    def _keep_the_rate(self) -> None:
+        if not self._arguments.interval:
+            return
+        with self._lock:
+            start = max(self._next_start, time.monotonic())
+            self._next_start = start + self._arguments.interval
+        self.ending.wait(start - time.monotonic())
+
+    def _session(self) -> requests.Session:
+        if not hasattr(self._of_thread, "session"):
+            self._of_thread.session = requests.Session()
+            with self._lock:
+                self._sessions.append(self._of_thread.session)
+        session: requests.Session = self._of_thread.session
+        return session
+
+
+class _Bearer(AuthBase):
+    """Gives the key. Without one it keeps requests from looking for one in ``~/.netrc``."""
+
+    def __init__(self, key: str | None) -> None:
+        self._key = key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._key is not None:
+            request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
+
+
+def _said(response: requests.Response) -> str:
+    """Return the status, and the server's own words for it."""
+    words: Any = response.text
+    try:
+        words = response.json()
+        # OpenAI's form, Ollama's and TGI's, FastAPI's.
+        if isinstance(words, dict):
+            words = words.get("error") or words.get("detail") or words.get("message") or words
+        if isinstance(words, dict) and "message" in words:
+            words = words["message"]
+    except ValueError:
+        pass
+    text = " ".join((words if isinstance(words, str) else dumps(words)).split())
+    return f"HTTP {response.status_code}" + (f": {text[:_SHOWN]}" if text else "")
+
+
+def _pause(response: requests.Response) -> float:
+    """Return the seconds that a server asks to be left alone, by number or by date."""
+    asked = response.headers.get("Retry-After", "").strip()
+    if asked.isdecimal():
+        return float(asked)
+    try:
+        return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _cause(error: BaseException) -> str:
+    """Return the innermost cause that says something: ``Connection refused``."""
+    text = ""
+    inner: BaseException | None = error
+    while inner is not None:
+        reason = getattr(inner, "reason", None)
+        text = getattr(inner, "strerror", None) or text or type(inner).__name__
+        args = [each for each in inner.args if isinstance(each, BaseException)]
+        inner = (
+            reason
+            if isinstance(reason, BaseException)
+            else inner.__cause__ or inner.__context__ or (args[0] if args else None)
+        )
+    return text
