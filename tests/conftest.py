@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from lamp_files import papers, reviews, write_flat
+from planted_lm_eval import plant
 from plugin_files import InstallPlugin, put_plugin
 
 from qrag_tasks import plugins
@@ -123,6 +124,17 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     transformers.LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def few_tasks(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A ``PYTHONPATH`` with an lm_eval that has no tasks of its own.
+
+    A run that asks for tasks of others has lm_eval read its own first: 14,000 files, in some ten
+    seconds.
+    """
+    site = plant(tmp_path_factory.mktemp("planted"))
+    return os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from rich.console import Console
 pytest.importorskip("torch", reason="the hf extra is not installed")
 
 from grid_folders import complete, grid_folder, small_plan
+from in_process_arms import InProcess
 
 from qrag_tasks.cli import main
 from qrag_tasks.cli.grids import command, failures
@@ -37,8 +38,16 @@ def plan(tiny_model: Path, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_grid_in_parts_and_together(plan: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qrag_tasks.experiment.running.launchers.Here", InProcess)
+
+
+def test_a_grid_in_parts_and_together(
+    plan: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     first = invoke("run", plan, "--out", tmp_path / "one", "--shard", "1/2")
+    request.getfixturevalue("in_process")
     assert first.exit_code == 0, first.output
     assert "[1/1] llama/bf16/lamp3u_rag_k0 complete, " in first.stderr
     assert f"1 of 1 cells complete in {tmp_path}/one" in first.stdout
@@ -61,6 +70,7 @@ def test_a_grid_in_parts_and_together(plan: Path, tmp_path: Path) -> None:
     assert "int8" in compared.stdout
 
 
+@pytest.mark.usefixtures("in_process")
 def test_what_fails_is_told_with_exit_code_1(plan: Path, tiny_model: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(tiny_model, tmp_path / "broken")
     # Sound file by file, so that nothing is wrong with it before it is loaded.

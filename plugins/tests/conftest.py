@@ -23,8 +23,8 @@ def wheel() -> Path:
 
 
 @pytest.fixture(scope="session")
-def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs bash in a fresh environment where nothing but the core is installed."""
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Runs bash in a fresh environment where nothing but pip is installed."""
     folder = tmp_path_factory.mktemp("clean")
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     environment = {
@@ -48,5 +48,13 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         assert done.returncode == 0 or not check, done.stdout
         return done
 
-    run(f"python -m pip install --quiet '{wheel}'", folder)
+    # The newest reads what packages need from the index; Python's own fetches them whole for it.
+    run("python -m pip install --quiet --upgrade pip", folder)
     return run
+
+
+@pytest.fixture(scope="session")
+def clean(wheel: Path, empty: Run) -> Run:
+    """Runs bash in a fresh environment where nothing but the core is installed."""
+    empty(f"python -m pip install --quiet '{wheel}'", wheel.parent)
+    return empty

@@ -31,8 +31,7 @@ def test_lm_eval_uses_it(name: str, tmp_path: Path) -> None:
         pytest.skip(f"{DISTRIBUTIONS[name]} is not installed: run `tox run -e plugins`")
     spec = f"dense:model={minilm()}" if name == "dense" else name
     metadata = json.dumps({"data": "mini", "retriever": spec})
-    arguments = ["--tasks", "lamp_rag_k3", "--model", "dummy", "--limit", "8", "--log_samples"]
-    arguments += ["--output_path", str(tmp_path / "out")]
+    arguments = ["--tasks", "lamp3u_rag_k3", "--model", "dummy", "--limit", "8", "--log_samples"]
     arguments += ["--output_path", str(tmp_path / "out")]
     done = subprocess.run(
         [sys.executable, "-m", "lm_eval", *arguments, "--metadata", metadata],
@@ -44,10 +43,10 @@ def test_lm_eval_uses_it(name: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     (results,) = (tmp_path / "out").rglob("results_*.json")
-    for task in json.loads(results.read_text(encoding="utf-8"))["configs"].values():
-        told = task["metadata"]["qrag"]
-        assert told["retriever"] == spec
-        assert told["retriever_from"].startswith(f"{DISTRIBUTIONS[name]} ")
-    for samples in (tmp_path / "out").rglob("samples_*.jsonl"):
-        docs = [json.loads(line)["doc"] for line in samples.read_text("utf-8").splitlines()]
-        assert all(len(doc["kept"]) == 3 for doc in docs)
+    (task,) = json.loads(results.read_text(encoding="utf-8"))["configs"].values()
+    choices = task["metadata"]["qrag"]
+    assert choices["retriever"] == spec
+    assert choices["retriever_from"].startswith(f"{DISTRIBUTIONS[name]} ")
+    (samples,) = (tmp_path / "out").rglob("samples_*.jsonl")
+    docs = [json.loads(line)["doc"] for line in samples.read_text("utf-8").splitlines()]
+    assert [len(doc["kept"]) for doc in docs] == [3] * 8

@@ -14,11 +14,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LINES = set(re.findall(r"^(pip install '\.[^#\n]*)", README, re.MULTILINE))
+LINES = {line.strip() for line in re.findall(r"^(pip install '\.[^#\n]*)", README, re.MULTILINE)}
 
 
-@pytest.mark.parametrize("line", sorted(line.strip() for line in LINES))
-def test_it_is_resolved(clean: Callable[..., subprocess.CompletedProcess[str]], line: str) -> None:
-    done = clean(f"python -m {line} --dry-run", ROOT)
+@pytest.mark.parametrize("line", sorted(LINES))
+def test_it_is_resolved(empty: Callable[..., subprocess.CompletedProcess[str]], line: str) -> None:
+    done = empty(f"python -m {line} --dry-run", ROOT)
     assert "Would install" in done.stdout
     assert "qrag-tasks" in done.stdout

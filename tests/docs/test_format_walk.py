@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from plugin_walks import Run, Walk, shell_in
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
 
+from in_process_arms import InProcess
+
+from qrag_tasks import plugins
+from qrag_tasks.cli import main
 from qrag_tasks.locations import embedded_model
 
 WALK = Walk.of("Add a format", "row8")
@@ -37,25 +45,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(folder: Path) -> Run:
-    return shell_in(folder)
+def qrag(folder: Path) -> Iterator[Run]:
+    """The command, in this process, where the plugin is installed as well."""
+
+    def run(arguments: str, fails: bool = False) -> str:
+        done = CliRunner().invoke(main, shlex.split(arguments))
+        assert (done.exit_code != 0) == fails, done.output
+        return str(done.output)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        patch.chdir(folder)
+        patch.setattr("qrag_tasks.experiment.running.launchers.Here", InProcess)
+        plugins.forget()
+        yield run
+    sys.modules.pop("qrag_row8", None)
+    plugins.forget()
 
 
-def test_the_commands_as_printed(run: Run) -> None:
-    printed = {command: run(command) for command in WALK.commands}
-    tests, plugins, check, evaluated = printed.values()
+def test_the_commands_as_printed(folder: Path) -> None:
+    tests, listed, check, evaluated = map(shell_in(folder), WALK.commands)
     assert re.search(r"\d+ passed", tests)
     assert not re.search(r"skipped|failed", tests)
-    assert re.search(r"row8 +qrag-row8 +0\.1\.0 +format +row8 +ok", plugins)
+    assert re.search(r"row8 +qrag-row8 +0\.1\.0 +format +row8 +ok", listed)
     assert re.search(r"row8: \d+ checks, 0 failed", check)
     assert "|lamp3u_rag_k1|" in evaluated
     assert "Row8Linear, 8 bits" in evaluated
 
 
 @pytest.fixture(scope="module")
-def grid(folder: Path, run: Run) -> Path:
+def grid(folder: Path, qrag: Run) -> Path:
     (folder / "plan.yaml").write_text(PLAN, encoding="utf-8")
-    run("qrag run plan.yaml --out grid")
+    qrag("run plan.yaml --out grid")
     return folder / "grid"
 
 
@@ -74,33 +95,34 @@ def test_it_is_loaded_verified_and_checked(grid: Path) -> None:
     assert 0 < check["error"] < check["tolerance"]
 
 
-def test_it_is_planned_and_costs_what_was_planned(grid: Path, run: Run) -> None:
+def test_it_is_planned_and_costs_what_was_planned(grid: Path, qrag: Run) -> None:
     told, plain = results(grid, "int8-row"), results(grid, "bf16")
     weights = told["arm"]["weights"]
     assert weights["quantized"] < 0.6 * plain["arm"]["weights"]["full_precision"]
     assert told["cost"]["prompt_tokens"] == plain["cost"]["prompt_tokens"] > 0
-    (size,) = re.findall(r"^int8-row +([\d.]+) \(x", run("qrag plan plan.yaml"), re.MULTILINE)
+    (size,) = re.findall(r"^int8-row +([\d.]+) \(x", qrag("plan plan.yaml"), re.MULTILINE)
     assert float(size) == pytest.approx(weights["bytes"] / 1e6, rel=0.02)
 
 
-def test_it_is_compared_and_reported(grid: Path, folder: Path, run: Run) -> None:
-    assert "int8-row" in run("qrag compare grid")
-    run("qrag report grid --out page.html")
+def test_it_is_compared_and_reported(grid: Path, folder: Path, qrag: Run) -> None:
+    assert "int8-row" in qrag("compare grid")
+    qrag("report grid --out page.html")
     assert "int8-row" in (folder / "page.html").read_text("utf-8")
 
 
-def test_a_checkpoint_of_it_and_one_that_only_says_so(folder: Path, run: Run) -> None:
+def test_a_checkpoint_of_it_and_one_that_only_says_so(folder: Path, qrag: Run) -> None:
     source, made, posing = embedded_model(), folder / "made", folder / "posing"
-    run(f"qrag quantize {source} --precision int8-row --out {made}")
+    qrag(f"quantize {source} --precision int8-row --out {made}")
     assert json.loads((made / "qrag-quantization.json").read_text())["precision"] == "int8-row"
     evaluate = "lm_eval --tasks lamp3u_rag_k0 --limit 2 --model qrag --model_args pretrained="
-    assert "Row8Linear, 8 bits" in run(f'{evaluate}{made} --metadata \'{{"data": "mini"}}\'')
+    evaluated = shell_in(folder)(f'{evaluate}{made} --metadata \'{{"data": "mini"}}\'')
+    assert "Row8Linear, 8 bits" in evaluated
 
     def refused(checkpoint: Path, precision: str) -> str:
         plan = PLAN.replace("name: embedded", f"pretrained: {checkpoint}")
         plan = plan.replace("[bf16, int8-row]", f"[{precision}]")
         (folder / "refused.yaml").write_text(plan, encoding="utf-8")
-        return " ".join(run("qrag plan refused.yaml", fails=True).split())
+        return " ".join(qrag("plan refused.yaml", fails=True).split())
 
     text = refused(made, "int8")
     assert "is quantized already (row8, 8 bits): leave precision out, or give" in text

@@ -41,10 +41,10 @@ def birds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_new_task_runs_without_a_change_to_the_package(
-    birds: Path, lm_eval_command: Command
+    birds: Path, lm_eval_command: Command, few_tasks: str
 ) -> None:
     generated, measured = (shlex.split(line)[1:] for line in block("bash").splitlines())
-    lm_eval_command(*generated)
+    lm_eval_command(*generated, PYTHONPATH=few_tasks)
     (log,) = (birds.parent / "out").rglob("samples_birds_rag_k1_*.jsonl")
     first, second = map(json.loads, log.read_text(encoding="utf-8").splitlines())
     assert first["doc"]["prompt"] == (
@@ -60,7 +60,7 @@ def test_a_new_task_runs_without_a_change_to_the_package(
     assert config["dataset_kwargs"] == {"task": "birds", "k": 1}
     assert config["metadata"]["qrag"]["retriever"] == "bm25"
     assert results["results"]["birds_rag_k1"]["valid_rate,none"] == 0.0
-    assert "answer_mass" in lm_eval_command(*measured).stdout
+    assert "answer_mass" in lm_eval_command(*measured, PYTHONPATH=few_tasks).stdout
 
 
 def test_every_field_of_a_row_is_told() -> None:

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("torch", reason="the hf extra is not installed")
 pytest.importorskip("ray", reason="the ray extra is not installed")
 import ray
+from in_process_arms import InProcess
 
 from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.plan import Plan
@@ -68,7 +69,7 @@ def test_a_lost_node(cluster: Any, tiny_model: Path, tmp_path: Path) -> None:
     assert not found.failed
     assert len(found.complete) == 12
     undisturbed = tmp_path / "undisturbed"
-    assert not run_plan(plan, undisturbed).failed
+    assert not run_plan(plan, undisturbed, launcher=InProcess()).failed
     assert scores_and_samples(root) == scores_and_samples(undisturbed)
 
 

@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("torch", reason="the hf extra is not installed")
 
 from dying import dies_over
+from in_process_arms import InProcess
 
 from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.plan import Cell, Plan
@@ -74,7 +75,7 @@ def test_answers_may_be_as_long_as_the_plan_says(plan: Plan, tmp_path: Path) -> 
     short = plan.model_copy(
         update={"answer_tokens": 3, "precisions": ("bf16",), "tasks": ("lamp3u",), "k": ("0",)}
     )
-    assert not run_plan(short, tmp_path / "grid").failed
+    assert not run_plan(short, tmp_path / "grid", launcher=InProcess()).failed
     (log,) = (tmp_path / "grid").rglob("samples_*.jsonl")
     for line in log.read_text(encoding="utf-8").splitlines():
         sample = json.loads(line)
@@ -155,7 +156,7 @@ def test_killed_wherever_it_is_it_comes_out_the_same(
     ):
         environment = dies_over(file, site, opening, victim)
         assert signal_that_ended(plan, root, environment) == signal.SIGKILL
-    progress = run_plan(plan, root)
+    progress = run_plan(plan, root, launcher=InProcess())
     assert not progress.failed
     assert contents(root) == contents(whole)
     for name in ("batches", "prompt_tokens", "generated_tokens", "largest_batch"):
@@ -185,7 +186,7 @@ def test_without_its_marker_a_cell_is_made_anew_from_its_answers(
             lines = journal.read_bytes().splitlines(keepends=True)
             # All but the last batch, and that torn.
             journal.write_bytes(b"".join(lines[:-1]) + lines[-1][:-20])
-    assert not run_plan(plan, root).failed
+    assert not run_plan(plan, root, launcher=InProcess()).failed
     assert contents(root) == contents(whole)
 
 
@@ -233,7 +234,7 @@ def test_what_fails_is_named_and_the_rest_is_whole(
             "limit": 2,
         }
     )
-    progress = run_plan(broken, tmp_path / "grid")
+    progress = run_plan(broken, tmp_path / "grid", launcher=InProcess())
     failed = {cell.folder: why for cell, why in progress.failed.items()}
     assert [cell.folder for cell in progress.complete] == [
         "llama/bf16/lamp3u_rag_k0",
@@ -244,7 +245,7 @@ def test_what_fails_is_named_and_the_rest_is_whole(
     assert all("none.trec" in why for name, why in failed.items() if "/run-" in name)
     # Mended, the same command makes the rest.
     mended = broken.model_copy(update={"models": plan.models, "retrievers": ("bm25",)})
-    assert not run_plan(mended, tmp_path / "grid").failed
+    assert not run_plan(mended, tmp_path / "grid", launcher=InProcess()).failed
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills as POSIX has them")
@@ -264,7 +265,7 @@ def test_a_process_that_dies_takes_one_cell_with_it(
     assert progress.failed[cells[1]].startswith(
         "its process ended with signal 9 (killed: was memory short?)"
     )
-    assert not run_plan(one_arm, tmp_path / "grid").failed
+    assert not run_plan(one_arm, tmp_path / "grid", launcher=InProcess()).failed
 
 
 def test_the_processes_end_in_peace(plan: Plan, whole: Path) -> None:
@@ -276,7 +277,7 @@ def test_the_processes_end_in_peace(plan: Plan, whole: Path) -> None:
 def test_parts_that_ran_apart_are_the_whole(plan: Plan, whole: Path, tmp_path: Path) -> None:
     parts = [tmp_path / "one", tmp_path / "two"]
     for number, part in enumerate(parts, start=1):
-        progress = run_plan(plan, part, Shard(number, 2))
+        progress = run_plan(plan, part, Shard(number, 2), InProcess())
         assert 0 < len(progress.complete) < 8
     assert len(merge(parts[:1], tmp_path / "half").missing) > 0
     merged = merge(parts, tmp_path / "all")
@@ -327,6 +328,6 @@ def test_a_full_disk_loses_nothing(plan: Plan, whole: Path, tmp_path: Path) -> N
         check=False,
     )
     assert "could not be written in full: is the disk full? The answers are kept" in done.stdout
-    assert not run_plan(one_cell, root).failed
+    assert not run_plan(one_cell, root, launcher=InProcess()).failed
     name = "cells/llama/bf16/lamp3u_rag_k0 samples"
     assert contents(root)[name] == contents(whole)[name]

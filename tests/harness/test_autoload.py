@@ -96,9 +96,10 @@ print(lm_eval.evaluator.evaluate.__code__.co_filename.endswith("patches/runs.py"
 @pytest.mark.parametrize(
     "before", ["", "import lm_eval", "import lm_eval.evaluator, lm_eval.tasks"]
 )
-def test_in_a_running_kernel_importing_qrag_tasks_is_enough(before: str) -> None:
+def test_in_a_running_kernel_importing_qrag_tasks_is_enough(before: str, few_tasks: str) -> None:
     torch = importlib.util.find_spec("torch") is not None
-    told = python(KERNEL.format(before=before, torch=torch)).splitlines()
+    code = KERNEL.format(before=before, torch=torch)
+    told = python(code, PYTHONPATH=few_tasks).splitlines()
     assert "['lamp3u_rag_k1', 'lamp5u_rag_k1'] QragLM" in told
     assert told[-1] == "True"
 

@@ -50,6 +50,7 @@ def test_every_task_of_every_split_runs_on_mini(lm_eval_command: Command, tmp_pa
     done = lm_eval_command(
         *("--tasks", "lamp[1-7][ut]_rag_k1", "--model", "hf", "--model_args", "dtype=bfloat16"),
         *("--apply_chat_template", "--limit", 1, "--log_samples", "--output_path", tmp_path),
+        *("--gen_kwargs", "max_gen_toks=4"),
         QRAG_DATA="mini",
     )
     assert done.returncode == 0, done.stderr
@@ -120,11 +121,12 @@ def test_chat_template(lm_eval_command: Command, tiny_model: Path, tmp_path: Pat
         assert sample["doc"]["prompt_tokens"] + 16 <= 1024
 
 
-def test_without_autoload(lm_eval_command: Command, tmp_path: Path) -> None:
+def test_without_autoload(lm_eval_command: Command, few_tasks: str) -> None:
     done = lm_eval_command(
         *("--tasks", "lamp_rag_k1", "--model", "dummy", "--limit", 2),
         *("--metadata", metadata(data="mini"), "--include_path", task_yamls()),
         QRAG_AUTOLOAD="0",
+        PYTHONPATH=few_tasks,
     )
     assert done.returncode == 0, done.stderr
     assert "lamp5u_rag_k1" in done.stdout

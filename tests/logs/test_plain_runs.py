@@ -45,7 +45,9 @@ def tasks(folder: Path, data: Path, text: str) -> Path:
     return folder
 
 
-def test_stock_lm_eval(tiny_model: Path, lm_eval_command: Command, tmp_path: Path) -> None:
+def test_stock_lm_eval(
+    tiny_model: Path, lm_eval_command: Command, few_tasks: str, tmp_path: Path
+) -> None:
     data = tmp_path / "data.json"
     names = ["Athens", "Berlin", "Cairo", "Dublin", "Łódź", "Quito", "Rome", "Tokyo"]
     rows = [
@@ -63,6 +65,7 @@ def test_stock_lm_eval(tiny_model: Path, lm_eval_command: Command, tmp_path: Pat
             *("--model_args", f"pretrained={tiny_model},dtype={dtype}"),
             *("--log_samples", "--output_path", out, "--device", "cpu"),
             QRAG_AUTOLOAD="0",
+            PYTHONPATH=few_tasks,
             HF_DATASETS_CACHE=str(tmp_path / "datasets"),
         )
         assert done.returncode == 0, done.stderr

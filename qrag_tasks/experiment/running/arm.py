@@ -38,15 +38,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cells = grid.plan.cells()
     chosen = [cells[int(number)] for number in options.cells.split(",")]
     arm = next(arm for arm in grid.plan.arms() if arm.name == options.arm)
+    return 0 if answer_cells(grid, arm, chosen) else 1
+
+
+def answer_cells(grid: GridFolder, arm: Arm, cells: Sequence[Cell]) -> bool:
+    """Load an arm and answer cells of it, one after the other.
+
+    Every cell is complete then, or its folder says why not.
+
+    :returns: whether all of them are complete.
+    """
     try:
         lm = load(arm)
     except Exception as error:
-        for cell in chosen:
+        for cell in cells:
             grid.cell(cell).fail(_told(error, grid.log(arm)), traceback.format_exc())
         logger.exception("%s cannot be loaded", arm.name)
-        return 1
-    failed = sum(not _answer_or_tell(lm, grid, cell) for cell in chosen)
-    return 1 if failed else 0
+        return False
+    return not sum(not _answer_or_tell(lm, grid, cell) for cell in cells)
 
 
 def load(arm: Arm) -> Any:
