@@ -45,8 +45,10 @@ BUILT_IN = tuple(
         ("bitsandbytes", "arms.formats.bitsandbytes"),
         ("gptq", "arms.formats.gptq"),
         ("awq", "arms.formats.awq"),
+        ("gguf", "arms.formats.gguf"),
         ("transformers", "harness.built_in_engine"),
         ("server", "engines.server.registration"),
+        ("llama_cpp", "engines.llama_cpp.registration"),
     )
 )
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")

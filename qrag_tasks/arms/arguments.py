@@ -8,6 +8,7 @@ perhaps, the model's configuration.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -25,6 +26,8 @@ from qrag_tasks.arms.places import check_additions, local_folder
 from qrag_tasks.arms.precisions import format_of, formats
 from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.errors import SettingsError
+
+logger = logging.getLogger("lm_eval.qrag_tasks")
 
 HF_MODELS = ("hf", "hf-auto", "huggingface")
 """lm_eval's names of its ``HFLM``."""
@@ -75,7 +78,8 @@ _REFUSED_BY_QRAG: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "gguf_file": (
         bool,
         "transformers unpacks GGUF weights on loading, so the arm would not have the precision of "
-        "the file; --model hf takes it",
+        "the file; give engine=llama_cpp and pretrained=FOLDER/FILE.gguf, which runs the file in "
+        "llama.cpp itself, or take --model hf for the unpacked weights",
     ),
 }
 
@@ -114,6 +118,15 @@ def check_arguments(model: str, arguments: Mapping[str, Any]) -> None:
     if model in HF_MODELS and isinstance(arguments.get("pretrained"), str):
         subfolder, gguf_file = arguments.get("subfolder") or "", arguments.get("gguf_file")
         local_folder(arguments["pretrained"], subfolder, gguf_file)
+        if gguf_file:
+            logger.warning(
+                "gguf_file=%s: transformers unpacks the weights of a GGUF file, so that this is "
+                "not how llama.cpp computes; --model qrag "
+                "--model_args pretrained=%s/%s,engine=llama_cpp runs the file itself",
+                gguf_file,
+                arguments["pretrained"],
+                gguf_file,
+            )
 
 
 def check_qrag_arguments(arguments: Mapping[str, Any]) -> None:
@@ -277,7 +290,17 @@ def _not_for_qrag(given: Mapping[str, Any]) -> Iterator[Mistake]:
         except SettingsError as error:
             yield Mistake("precision", str(error))
         else:
+            yield from _of_another_engine(row, format_of(row).engine)
             yield from _against(row, given)
+
+
+def _of_another_engine(row: Precision, engine: str) -> Iterator[Mistake]:
+    if engine:
+        yield Mistake(
+            "precision",
+            f"precision={row.name}: transformers cannot load it; give engine={engine}, too, and as "
+            f"pretrained what that engine runs",
+        )
 
 
 def _not_deterministic(given: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -37,7 +37,7 @@ def local_folder(pretrained: str, subfolder: str = "", gguf_file: str | None = N
     :raises ModelError: when there is no such folder, or it does not hold what it must.
     """
     root = Path(whole_place(pretrained))
-    if root.is_file():
+    if root.is_file() or root.suffix.lower() == ".gguf":
         raise _is_a_file(root)
     if not _is_local("pretrained", pretrained):
         return None
@@ -88,10 +88,11 @@ def _is_local(argument: str, given: str) -> bool:
 
 
 def _is_a_file(path: Path) -> ModelError:
-    if path.suffix == ".gguf":
+    if path.suffix.lower() == ".gguf":
         return ModelError(
-            f"pretrained={path} is a GGUF file: give --model hf "
-            f"pretrained={path.parent},gguf_file={path.name}"
+            f"pretrained={path} is a GGUF file: give --model qrag "
+            f"pretrained={path},engine=llama_cpp, which runs it in llama.cpp; or, for its weights "
+            f"unpacked by transformers, --model hf pretrained={path.parent},gguf_file={path.name}"
         )
     return ModelError(
         f"pretrained={path} is a file: name the folder that holds it, with its config.json"
@@ -103,7 +104,11 @@ def _has_no_config(pretrained: str, folder: Path) -> ModelError:
     if (folder / "adapter_config.json").is_file():
         return ModelError(f"{text}: it is an adapter; give the model it adapts, and this as peft=")
     if files := _gguf_files(folder):
-        return ModelError(f"{text}.{files} --model hf takes one, with gguf_file=NAME")
+        return ModelError(
+            f"{text}.{files} Give --model qrag pretrained={folder}/NAME,engine=llama_cpp, which "
+            f"runs one in llama.cpp; or, for its weights unpacked by transformers, --model hf with "
+            f"gguf_file=NAME"
+        )
     return ModelError(f"{text}: name the folder of a transformers checkpoint")
 
 

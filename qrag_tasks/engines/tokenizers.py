@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from qrag_tasks.arms.gguf_files import names_gguf, read_gguf
 from qrag_tasks.arms.places import whole_place
 from qrag_tasks.errors import ModelError, SettingsError
 from qrag_tasks.prompting.model_text import ModelText
@@ -28,6 +29,8 @@ def model_text(arguments: Mapping[str, Any]) -> ModelText | None:
     source = arguments.get("tokenizer") or arguments.get("pretrained")
     if source is None:
         return None
+    if names_gguf(arguments.get("pretrained")):
+        return _text_of_gguf(arguments)
     window = arguments.get("max_length") or arguments.get("max_model_len")
     # transformers asks on the terminal where it is not told.
     given = {"trust_remote_code": False, **arguments}
@@ -44,6 +47,14 @@ def model_text(arguments: Mapping[str, Any]) -> ModelText | None:
         arguments.get("add_bos_token"),
         answer_apart=bool(getattr(config, "is_encoder_decoder", False)),
     )
+
+
+def _text_of_gguf(arguments: Mapping[str, Any]) -> ModelText:
+    from qrag_tasks.engines.llama_cpp.arguments import Settings, window_of
+    from qrag_tasks.engines.llama_cpp.vocabulary import tokenizer_of
+
+    window = window_of(read_gguf(arguments["pretrained"]), Settings(n_ctx=arguments.get("n_ctx")))
+    return ModelText(tokenizer_of(arguments), window, arguments.get("add_bos_token"))
 
 
 def model_window(config: Any, tokenizer: Any) -> int:

@@ -48,8 +48,12 @@ class FormatSubject:
     def rows(self) -> tuple[Precision, ...]:
         """The precisions that can be loaded here.
 
-        :raises CheckSkipped: when what they need is not installed.
+        :raises CheckSkipped: when what they need is not installed, or transformers loads none.
         """
+        if self.format.engine:
+            raise CheckSkipped(
+                f"engine={self.format.engine} alone loads its precisions, and has a kit of its own"
+            )
         missing = ""
         rows = []
         for row in self.format.precisions:

@@ -63,7 +63,7 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("qrag", {"bnb_4bit_quant_type": "fp4"}, "a named precision fixes it"),
     ("qrag", {"truncation": True}, "a cut prompt"),
     ("qrag", {"logits_cache": False}, "always share its pass here; leave it out"),
-    ("qrag", {"gguf_file": "x.gguf"}, "--model hf takes it"),
+    ("qrag", {"gguf_file": "x.gguf"}, "engine=llama_cpp and pretrained=FOLDER/FILE.gguf"),
     ("qrag", {"precision": "int4"}, "unknown precision 'int4'"),
 ]
 

@@ -109,7 +109,7 @@ def test_what_is_no_checkpoint(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "a.gguf").write_bytes(b"GGUF")
     with pytest.raises(ModelError, match=r"gguf_file=a\.gguf"):
         read_checkpoint(str(tmp_path / "a.gguf"))
-    with pytest.raises(ModelError, match=r"It holds a\.gguf\. --model hf takes one"):
+    with pytest.raises(ModelError, match=r"It holds a\.gguf\. Give --model qrag"):
         read_checkpoint(str(tmp_path))
     with pytest.raises(ModelError, match="no such folder"):
         read_checkpoint(str(tmp_path / "nothing"))

@@ -26,7 +26,10 @@ def test_the_home_folder_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_what_cannot_be_the_folder_of_a_model_is_told_before_hf_loads(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
@@ -39,15 +42,17 @@ def test_what_cannot_be_the_folder_of_a_model_is_told_before_hf_loads(
     weights.parent.mkdir()
     weights.write_bytes(b"GGUF")
     both = f"pretrained={weights.parent},gguf_file=b.Q4_K_M.gguf"
-    assert told(pretrained=str(weights)).endswith(f"is a GGUF file: give --model hf {both}")
+    itself = f"is a GGUF file: give --model qrag pretrained={weights},engine=llama_cpp"
+    assert itself in told(pretrained=str(weights))
     assert told(pretrained="~/packed/b.Q4_K_M.gguf").endswith(both)
-    assert "It holds b.Q4_K_M.gguf. --model hf takes one" in told(pretrained="~/packed")
+    assert "It holds b.Q4_K_M.gguf. Give --model qrag pretrained=" in told(pretrained="~/packed")
     assert "no such file in" in told(pretrained="~/packed", gguf_file="a.gguf")
     assert "pretrained=~/nothing: no such folder" in told(pretrained="~/nothing")
     assert "no such folder: " in told(pretrained=str(tiny_model), subfolder="inner")
     assert "is a file: name the folder" in told(pretrained=str(tiny_model / "config.json"))
 
     check_arguments("hf", {"pretrained": "~/packed", "gguf_file": "b.Q4_K_M.gguf"})
+    assert "pretrained=~/packed/b.Q4_K_M.gguf,engine=llama_cpp runs the file itself" in caplog.text
     shutil.copytree(tiny_model, tmp_path / "whole" / "inner")
     check_arguments("hf", {"pretrained": "~/whole", "subfolder": "inner"})
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from sample_log_files import record, write_log
 
 from qrag_tasks import Document, Query, plugins
-from qrag_tasks.arms.precisions import precisions
+from qrag_tasks.arms.precisions import format_of, precisions
 from qrag_tasks.cli import main
 from qrag_tasks.prompting.protocols import CHOICES, PROTOCOLS
 from qrag_tasks.prompting.settings import KNOWN
@@ -200,7 +200,9 @@ def test_the_table_of_precisions() -> None:
         made = made if precision.quantized else ""
         expected = [str(precision.bits), made, precision.summary]
         assert [cell.strip() for cell in told[name]] == expected
-        assert f"`{name}`" in section("Precision arms")
+        engine = format_of(precision).engine
+        named = f"engine={engine}" if engine else f"`{name}`"
+        assert named in section("Precision arms")
 
 
 def test_the_noise_floor_of_the_embedded_model() -> None:

@@ -37,6 +37,10 @@ class TestAwq(FormatConformance):
         quantized_folder(plain, folder, awq_config(128))
 
 
+class TestGguf(FormatConformance):
+    spec = "gguf"
+
+
 def test_every_built_in_format_is_held_to_it() -> None:
     held = {kind.spec for kind in FormatConformance.__subclasses__()}
     known = FORMATS.all().items()

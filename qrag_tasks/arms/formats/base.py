@@ -182,6 +182,8 @@ class Format(ABC):
     :cvar has_kernels: whether users may choose the kernel that computes (``kernel=``).
     :cvar default_group_size: of what ``qrag quantize`` makes where nobody gives one; ``None``
         where there is no choice.
+    :cvar engine: the only engine that loads its precisions, where transformers does not; empty
+        where it does.
     :cvar quantizer: what makes checkpoints of it for ``qrag quantize``, as entry points are
         written: ``package.module:name`` of a :class:`~qrag_tasks.quantizing.quantizer.Quantizer`.
         Empty where nothing here does.
@@ -192,6 +194,7 @@ class Format(ABC):
     packages: ClassVar[tuple[str, ...]] = ()
     has_kernels: ClassVar[bool] = False
     default_group_size: ClassVar[int | None] = None
+    engine: ClassVar[str] = ""
     quantizer: ClassVar[str] = ""
 
     # ------------------------------------------------------------------ what a checkpoint says

@@ -1,0 +1,1 @@
+"""The engine that runs GGUF files in llama.cpp, through llama-cpp-python."""

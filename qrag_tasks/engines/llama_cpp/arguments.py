@@ -1,0 +1,151 @@
+"""The model arguments of ``engine=llama_cpp``, named as llama-cpp-python names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.gguf import Gguf, precision_of
+from qrag_tasks.arms.gguf_files import GgufFile, names_gguf, read_gguf
+from qrag_tasks.engines.arguments import refuse_unknown, switched_on
+from qrag_tasks.engines.llama_cpp.registration import NAME
+from qrag_tasks.errors import ModelError, SettingsError
+
+CACHE_KINDS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+"""ggml's kinds of numbers that a key-value cache can be in."""
+TOKENS_AT_ONCE = 512
+"""Tokens of a prompt that run through the model together, as llama.cpp has it by default."""
+_COUNTS = {"n_ctx": 1, "n_ubatch": 1, "n_threads": 1, "n_threads_batch": 1, "n_gpu_layers": -1}
+_SWITCHES = ("flash_attn", "deterministic")
+# What reads and writes text, whichever engine answers.
+_OF_TEXT = (
+    *("tokenizer", "trust_remote_code", "add_bos_token", "prefix_token_id"),
+    *("think_end_token", "enable_thinking", "chat_template_args"),
+)
+KNOWN = (
+    *("pretrained", "precision", "device", "batch_size"),
+    *("type_k", "type_v", *_COUNTS, *_SWITCHES, *_OF_TEXT),
+)
+"""All arguments that the engine takes."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How llama.cpp is to run a file.
+
+    :ivar n_ctx: tokens that prompt and answer may have together; ``None`` for the model's own.
+    :ivar n_ubatch: tokens of a prompt that run together.
+    :ivar n_threads: threads for one token; ``None`` for as many as torch takes.
+    :ivar n_threads_batch: threads for many tokens; ``None`` for ``n_threads``.
+    :ivar n_gpu_layers: layers on a GPU, where llama.cpp was built for one; -1 for all.
+    :ivar flash_attn: whether attention is computed without its matrix of scores.
+    :ivar type_k: kind of the numbers that the keys are kept in; ``None`` for float32 with a file
+        in float32, and for float16 with all others.
+    :ivar type_v: as ``type_k``, of the values.
+    :ivar deterministic: whether an answer depends on its own prompt alone.
+    """
+
+    n_ctx: int | None = None
+    n_ubatch: int = TOKENS_AT_ONCE
+    n_threads: int | None = None
+    n_threads_batch: int | None = None
+    n_gpu_layers: int = 0
+    flash_attn: bool = False
+    type_k: str | None = None
+    type_v: str | None = None
+    deterministic: bool = False
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Settings:
+        """Read the model arguments.
+
+        :raises SettingsError: for one that is unknown or cannot be.
+        """
+        refuse_unknown(NAME, arguments, KNOWN)
+        given = {name: value for name, value in arguments.items() if value is not None}
+        values: dict[str, Any] = {
+            name: _count(name, given[name], least)
+            for name, least in _COUNTS.items()
+            if name in given
+        }
+        values |= {name: switched_on(given, name) for name in _SWITCHES if name in given}
+        values |= {name: _cache_kind(name, given[name]) for name in _CACHES if name in given}
+        if str(given.get("batch_size", 1)) not in ("1", "auto"):
+            raise SettingsError(
+                f"batch_size={given['batch_size']}: engine={NAME} answers one prompt at a time; "
+                f"leave batch_size out (n_ubatch= says how many tokens of it run at once)"
+            )
+        settings = cls(**values)
+        if settings.type_v not in (None, "f32", "f16", "bf16") and not settings.flash_attn:
+            raise SettingsError(
+                f"type_v={settings.type_v}: llama.cpp quantizes the values of the cache with "
+                f"flash_attn=True only; give both"
+            )
+        return settings
+
+
+_CACHES = ("type_k", "type_v")
+
+
+def asked_file(arguments: Mapping[str, Any]) -> tuple[Settings, GgufFile, Precision]:
+    """Return what model arguments ask for, once it is known that it can be had.
+
+    Only the file's header is read.
+
+    :raises SettingsError: for an argument that is unknown or cannot be.
+    :raises ModelError: when the file is none, is damaged, is not in the precision, or what reads
+        it is not installed.
+    """
+    settings = Settings.of(arguments)
+    place = arguments.get("pretrained")
+    if place is None:
+        raise SettingsError(
+            f"engine={NAME} needs pretrained=, a GGUF file such as MODEL.Q4_K_M.gguf; "
+            f"docs/engines.md says how to make one"
+        )
+    if not names_gguf(place):
+        raise SettingsError(
+            f"pretrained={place}: engine={NAME} runs GGUF files: name one that ends with .gguf "
+            f"(docs/engines.md says how to make it), or leave engine out for a folder of "
+            f"transformers"
+        )
+    file = read_gguf(place)
+    row = precision_of(file, arguments.get("precision"))
+    Gguf().check_installed(row)
+    window_of(file, settings)
+    return settings, file, row
+
+
+def window_of(file: GgufFile, settings: Settings) -> int:
+    """Return the tokens that prompt and answer may have together.
+
+    :raises SettingsError: for more than the model was trained to take.
+    :raises ModelError: when nothing says how many.
+    """
+    own, asked = file.window, settings.n_ctx
+    if own is not None and asked is not None and asked > own:
+        raise SettingsError(
+            f"n_ctx={asked}: pretrained={file.path} was trained to take {own} tokens; give at "
+            f"most that many, or leave n_ctx out"
+        )
+    if (window := asked or own) is None:
+        raise ModelError(
+            f"pretrained={file.path} does not say how many tokens it takes "
+            f"({file.architecture}.context_length is missing): give n_ctx="
+        )
+    return window
+
+
+def _count(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        more = ", or -1 for all layers" if least < 0 else ""
+        raise SettingsError(f"{name}={value}: give a whole number above {max(0, least)}{more}")
+    return value
+
+
+def _cache_kind(name: str, value: Any) -> str:
+    if value not in CACHE_KINDS:
+        raise SettingsError(f"{name}={value}: give one of {', '.join(CACHE_KINDS)}")
+    return str(value)

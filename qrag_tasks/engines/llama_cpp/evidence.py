@@ -1,0 +1,106 @@
+"""What is known of a GGUF file's weights, as results have it: read in its header."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from math import prod
+from typing import Any
+
+from qrag_tasks.arms.formats.base import PLAIN, Precision
+from qrag_tasks.arms.formats.gguf import FLOATS, Gguf, matrices
+from qrag_tasks.arms.gguf_files import GgufFile, GgufTensor
+from qrag_tasks.arms.layers import WeightBytes
+from qrag_tasks.arms.verification import LayerKind, VerifiedArm
+
+_BITS = re.compile(r"\d+")
+_HEAD, _EMBEDDINGS = "output.weight", "token_embd.weight"
+
+
+def arm_of(file: GgufFile, row: Precision) -> dict[str, Any]:
+    """Return what is known of a file's weights, as JSON has it.
+
+    Beside what :class:`~qrag_tasks.arms.verification.VerifiedArm` says of every arm,
+    ``tensor_kinds`` has each of ggml's kinds with its tensors, bytes, share of all bytes and bits
+    a weight, scales included; ``bits_per_weight`` is that of the whole file.
+    """
+    in_blocks = matrices(file)
+    arm = VerifiedArm(
+        row.name,
+        tuple(Counter(map(_kind, in_blocks)).items()),
+        adapter={},
+        unquantized=_unquantized(file) if row.quant_type not in ("f32", "f16", "bf16") else (),
+        weights=_weights(file, in_blocks),
+    )
+    kinds = dict.fromkeys(tensor.kind for tensor in file.tensors)
+    by_kind = {kind: [t for t in file.tensors if t.kind == kind] for kind in kinds}
+    return {
+        **arm.as_dict(),
+        "tensor_kinds": {
+            kind: {
+                "tensors": len(tensors),
+                "bytes": _bytes(tensors),
+                "share": _bytes(tensors) / file.bytes,
+                "bits_per_weight": _bits(tensors),
+            }
+            for kind, tensors in by_kind.items()
+        },
+        "bits_per_weight": _bits(file.tensors),
+        "architecture": file.architecture,
+    }
+
+
+def summary(arm: Mapping[str, Any]) -> str:
+    """Return one line for the log."""
+    shares = ", ".join(
+        f"{kind} {facts['share']:.1%} ({facts['tensors']} tensors)"
+        for kind, facts in sorted(arm["tensor_kinds"].items(), key=lambda item: -item[1]["bytes"])
+    )
+    size = arm["weights"]["bytes"] / 1e6
+    return f"{size:,.1f} MB, {arm['bits_per_weight']:.2f} bits a weight: {shares}"
+
+
+def _kind(tensor: GgufTensor) -> LayerKind:
+    plain = tensor.kind in FLOATS
+    bits = _BITS.search(tensor.kind)
+    return LayerKind(
+        "llama.cpp",
+        PLAIN if plain else Gguf.name,
+        int(bits.group()) if bits else None,
+        None if plain else tensor.kind,
+        None,
+        FLOATS.get(tensor.kind),
+    )
+
+
+def _unquantized(file: GgufFile) -> tuple[str, ...]:
+    """Return the names of the matrices, embeddings and head included, that are plain."""
+    return tuple(t.name for t in file.tensors if len(t.shape) > 1 and t.kind in FLOATS)
+
+
+def _weights(file: GgufFile, in_blocks: Iterable[GgufTensor]) -> WeightBytes:
+    plain = [tensor for tensor in in_blocks if tensor.kind in FLOATS]
+    packed = [tensor for tensor in in_blocks if tensor.kind not in FLOATS]
+    head = [tensor for tensor in file.tensors if tensor.name == _HEAD]
+    embeddings = [tensor for tensor in file.tensors if tensor.name == _EMBEDDINGS]
+    named = sum(map(_bytes, (plain, packed, head, embeddings)))
+    return WeightBytes(
+        total=file.bytes,
+        quantized=_bytes(packed),
+        full_precision=_bytes(plain),
+        head=_bytes(head),
+        embeddings=_bytes(embeddings),
+        adapter=0,
+        other=file.bytes - named,
+        parameters=sum(prod(tensor.shape) for tensor in file.tensors),
+    )
+
+
+def _bytes(tensors: Iterable[GgufTensor]) -> int:
+    return sum(tensor.bytes for tensor in tensors)
+
+
+def _bits(tensors: Iterable[GgufTensor]) -> float:
+    listed = list(tensors)
+    return 8 * _bytes(listed) / sum(prod(tensor.shape) for tensor in listed)

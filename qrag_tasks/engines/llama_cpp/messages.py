@@ -1,0 +1,46 @@
+"""What llama.cpp says while it works: into our log, where it would go to the terminal."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from functools import cache
+from typing import Any
+
+logger = logging.getLogger("lm_eval.qrag_tasks")
+
+_ERROR, _CONTINUED = 3, 5
+ERRORS: deque[str] = deque(maxlen=8)
+"""The last errors that llama.cpp told of, the newest last."""
+
+
+@cache
+def listen() -> Any:
+    """Have llama.cpp tell us, and not the terminal; once a process, as it has one listener.
+
+    Its errors are logged as errors, all else at debug.
+
+    :returns: the callback, which must outlive all use of llama.cpp.
+    """
+    import llama_cpp
+
+    last = [0]
+
+    @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator,unused-ignore]
+    def hear(level: int, text: bytes, _data: Any) -> None:
+        level = last[0] if level == _CONTINUED else level
+        last[0] = level
+        line = text.decode("utf-8", "replace").strip()
+        if level == _ERROR and line:
+            ERRORS.append(line)
+            logger.error("llama.cpp: %s", line)
+        elif line.strip("."):
+            logger.debug("llama.cpp: %s", line)
+
+    llama_cpp.llama_log_set(hear, None)
+    return hear
+
+
+def last_error() -> str:
+    """Return the last error that llama.cpp told of, in brackets for a message; or nothing."""
+    return f" ({ERRORS[-1]})" if ERRORS else ""
