@@ -187,6 +187,21 @@ def test_arms_that_another_engine_ran(base: Path, tmp_path: Path) -> None:
     assert not compared(base, served).notes  # what is not logged is not known
 
 
+def test_whether_batches_may_have_changed_answers(base: Path, tmp_path: Path) -> None:
+    def ran(folder: str, precision: str, deterministic: bool) -> Path:
+        arm = LoggedArm(precision=precision, deterministic=deterministic).as_dict()
+        return write_run(tmp_path / folder, samples(answers(6)), config={"qrag": arm})
+
+    fixed, quantized = ran("one", "fp16", True), ran("two", "int8", True)
+    free, other = ran("three", "int4-nf4", False), ran("four", "bf16", False)
+    (note,) = compared(fixed, quantized).notes
+    assert note.endswith("(deterministic=True), so the noise of batches is excluded")
+    (note,) = compared(fixed, free).notes
+    assert "the answers of 1 arm did not depend on their batch" in note
+    assert "those of model-1b int4-nf4 may have: run every arm with it" in note
+    assert not compared(other, free).notes
+
+
 def test_runs_of_other_tasks(base: Path, tmp_path: Path) -> None:
     two = write_run(tmp_path / "two", samples(answers(6)), task="lamp3u_rag_k3")
     told = "model-1b bf16 (two): lamp3u_rag_k3, bm25, best-first is not in the base"

@@ -39,6 +39,7 @@ def caveats(values: Sequence[Values], cells: Sequence[CellRow]) -> list[str]:
         *mixed_arms((side.run.label, side.run.logged) for side in sides),
         *_other_dtypes(values),
         *_other_engines(values),
+        *_batch_noise(values),
         *_no_answers(values),
         *folded(untested, *_UNTESTED),
         *folded(_named(values, lambda cell: cell.incomplete), *_INCOMPLETE),
@@ -94,6 +95,25 @@ def _other_engines(values: Sequence[Values]) -> Iterator[str]:
         kinds = [_EVIDENCE.get(run.logged.evidence or "") for run in runs]
         if None not in kinds and kinds[0] != kinds[1]:
             yield f"the precision of {one} is {kinds[0]}, that of {two} {kinds[1]}"
+
+
+def _batch_noise(values: Sequence[Values]) -> Iterator[str]:
+    """Tell whether the batches of an arm may have changed its answers, where it is known."""
+    runs = {run.label: run for cell in values for run in (cell.base.run, cell.other.run)}
+    fixed = [label for label, run in runs.items() if run.logged.deterministic]
+    free = [label for label in runs if label not in fixed]
+    if fixed and not free:
+        yield (
+            "no answer of any arm depended on its batch (deterministic=True), so the noise of "
+            "batches is excluded"
+        )
+    elif fixed:
+        yield (
+            f"the answers of {counted(len(fixed), 'arm')} did not depend on their batch "
+            f"(deterministic=True), those of {', '.join(free[:3])}"
+            f"{', ...' if len(free) > 3 else ''} may have: run every arm with it to exclude the "
+            f"noise of batches"
+        )
 
 
 def _no_answers(values: Sequence[Values]) -> Iterator[str]:
