@@ -1,4 +1,4 @@
-"""Run one arm by one engine in a process of its own, and read what it measured.
+"""Run lm_eval in a process of its own, and read what it measured.
 
 ``python one_run.py RECORD MARLIN ARGUMENTS...`` is that process; ``Run`` starts it.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ HF_ARGUMENTS = {
 def child(record: Path, marlin: str | None, arguments: list[str]) -> None:
     """Run lm_eval's command line once told to on stdin; write what was measured to ``record``."""
     measured: dict[str, Any] = {}
+    import lm_eval.api.model
     import lm_eval.evaluator
     import lm_eval.models.huggingface as huggingface
     import lm_eval.tasks
@@ -51,19 +54,31 @@ def child(record: Path, marlin: str | None, arguments: list[str]) -> None:
         load_kernels(marlin)
     pretrained = arguments[arguments.index("--model_args") + 1].partition(",")[0]
     if Path(pretrained).name in FOLDERS.values():
-        import gptqmodel  # noqa: F401
+        with contextlib.suppress(ImportError):
+            import gptqmodel  # noqa: F401
 
     def now() -> float:
         if gpu:
             torch.cuda.synchronize()
         return time.perf_counter()
 
+    base = lm_eval.api.model.LM
+    created = {name: vars(base)[name].__func__ for name in CREATORS}
     manager, create = lm_eval.tasks.TaskManager, huggingface.HFLM._create_model
     evaluate = lm_eval.evaluator.evaluate
     index = manager.__init__
 
     def ours_only(self: Any, *args: Any, **kwargs: Any) -> None:
         index(self, *args, **{**kwargs, "include_defaults": False, "include_path": [task_yamls()]})
+
+    def timed(name: str) -> Any:
+        def create_lm(cls: Any, *args: Any, **kwargs: Any) -> Any:
+            start = now()
+            lm = created[name](cls, *args, **kwargs)
+            measured["start_seconds"] = now() - start
+            return lm
+
+        return classmethod(create_lm)
 
     def timed_create(self: Any, *args: Any, **kwargs: Any) -> None:
         start = now()
@@ -97,6 +112,8 @@ def child(record: Path, marlin: str | None, arguments: list[str]) -> None:
             measured["peak_reserved_bytes"] = torch.cuda.max_memory_reserved()
         record.write_text(json.dumps(measured))
 
+    for name in CREATORS:
+        setattr(base, name, timed(name))
     manager.__init__ = ours_only
     huggingface.HFLM._create_model = timed_create
     lm_eval.evaluator.evaluate = timed_evaluate
@@ -110,12 +127,39 @@ def bytes_of(model: Any) -> int:
     return sum(storage.nbytes() for storage in storages.values())
 
 
-class Run:
-    """One arm by one engine."""
+CREATORS = ("create_from_arg_string", "create_from_arg_obj")
+"""How lm_eval creates a model of any kind."""
 
-    def __init__(self, arm: str, engine: str, options: argparse.Namespace) -> None:
-        self.arm, self.engine, self.options = arm, engine, options
-        self.folder = options.work / "runs" / f"{arm}-{engine}"
+
+def model_of(arm: str, engine: str, options: argparse.Namespace) -> list[str]:
+    """Return the part of lm_eval's command line that names an arm."""
+    pretrained = f"pretrained={options.work / FOLDERS.get(arm, 'fp16')}"
+    if engine == "qrag":
+        return ["--model", engine, "--model_args", pretrained + f",precision={arm}"]
+    arguments = ["--model", engine, "--model_args", pretrained + "," + HF_ARGUMENTS[arm]]
+    return [*arguments, "--batch_size", str(options.batch)]
+
+
+class Run:
+    """One run of lm_eval.
+
+    :param name: of the run, and of its folder.
+    :param model: the part of the command line that names the model.
+    :param options: ``work``, ``tasks``, ``limit``, ``data``, ``marlin``; ``metadata`` where there
+        is more to say of the prompts.
+    :param environment: variables beside those of this process.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: Sequence[str],
+        options: argparse.Namespace,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name, self.model, self.options = name, model, options
+        self.environment = {**os.environ, **(environment or {})}
+        self.folder = options.work / "runs" / name.replace(" ", "-")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.log = self.folder / "log.txt"
@@ -124,15 +168,11 @@ class Run:
     def arguments(self) -> list[str]:
         """Return lm_eval's command line."""
         options = self.options
-        pretrained = f"pretrained={options.work / FOLDERS.get(self.arm, 'fp16')}"
-        if self.engine == "qrag":
-            model = [pretrained + f",precision={self.arm}"]
-        else:
-            model = [pretrained + "," + HF_ARGUMENTS[self.arm], "--batch_size", str(options.batch)]
+        more = getattr(options, "metadata", {})
         return [
-            *("run", "--model", self.engine, "--model_args", *model),
+            *("run", *self.model),
             *("--tasks", ",".join(options.tasks), "--limit", str(options.limit)),
-            *("--metadata", json.dumps({"data": str(options.data.resolve())})),
+            *("--metadata", json.dumps({"data": str(options.data.resolve()), **more})),
             *("--output_path", str(self.folder / "results")),
         ]
 
@@ -146,6 +186,7 @@ class Run:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 text=True,
+                env=self.environment,
             )
 
     def finish(self, seconds: float) -> dict[str, Any]:
@@ -163,7 +204,7 @@ class Run:
             process.kill()
             process.wait()
             problem = f"stopped after {seconds:.0f} s"
-        found: dict[str, Any] = {"arm": self.arm, "engine": self.engine}
+        found: dict[str, Any] = {"name": self.name}
         found["wall_seconds"] = time.perf_counter() - start
         with contextlib.suppress(OSError):
             found |= json.loads((self.folder / "record.json").read_text())

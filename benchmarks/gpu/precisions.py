@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from arm_table import NO_TIME, heading, same_answers, table
-from one_run import Run
+from one_run import Run, model_of
 from random_models import SHAPES, make
 
 ARMS = ("fp16", "int4-nf4", "int4-gptq", "int4-awq", "int8", "bf16")
@@ -44,7 +44,10 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     deadline = time.perf_counter() + options.seconds
     engines = [engine for engine in ENGINES if engine in options.engines]
-    runs = [Run(arm, engine, options) for arm in options.arms for engine in engines]
+    pairs = [(arm, engine) for arm in options.arms for engine in engines]
+    runs = [
+        Run(f"{arm}-{engine}", model_of(arm, engine, options), options) for arm, engine in pairs
+    ]
     report: dict[str, Any] = {
         "machine": machine(),
         "shape": {"name": options.shape, **SHAPES[options.shape]},
@@ -62,10 +65,10 @@ def main() -> None:
         subprocess.run(command, check=False, timeout=options.seconds / 2)
     made = options.work / "made.json"
     report["made"] = json.loads(made.read_text()) if made.is_file() else None
-    for run, following in zip(runs, [*runs[1:], None], strict=True):
+    for (arm, engine), run, following in zip(pairs, runs, [*runs[1:], None], strict=True):
         left = deadline - time.perf_counter()
         if left < options.least:
-            found: dict[str, Any] = {"arm": run.arm, "engine": run.engine, "error": NO_TIME}
+            found: dict[str, Any] = {"error": NO_TIME}
             if run.process:
                 run.process.kill()
         else:
@@ -73,16 +76,16 @@ def main() -> None:
                 # Its imports would disturb the loading that they coincide with only a little.
                 following.start()
             found = run.finish(left)
-        answers[run.arm, run.engine] = found.pop("answers", [])
-        if run.engine == "hf":
-            ours = answers.get((run.arm, "qrag"))
-            found["same_answers"] = same_answers(ours, answers[run.arm, "hf"])
+        found |= {"arm": arm, "engine": engine}
+        answers[arm, engine] = found.pop("answers", [])
+        if engine == "hf":
+            found["same_answers"] = same_answers(answers.get((arm, "qrag")), answers[arm, "hf"])
         report["runs"].append(found)
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(report, indent=1))
         said = found.get("error") or f"{found['generate_seconds']:.1f} s"
         print(
-            f"{run.arm:10} {run.engine:5} {said}  (of {found.get('wall_seconds', 0):.0f} s wall)",
+            f"{arm:10} {engine:5} {said}  (of {found.get('wall_seconds', 0):.0f} s wall)",
             flush=True,
         )
         if "error" in found:
@@ -91,7 +94,7 @@ def main() -> None:
 
 
 def machine() -> dict[str, Any]:
-    names = ("torch", "transformers", "lm_eval", "bitsandbytes", "gptqmodel", "optimum", "triton")
+    names = ("torch", "transformers", "lm_eval", "vllm", "bitsandbytes", "gptqmodel", "triton")
     versions = {}
     for name in names:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
