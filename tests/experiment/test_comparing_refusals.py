@@ -178,8 +178,9 @@ def test_arms_that_another_engine_ran(base: Path, tmp_path: Path) -> None:
     ours, quantized = ran("one", "fp16"), ran("two", "int8")
     served = ran("three", "int4-awq", name="served", evidence="stated")
     assert compared(ours, served).notes == [
-        "model-1b fp16 was run by transformers and model-1b int4-awq by served: the difference is "
-        "of both; for that of the weights alone, run both by one engine",
+        "model-1b fp16 was run by transformers and model-1b int4-awq by served, so the difference "
+        "has two causes; to part them, run model-1b fp16 by served, too: compared with that run, "
+        "model-1b int4-awq shows what the precision does, and model-1b fp16 what the engine does",
         "the precision of model-1b fp16 is read off every loaded layer, that of model-1b int4-awq "
         "a server's word",
     ]

@@ -89,8 +89,9 @@ def _other_engines(values: Sequence[Values]) -> Iterator[str]:
             continue
         seen.add((one, two))
         yield (
-            f"{one} was run by {names[0]} and {two} by {names[1]}: the difference is of both; for "
-            f"that of the weights alone, run both by one engine"
+            f"{one} was run by {names[0]} and {two} by {names[1]}, so the difference has two "
+            f"causes; to part them, run {one} by {names[1]}, too: compared with that run, {two} "
+            f"shows what the precision does, and {one} what the engine does"
         )
         kinds = [_EVIDENCE.get(run.logged.evidence or "") for run in runs]
         if None not in kinds and kinds[0] != kinds[1]:
