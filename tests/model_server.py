@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -34,10 +35,20 @@ class Fault:
     pause: float = 0.0
 
 
+@cache
+def _loaded(folder: Path) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return model, AutoTokenizer.from_pretrained(folder)
+
+
 class ModelServer(ThreadingHTTPServer):
     """Completes prompts.
 
     :param folder: of a model of transformers, which computes in 32 bits.
+    :param port: any that is free by default.
     :ivar entry: of the model list, beside the model's name; ``None`` for a server without a list.
     :ivar pages: path -> the JSON that is there.
     :ivar takes_ids: whether a prompt may be token ids.
@@ -52,15 +63,12 @@ class ModelServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, folder: Path, name: str = "tiny") -> None:
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+    def __init__(self, folder: Path, name: str = "tiny", port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.model, self.tokenizer = _loaded(folder)
         self.name = name
         self.entry: Mapping[str, Any] | None = VLLM
         self.pages: dict[str, Any] = {"/version": {"version": "0.24.0"}}

@@ -150,11 +150,11 @@ def _load(what: str, source: str, options: tuple[tuple[str, Any], ...]) -> Any:
     except Exception as error:
         if "trust_remote_code" in str(error):
             raise ModelError(
-                f"pretrained={source}: its {what} is code of its own, which is run only if you "
+                f"{source}: its {what} is code of its own, which is run only if you "
                 f"trust it: read it, and give trust_remote_code=True in the model arguments"
             ) from error
         # transformers raises many kinds here: no such folder, no network, a broken file.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise ModelError(
-            f"pretrained={source}: its {what} cannot be loaded: {type(error).__name__}: {reason}"
+            f"{source}: its {what} cannot be loaded: {type(error).__name__}: {reason}"
         ) from error

@@ -34,6 +34,14 @@ _REFUSED = {
     "max_batch_size": "the server makes its own batches; give concurrency=, requests at once",
     "max_batch_tokens": "the server makes its own batches; give concurrency=, requests at once",
 }
+_NEEDED = {
+    "base_url": f"the server's address: {_EXAMPLE}",
+    "tokenizer": "the folder, or the name on the hub, of the served model's tokenizer: prompts are "
+    "encoded and counted with it",
+    "max_length": "tokens of the server's window, prompt and answer together (--max-model-len of "
+    "vllm serve, --ctx-size for each slot of llama-server): prompts are fitted to it",
+    "precision": "what the server runs, by your word: bf16, int4-awq, ...; it names the arm",
+}
 _OURS = (
     *("base_url", "model", "precision", "tokenizer", "max_length", "trust_remote_code"),
     *("concurrency", "requests_per_second", "timeout", "retries"),
@@ -77,9 +85,14 @@ def read_arguments(arguments: Mapping[str, Any]) -> ServerArguments:
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     for name in given.keys() & _REFUSED.keys():
-        value = "" if name == "api_key" else f"={given[name]}"
-        raise SettingsError(f"{name}{value}: {_REFUSED[name]}")
-    refuse_unknown("server", given, (*_OURS, *OF_TEXT))
+        if given[name] != "auto":
+            value = "" if name == "api_key" else f"={given[name]}"
+            raise SettingsError(f"{name}{value}: {_REFUSED[name]}")
+    refuse_unknown("server", given, (*_OURS, *OF_TEXT, "dtype"))
+    if missing := [name for name in _NEEDED if name not in given]:
+        raise SettingsError(
+            "\n".join(f"engine=server needs {name}= ({_NEEDED[name]})" for name in missing)
+        )
     if switched_on(given, "deterministic"):
         raise SettingsError(
             "deterministic=True: a server computes together whatever it is asked at the time, so "
@@ -91,21 +104,13 @@ def read_arguments(arguments: Mapping[str, Any]) -> ServerArguments:
             f"batch_size={size}: the server makes its own batches; give concurrency={size}, "
             f"requests at once"
         )
-    rate = _number(given, "requests_per_second", float, math.inf)
     return ServerArguments(
-        _base_url(given),
+        _base_url(str(given["base_url"])),
         None if "model" not in given else str(given["model"]),
-        precision_named(
-            _needed(
-                given,
-                "precision",
-                "what the server runs, by your word: bf16, int4-awq, ... (docs/precisions.md has "
-                "the list). It names the arm",
-            )
-        ),
-        _window(given),
+        precision_named(given["precision"]),
+        int(_number(given, "max_length", int, 0)),
         _number(given, "concurrency", int, CONCURRENCY),
-        1 / rate,
+        1 / _number(given, "requests_per_second", float, math.inf),
         _number(given, "timeout", float, TIMEOUT),
         _number(given, "retries", int, RETRIES, least=0),
     )
@@ -114,28 +119,6 @@ def read_arguments(arguments: Mapping[str, Any]) -> ServerArguments:
 def api_key() -> str | None:
     """Return the key of the environment."""
     return os.environ.get(KEY) or None
-
-
-def _needed(given: Mapping[str, Any], name: str, what: str) -> Any:
-    if name not in given:
-        raise SettingsError(f"engine=server needs {name}=: {what}")
-    return given[name]
-
-
-def _window(given: Mapping[str, Any]) -> int:
-    _needed(
-        given,
-        "tokenizer",
-        "the folder, or the name on the hub, of the served model's tokenizer. Prompts are encoded "
-        "and counted with it",
-    )
-    _needed(
-        given,
-        "max_length",
-        "tokens of the server's window, prompt and answer together (max_model_len of vllm serve, "
-        "--ctx-size for each slot of llama-server). Prompts are fitted to it",
-    )
-    return int(_number(given, "max_length", int, 0))
 
 
 def _number(
@@ -159,8 +142,8 @@ def _number(
     raise SettingsError(f"{name}={given[name]}: give {number} {above}")
 
 
-def _base_url(given: Mapping[str, Any]) -> str:
-    url = str(_needed(given, "base_url", f"the server's address, as {_EXAMPLE}")).rstrip("/")
+def _base_url(given: str) -> str:
+    url = given.rstrip("/")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

@@ -30,6 +30,9 @@ logger = logging.getLogger("lm_eval.qrag_tasks")
 
 CONNECTING = 15.0
 """Seconds within which a connection must be made."""
+FIRST_WAIT = 1.0
+"""Seconds between a first try and the second; it doubles from try to try, and up to as many are
+added by chance, so that not all requests come back at once."""
 _TRY_AGAIN = (408, 425, 429)  # and 500 and above
 _LONGEST_WAIT = 60.0
 _SHOWN = 300
@@ -110,7 +113,7 @@ class Connection:
         :raises UnreachableError: when all tries failed.
         """
         most = tries or self._arguments.retries + 1
-        backoff = wait_exponential(1, max=_LONGEST_WAIT) + wait_random(max=1)
+        backoff = wait_exponential(FIRST_WAIT, max=_LONGEST_WAIT) + wait_random(max=FIRST_WAIT)
 
         def wait(state: RetryCallState) -> float:
             failure = state.outcome and state.outcome.exception()

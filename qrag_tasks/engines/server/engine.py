@@ -28,7 +28,7 @@ from qrag_tasks.engines.server.connection import Connection, UnreachableError
 from qrag_tasks.engines.server.facts import ServerFacts
 from qrag_tasks.engines.server.prompts import text_of
 from qrag_tasks.engines.server.registration import ABILITIES
-from qrag_tasks.engines.server.side_by_side import SideBySide
+from qrag_tasks.engines.server.workers import Workers
 from qrag_tasks.errors import ModelError
 from qrag_tasks.metering.meter import Elsewhere, Meter
 
@@ -103,7 +103,7 @@ class ServerEngine(Engine):
         order = by_shared_prefix([request.prompt for request in requests])
         metered, count = self._meter.side_by_side(), 0
         try:
-            for place, completion in SideBySide(ask, most, self._connection.ending).run(order):
+            for place, completion in Workers(ask, most, self._connection.ending).run(order):
                 generated, length = self._generated(completion, requests[place])
                 cost = metered.answered(len(requests[place].prompt), length, completion.cached)
                 answered({place: generated}, cost)

@@ -153,7 +153,7 @@ def _llama_server(entry: Values, _model: str, ask: Ask) -> dict[str, Any]:
     slot = props.get("default_generation_settings") or {}
     return {
         "window": slot.get("n_ctx") or props.get("n_ctx"),
-        "quantization": _gguf_type(file),
+        "quantization": meta.get("ftype") or _gguf_type(file),
         "weight_bytes": meta.get("size"),
         "further": {
             **({"file": file} if file else {}),
@@ -212,7 +212,16 @@ TELLERS = (
 
 # ---------------------------------------------------------------------- precision
 _GGUF_TYPE = re.compile(r"(?:^|[-._])(I?Q\d\w*|F16|F32|BF16)(?=[-.]|$)", re.IGNORECASE)
-_DTYPES = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
+_SIZES = re.compile(r" - (?=[sml])(\w)\w*")
+"""What llama.cpp writes out: ``Q4_K - Medium``."""
+_DTYPES = {
+    "float16": "fp16",
+    "bfloat16": "bf16",
+    "float32": "fp32",
+    "f16": "fp16",
+    "bf16": "bf16",
+    "f32": "fp32",
+}
 
 
 def _gguf_type(file: str | None) -> str | None:
@@ -228,12 +237,13 @@ def check_precision(stated: Precision, facts: ServerFacts) -> None:
     """
     if facts.quantization is None:
         return
-    word = facts.quantization.lower()
-    rows = precisions()
+    word = _SIZES.sub(r"_\1", facts.quantization.lower()).removeprefix("all ").partition(" ")[0]
+    names = (f"gguf-{word}", _DTYPES.get(word), word, f"int4-{word}")
     told = {
+        # llama-server may say Q4_K of Q4_K_M.
         name
-        for name in (f"gguf-{word}", _DTYPES.get(word, ""), word, f"int4-{word}")
-        if name in rows
+        for name in precisions()
+        if name in names or name.startswith(f"gguf-{word}_")
     }
     if told and stated.name not in told:
         raise ModelError(

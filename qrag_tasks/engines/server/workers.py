@@ -1,4 +1,4 @@
-"""Calls that run side by side, a few at a time, whose results come to the thread that waits."""
+"""Threads that make calls side by side, and bring the results to the one that waits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-class SideBySide(Generic[Job, Result]):
+class Workers(Generic[Job, Result]):
     """Runs calls in threads of its own, in order of their jobs.
 
     After an error no further job is begun. Those that are running are waited for, so that what they
