@@ -38,6 +38,9 @@ _DTYPES = {
     "float": "float32",
     "double": "float64",
 }
+PADDED, CONTINUOUS = "padded", "continuous"
+"""Values of ``batching``: how the engine of transformers puts prompts together."""
+
 _OF_DTYPE = ("dtype", "torch_dtype", "softmax_dtype", "mixed_precision_dtype")
 _COUNTS = ("max_length", "max_batch_size", "max_batch_tokens")
 # Argument, or how it begins -> the arguments one of which it needs in order to have an effect.
@@ -269,6 +272,7 @@ def _not_for_qrag(given: Mapping[str, Any]) -> Iterator[Mistake]:
                 f"load_in_4bit=True or load_in_8bit=True",
             )
     yield from _not_deterministic(given)
+    yield from _not_continuous(given)
     if str(given.get("batch_size", "auto")) != "auto":
         for name in ("max_batch_size", "max_batch_tokens"):
             if name in given:
@@ -314,6 +318,21 @@ def _not_deterministic(given: Mapping[str, Any]) -> Iterator[Mistake]:
                 f"{name}={given[name]} and deterministic=True: the kernels of transformers compute "
                 f"an answer alike only where its prompt is alone in its batch; leave {name} out",
             )
+
+
+def _not_continuous(given: Mapping[str, Any]) -> Iterator[Mistake]:
+    batching = given.get("batching", PADDED)
+    if batching not in (PADDED, CONTINUOUS):
+        yield Mistake("batching", f"batching={batching}: give {PADDED} or {CONTINUOUS}")
+    if batching != CONTINUOUS:
+        return
+    for name, why in (
+        ("deterministic", "what is computed together changes from token to token"),
+        ("mixed_precision_dtype", "its passes run in a thread that has no autocast"),
+        ("parallelize", "transformers' continuous batching keeps its cache on one device"),
+    ):
+        if given.get(name):
+            yield Mistake(name, f"{name}={given[name]} and batching={CONTINUOUS}: {why}; leave one")
 
 
 def _against(row: Precision, given: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -163,6 +163,12 @@ def _state(path: Path) -> list[Any]:
 
 
 # ---------------------------------------------------------------------- HFLM
+def attention_of(model: Any) -> str | None:
+    """Return which attention a model of transformers computes with; ``None`` where it is untold."""
+    name: str | None = getattr(model.config, "_attn_implementation", None)
+    return name
+
+
 def model_parts(model: Any, tokenizer: Any, device: Any) -> dict[str, Any]:
     """Return what the answers of a model of transformers depend on, settings aside.
 
@@ -187,7 +193,7 @@ def model_parts(model: Any, tokenizer: Any, device: Any) -> dict[str, Any]:
         "adapters": adapters and [_without_names(plain(adapters)), _adapters_in_use(module)],
         "dtype": getattr(model, "dtype", None),
         "device": getattr(device, "type", device),
-        "attention": getattr(model.config, "_attn_implementation", None),
+        "attention": attention_of(model),
         "generation": _without_names(plain(getattr(model, "generation_config", None))),
         "tokenizer": _tokenizer(tokenizer),
         "chat_template": getattr(tokenizer, "chat_template", None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 
 def by_shared_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
@@ -17,6 +18,30 @@ def by_shared_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
     :param prompts: token ids.
     """
     return sorted(range(len(prompts)), key=lambda place: list(prompts[place]), reverse=True)
+
+
+def in_rounds(prompts: Sequence[Sequence[int]], page: int) -> list[int]:
+    """Return the places of prompts in an order in which a prefix is done before it is wanted again.
+
+    For engines that begin many prompts at once and reuse whole pages of what is finished. Prompts
+    that share a page are a family, mostly those of one user. The longest of every family come
+    first, then the second longest, and so on: when a prompt's turn comes, the longer one that
+    begins alike is most likely done.
+
+    :param prompts: token ids.
+    :param page: tokens that are reused together.
+    """
+    families: list[list[int]] = []
+    for place in by_shared_prefix(prompts):
+        before = families[-1][-1] if families else place
+        if families and shared_prefix(prompts[before], prompts[place]) >= page:
+            families[-1].append(place)
+        else:
+            families.append([place])
+    for family in families:
+        family.sort(key=lambda place: -len(prompts[place]))
+    rounds = zip_longest(*families)
+    return [place for members in rounds for place in members if place is not None]
 
 
 def shared_prefix(one: Sequence[int], other: Sequence[int]) -> int:

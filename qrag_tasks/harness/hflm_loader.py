@@ -14,7 +14,7 @@ from typing import Any
 from lm_eval.models.huggingface import HFLM
 
 from qrag_tasks.arms import embedded, loading
-from qrag_tasks.arms.arguments import asked_dtype, settings_of_config
+from qrag_tasks.arms.arguments import CONTINUOUS, asked_dtype, settings_of_config
 from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.precisions import format_of
@@ -29,7 +29,7 @@ logger = logging.getLogger("lm_eval.qrag_tasks")
 
 _OURS = (
     *("engine", "precision", "group_size", "kernel", "max_batch_size", "max_batch_tokens"),
-    "deterministic",
+    *("deterministic", "batching"),
 )
 """Arguments that ``HFLM`` does not get."""
 
@@ -132,6 +132,7 @@ def load(arguments: Mapping[str, Any], meter: Meter) -> TransformersEngine:
         device=loader.device,
         limit=limit,
         meter=meter,
+        continuous=arguments.get("batching") == CONTINUOUS,
         batch_invariant=bool(arguments.get("deterministic")),
         mixed_precision=loader.mixed_precision_dtype,
         ranks=loader,

@@ -52,6 +52,8 @@ class QragLM(TokenizedLM):
         padding included; default :data:`~qrag_tasks.engines.batch_limit.TOKENS_PER_BATCH`.
     :param engine: that runs the model: ``transformers``, or one that a plugin supplies; its
         arguments are then its own.
+    :param batching: ``"padded"``, prompts of like length together; or ``"continuous"``,
+        transformers' own, which packs them and begins the next where one is done.
     :param deterministic: whether an answer must not depend on what else is in its batch; then
         two arms differ by their weights alone.
     :raises ModelError: when the arm cannot be had, or is not what it claims.
@@ -72,6 +74,7 @@ class QragLM(TokenizedLM):
         max_batch_size: int | None = None,
         max_batch_tokens: int | None = None,
         engine: str = TRANSFORMERS,
+        batching: str | None = None,
         deterministic: bool | None = None,
         **arguments: Any,
     ) -> None:
@@ -86,6 +89,7 @@ class QragLM(TokenizedLM):
             "max_batch_size": max_batch_size,
             "max_batch_tokens": max_batch_tokens,
             "engine": engine,
+            "batching": batching,
             "deterministic": deterministic,
         }
         arguments |= {name: value for name, value in named.items() if value is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qrag_tasks.engines.ordering import by_shared_prefix, shared_prefix
+from qrag_tasks.engines.ordering import by_shared_prefix, in_rounds, shared_prefix
 
 PROMPTS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), max_size=12)
 
@@ -29,6 +29,16 @@ def test_each_distinct_prefix_is_computed_once(prompts: list[list[int]]) -> None
 
 def test_the_longer_of_two_comes_first() -> None:
     assert by_shared_prefix([[1, 2], [3], [1, 2, 3, 4], [1, 2, 3]]) == [1, 2, 3, 0]
+
+
+@given(PROMPTS)
+def test_rounds_hold_every_prompt_once(prompts: list[list[int]]) -> None:
+    assert sorted(in_rounds(prompts, 2)) == list(range(len(prompts)))
+
+
+def test_a_prefix_is_done_before_it_is_wanted_again() -> None:
+    prompts = [[1, 1, 9], [1, 1, 2, 9], [2, 2, 9], [3, 9], [2, 2, 3, 4, 9], [1, 1, 2, 3, 9]]
+    assert in_rounds(prompts, 2) == [3, 4, 5, 2, 1, 0]
 
 
 def test_shared_prefix() -> None:

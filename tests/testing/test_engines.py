@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -56,6 +58,39 @@ class TestTransformers(EngineConformance):
 
             with monkeypatch.context() as patch:
                 patch.setattr(model, "generate", checked)
+                yield
+
+        return limited
+
+
+class TestTransformersContinuously(TestTransformers):
+    @pytest.fixture
+    def arguments(self, tiny_model: Path) -> Mapping[str, Any]:
+        model = {"pretrained": str(tiny_model), "precision": "fp32", "device": "cpu"}
+        return {**model, "batching": "continuous"}
+
+    @pytest.fixture(autouse=True)
+    def little_garbage(self) -> Iterator[None]:
+        """Transformers has all garbage collected twice a call: of all that torch has imported."""
+        gc.freeze()
+        yield
+        gc.unfreeze()
+
+    @pytest.fixture
+    def short_of_memory(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        @contextmanager
+        def limited(engine: Engine, tokens: int) -> Iterator[None]:
+            model = engine.model  # type: ignore[attr-defined]
+            forward = model.forward
+
+            @functools.wraps(forward)
+            def checked(*args: Any, **kwargs: Any) -> Any:
+                if kwargs["input_ids"].numel() > tokens:
+                    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+                return forward(*args, **kwargs)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(model, "forward", checked)
                 yield
 
         return limited

@@ -27,6 +27,7 @@ from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.decoding import decide
 from qrag_tasks.engines.transformers import likelihoods
 from qrag_tasks.engines.transformers.batches import Batches, Footprint
+from qrag_tasks.engines.transformers.continuous import ContinuousBatches, OutOfMemory
 from qrag_tasks.engines.transformers.generation import (
     FirstToken,
     StopText,
@@ -49,6 +50,7 @@ class TransformersEngine(Engine):
     :param window: tokens that prompt and answer may have together.
     :param longest_answer: in tokens, where nobody says; a part of the arm's identity.
     :param dtype: ``torch.dtype`` that the arm computes in.
+    :param continuous: whether transformers' continuous batching answers what it can.
     :param batch_invariant: whether every prompt is to be alone in its batch, whatever the limit.
     :param mixed_precision: ``torch.dtype`` of autocast; ``None`` for none.
     :param describe: returns what lm_eval's results say of the model.
@@ -70,6 +72,7 @@ class TransformersEngine(Engine):
         device: torch.device,
         limit: BatchLimit,
         meter: Meter,
+        continuous: bool = False,
         batch_invariant: bool = False,
         mixed_precision: torch.dtype | None = None,
         ranks: Ranks | None = None,
@@ -95,6 +98,7 @@ class TransformersEngine(Engine):
         self.decoding = decide(tokenizer, self.config, getattr(model, "generation_config", None))
         # transformers fills what a request leaves open from here.
         model.generation_config = generation_config(self.decoding, {}, longest_answer)
+        self._continuous = ContinuousBatches(self, model, meter) if continuous else None
 
     @property
     def limit(self) -> BatchLimit:
@@ -109,7 +113,10 @@ class TransformersEngine(Engine):
     @property
     def identity(self) -> Mapping[str, Any]:
         """The weights as they lie in memory, and all else that computes."""
-        return model_parts(self.model, self.tokenizer, self.device)
+        parts = model_parts(self.model, self.tokenizer, self.device)
+        if self._continuous is not None:
+            parts["batching"] = {"kind": "continuous", "attention": self._continuous.attention}
+        return parts
 
     def smoke(self) -> Mapping[str, Any] | None:
         """Run the smallest quantized layer, and compare with its dequantized weights."""
@@ -125,6 +132,49 @@ class TransformersEngine(Engine):
     def generate(
         self, requests: Sequence[GenerationRequest], answered: Answered[Sequence[int]]
     ) -> None:
+        """Answer continuously what can be, and the rest in padded batches."""
+        left = dict(enumerate(requests))
+        if self._continuous is not None:
+            left = self._generate_continuously(self._continuous, left, answered)
+        self._generate_padded(left, answered)
+
+    def _generate_continuously(
+        self,
+        batches: ContinuousBatches,
+        requests: Mapping[int, GenerationRequest],
+        answered: Answered[Sequence[int]],
+    ) -> dict[int, GenerationRequest]:
+        """Answer what can be; return what is left."""
+        left = dict(requests)
+        taken = {place: request for place, request in left.items() if batches.takes(request)}
+        if refused := len(left) - len(taken):
+            logger.warning(
+                "batching=continuous takes the likeliest token and no other generation argument: "
+                "%d of %d requests are answered in padded batches",
+                refused,
+                len(left),
+            )
+
+        def keep(answers: Mapping[int, Sequence[int]], cost: Mapping[str, float]) -> None:
+            answered(answers, cost)
+            for place in answers:
+                del left[place]
+
+        try:
+            if taken:
+                batches.run(taken, keep)
+        except OutOfMemory as error:
+            logger.warning(
+                "batching=continuous ran out of memory (%s): the %d requests that are left are "
+                "answered in padded batches",
+                error,
+                len(left),
+            )
+        return left
+
+    def _generate_padded(
+        self, requests: Mapping[int, GenerationRequest], answered: Answered[Sequence[int]]
+    ) -> None:
         """Answer in batches of like length, those with the same generation arguments together."""
 
         def run(batch: Sequence[int]) -> None:
@@ -132,7 +182,9 @@ class TransformersEngine(Engine):
             tokens, cost = self._generate([requests[place] for place in places])
             answered(dict(zip(places, tokens, strict=True)), cost)
 
-        for group in groups_of(requests):
+        given = list(requests)
+        for indices in groups_of(list(requests.values())):
+            group = [given[index] for index in indices]
             members = [requests[place] for place in group]
             widths = [len(request.prompt) + request.max_new_tokens for request in members]
             self._batches.run(widths, 1, [request.name for request in members], run)

@@ -54,6 +54,17 @@ def generation_config(
     )
 
 
+def up_to_stop(tokens: Sequence[int], stops: Sequence[str], tokenizer: Any) -> Sequence[int]:
+    """Return an answer up to the token that completes the first of its stop texts, included."""
+    lengths = range(1, len(tokens) + 1) if _holds(tokenizer.decode(tokens), stops) else ()
+    ends = (n for n in lengths if _holds(tokenizer.decode(tokens[:n]), stops))
+    return tokens[: next(ends, len(tokens))]
+
+
+def _holds(text: str, stops: Sequence[str]) -> bool:
+    return any(stop in text for stop in stops)
+
+
 class FirstToken(StoppingCriteria):  # type: ignore[misc]
     """Marks the end of prefill at the first token, and never stops."""
 

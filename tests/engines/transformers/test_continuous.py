@@ -1,0 +1,151 @@
+"""Transformers' continuous batching: the answers of padded batches, and how it fails."""
+
+from __future__ import annotations
+
+import functools
+import gc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the hf extra is not installed")
+
+from qrag_tasks.engines.base import GenerationRequest  # noqa: E402
+from qrag_tasks.engines.transformers.continuous import PAGE  # noqa: E402
+from qrag_tasks.engines.transformers.engine import TransformersEngine  # noqa: E402
+from qrag_tasks.errors import ModelError  # noqa: E402
+from qrag_tasks.metering.meter import Meter  # noqa: E402
+from qrag_tasks.registry import ENGINES  # noqa: E402
+
+Load = Callable[..., tuple[TransformersEngine, Meter]]
+
+
+@pytest.fixture(autouse=True)
+def little_garbage() -> Iterator[None]:
+    """Transformers has all garbage collected twice a call: of all that torch has imported."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+def load(tiny_model: Path) -> Load:
+    def load(batching: str = "continuous", **more: Any) -> tuple[TransformersEngine, Meter]:
+        arguments = {"pretrained": str(tiny_model), "precision": "fp32", "device": "cpu", **more}
+        meter = Meter(torch.device("cpu"))
+        factory = ENGINES.get("transformers").value
+        return factory.load({**arguments, "batching": batching}, meter), meter
+
+    return load
+
+
+def request(name: str, prompt: list[int], **more: Any) -> GenerationRequest:
+    return GenerationRequest(name, prompt, **{"max_new_tokens": 6, **more})
+
+
+def one_user(user: int, documents: int) -> GenerationRequest:
+    """Ask with documents that begin alike whatever their number, a page of tokens together."""
+    draw = torch.Generator().manual_seed(user)
+    tokens = torch.randint(5, 900, (3 * PAGE,), generator=draw).tolist()
+    name = f"user {user}, k = {documents}"
+    return request(name, [*tokens[: documents * PAGE // 2], *range(5, 25 + user)])
+
+
+REQUESTS = [one_user(user, documents) for documents in (0, 1, 3, 4) for user in (1, 2, 3)]
+
+
+def answers(engine: TransformersEngine, requests: list[GenerationRequest]) -> list[list[int]]:
+    made: dict[int, list[int]] = {}
+
+    def answered(answers: Any, cost: Any) -> None:
+        assert not made.keys() & answers.keys()
+        made.update({place: list(tokens) for place, tokens in answers.items()})
+
+    engine.generate(requests, answered)
+    return [made[place] for place in range(len(requests))]
+
+
+def test_answers_are_those_of_padded_batches(load: Load) -> None:
+    """Also where prompts share pages, and whoever is asked in between: attention is set back."""
+    engine, meter = load()
+    padded, _ = load("padded")
+    before = engine.config._attn_implementation, torch.random.get_rng_state()
+    expected = answers(padded, REQUESTS)
+    assert answers(engine, REQUESTS) == expected
+    assert engine.config._attn_implementation == before[0]
+    assert torch.equal(torch.random.get_rng_state(), before[1])
+    assert answers(engine, REQUESTS[:2]) == expected[:2]
+    cost = meter.cost()
+    assert cost.generated_tokens == sum(map(len, expected + expected[:2]))
+    assert cost.prompt_tokens == sum(len(each.prompt) for each in REQUESTS + REQUESTS[:2])
+    assert cost.padded_tokens == cost.prompt_tokens
+    assert cost.undivided_seconds > 0
+
+
+def test_what_it_cannot_take_is_answered_in_padded_batches(
+    load: Load, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine, meter = load()
+    beams = request("beams", list(range(5, 40)), settings={"num_beams": 2})
+    mixed = [REQUESTS[0], beams, REQUESTS[1]]
+    made = answers(engine, mixed)
+    assert "1 of 3 requests are answered in padded batches" in caplog.text
+    assert made == answers(load("padded")[0], mixed)
+    assert meter.cost().prefill_seconds > 0
+
+
+def failing(engine: TransformersEngine, error: BaseException, after: int = 0) -> Any:
+    """Return a forward pass that fails, but for its first times."""
+    forward, passes = engine.model.forward, []
+
+    @functools.wraps(forward)
+    def fails(*args: Any, **kwargs: Any) -> Any:
+        passes.append(1)
+        if len(passes) == after + 1:
+            raise error
+        return forward(*args, **kwargs)
+
+    return fails
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_what_is_left_when_memory_runs_out_is_answered_in_padded_batches(
+    load: Load, caplog: pytest.LogCaptureFixture, after: int
+) -> None:
+    engine, _ = load()
+    expected = answers(engine, REQUESTS)
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    engine.model.forward = failing(engine, error, after)
+    assert answers(engine, REQUESTS) == expected
+    assert "batching=continuous ran out of memory (CUDA out of memory." in caplog.text
+    # And the next time it is tried again.
+    assert answers(engine, REQUESTS) == expected
+
+
+def test_a_failure_names_a_request_and_what_to_write(load: Load) -> None:
+    engine, _ = load()
+    engine.model.forward = failing(engine, RuntimeError("shapes cannot be multiplied"))
+    with pytest.raises(ModelError, match=r"^user \d, k = \d: .* failed: shapes cannot be .*padded"):
+        answers(engine, REQUESTS)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_manager_that_ends_without_a_word_is_an_error(load: Load) -> None:
+    engine, _ = load()
+    engine.model.forward = failing(engine, SystemExit())
+    with pytest.raises(ModelError, match="ended early, and 12 requests were not answered"):
+        answers(engine, REQUESTS)
+
+
+def test_logits_that_are_not_numbers_are_an_error(load: Load) -> None:
+    engine, _ = load()
+    engine.model.lm_head.weight.data[7] = float("nan")
+    with pytest.raises(ModelError, match="logits are not numbers"):
+        answers(engine, REQUESTS)
+
+
+def test_its_identity_says_so(load: Load) -> None:
+    continuous, padded = load()[0].identity, load("padded")[0].identity
+    assert continuous == {**padded, "batching": {"kind": "continuous", "attention": "sdpa"}}
