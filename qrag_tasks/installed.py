@@ -62,12 +62,14 @@ def announced() -> Iterator[Announced]:
             text = installed.read_text("entry_points.txt") or ""
         except (OSError, UnicodeDecodeError):
             continue  # another project's: nothing tells that it is for us
+        if f"[{PROJECT}]" not in text:
+            continue  # before its METADATA is read: hundreds of them take a quarter of a second
         here = (
             Path(str(installed.locate_file(""))).resolve(),
             _name_and_version(installed),
             text,
         )
-        if f"[{PROJECT}]" in text and here not in seen:
+        if here not in seen:
             seen.add(here)
             yield from _of(installed)
 
