@@ -46,7 +46,9 @@ BUILT_IN = tuple(
         ("gptq", "arms.formats.gptq"),
         ("awq", "arms.formats.awq"),
         ("gguf", "arms.formats.gguf"),
+        ("fp8", "arms.formats.fp8"),
         ("transformers", "harness.built_in_engine"),
+        ("vllm", "engines.vllm.registration"),
         ("server", "engines.server.registration"),
         ("llama_cpp", "engines.llama_cpp.registration"),
     )

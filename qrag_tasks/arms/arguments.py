@@ -300,10 +300,10 @@ def _not_for_qrag(given: Mapping[str, Any]) -> Iterator[Mistake]:
 
 def _of_another_engine(row: Precision, engine: str) -> Iterator[Mistake]:
     if engine:
+        place = "" if row.made_on_loading else ", and as pretrained what that engine runs"
         yield Mistake(
             "precision",
-            f"precision={row.name}: transformers cannot load it; give engine={engine}, too, and as "
-            f"pretrained what that engine runs",
+            f"precision={row.name}: transformers cannot load it; give engine={engine}, too{place}",
         )
 
 

@@ -176,7 +176,7 @@ def model_parts(model: Any, tokenizer: Any, device: Any) -> dict[str, Any]:
     """
     # GPT-QModel's own loader wraps the module.
     module = model if callable(getattr(model, "named_modules", None)) else model.model
-    config = _without_names(plain(model.config))
+    config = without_names(plain(model.config))
     adapters = getattr(model, "peft_config", None)
     computing = [
         "torch",
@@ -190,11 +190,11 @@ def model_parts(model: Any, tokenizer: Any, device: Any) -> dict[str, Any]:
         "config": config,
         "kernels": {f"{type(at).__module__}.{type(at).__qualname__}" for at in module.modules()},
         "hooks": [token(hook) for hook in _foreign_hooks(module)],
-        "adapters": adapters and [_without_names(plain(adapters)), _adapters_in_use(module)],
+        "adapters": adapters and [without_names(plain(adapters)), _adapters_in_use(module)],
         "dtype": getattr(model, "dtype", None),
         "device": getattr(device, "type", device),
         "attention": attention_of(model),
-        "generation": _without_names(plain(getattr(model, "generation_config", None))),
+        "generation": without_names(plain(getattr(model, "generation_config", None))),
         "tokenizer": _tokenizer(tokenizer),
         "chat_template": getattr(tokenizer, "chat_template", None),
         "versions": {name: importlib.metadata.version(name) for name in computing},
@@ -234,9 +234,10 @@ def _of_subclass(lm: Any, created_with: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _without_names(value: Any) -> Any:
+def without_names(value: Any) -> Any:
+    """Return settings, a JSON value, without paths, names and what wrote them."""
     if isinstance(value, Mapping):
-        return {key: _without_names(item) for key, item in value.items() if key not in _NAMES}
+        return {key: without_names(item) for key, item in value.items() if key not in _NAMES}
     return value
 
 

@@ -82,7 +82,7 @@ class VerifiedArm:
         kinds = "; ".join(f"{count} x {kind}" for kind, count in self.layers)
         for dtype, count in self.adapter.items():
             kinds += f"; an adapter's {count:,} parameters in {dtype}"
-        kept = f"; not quantized: {_few(self.unquantized)}" if self.unquantized else ""
+        kept = f"; not quantized: {some_names(self.unquantized)}" if self.unquantized else ""
         size = f"{self.weights.total / 1e6:,.1f} MB, {self.weights.parameters:,} parameters"
         return f"linear layers: {kinds}{kept}; weights: {size}"
 
@@ -105,14 +105,19 @@ def verify(
     """
     layers = [layer for layer in linear_layers(model) if layer.role != "adapter"]
     if precision.quantized:
-        _check_quantized(layers, precision, group_size, declared)
+        check_quantized(layers, precision, group_size, declared)
         kept = [layer.name for layer in layers if not layer.quantized]
         unquantized = tuple(map(name_without_adapter, (*embedding_names(model), *kept)))
     else:
         _check_plain(model, layers, precision)
         unquantized = ()
-    kinds = tuple(Counter(map(LayerKind.of, layers)).items())
+    kinds = kinds_of(layers)
     return VerifiedArm(precision.name, kinds, _adapter(model), unquantized, weights(model))
+
+
+def kinds_of(layers: Sequence[Layer]) -> tuple[tuple[LayerKind, int], ...]:
+    """Return the kinds of some layers, and how many of each there are."""
+    return tuple(Counter(map(LayerKind.of, layers)).items())
 
 
 def _adapter(model: Any) -> Mapping[str, int]:
@@ -123,12 +128,21 @@ def _adapter(model: Any) -> Mapping[str, int]:
     return weights
 
 
-def _check_quantized(
+def check_quantized(
     layers: Sequence[Layer],
     precision: Precision,
     group_size: int | None,
     declared: Collection[str],
 ) -> None:
+    """Check that layers are in a precision that quantizes.
+
+    :param layers: all linear layers of a model.
+    :param group_size: as of :func:`verify`.
+    :param declared: as of :func:`verify`.
+    :raises ModelError: with the layers of blocks that are not, and those elsewhere that are
+        quantized otherwise.
+    """
+
     def right(layer: Layer) -> bool:
         return precision.matches(layer.method, layer.bits, layer.quant_type) and (
             group_size is None or (layer.group_size == _group(group_size, layer))
@@ -151,8 +165,8 @@ def _check_quantized(
     groups = f" in groups of {group_size}" if group_size is not None else ""
     raise ModelError(
         f"precision={precision.name}{groups} was asked for, but {len(wrong)} of {len(block)} "
-        f"linear layers in the model's blocks are not that: {_few(list(map(str, wrong)))}. This "
-        f"arm would not be what it claims."
+        f"linear layers in the model's blocks are not that: {some_names(wrong)}. This arm would "
+        f"not be what it claims."
     )
 
 
@@ -164,8 +178,8 @@ def _check_plain(model: Any, layers: Sequence[Layer], precision: Precision) -> N
     if quantized := [layer for layer in layers if layer.quantized]:
         raise ModelError(
             f"precision={precision.name} was asked for, but {len(quantized)} of {len(layers)} "
-            f"linear layers are quantized: {_few(list(map(str, quantized)))}. Take the checkpoint "
-            f"that this one was made from."
+            f"linear layers are quantized: {some_names(quantized)}. Take the checkpoint that this "
+            f"one was made from."
         )
     other, total, adapters = [], 0, is_adapter(model)
     for name, parameter in model.named_parameters():
@@ -178,7 +192,7 @@ def _check_plain(model: Any, layers: Sequence[Layer], precision: Precision) -> N
     if other:
         raise ModelError(
             f"precision={precision.name} was asked for, but {len(other)} of {total} weights are of "
-            f"another dtype: {_few(other)}. This arm would not be what it claims."
+            f"another dtype: {some_names(other)}. This arm would not be what it claims."
         )
 
 
@@ -193,6 +207,7 @@ def _keeps_float32(model: Any, name: str) -> bool:
     return any(map(is_norm, parts)) or not kept.isdisjoint(parts)
 
 
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+def some_names(things: Sequence[object]) -> str:
+    """Return the names of the first three of some things, and how many more there are."""
+    more = f" and {len(things) - 3} more" if len(things) > 3 else ""
+    return ", ".join(map(str, things[:3])) + more

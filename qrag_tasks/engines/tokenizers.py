@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -55,6 +56,43 @@ def _text_of_gguf(arguments: Mapping[str, Any]) -> ModelText:
 
     window = window_of(read_gguf(arguments["pretrained"]), Settings(n_ctx=arguments.get("n_ctx")))
     return ModelText(tokenizer_of(arguments), window, arguments.get("add_bos_token"))
+
+
+def load_tokenizer(arguments: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Return what an engine that does not load them itself needs of a checkpoint of transformers.
+
+    :param arguments: the model arguments: ``pretrained``, and ``tokenizer``, where it is another's.
+    :returns: the tokenizer, of the caller's own and with a pad token; the configuration; and the
+        checkpoint's ``GenerationConfig``.
+    :raises ModelError: when one of them cannot be loaded.
+    """
+    from transformers import GenerationConfig
+
+    given = {"trust_remote_code": False, **arguments}
+    options = tuple(
+        (name, given[name]) for name in _TOKENIZER_ARGUMENTS if given.get(name) is not None
+    )
+    pretrained = given["pretrained"]
+    tokenizer = copy.deepcopy(_tokenizer(given.get("tokenizer") or pretrained, options))
+    config = _config(pretrained, options)
+    _put_pad_token(tokenizer)
+    where = {name: given[name] for name in ("revision", "subfolder") if given.get(name)}
+    try:
+        generation_config = GenerationConfig.from_pretrained(whole_place(pretrained), **where)
+    except OSError:  # it has none of its own
+        generation_config = GenerationConfig.from_model_config(config)
+    return tokenizer, config, generation_config
+
+
+def _put_pad_token(tokenizer: Any) -> None:
+    """Give a tokenizer a pad token, where it has none, as lm_eval's HFLM does."""
+    if tokenizer.pad_token_id is not None:
+        return
+    for token in (getattr(tokenizer, "unk_token", None), getattr(tokenizer, "eos_token", None)):
+        if token:
+            tokenizer.pad_token = token
+            return
+    tokenizer.add_special_tokens({"pad_token": "<|pad|>"})
 
 
 def model_window(config: Any, tokenizer: Any) -> int:

@@ -44,21 +44,28 @@ class SideBySide:
     """Meters requests that are answered side by side, where only the ends of answers are seen.
 
     An answer costs the time since the one before it, so that all cost the time that passed.
+
+    :param at_once: the most sequences that go through the model together; 1 where nobody knows.
     """
 
     def __init__(
-        self, clock: Callable[[], float], add: Callable[[Mapping[str, float]], None]
+        self,
+        clock: Callable[[], float],
+        add: Callable[[Mapping[str, float]], None],
+        at_once: int = 1,
     ) -> None:
         self._clock, self._add = clock, add
+        self._at_once = at_once
         self._last = clock()
 
     def answered(
-        self, prompt_tokens: int, generated: int, cached: int | None = None
+        self, prompt_tokens: int, generated: int, cached: int | None = None, *, answers: int = 1
     ) -> Mapping[str, float]:
-        """Count one answer; return what it cost.
+        """Count one answer, or several that came together; return what they cost.
 
-        :param generated: tokens of the answer.
+        :param generated: tokens of the answers.
         :param cached: prompt tokens out of a prefix cache; ``None`` where that is unknown.
+        :param answers: how many came.
         """
         before, self._last = self._last, self._clock()
         cost: dict[str, float] = {
@@ -69,8 +76,8 @@ class SideBySide:
             "prompt_tokens": prompt_tokens,
             "padded_tokens": prompt_tokens,
             "generated_tokens": generated,
-            "decode_tokens": max(0, generated - 1),
-            "largest_batch": 1,
+            "decode_tokens": max(0, generated - answers),
+            "largest_batch": self._at_once,
         }
         if cached is not None:
             cost["cached_prompt_tokens"] = cached
@@ -179,9 +186,12 @@ class Meter:
             batch.cost = {**batch.cost, "cached_prompt_tokens": batch.cached_tokens}
         self._add_batch(batch.cost)
 
-    def side_by_side(self) -> SideBySide:
-        """Begin to meter requests that are answered side by side."""
-        return SideBySide(self._clock, self._add_batch)
+    def side_by_side(self, at_once: int = 1) -> SideBySide:
+        """Begin to meter requests that are answered side by side.
+
+        :param at_once: as of :class:`SideBySide`.
+        """
+        return SideBySide(self._clock, self._add_batch, at_once)
 
     def restart(self, batches: Sequence[Mapping[str, float]]) -> None:
         """Begin to count again, with what was metered before: all but loading is set back.

@@ -21,6 +21,10 @@ class TestBitsAndBytes(FormatConformance):
     spec = "bitsandbytes"
 
 
+class TestFp8(FormatConformance):
+    spec = "fp8"
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # GPT-QModel's own temporary folders
 class TestGptq(FormatConformance):
     spec = "gptq"

@@ -1,0 +1,149 @@
+"""The model arguments of ``engine=vllm``: which there are, and what vLLM is given for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qrag_tasks.arms.arguments import asked_dtype, check_against
+from qrag_tasks.arms.checkpoints import Checkpoint, check_checkpoint, checkpoint_in, own_precision
+from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.loading import check_libraries
+from qrag_tasks.arms.places import checked_places
+from qrag_tasks.arms.precisions import precision as precision_named
+from qrag_tasks.engines.arguments import refuse_unknown, switched_on
+from qrag_tasks.engines.vllm import environment
+from qrag_tasks.engines.vllm.registration import ABILITIES, NAME
+from qrag_tasks.errors import ModelError, SettingsError
+from qrag_tasks.locations import embedded_model
+
+QUANTIZATION: Mapping[str, str] = {
+    "fp8": "fp8_per_tensor",
+    "int4-nf4": "bitsandbytes",
+}
+"""Precision that is made on loading -> vLLM's name of what makes it."""
+
+_OURS = frozenset(
+    {
+        *("pretrained", "precision", "dtype", "torch_dtype", "device", "batch_size"),
+        *("group_size", "deterministic", "max_length", "revision", "subfolder", "tokenizer"),
+        *("trust_remote_code",),
+        # Of whoever reads and writes the text.
+        *("add_bos_token", "prefix_token_id", "think_end_token", "enable_thinking"),
+        *("chat_template_args", "max_gen_toks"),
+    }
+)
+
+_DRAFTS = "drafts of another model would change which tokens are likely; leave it out"
+_OTHER_MODEL = "it would change the model that is run, and no layer would show it; leave it out"
+_OTHER_PROMPTS = "prompts are token ids here, which nothing reads again; leave it out"
+_BY_US = "engine=vllm sets it itself; leave it out"
+REFUSED: Mapping[str, str] = {
+    "model": "its name here is pretrained",
+    "max_model_len": "its name here is max_length",
+    "max_num_seqs": "its name here is batch_size",
+    "quantization": "its name here is precision",
+    "quantization_config": "a named precision fixes it; give precision",
+    "load_format": "the checkpoint and its precision decide it; leave it out",
+    "kv_cache_dtype": "keys and values stay in the dtype that the arm computes in; leave it out",
+    "calculate_kv_scales": "keys and values stay in the dtype that the arm computes in",
+    "generation_config": "a checkpoint's own sampling settings are set aside, so that all arms "
+    "decode alike; --gen_kwargs sets them for a run",
+    "override_generation_config": "--gen_kwargs sets these for a run",
+    "logprobs_mode": "likelihoods are those of the model itself; leave it out",
+    "logits_processors": "it would change which token is chosen, and nothing would show it",
+    **dict.fromkeys(("hf_overrides", "hf_config_path", "model_weights"), _OTHER_MODEL),
+    **dict.fromkeys(("code_revision", "config_format", "model_class_overrides"), _OTHER_MODEL),
+    **dict.fromkeys(("enable_lora", "default_mm_loras", "lora_dtype"), _OTHER_MODEL),
+    **dict.fromkeys(("speculative_config", "spec_method", "spec_model", "spec_tokens"), _DRAFTS),
+    "diffusion_config": _DRAFTS,
+    **dict.fromkeys(("tokenizer_mode", "tokenizer_revision"), _OTHER_PROMPTS),
+    **dict.fromkeys(("skip_tokenizer_init", "tokens_only", "enable_prompt_embeds"), _OTHER_PROMPTS),
+    **dict.fromkeys(("runner", "convert", "served_model_name", "stream_interval"), _BY_US),
+    **dict.fromkeys(("disable_log_stats", "device_ids", "use_tqdm_on_load"), _BY_US),
+}
+"""vLLM's own arguments that are not passed on -> why."""
+
+MEMORY = frozenset(
+    {
+        *("gpu_memory_utilization", "kv_cache_memory_bytes", "num_gpu_blocks_override"),
+        *("max_num_batched_tokens", "cpu_offload_gb", "download_dir", "enable_prefix_caching"),
+        *("safetensors_load_strategy", "max_parallel_loading_workers", "block_size"),
+        *("distributed_timeout_seconds", "scheduling_policy", "async_scheduling"),
+    }
+)
+"""Arguments that say how much is run at once, and where; answers depend on them as on batches."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for, once it is known that it can be.
+
+    :ivar arguments: those that were given; ``pretrained`` among them.
+    :ivar own: those of them that are vLLM's own, and passed on.
+    """
+
+    arguments: Mapping[str, Any]
+    checkpoint: Checkpoint
+    precision: Precision
+    deterministic: bool
+    own: Mapping[str, Any]
+
+
+def asked(arguments: Mapping[str, Any]) -> Asked:
+    """Check what was asked of ``engine=vllm``; neither weights nor vLLM are loaded.
+
+    :raises SettingsError: for an argument that is unknown or cannot be.
+    :raises ModelError: when the arm cannot be had.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    check_libraries("engine=vllm")
+    environment.check_installed()
+    of_vllm = environment.engine_arguments()
+    for name in given.keys() & REFUSED.keys():
+        raise SettingsError(f"{name}={given[name]}: {REFUSED[name]}")
+    refuse_unknown(NAME, given, _OURS | (of_vllm - REFUSED.keys()))
+    _check_values(given)
+    deterministic = switched_on(given, "deterministic")
+    environment.check(deterministic)
+    given.setdefault("pretrained", str(embedded_model()))
+    checkpoint = checkpoint_in(
+        checked_places(given),
+        given["pretrained"],
+        revision=given.get("revision") or "main",
+        subfolder=given.get("subfolder") or "",
+    )
+    row = precision_named(given["precision"]) if "precision" in given else own_precision(checkpoint)
+    check_checkpoint(checkpoint, row, given.get("group_size"))
+    check_against(row, given)
+    _check_precision(row)
+    own = {name: value for name, value in given.items() if name in of_vllm - _OURS}
+    return Asked(given, checkpoint, row, deterministic, own)
+
+
+def _check_values(given: Mapping[str, Any]) -> None:
+    asked_dtype(given)
+    for name in ("batch_size", "max_length"):
+        value = given.get(name, "auto")
+        auto = name == "batch_size" and value == "auto"
+        if name in given and not auto and not (str(value).isdecimal() and int(value) > 0):
+            or_auto = ", or auto for vLLM's own choice" if name == "batch_size" else ""
+            raise SettingsError(f"{name}={value}: give a whole number above 0{or_auto}")
+
+
+def _check_precision(row: Precision) -> None:
+    """Check that this vLLM has the precision; which of them its platform runs, it says itself."""
+    able = ABILITIES.precisions or frozenset()
+    if row.name not in able:
+        raise SettingsError(
+            f"precision={row.name}: engine=vllm cannot load it (it loads: "
+            f"{', '.join(sorted(able))}); engine=transformers may"
+        )
+    method, known = QUANTIZATION.get(row.name), environment.quantization_methods()
+    if method is not None and known and method not in known:
+        name, version = environment.version()
+        raise ModelError(
+            f"precision={row.name}: {name} {version} does not make it (it has no quantization "
+            f"{method!r}); take another release of vLLM, or engine=transformers"
+        )

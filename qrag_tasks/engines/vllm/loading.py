@@ -1,0 +1,115 @@
+"""How vLLM is started for an arm."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from qrag_tasks.arms import embedded
+from qrag_tasks.arms.arguments import asked_dtype
+from qrag_tasks.arms.devices import checked_device
+from qrag_tasks.arms.loading import computing_dtype
+from qrag_tasks.engines.tokenizers import load_tokenizer, model_window
+from qrag_tasks.engines.vllm import environment, failures
+from qrag_tasks.engines.vllm.arguments import QUANTIZATION, Asked, asked
+from qrag_tasks.engines.vllm.engine import VllmEngine
+from qrag_tasks.errors import SettingsError
+from qrag_tasks.metering.meter import Meter
+
+logger = logging.getLogger("lm_eval.qrag_tasks")
+
+
+def load(arguments: Mapping[str, Any], meter: Meter) -> VllmEngine:
+    """Start vLLM, verify that it runs the arm that was asked for, and return its engine.
+
+    :param arguments: of ``--model qrag``, where they were given.
+    :raises ModelError: when the arm cannot be had, or is not what it claims.
+    :raises SettingsError: for an impossible argument.
+    """
+    if arguments.get("pretrained") is None:
+        arguments = {**arguments, "pretrained": embedded.instead_of_none()}
+    wanted = asked(arguments)
+    environment.prepare(wanted.deterministic)
+    given, precision = wanted.arguments, wanted.precision
+    device = checked_device(given.get("device"))
+    _check_platform(device, given.get("device"))
+    tokenizer, config, generation_config = load_tokenizer(given)
+    dtype = computing_dtype(asked_dtype(given), config, device, precision)
+    computing = str(dtype).removeprefix("torch.")
+    window = int(given.get("max_length") or model_window(config, tokenizer))
+    own = {**wanted.own, **_deterministic(wanted, device)}
+    with meter.loading(), failures.at_start(given["pretrained"], precision.name):
+        from vllm import LLM
+
+        llm = LLM(
+            model=_place(wanted),
+            tokenizer=given.get("tokenizer"),
+            revision=given.get("revision"),
+            trust_remote_code=bool(given.get("trust_remote_code")),
+            dtype=computing,
+            quantization=QUANTIZATION.get(precision.name),
+            max_model_len=window,
+            max_num_seqs=_most_at_once(given),
+            # The checkpoint's own settings of sampling are set aside.
+            generation_config="vllm",
+            logprobs_mode="raw_logprobs",
+            **({"device_ids": [device.index]} if device.index else {}),
+            **own,
+        )
+    meter.device = device
+    return VllmEngine(
+        llm,
+        tokenizer,
+        config=copy.deepcopy(config),
+        generation_config=generation_config,
+        asked=wanted,
+        own=own,
+        window=window,
+        computing=computing,
+        device=device,
+        meter=meter,
+    )
+
+
+def _place(wanted: Asked) -> str:
+    """Return the folder of the checkpoint, or its name on the hub."""
+    pretrained, folder = wanted.arguments["pretrained"], wanted.checkpoint.folder
+    local = folder is not None and wanted.checkpoint.tensors is not None
+    return str(folder) if local else str(pretrained)
+
+
+def _most_at_once(given: Mapping[str, Any]) -> int | None:
+    size = given.get("batch_size", "auto")
+    return None if size == "auto" else int(size)
+
+
+def _check_platform(device: Any, named: Any) -> None:
+    """Check that this build of vLLM runs on a device.
+
+    :raises SettingsError: when it does not.
+    """
+    from vllm.platforms import current_platform
+
+    built_for = str(current_platform.device_type)
+    if built_for != device.type:
+        name, version = environment.version()
+        raise SettingsError(
+            f"device={named or device}: the {name} {version} that is installed runs on {built_for} "
+            f"here; give device={built_for or 'cpu'}, or install the vLLM of that device"
+        )
+
+
+def _deterministic(wanted: Asked, device: Any) -> dict[str, Any]:
+    """Return what vLLM must be given so that an answer depends on its own prompt alone."""
+    if not wanted.deterministic:
+        return {}
+    if device.type != "cuda":
+        if str(wanted.arguments.get("batch_size", "auto")) == "1":
+            return {"enable_prefix_caching": False}
+        raise SettingsError(
+            f"deterministic=True: vLLM has no batch-invariant kernels for device={device.type}; "
+            f"give batch_size=1, too, which runs each prompt alone, or engine=transformers"
+        )
+    return {"attention_backend": "FLASH_ATTN", **wanted.own}

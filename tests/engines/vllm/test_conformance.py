@@ -1,0 +1,42 @@
+"""The engine keeps the contract of engines, on a tiny model in 32 bits."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="the hf extra is not installed")
+if importlib.util.find_spec("vllm") is None:
+    pytest.skip("vllm is not installed", allow_module_level=True)
+
+from qrag_tasks.testing.engines import EngineConformance
+
+
+class TestVllm(EngineConformance):
+    name = "vllm"
+    # vLLM takes its memory when it starts: no batch is too large for it.
+    test_memory_runs_out = None  # type: ignore[assignment]
+    test_memory_runs_out_with_a_single_request = None  # type: ignore[assignment]
+
+    @pytest.fixture
+    def arguments(self, vllm_arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        return vllm_arguments
+
+    @pytest.fixture
+    def reference(self, vllm_model: Path) -> Callable[[Sequence[int]], Sequence[float]]:
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_pretrained(vllm_model, dtype=torch.float32).eval()
+
+        def logprobs(tokens: Sequence[int]) -> list[float]:
+            with torch.inference_mode():
+                logits = model(input_ids=torch.tensor([list(tokens)])).logits[0, -1]
+            values: list[float] = torch.log_softmax(logits, dim=-1).tolist()
+            return values
+
+        return logprobs
