@@ -14,7 +14,7 @@ from tqdm import tqdm
 from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.arms.dtypes import named_dtype
 from qrag_tasks.arms.engine_choice import TRANSFORMERS, chosen_engine
-from qrag_tasks.arms.identity import arm_identity
+from qrag_tasks.arms.identity import arm_identity, remember_creation
 from qrag_tasks.arms.places import with_whole_places
 from qrag_tasks.engines.base import Generated, Likelihood
 from qrag_tasks.engines.batch_limit import BatchLimit
@@ -98,6 +98,8 @@ class QragLM(TokenizedLM):
         self._meter = Meter(checked_device(device))
         self._costs: list[Cost] = []
         super().__init__(self._chosen.value.load(arguments, self._meter), arguments)
+        # Or tasks would not know the arguments of its engine from misspelt choices of theirs.
+        remember_creation(self, arguments)
         self.softmax_dtype, self.mixed_precision_dtype = (
             named_dtype(name, arguments.get(name))
             for name in ("softmax_dtype", "mixed_precision_dtype")
