@@ -29,7 +29,12 @@ from qrag_tasks.engines.tokenizers import model_text
 from qrag_tasks.errors import ModelError, SettingsError
 from qrag_tasks.metering.meter import Meter
 
-ABILITIES = Abilities(evidence="stated", sampling=False, precisions=frozenset({"fp32"}))
+ABILITIES = Abilities(
+    evidence="stated",
+    sampling=False,
+    precisions=frozenset({"fp32"}),
+    loads_checkpoint=False,
+)
 KNOWN = {"engine", "tokenizer", "precision", "dtype", "device", "batch_size", "max_length", "prior"}
 
 

@@ -64,6 +64,32 @@ def test_the_grid_is_printed(tmp_path: Path) -> None:
     assert 300 < int(mean) < 1500
 
 
+def test_which_engine_runs_an_arm_and_what_is_known_of_it(tmp_path: Path, tiny_model: Path) -> None:
+    path = write(tmp_path / "plan.yaml")
+    served = {
+        "engine": "server",
+        "base_url": "http://localhost:8000/v1",
+        "tokenizer": str(tiny_model),
+        "max_length": 1024,
+    }
+    model = {"name": "one", "pretrained": str(tiny_model), "args_of": {"int8": served}}
+    text = path.read_text().replace("{name: one, pretrained: owner/one}", json.dumps(model))
+    path.write_text(text, encoding="utf-8")
+    done = run(path)
+    assert done.exit_code == 0, done.output
+    base, other = (row_of(done.output, name) for name in ("bf16", "int8"))
+    assert base[-1] == "transformers, layers"
+    assert (other[0], other[-1]) == ("not known", "server, stated")
+    assert "Weights: one/int8: engine 'server' loads no checkpoint here\n" in done.output
+    arms = json.loads(run(path, "--json").output)["arms"]
+    assert [arm["engine"] for arm in arms] == [
+        {"name": "transformers", "evidence": "layers"},
+        {"name": "server", "evidence": "stated"},
+    ]
+    assert arms[1]["arguments"] == {"precision": "int8", **served}
+    assert arms[1]["weight_bytes"] is None
+
+
 def test_the_weights_of_a_model_that_is_here(tmp_path: Path, tiny_model: Path) -> None:
     path = write(tmp_path / "plan.yaml")
     path.write_text(path.read_text().replace("owner/one", str(tiny_model)))

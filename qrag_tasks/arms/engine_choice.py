@@ -11,7 +11,7 @@ from qrag_tasks.errors import QragError, SettingsError
 from qrag_tasks.registry import ENGINES, Supplied
 
 if TYPE_CHECKING:
-    from qrag_tasks.engines.base import EngineFactory
+    from qrag_tasks.engines.base import Abilities, EngineFactory
 
 TRANSFORMERS = "transformers"
 """The engine that answers where no other is named."""
@@ -40,6 +40,24 @@ def chosen_engine(arguments: Mapping[str, Any]) -> Supplied[EngineFactory]:
             f"{', '.join(sorted(able))})"
         )
     return supplied
+
+
+def abilities_of(arguments: Mapping[str, Any]) -> Abilities | None:
+    """Return what the engine that ``engine=`` names can do; ``None`` where there is none.
+
+    :param arguments: of ``--model qrag``.
+    """
+    supplied = ENGINES.all().get(engine_name("qrag", arguments))
+    return None if supplied is None else supplied.value.abilities
+
+
+def loads_checkpoint(arguments: Mapping[str, Any]) -> bool:
+    """Tell whether the model is loaded from a checkpoint, or is somewhere else, as on a server.
+
+    :param arguments: of ``--model qrag``. An engine that is not known is taken to load one.
+    """
+    abilities = abilities_of(arguments)
+    return abilities is None or abilities.loads_checkpoint
 
 
 def model_mistakes(

@@ -11,13 +11,14 @@ import click
 from rich.table import Table as Drawn
 from rich.text import Text
 
+from qrag_tasks.arms.engine_choice import abilities_of, engine_name
 from qrag_tasks.cli.group import console, main, print_prose
 from qrag_tasks.cli.tables import Table, print_tables
 from qrag_tasks.errors import PlanError
 from qrag_tasks.tasks.catalog import CATALOG
 
 if TYPE_CHECKING:
-    from qrag_tasks.experiment.plan import Plan
+    from qrag_tasks.experiment.plan import Arm, Plan
     from qrag_tasks.experiment.plan.estimates import Estimate
 
 _UNKNOWN = "not known"
@@ -105,7 +106,8 @@ def _arms(plan: Plan, estimated: Estimate) -> Iterator[Table]:
     for model in plan.models:
         base = plan.base_of(model)
         whole = estimated.weights[f"{model.name}/{base}"].total
-        table = Table(*headings, title=f"{model.name}, compared with {base}")
+        title = f"{model.name}, compared with {base}"
+        table = Table(*headings, "engine, evidence", title=title)
         for arm in plan.arms():
             if arm.model == model.name:
                 table.add_row(
@@ -113,6 +115,7 @@ def _arms(plan: Plan, estimated: Estimate) -> Iterator[Table]:
                     _size(estimated.weights[arm.name].total, whole, arm.precision == base),
                     f"{sum(row.cell.arm == arm for row in estimated.cells):,}",
                     *(_number(estimated.total(what, arm)) for what in _SUMS),
+                    ", ".join(_engine(arm).values()),
                 )
         yield table
     sums = Table(*headings, title="All arms")
@@ -120,6 +123,12 @@ def _arms(plan: Plan, estimated: Estimate) -> Iterator[Table]:
         "all", "", f"{len(estimated.cells):,}", *(_number(estimated.total(w)) for w in _SUMS)
     )
     yield sums
+
+
+def _engine(arm: Arm) -> dict[str, str]:
+    abilities = abilities_of(arm.arguments)
+    evidence = {} if abilities is None else {"evidence": abilities.evidence}
+    return {"name": engine_name("qrag", arm.arguments), **evidence}
 
 
 def _size(taken: int | None, whole: int | None, is_base: bool) -> str:
@@ -171,6 +180,7 @@ def _as_json(plan: Plan, estimated: Estimate) -> dict[str, Any]:
                 "name": arm.name,
                 "base": plan.base_of(model),
                 "arguments": dict(arm.arguments),
+                "engine": _engine(arm),
                 "weight_bytes": estimated.weights[arm.name].total,
                 "weight_bytes_from": estimated.weights[arm.name].source,
             }

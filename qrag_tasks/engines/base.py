@@ -39,6 +39,8 @@ class Abilities:
     :ivar deterministic: whether the same requests, given again in the same process, have the same
         answers, greedy ones, with the same batch limit.
     :ivar precisions: names of the precisions that it can load; ``None`` for all.
+    :ivar loads_checkpoint: whether it loads what the model argument ``pretrained`` names; else its
+        model is somewhere else, and that argument means nothing to it.
     """
 
     evidence: Evidence
@@ -46,6 +48,7 @@ class Abilities:
     sampling: bool = True
     deterministic: bool = True
     precisions: frozenset[str] | None = None
+    loads_checkpoint: bool = True
 
 
 @dataclass(frozen=True)

@@ -210,3 +210,75 @@ def test_torch_is_not_loaded_for_it(tiny_model: Path, tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(plan)], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+# ---------------------------------------------------------------------- engines
+def served(folder: Path, **changes: Any) -> dict[str, Any]:
+    arguments = {
+        "engine": "server",
+        "base_url": "http://localhost:8000/v1",
+        "tokenizer": str(folder),
+        "max_length": 1024,
+        **changes,
+    }
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def test_a_model_on_a_server_needs_no_checkpoint(tiny_model: Path, tmp_path: Path) -> None:
+    model = {"name": "a", "args": served(tiny_model)}
+    for to_run in (False, True):
+        assert told(tmp_path, [model], to_run, precisions=["bf16", "int4-awq"]) == []
+    (line,) = told(tmp_path, [{**model, "pretrained": str(tiny_model)}])
+    assert line == (
+        "models[0].pretrained: engine 'server' loads no checkpoint in this process: leave it out"
+    )
+    (line,) = told(tmp_path, [{**model, "checkpoints": {"bf16": str(tiny_model)}}])
+    assert line.startswith("models[0].checkpoints.bf16: engine 'server' loads no checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"base_url": None}, "models[0].args.engine: engine=server needs base_url= (the server"),
+        ({"basse_url": "x"}, "models[0].args.engine: basse_url=x: unknown to engine=server"),
+        ({"engine": "servers"}, "models[0].args.engine: unknown engine 'servers' (known: "),
+        ({"tokenizer": "./gone"}, "models[0].args.tokenizer: {folder}/gone: there is no such"),
+        ({"tokenizer": "{folder}"}, "models[0].args.tokenizer: {folder} holds no tokenizer"),
+        ({"max_length": 512}, "context_tokens: 1000 tokens are more than the window of model 'a'"),
+    ],
+)
+def test_what_is_wrong_with_a_model_on_a_server(
+    tiny_model: Path, tmp_path: Path, changes: dict[str, Any], line: str
+) -> None:
+    changes = {
+        name: value and str(value).replace("{folder}", str(tmp_path))
+        for name, value in changes.items()
+    }
+    (found,) = told(
+        tmp_path, [{"name": "a", "args": served(tiny_model, **changes)}], context_tokens=1000
+    )
+    assert found.startswith(line.replace("{folder}", str(tmp_path)))
+
+
+def test_an_engine_of_one_precision(tiny_model: Path, tmp_path: Path) -> None:
+    model = {
+        "name": "a",
+        "pretrained": str(tiny_model),
+        "args": {"max_length": 1024},
+        "args_of": {"int4-awq": served(tiny_model, tokenizer=f"./{tiny_model.name}")},
+    }
+    (found,) = told(tmp_path, [model], precisions=["bf16", "int4-awq"])
+    assert found == (
+        f"models[0].args_of.int4-awq.tokenizer: {tmp_path}/{tiny_model.name}: there is no such "
+        f"folder"
+    )
+    model["args_of"] = {"int4-awq": served(tiny_model)}
+    assert told(tmp_path, [model], precisions=["bf16", "int4-awq"]) == []
+    (found,) = told(tmp_path, [model], precisions=["bf16"])
+    assert found == "models[0].args_of.int4-awq: 'int4-awq' is no precision of model 'a'"
+    model["args_of"] = {"bf16": {"max_lenght": 5}}
+    (found,) = told(tmp_path, [model])
+    assert found.startswith("models[0].args_of.bf16.max_lenght: max_lenght=5: unknown")
+    model["args_of"] = {"bf16": {"pretrained": "x"}}
+    (found,) = told(tmp_path, [model])
+    assert "'pretrained' has a field of its own; leave it out of args_of" in found

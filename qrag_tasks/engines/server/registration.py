@@ -12,7 +12,13 @@ from qrag_tasks.metering.meter import Meter
 
 NAME = "server"
 
-ABILITIES = Abilities(evidence="stated", likelihoods=False, sampling=False, deterministic=False)
+ABILITIES = Abilities(
+    evidence="stated",
+    likelihoods=False,
+    sampling=False,
+    deterministic=False,
+    loads_checkpoint=False,
+)
 """No likelihoods: a server tells those of its likeliest tokens, and not of the tokens that are
 asked for. Not deterministic: which requests it computes together is its own affair."""
 

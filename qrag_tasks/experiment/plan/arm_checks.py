@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks.arms.checkpoints import Checkpoint, check_checkpoint, read_checkpoint
-from qrag_tasks.arms.engine_choice import model_mistakes
+from qrag_tasks.arms.engine_choice import (
+    TRANSFORMERS,
+    check_engine,
+    engine_name,
+    loads_checkpoint,
+    model_mistakes,
+)
 from qrag_tasks.arms.loading import check_installed
 from qrag_tasks.arms.places import check_additions, whole_place
 from qrag_tasks.arms.precisions import precision as precision_named
-from qrag_tasks.errors import ModelError
+from qrag_tasks.errors import ModelError, SettingsError
 from qrag_tasks.experiment.plan.cells import Arm
 from qrag_tasks.experiment.plan.checkpoints import LocalCheckpoint, local_checkpoint, window_of
 from qrag_tasks.experiment.plan.grid import Finding, Model, Place, Plan
@@ -45,6 +51,7 @@ def check_arms(plan: Plan, to_run: bool, needed: Container[Arm]) -> Iterator[Fin
             # Else it has no checkpoint at all, which the plan itself says.
             if arm in needed and (
                 precision in model.checkpoints
+                or not loads_checkpoint(arm.arguments)
                 or (made_on_loading and (model.pretrained or not model.checkpoints))
             ):
                 yield from _check(plan, arm, model, ("models", index), to_run)
@@ -52,18 +59,17 @@ def check_arms(plan: Plan, to_run: bool, needed: Container[Arm]) -> Iterator[Fin
 
 def _check(plan: Plan, arm: Arm, model: Model, at: Place, to_run: bool) -> Iterator[Finding]:
     arguments = dict(arm.arguments)
-    where: Place = (*at, "pretrained") if model.pretrained else at
-    if arm.precision in model.checkpoints:
-        where = (*at, "checkpoints", arm.precision)
+    if engine_name("qrag", arguments) != TRANSFORMERS:
+        yield from _check_by_engine(plan, arm, model, at)
+        return
+    where = _source_of(arm, model, at)
     here = local_checkpoint(arguments)
     if here.folder is not None and "pretrained" not in arguments:
         arguments["pretrained"] = str(here.folder)
     for argument, text in model_mistakes("qrag", arguments, offline=not to_run):
-        yield Finding((*at, "args", argument) if argument in model.args else where, text)
-    absent = [name for name in FOLDERS if _is_absent(str(arguments.get(name) or ""))]
-    for name in absent:
-        text = f"{arguments[name]}: there is no such folder"
-        yield Finding((*at, "args", name), text, missing=True)
+        yield Finding(_place_of(argument, arm, model, at) or where, text)
+    absent = list(_absent_folders(arm, model, at))
+    yield from absent
     if to_run and not absent:
         try:
             check_additions(arguments)
@@ -91,6 +97,49 @@ def _check(plan: Plan, arm: Arm, model: Model, at: Place, to_run: bool) -> Itera
     if folder is None or not (is_local or arguments.get("tokenizer")):
         return
     yield from _check_tokenizer(plan, model, where, folder)
+
+
+def _check_by_engine(plan: Plan, arm: Arm, model: Model, at: Place) -> Iterator[Finding]:
+    """Find what is wrong with an arm whose engine knows best what it needs."""
+    where = _place_of("engine", arm, model, at) or at
+    absent = list(_absent_folders(arm, model, at))
+    yield from absent
+    try:
+        check_engine(arm.arguments)
+    except SettingsError as error:
+        yield Finding(where, str(error))
+        return
+    except ModelError as error:
+        source = _source_of(arm, model, at)
+        yield Finding(source if source != at else where, str(error), missing=True)
+        return
+    here = local_checkpoint(arm.arguments)
+    yield from _check_windows(plan, model, at, window_of(arm.arguments, here.config))
+    folder = local_checkpoint(arm.arguments, "tokenizer").folder
+    if folder is not None and not absent:
+        place = _place_of("tokenizer", arm, model, at) or where
+        yield from _check_tokenizer(plan, model, place, folder)
+
+
+def _source_of(arm: Arm, model: Model, at: Place) -> Place:
+    """Return the field that names an arm's checkpoint; the model where none does."""
+    if arm.precision in model.checkpoints:
+        return (*at, "checkpoints", arm.precision)
+    return (*at, "pretrained") if model.pretrained else at
+
+
+def _place_of(argument: str, arm: Arm, model: Model, at: Place) -> Place | None:
+    """Return the field that gives an arm a model argument; ``None`` where none does."""
+    if argument in model.args_of.get(arm.precision, {}):
+        return (*at, "args_of", arm.precision, argument)
+    return (*at, "args", argument) if argument in model.args else None
+
+
+def _absent_folders(arm: Arm, model: Model, at: Place) -> Iterator[Finding]:
+    for name in FOLDERS:
+        if _is_absent(named := str(arm.arguments.get(name) or "")):
+            place = _place_of(name, arm, model, at) or at
+            yield Finding(place, f"{named}: there is no such folder", missing=True)
 
 
 def _check_tokenizer(plan: Plan, model: Model, where: Place, folder: Path) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from typing import Any
 from qrag_tasks.arms import embedded
 from qrag_tasks.arms.checkpoint_files import TensorFacts, declared_in, read_headers, read_json
 from qrag_tasks.arms.checkpoints import Checkpoint
+from qrag_tasks.arms.engine_choice import TRANSFORMERS, engine_name
 from qrag_tasks.arms.places import whole_place
 from qrag_tasks.locations import embedded_model
 
@@ -64,7 +65,8 @@ def window_of(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> int | 
     :param arguments: of ``--model qrag``.
     :param config: its config.json.
     """
-    given = arguments.get("max_length") or arguments.get("max_model_len")
+    names = ("max_length", "max_model_len", "n_ctx")
+    given = next((arguments[name] for name in names if arguments.get(name)), None)
     if given is not None:
         return int(given) if str(given).isdecimal() else None
     nested = config.get("text_config") or {}
@@ -75,12 +77,16 @@ def window_of(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> int | 
 def local_checkpoint(arguments: Mapping[str, Any], key: str = "pretrained") -> LocalCheckpoint:
     """Return what is here of the checkpoint that a model argument names.
 
-    A folder, or what lies in the local cache of the hub; without the argument, the embedded model.
+    A folder, or what lies in the local cache of the hub; without the argument, the embedded model,
+    where the engine is transformers'.
 
     :param arguments: of ``--model qrag``.
     :param key: ``pretrained`` or ``tokenizer``.
     """
     name = arguments.get(key) or arguments.get("pretrained")
+    engine = engine_name("qrag", arguments)
+    if not name and engine != TRANSFORMERS:
+        return LocalCheckpoint("", missing=f"engine {engine!r} loads no checkpoint here")
     if not name:
         return LocalCheckpoint(embedded.NAME, embedded_model())
     name = str(name)
@@ -88,6 +94,8 @@ def local_checkpoint(arguments: Mapping[str, Any], key: str = "pretrained") -> L
     subfolder = str(arguments.get("subfolder") or "")
     if path.is_dir():
         return LocalCheckpoint(name, path / subfolder)
+    if path.is_file():
+        return LocalCheckpoint(name, missing=f"{name}: a file, which its engine reads")
     if path.is_absolute() or name.startswith("."):
         return LocalCheckpoint(name, missing=f"{name}: there is no such folder")
     folder = _of_hub(name, subfolder, arguments.get("revision"))

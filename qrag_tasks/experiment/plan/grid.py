@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from qrag_tasks.arms.engine_choice import engine_name, loads_checkpoint
 from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.errors import QragError, SettingsError
 from qrag_tasks.experiment.plan.cells import Arm, Cell
@@ -60,7 +61,8 @@ class Model(_Strict):
     :ivar pretrained: folder or hub name of its 16-bit checkpoint; without one, the embedded model.
     :ivar checkpoints: precision -> folder or hub name of a checkpoint that holds it. GPTQ and AWQ
         need one.
-    :ivar args: further ``--model_args`` of ``--model qrag``.
+    :ivar args: further ``--model_args`` of ``--model qrag``, ``engine`` among them.
+    :ivar args_of: precision -> further arguments of that precision alone, before ``args``.
     :ivar precisions: its own, in place of the plan's.
     :ivar k: its own, in place of the plan's: windows differ.
     """
@@ -69,15 +71,19 @@ class Model(_Strict):
     pretrained: str | None = None
     checkpoints: Mapping[PrecisionName, str] = Field(default_factory=dict)
     args: Mapping[str, Argument] = Field(default_factory=dict)
+    args_of: Mapping[PrecisionName, Mapping[str, Argument]] = Field(default_factory=dict)
     precisions: tuple[PrecisionName, ...] | None = Field(default=None, min_length=1)
     k: tuple[K, ...] | None = Field(default=None, min_length=1)
 
-    @field_validator("args")
+    @field_validator("args", "args_of")
     @classmethod
-    def _no_fields_of_ours(cls, args: Mapping[str, Argument]) -> Mapping[str, Argument]:
-        for name in ("pretrained", "precision"):
-            if name in args:
-                raise ValueError(f"{name!r} has a field of its own; leave it out of args")
+    def _no_fields_of_ours(cls, args: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
+        for given in args.values() if info.field_name == "args_of" else (args,):
+            for name in ("pretrained", "precision"):
+                if name in given:
+                    raise ValueError(
+                        f"{name!r} has a field of its own; leave it out of {info.field_name}"
+                    )
         return args
 
 
@@ -128,6 +134,7 @@ class Plan(_Strict):
             *self._impossible_choices(),
             *self._impossible_tasks(),
             *self._missing_checkpoints(),
+            *self._idle_fields(),
             *self._missing_bases(),
         ]
         if info.context is not None and FINDINGS in info.context:
@@ -201,7 +208,7 @@ class Plan(_Strict):
     def _missing_checkpoints(self) -> Iterator[Finding]:
         for place, model in enumerate(self.models):
             for precision in self.precisions_of(model):
-                if precision in model.checkpoints:
+                if precision in model.checkpoints or not self._loads(model, precision):
                     continue
                 if not precision_named(precision).made_on_loading:
                     yield Finding(
@@ -217,6 +224,33 @@ class Plan(_Strict):
                         f"checkpoints of other precisions: name its 16-bit checkpoint as "
                         f"pretrained (without either, it would be the embedded model)",
                     )
+
+    def _idle_fields(self) -> Iterator[Finding]:
+        """Find what no arm looks at."""
+        for place, model in enumerate(self.models):
+            precisions = self.precisions_of(model)
+            for precision in model.args_of:
+                if precision not in precisions:
+                    yield Finding(
+                        ("models", place, "args_of", precision),
+                        f"{precision!r} is no precision of model {model.name!r}",
+                    )
+            elsewhere = [each for each in precisions if not self._loads(model, each)]
+            idle: dict[Place, str] = {
+                ("models", place, "checkpoints", precision): precision
+                for precision in elsewhere
+                if precision in model.checkpoints
+            }
+            if model.pretrained is not None and len(elsewhere) == len(precisions):
+                idle["models", place, "pretrained"] = precisions[0]
+            for field, precision in idle.items():
+                engine = engine_name("qrag", self._arguments(model, precision))
+                yield Finding(
+                    field, f"engine {engine!r} loads no checkpoint in this process: leave it out"
+                )
+
+    def _loads(self, model: Model, precision: str) -> bool:
+        return loads_checkpoint({**model.args, **model.args_of.get(precision, {})})
 
     def _missing_bases(self) -> Iterator[Finding]:
         for model in self.models:
@@ -258,11 +292,13 @@ class Plan(_Strict):
             for precision in self.precisions_of(model)
         )
 
-    @staticmethod
-    def _arguments(model: Model, precision: str) -> dict[str, Any]:
+    def _arguments(self, model: Model, precision: str) -> dict[str, Any]:
         pretrained = model.checkpoints.get(precision, model.pretrained)
+        if not self._loads(model, precision):
+            pretrained = None
         named = {} if pretrained is None else {"pretrained": pretrained}
-        return {**named, "precision": precision, **model.args}
+        own = model.args_of.get(precision, {})
+        return {**named, "precision": precision, **model.args, **own}
 
     def cells(self) -> tuple[Cell, ...]:
         """Return all cells, in running order: by arm, then retriever, task, k and order."""
@@ -294,6 +330,9 @@ class Plan(_Strict):
         if self.answer_tokens is None:  # as in the plans of versions that had no such field
             left_out.add("answer_tokens")
         answers = self.model_dump(mode="json", exclude=left_out)
+        for model in answers["models"]:
+            if not model["args_of"]:  # the same
+                del model["args_of"]
         body = json.dumps(answers, sort_keys=True)
         return hashlib.sha256(body.encode()).hexdigest()
 

@@ -176,6 +176,9 @@ def _from_its_folder(body: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             return str((folder / value).resolve())
         return value
 
+    def arguments(args: dict[Any, Any]) -> dict[Any, Any]:
+        return {key: whole(value) if key in FOLDERS else value for key, value in args.items()}
+
     def model(given: Any) -> Any:
         if not isinstance(given, dict):
             return given
@@ -187,8 +190,13 @@ def _from_its_folder(body: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             changed["checkpoints"] = {key: whole(value) for key, value in checkpoints.items()}
         args = given.get("args")
         if isinstance(args, dict):
-            folders = {key: whole(value) for key, value in args.items() if key in FOLDERS}
-            changed["args"] = {**args, **folders}
+            changed["args"] = arguments(args)
+        args_of = given.get("args_of")
+        if isinstance(args_of, dict):
+            changed["args_of"] = {
+                key: arguments(own) if isinstance(own, dict) else own
+                for key, own in args_of.items()
+            }
         return {**given, **changed}
 
     def spec(given: Any) -> Any:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
 from qrag_tasks.arms.checkpoint_files import FLOATS, TensorFacts
+from qrag_tasks.arms.engine_choice import loads_checkpoint
 from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.places import whole_place
 from qrag_tasks.arms.precisions import format_of, precision
 from qrag_tasks.arms.stored_layers import block_layers
 from qrag_tasks.errors import ModelError
@@ -43,6 +46,11 @@ def weight_bytes(arm: Arm, pretrained: str | None = None) -> WeightBytes:
     """
     row = precision(arm.precision)
     own = local_checkpoint(arm.arguments)
+    file = Path(whole_place(str(arm.arguments.get("pretrained", ""))))
+    if file.is_file():
+        return WeightBytes(file.stat().st_size, f"size of {file.name}")
+    if not loads_checkpoint(arm.arguments):
+        return WeightBytes(None, f"{arm.name}: {own.missing}")
     plain = {**arm.arguments, "pretrained": pretrained} if pretrained else arm.arguments
     source: LocalCheckpoint = own
     try:

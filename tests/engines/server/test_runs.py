@@ -1,0 +1,161 @@
+"""Whole runs against a server: lm_eval's command, and grids that lose it or are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="the hf extra is not installed")
+from dying import dies_over
+from in_process_arms import InProcess
+from model_server import Fault, ModelServer
+
+from qrag_tasks.engines.journal import Journal
+from qrag_tasks.engines.server import connection
+from qrag_tasks.errors import StoreError
+from qrag_tasks.experiment.plan import Plan
+from qrag_tasks.experiment.running.grid import run_plan
+from qrag_tasks.experiment.running.grid_folder import GridFolder
+from qrag_tasks.harness.model import QragLM
+
+
+def test_the_command_with_a_chat_template_in_a_full_window(
+    server: ModelServer, tiny_model: Path, tmp_path: Path, lm_eval_command: Callable[..., Any]
+) -> None:
+    server.entry = {"owned_by": "vllm", "max_model_len": 4096}
+    arguments = {
+        "engine": "server",
+        "base_url": server.url,
+        "tokenizer": tiny_model,
+        "precision": "int4-awq",
+        "max_length": 4096,
+    }
+    done = lm_eval_command(
+        *("--model", "qrag", "--model_args", ",".join(f"{k}={v}" for k, v in arguments.items())),
+        *("--tasks", "lamp3u_rag_kmax4k", "--limit", 3, "--metadata", '{"data": "mini"}'),
+        *("--apply_chat_template", "--log_samples", "--output_path", tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "prefill and decode" in done.stdout
+    (file,) = tmp_path.rglob("results_*.json")
+    ours = json.loads(file.read_text(encoding="utf-8"))["config"]["qrag"]
+    assert (ours["precision"], ours["engine"]["evidence"]) == ("int4-awq", "stated")
+    assert ours["arm"]["server"]["software"] == "vllm"
+    assert ours["cost"]["device"] == f"vllm at {server.url}"
+    assert ours["cost"]["peak_rss_bytes"] is None
+    (log,) = tmp_path.rglob("samples_*.jsonl")
+    samples = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    asked = server.asked[-3:]
+    counted = sorted(sample["doc"]["prompt_tokens"] for sample in samples)
+    assert counted == sorted(len(body["prompt"]) for body in asked)
+    assert counted[-1] > 1024
+    assert all(len(body["prompt"]) + body["max_tokens"] <= 4096 for body in asked)
+    assert all("<|assistant|>" in server.tokenizer.decode(body["prompt"]) for body in asked)
+
+
+@pytest.fixture
+def plan(server: ModelServer, tiny_model: Path) -> Plan:
+    arguments = {
+        "engine": "server",
+        "base_url": server.url,
+        "tokenizer": str(tiny_model),
+        "max_length": 1024,
+        "retries": 1,
+        "concurrency": 2,
+    }
+    return Plan.model_validate(
+        {
+            "name": "served",
+            "models": [{"name": "tiny", "args": arguments}],
+            "precisions": ["fp32"],
+            "tasks": ["lamp3u"],
+            "k": [0, 1],
+            "limit": 6,
+        }
+    )
+
+
+def samples(root: Path) -> dict[str, bytes]:
+    """Return the logged samples by cell: they are the same however they came about."""
+    logs = (root / "cells").rglob("samples_*.jsonl")
+    return {path.parent.name: path.read_bytes() for path in logs}
+
+
+def test_a_grid_that_loses_its_server_goes_on(
+    server: ModelServer, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "FIRST_WAIT", 0.01)
+    assert not run_plan(plan, tmp_path / "whole", launcher=InProcess()).failed
+    asked = len(server.asked)
+    # Two questions at the start; four answers of the first cell, then nothing.
+    server.faults = [*[None] * 6, *[Fault(status=502, body="{}")] * 40]
+    root = tmp_path / "grid"
+    failed = run_plan(plan, root, launcher=InProcess()).failed
+    assert len(failed) == 2
+    grid = GridFolder.at(root)
+    folder = grid.cell(grid.plan.cells()[0])
+    (why,) = (root / "cells").rglob("lamp3u_rag_k0/failed.json")
+    reason = json.loads(why.read_text(encoding="utf-8"))
+    assert "HTTP 502" in str(reason)
+    assert "4 of 6 requests were answered before" in str(reason)
+    server.faults.clear()
+    before = len(server.asked)
+    assert not run_plan(plan, root, launcher=InProcess()).failed
+    # What was answered is not asked again.
+    assert len(server.asked) - before == asked - 4
+    assert samples(root) == samples(tmp_path / "whole")
+    assert len(samples(root)) == 2
+    with pytest.raises(StoreError, match="was begun by arm"):
+        Journal(folder.journal, "another")
+
+
+def test_a_grid_that_is_killed_goes_on(server: ModelServer, plan: Plan, tmp_path: Path) -> None:
+    plan = plan.model_copy(update={"k": ("1",)})
+    assert not run_plan(plan, tmp_path / "whole", launcher=InProcess()).failed
+    asked = len(server.asked)
+    file, root = tmp_path / "plan.yaml", tmp_path / "grid"
+    file.write_text(plan.model_dump_json(exclude_none=True), encoding="utf-8")
+    killed = subprocess.run(
+        [sys.executable, "-m", "qrag_tasks.cli", "run", str(file), "--out", str(root)],
+        env={**os.environ, **dies_over("answers.jsonl", tmp_path, opening=4)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert killed.returncode == 1, killed.stderr
+    assert "its process ended with signal 9" in killed.stderr
+    before = len(server.asked)
+    assert not run_plan(plan, root, launcher=InProcess()).failed
+    # The header and two answers were written.
+    assert len(server.asked) - before == asked - 2
+    assert samples(root) == samples(tmp_path / "whole")
+
+
+def test_two_servers_are_two_arms(server: ModelServer, tiny_model: Path) -> None:
+    def identity(url: str, **more: Any) -> str:
+        return QragLM(
+            engine="server",
+            base_url=url,
+            tokenizer=str(tiny_model),
+            **{"precision": "fp32", "max_length": 1024, **more},
+        ).identity.digest
+
+    with ModelServer(tiny_model) as other:
+        assert other.entry == server.entry
+        first = identity(server.url)
+        assert identity(server.url, concurrency=1, timeout=5, retries=0) == first
+        others = [
+            identity(other.url),
+            identity(server.url, precision="bf16"),
+            identity(server.url, max_length=512),
+        ]
+        other_version = {"version": "0.25.0"}
+        server.pages = {"/version": other_version}
+        assert len({first, *others, identity(server.url)}) == 5
