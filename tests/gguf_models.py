@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.arms.formats.gguf import MIXTURES
+from qrag_tasks.engines.base import Engine
+from qrag_tasks.metering.meter import Meter
+from qrag_tasks.registry import ENGINES
 
 NORMAL, CONTROL = 1, 3
 """What tokens are, as llama.cpp numbers it."""
 
 
 def write_gguf(
-    folder: Path, file: Path, file_type: str = "f32", *, metadata: Mapping[str, Any] | None = None
+    folder: Path,
+    file: Path,
+    file_type: str = "f32",
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    change: Callable[[str, Any], Any] | None = None,
+    plain: Collection[str] = (),
+    tensors_a_part: int = 0,
 ) -> Path:
     """Write a Llama or a Qwen2 with byte-level BPE as a GGUF file, as llama.cpp's converter does.
 
     :param folder: of the checkpoint and its tokenizer.
     :param file_type: all matrices are in its base: ``f32``, ``f16``, ``bf16``, ``q8_0``, ``q4_0``.
     :param metadata: values that the file is to have otherwise; without those that are ``None``.
+    :param change: (name, float32 array) -> the array that is written.
+    :param plain: names of the matrices that stay in float32.
+    :param tensors_a_part: how many of a model that is split; it is not, by default.
+    :returns: the file, or its first part.
     """
     import gguf
 
@@ -45,7 +60,7 @@ def write_gguf(
         **_vocabulary(folder, config["vocab_size"]),
         **(metadata or {}),
     }
-    writer = gguf.GGUFWriter(file, architecture)
+    writer = gguf.GGUFWriter(file, architecture, split_max_tensors=tensors_a_part)
     for name, value in values.items():
         key = name if name.startswith(("general.", "tokenizer.")) else f"{architecture}.{name}"
         if value is not None:
@@ -59,14 +74,17 @@ def write_gguf(
             continue
         if architecture == "llama" and name.endswith(("q_proj.weight", "k_proj.weight")):
             array = _interleaved(array, heads if "q_proj" in name else kv_heads)
-        kind = gguf.GGMLQuantizationType[base if array.ndim > 1 else "F32"]
         written = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        array = array if change is None else change(written, array)
+        packed = array.ndim > 1 and written not in plain
+        kind = gguf.GGMLQuantizationType[base if packed else "F32"]
         writer.add_tensor(written, gguf.quantize(array, kind), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return file
+    parts = sorted(file.parent.glob(f"{file.stem}-00001-of-*.gguf"))
+    return parts[0] if tensors_a_part else file
 
 
 def quantize_gguf(source: Path, file: Path, file_type: str, *, pure: bool = False) -> Path:
@@ -84,6 +102,14 @@ def quantize_gguf(source: Path, file: Path, file_type: str, *, pure: bool = Fals
     state = llama_cpp.llama_model_quantize(str(source).encode(), str(file).encode(), params)
     assert state == 0, messages.ERRORS
     return file
+
+
+def load_gguf(file: Path, **arguments: Any) -> Engine:
+    """Load a file in llama.cpp; further arguments are the engine's."""
+    given = {"pretrained": str(file), **arguments}
+    factory = ENGINES.get("llama_cpp").value
+    factory.check(given)
+    return factory.load(given, Meter(checked_device("cpu")))
 
 
 def _adder(writer: Any, value: Any) -> Any:
@@ -128,8 +154,8 @@ def _vocabulary(folder: Path, size: int) -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    assert len(pieces) == size
+    pieces = tokenizer.convert_ids_to_tokens(list(range(size)))
+    assert None not in pieces
     return {
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "gpt-2",

@@ -1,18 +1,21 @@
 """The header of a GGUF file: what it says of itself, and which tensors it holds.
 
 GGUF is llama.cpp's format of a whole model: weights, configuration and vocabulary in one file, or
-in parts of one. Its header is read by llama.cpp's own package ``gguf``; weights are not.
+in parts of one. Its header is read here; weights are not.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from qrag_tasks.arms.places import whole_place
 from qrag_tasks.errors import ModelError
@@ -25,6 +28,10 @@ _PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
 _INSTALL = "pip install 'qrag-tasks[llama-cpp]'"
 _COPY = "copy or download it again"
 _CHUNK = 1 << 24
+_VERSIONS, _ALIGNMENT = (2, 3), 32
+# GGUF's numbers for kinds of values -> how struct names them.
+_FORMS = dict(enumerate("BbHhIif?")) | {10: "Q", 11: "q", 12: "d"}
+_TEXT, _LIST = 8, 9
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,7 @@ def _parts(path: Path) -> tuple[Path, ...]:
                          f"{parts[0].name}")  # fmt: skip
     if missing := [part.name for part in parts if not part.exists()]:
         raise ModelError(
-            f"pretrained={path}: {len(missing)} of {count} parts are missing beside it: "
+            f"pretrained={path}: {len(missing)} of {int(count)} parts are missing beside it: "
             f"{', '.join(missing[:3])}"
         )
     return parts
@@ -153,53 +160,123 @@ def _parts(path: Path) -> tuple[Path, ...]:
 
 @lru_cache(maxsize=32)
 def _cached(path: Path, _modified: int, size: int) -> GgufFile:
-    """Read one file; once for all that ask, as a vocabulary of 150,000 tokens takes a second."""
+    """Read one file; once for all that ask."""
     with path.open("rb") as file:
         if (begins := file.read(len(_MAGIC))) != _MAGIC:
             raise ModelError(
                 f"pretrained={path} is not a GGUF file: it begins with {begins!r}, and not with "
                 f"{_MAGIC!r}"
             )
-    try:
-        from gguf import GGUFReader
-    except ImportError:
-        raise ModelError(f"pretrained={path}: a GGUF file needs gguf: {_INSTALL}") from None
-    try:
-        reader = GGUFReader(path)
-        tensors = tuple(
-            GgufTensor(
-                tensor.name,
-                tensor.tensor_type.name,
-                tuple(int(length) for length in reversed(tensor.shape)),
-                int(tensor.n_bytes),
-            )
-            for tensor in reader.tensors
-        )
-        ends = [int(tensor.data_offset) + int(tensor.n_bytes) for tensor in reader.tensors]
-        metadata = {
-            name: field.contents()
-            for name, field in reader.fields.items()
-            if field.types and field.types[0].name != "ARRAY"
-        }
-        pieces = _texts(reader.fields.get("tokenizer.ggml.tokens"))
-        kinds = reader.fields.get("tokenizer.ggml.token_type")
-        piece_kinds = tuple(int(kinds.parts[place][0]) for place in kinds.data) if kinds else ()
-    except (ValueError, IndexError, KeyError, OSError, OverflowError, MemoryError) as error:
-        # What a reader stumbles over depends on the place where the file is cut or damaged.
+        try:
+            with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+                metadata, stored = _Header(content).read()
+            tensors, ends = _tensors(stored)
+        except (ValueError, OverflowError, MemoryError, struct.error) as error:
+            # What a reader stumbles over depends on the place where the file is cut or damaged.
+            raise ModelError(
+                f"pretrained={path} is not a whole GGUF file ({error}): {_COPY}"
+            ) from error
+    if ends > size:
         raise ModelError(
-            f"pretrained={path} is not a whole GGUF file ({type(error).__name__}: {error}): {_COPY}"
-        ) from error
-    if max(ends, default=0) > size:
-        raise ModelError(
-            f"pretrained={path} is not a whole GGUF file: its tensors end at byte {max(ends):,}, "
+            f"pretrained={path} is not a whole GGUF file: its tensors end at byte {ends:,}, "
             f"and it has {size:,} bytes: {_COPY}"
         )
-    return GgufFile((path,), metadata, tensors, pieces, piece_kinds)
+    pieces = metadata.pop("tokenizer.ggml.tokens", ())
+    kinds = metadata.pop("tokenizer.ggml.token_type", ())
+    values = {name: value for name, value in metadata.items() if not isinstance(value, list)}
+    return GgufFile((path,), values, tensors, tuple(pieces), tuple(kinds))
 
 
-def _texts(field: Any) -> tuple[str, ...]:
-    """Return a list of texts, whose bytes some files cut within a character."""
-    if field is None:
-        return ()
-    parts: Sequence[Any] = field.parts
-    return tuple(parts[place].tobytes().decode("utf-8", "replace") for place in field.data)
+class _Stored(NamedTuple):
+    """A tensor as a header has it."""
+
+    name: str
+    lengths: tuple[int, ...]
+    kind: int
+    begin: int
+
+
+class _Header:
+    """Walks through the header of a GGUF file, as the format's specification has it.
+
+    The package ``gguf`` has a reader, too: of a vocabulary of 150,000 tokens it makes a million
+    arrays, which takes ten seconds.
+    """
+
+    def __init__(self, content: mmap) -> None:
+        self._content = content
+        self._place = len(_MAGIC)
+
+    def read(self) -> tuple[dict[str, Any], list[_Stored]]:
+        """Return metadata and tensors; each tensor begins so many bytes from the file's begin.
+
+        :raises ValueError: for what is no header.
+        :raises struct.error: when the file ends within it.
+        """
+        (version,) = self._take("<I")
+        if version not in _VERSIONS:
+            raise ValueError(f"it is of version {version}, and {_VERSIONS} can be read")
+        tensors, values = self._take("<QQ")
+        metadata = {}
+        for _ in range(values):
+            name = self._text()
+            (kind,) = self._take("<I")
+            metadata[name] = self._value(kind)
+        stored = []
+        for _ in range(tensors):
+            name = self._text()
+            (dimensions,) = self._take("<I")
+            lengths = self._take(f"<{dimensions}Q")
+            kind, begin = self._take("<IQ")
+            stored.append(_Stored(name, lengths, kind, begin))
+        step = metadata.get("general.alignment", _ALIGNMENT)
+        begin = -(-self._place // step) * step
+        return metadata, [each._replace(begin=begin + each.begin) for each in stored]
+
+    def _take(self, form: str) -> tuple[Any, ...]:
+        found = struct.unpack_from(form, self._content, self._place)
+        self._place += struct.calcsize(form)
+        return found
+
+    def _text(self) -> str:
+        (length,) = self._take("<Q")
+        begin, self._place = self._place, self._place + length
+        if self._place > len(self._content):
+            raise ValueError("it ends within a text of its header")
+        # Some vocabularies cut a character in two.
+        return self._content[begin : self._place].decode("utf-8", "replace")
+
+    def _value(self, kind: int) -> Any:
+        if kind == _TEXT:
+            return self._text()
+        if kind == _LIST:
+            inner, length = self._take("<IQ")
+            if inner in (_TEXT, _LIST):
+                return [self._value(inner) for _ in range(length)]
+            return list(self._take(f"<{length}{_form(inner)}"))
+        return self._take(f"<{_form(kind)}")[0]
+
+
+def _form(kind: int) -> str:
+    if kind not in _FORMS:
+        raise ValueError(f"its header has values of an unknown kind, {kind}")
+    return _FORMS[kind]
+
+
+def _tensors(stored: Sequence[_Stored]) -> tuple[tuple[GgufTensor, ...], int]:
+    """Return the tensors, and the byte of the file at which the last of them ends.
+
+    :raises ValueError: for a kind of numbers that the package ``gguf`` does not know.
+    """
+    try:
+        from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+    except ImportError:
+        raise ModelError(f"a GGUF file needs gguf: {_INSTALL}") from None
+    tensors, end = [], 0
+    for each in stored:
+        kind = GGMLQuantizationType(each.kind)
+        block, size = GGML_QUANT_SIZES[kind]
+        length = prod(each.lengths) // int(block) * int(size)
+        end = max(end, each.begin + length)
+        tensors.append(GgufTensor(each.name, kind.name, each.lengths[::-1], length))
+    return tuple(tensors), end

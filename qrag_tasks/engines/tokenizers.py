@@ -54,7 +54,8 @@ def _text_of_gguf(arguments: Mapping[str, Any]) -> ModelText:
     from qrag_tasks.engines.llama_cpp.arguments import Settings, window_of
     from qrag_tasks.engines.llama_cpp.vocabulary import tokenizer_of
 
-    window = window_of(read_gguf(arguments["pretrained"]), Settings(n_ctx=arguments.get("n_ctx")))
+    settings = Settings(max_length=arguments.get("max_length"))
+    window = window_of(read_gguf(arguments["pretrained"]), settings)
     return ModelText(tokenizer_of(arguments), window, arguments.get("add_bos_token"))
 
 

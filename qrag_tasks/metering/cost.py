@@ -19,7 +19,7 @@ class Cost:
     """What a run has cost so far. Seconds are wall seconds; what was not measured is ``None``.
 
     :ivar device: name of the GPU, or of the CPU.
-    :ivar threads: of torch, on a CPU.
+    :ivar threads: that compute, on a CPU.
     :ivar ranks: processes that answered side by side, each with a device of its own.
     :ivar load_seconds: loading the model.
     :ivar run_seconds: answering, the making of batches and what was lost included.

@@ -110,7 +110,10 @@ class Meter:
         on this machine: then no memory and no energy is measured.
     :param clock: in seconds.
     :param joules: energy counter; by default the device's own.
+    :ivar threads: that compute on a CPU, where these are not torch's.
     """
+
+    threads: int | None = None
 
     def __init__(
         self,
@@ -232,7 +235,7 @@ class Meter:
             measured["peak_device_reserved_bytes"] = torch.cuda.max_memory_reserved(self.device)
         elif self.device.type == "cpu":
             measured["device"] = _cpu_name()
-            measured["threads"] = torch.get_num_threads()
+            measured["threads"] = self.threads or torch.get_num_threads()
         else:
             measured["device"] = self.device.type
         known = [joules for joules in self._energies if joules is not None]

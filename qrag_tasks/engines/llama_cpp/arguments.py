@@ -9,7 +9,7 @@ from typing import Any
 from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.formats.gguf import Gguf, precision_of
 from qrag_tasks.arms.gguf_files import GgufFile, names_gguf, read_gguf
-from qrag_tasks.engines.arguments import refuse_unknown, switched_on
+from qrag_tasks.engines.arguments import OF_TEXT, refuse_unknown, switched_on
 from qrag_tasks.engines.llama_cpp.registration import NAME
 from qrag_tasks.errors import ModelError, SettingsError
 
@@ -17,25 +17,33 @@ CACHE_KINDS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 """ggml's kinds of numbers that a key-value cache can be in."""
 TOKENS_AT_ONCE = 512
 """Tokens of a prompt that run through the model together, as llama.cpp has it by default."""
-_COUNTS = {"n_ctx": 1, "n_ubatch": 1, "n_threads": 1, "n_threads_batch": 1, "n_gpu_layers": -1}
+_COUNTS = {"max_length": 1, "n_ubatch": 1, "n_threads": 1, "n_threads_batch": 1, "n_gpu_layers": -1}
 _SWITCHES = ("flash_attn", "deterministic")
-# What reads and writes text, whichever engine answers.
-_OF_TEXT = (
-    *("tokenizer", "trust_remote_code", "add_bos_token", "prefix_token_id"),
-    *("think_end_token", "enable_thinking", "chat_template_args"),
-)
+_CACHES = ("type_k", "type_v")
 KNOWN = (
-    *("pretrained", "precision", "device", "batch_size"),
-    *("type_k", "type_v", *_COUNTS, *_SWITCHES, *_OF_TEXT),
+    *("pretrained", "precision", "device", "batch_size", "tokenizer", "trust_remote_code"),
+    *(*_CACHES, *_COUNTS, *_SWITCHES, *OF_TEXT),
 )
 """All arguments that the engine takes."""
+_PIECES = "a prompt runs n_ubatch= tokens at a time; give that"
+_REFUSED: Mapping[str, str] = {
+    "model_path": "its name here is pretrained",
+    "n_ctx": "its name here is max_length",
+    "max_model_len": "its name here is max_length",
+    "n_batch": _PIECES,
+    "max_batch_size": f"engine={NAME} answers one prompt at a time; leave it out",
+    "max_batch_tokens": _PIECES,
+    "gguf_file": "name the file itself as pretrained=FOLDER/FILE.gguf",
+    "dtype": "llama.cpp computes as the file's kinds of numbers want it; leave it out",
+}
+"""Arguments of llama-cpp-python, and of other engines, that are not taken -> why."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """How llama.cpp is to run a file.
 
-    :ivar n_ctx: tokens that prompt and answer may have together; ``None`` for the model's own.
+    :ivar max_length: tokens that prompt and answer may have together; ``None`` for the model's own.
     :ivar n_ubatch: tokens of a prompt that run together.
     :ivar n_threads: threads for one token; ``None`` for as many as torch takes.
     :ivar n_threads_batch: threads for many tokens; ``None`` for ``n_threads``.
@@ -47,7 +55,7 @@ class Settings:
     :ivar deterministic: whether an answer depends on its own prompt alone.
     """
 
-    n_ctx: int | None = None
+    max_length: int | None = None
     n_ubatch: int = TOKENS_AT_ONCE
     n_threads: int | None = None
     n_threads_batch: int | None = None
@@ -63,8 +71,11 @@ class Settings:
 
         :raises SettingsError: for one that is unknown or cannot be.
         """
-        refuse_unknown(NAME, arguments, KNOWN)
         given = {name: value for name, value in arguments.items() if value is not None}
+        for name in given.keys() & _REFUSED.keys():
+            if given[name] != "auto":
+                raise SettingsError(f"{name}={given[name]}: {_REFUSED[name]}")
+        refuse_unknown(NAME, given, (*KNOWN, "dtype"))
         values: dict[str, Any] = {
             name: _count(name, given[name], least)
             for name, least in _COUNTS.items()
@@ -84,9 +95,6 @@ class Settings:
                 f"flash_attn=True only; give both"
             )
         return settings
-
-
-_CACHES = ("type_k", "type_v")
 
 
 def asked_file(arguments: Mapping[str, Any]) -> tuple[Settings, GgufFile, Precision]:
@@ -124,24 +132,24 @@ def window_of(file: GgufFile, settings: Settings) -> int:
     :raises SettingsError: for more than the model was trained to take.
     :raises ModelError: when nothing says how many.
     """
-    own, asked = file.window, settings.n_ctx
+    own, asked = file.window, settings.max_length
     if own is not None and asked is not None and asked > own:
         raise SettingsError(
-            f"n_ctx={asked}: pretrained={file.path} was trained to take {own} tokens; give at "
-            f"most that many, or leave n_ctx out"
+            f"max_length={asked}: pretrained={file.path} was trained to take {own} tokens; give at "
+            f"most that many, or leave max_length out"
         )
     if (window := asked or own) is None:
         raise ModelError(
             f"pretrained={file.path} does not say how many tokens it takes "
-            f"({file.architecture}.context_length is missing): give n_ctx="
+            f"({file.architecture}.context_length is missing): give max_length="
         )
     return window
 
 
 def _count(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        more = ", or -1 for all layers" if least < 0 else ""
-        raise SettingsError(f"{name}={value}: give a whole number above {max(0, least)}{more}")
+        which = " above 0" if least > 0 else ", 0 or above, or -1 for all layers"
+        raise SettingsError(f"{name}={value}: give a whole number{which}")
     return value
 
 

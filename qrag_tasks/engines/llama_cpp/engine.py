@@ -69,6 +69,7 @@ def load(arguments: Mapping[str, Any], meter: Meter) -> LlamaCppEngine:
         )
     if not on_gpu:
         meter.device = torch.device("cpu")
+        meter.threads = settings.n_threads_batch
     with meter.loading():
         tokenizer = tokenizer_of(arguments)
         native = Native(file, settings)
@@ -116,7 +117,8 @@ class LlamaCppEngine(Engine):
     def identity(self) -> Mapping[str, Any]:
         """The file's bytes, what computes, and in which pieces a prompt runs.
 
-        Threads are not part of it: every number is summed by one thread.
+        Threads are part of it with flash attention only, which shares a sum out among them; all
+        else is summed by one thread, whichever.
         """
         settings = self._settings
         return {
@@ -125,7 +127,11 @@ class LlamaCppEngine(Engine):
             "device": self.device.type,
             "kernels": llama_cpp.llama_print_system_info().decode().strip(),
             "cache": [settings.type_k, settings.type_v],
-            "attention": "flash" if settings.flash_attn else "plain",
+            "attention": (
+                ["flash", settings.n_threads, settings.n_threads_batch]
+                if settings.flash_attn
+                else ["plain"]
+            ),
             "n_ubatch": settings.n_ubatch,
             "n_gpu_layers": settings.n_gpu_layers,
             "versions": {
@@ -209,7 +215,7 @@ class LlamaCppEngine(Engine):
             if tokens > self.window:
                 raise ModelError(
                     f"{name}: prompt and answer take {tokens:,} tokens, and the window has "
-                    f"{self.window:,} (n_ctx)"
+                    f"{self.window:,} (max_length)"
                 )
         if needed:
             self._native.make_room(max(needed.values()), outputs)

@@ -9,7 +9,7 @@ from typing import Any
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
-_ERROR, _CONTINUED = 3, 5
+_ERROR, _CONTINUED = 4, 5
 ERRORS: deque[str] = deque(maxlen=8)
 """The last errors that llama.cpp told of, the newest last."""
 

@@ -137,7 +137,7 @@ class Native:
             self._cells = self._outputs = 0
             raise ModelError(
                 f"llama.cpp has no memory for a cache of {tokens:,} tokens{messages.last_error()}: "
-                f"give a smaller n_ctx, or type_k=q8_0,type_v=q8_0,flash_attn=True"
+                f"give a smaller max_length, or type_k=q8_0,type_v=q8_0,flash_attn=True"
             )
         self._free_context = weakref.finalize(self, llama_cpp.llama_free, self._context)
         self._free_context.atexit = False  # the model's comes first there, and takes it along

@@ -11,15 +11,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 llama_cpp = pytest.importorskip("llama_cpp", reason="the llama-cpp extra is not installed")
-from gguf_models import write_gguf  # noqa: E402
-
 from qrag_tasks.engines.base import Engine  # noqa: E402
 from qrag_tasks.testing.engines import EngineConformance  # noqa: E402
-
-
-@pytest.fixture(scope="session")
-def tiny_gguf(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_gguf(tiny_model, tmp_path_factory.mktemp("gguf") / "tiny.gguf")
 
 
 class TestLlamaCpp(EngineConformance):
