@@ -169,6 +169,14 @@ def attention_of(model: Any) -> str | None:
     return name
 
 
+def set_attention(model: Any, name: str | None) -> None:
+    """Have a model of transformers compute with another attention, without transformers' checks.
+
+    These look for a package that supplies it, and the name may be one of ours.
+    """
+    model.config._attn_implementation = name
+
+
 def model_parts(model: Any, tokenizer: Any, device: Any) -> dict[str, Any]:
     """Return what the answers of a model of transformers depend on, settings aside.
 

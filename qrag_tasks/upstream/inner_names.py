@@ -238,6 +238,14 @@ INNER_NAMES: tuple[InnerName, ...] = (
         for name in ("_forward_hooks", "_forward_pre_hooks")
     ),
     InnerName(
+        "torch.ops.aten._flash_attention_forward",
+        "read",
+        "engines.transformers.packed_attention",
+        "is torch's own flash kernel, for batching=continuous where no package brings one",
+        "does without",
+        "batching=continuous on a GPU computes with masks, and takes two to three times as long",
+    ),
+    InnerName(
         "transformers.PretrainedConfig._attn_implementation",
         "read",
         "arms.identity",

@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -369,6 +369,7 @@ def test_the_command_says_in_one_line_what_it_lacks(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- the model's libraries
 OF_LAYERS = ("_save_to_state_dict", "_forward_hooks", "_forward_pre_hooks")
 OF_ARMS = ("_keep_in_fp32_modules", "_keep_in_fp32_modules_strict")
+KERNEL = "torch.ops.aten._flash_attention_forward"
 ATTENTION = "transformers.PretrainedConfig._attn_implementation"
 LOADER = "transformers.models.auto.auto_factory._BaseAutoModelClass"
 OFFLOADED = "accelerate.hooks.add_hook_to_module._hf_hook"
@@ -454,6 +455,20 @@ def test_without_its_hook_what_is_offloaded_has_no_identity(
     assert row_of(OFFLOADED).guard == "does without"
 
 
+def test_without_its_flash_kernel_continuous_batching_takes_another_attention(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch = pytest.importorskip("torch", reason="the hf extra is not installed")
+    from qrag_tasks.engines.transformers import packed_attention
+
+    model = SimpleNamespace(device=torch.device("cuda"), dtype=torch.float16)
+    assert packed_attention.name_for(model) is not None
+    lacking = SimpleNamespace(ops=SimpleNamespace(aten=SimpleNamespace()), float16=torch.float16)
+    monkeypatch.setattr(packed_attention, "torch", lacking)
+    assert packed_attention.name_for(model) is None
+    assert row_of(KERNEL).guard == "does without"
+
+
 def test_without_a_class_of_transformers_some_of_its_arguments_are_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -490,7 +505,7 @@ def test_every_row_is_taken_away_here() -> None:
         *(f"torch.nn.Module.{name}" for name in OF_LAYERS),
         *(f"transformers.PreTrainedModel.{name}" for name in OF_ARMS),
         *(f"lm_eval.models.huggingface.HFLM.{name}" for name in (*OF_HFLM, *TAKEN_OVER)),
-        *(ATTENTION, LOADER, OFFLOADED),
+        *(KERNEL, ATTENTION, LOADER, OFFLOADED),
     }
     for row in INNER_NAMES:
         assert row.patch in PATCHES or row.guard == "pinned" or row.name in taken, row

@@ -16,12 +16,14 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 from transformers.generation import ContinuousBatchingConfig
+from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
 
-from qrag_tasks.arms.identity import attention_of
+from qrag_tasks.arms.identity import attention_of, set_attention
 from qrag_tasks.engines.base import Answered, Engine, GenerationRequest
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.not_a_number import not_a_number
 from qrag_tasks.engines.ordering import in_rounds
+from qrag_tasks.engines.transformers import packed_attention
 from qrag_tasks.engines.transformers.batches import free_bytes, out_of_memory
 from qrag_tasks.engines.transformers.generation import generation_config, up_to_stop
 from qrag_tasks.errors import ModelError
@@ -58,6 +60,7 @@ class ContinuousBatches:
 
     def __init__(self, engine: Engine, model: Any, meter: Meter) -> None:
         self._engine, self._model, self._meter = engine, model, meter
+        self._packed = None if _flash_is_installed() else packed_attention.name_for(model)
         with self._manager(GenerationConfig(eos_token_id=-1), ContinuousBatchingConfig()):
             self.attention = attention_of(model)
 
@@ -136,6 +139,8 @@ class ContinuousBatches:
     ) -> Iterator[Any]:
         """Have the model pass through paged attention, and as before after it."""
         before = attention_of(self._model)
+        if self._packed is not None:
+            set_attention(self._model, self._packed)
         manager = self._model.init_continuous_batching(
             generation_config=config, continuous_batching_config=settings
         )
@@ -150,7 +155,7 @@ class ContinuousBatches:
                 manager.stop(block=True, hard_stop=True)
             manager.destroy()
             if attention_of(self._model) != before:
-                self._model.set_attn_implementation(before)
+                set_attention(self._model, before)
 
     def _outputs(self, manager: Any, waiting: Mapping[str, int]) -> Iterator[Any]:
         """Yield what is done, until nothing waits."""
@@ -172,3 +177,11 @@ class ContinuousBatches:
             f"{name}: transformers' continuous batching failed: {error}. Without "
             f"batching=continuous it is answered in padded batches"
         )
+
+
+def _flash_is_installed() -> bool:
+    """Tell whether transformers finds a flash kernel, of a package or of ``kernels``."""
+    return bool(
+        is_flash_attn_3_available(kernels_fallback_ok=True)
+        or is_flash_attn_2_available(kernels_fallback_ok=True)
+    )

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 torch = pytest.importorskip("torch", reason="the hf extra is not installed")
+from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM  # noqa: E402
 
 from qrag_tasks.engines.base import GenerationRequest  # noqa: E402
+from qrag_tasks.engines.transformers import packed_attention  # noqa: E402
 from qrag_tasks.engines.transformers.continuous import PAGE  # noqa: E402
 from qrag_tasks.engines.transformers.engine import TransformersEngine  # noqa: E402
 from qrag_tasks.errors import ModelError  # noqa: E402
@@ -84,6 +86,28 @@ def test_answers_are_those_of_padded_batches(load: Load) -> None:
     assert cost.undivided_seconds > 0
 
 
+def test_grouped_heads_and_sliding_windows(load: Load, tiny_model: Path, tmp_path: Path) -> None:
+    """In every other layer a token sees the last hundred alone, and two heads share their keys."""
+    config = Qwen2Config(
+        vocab_size=1024,
+        hidden_size=64,
+        intermediate_size=128,
+        eos_token_id=0,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_hidden_layers=2,
+        use_sliding_window=True,
+        sliding_window=100,
+        max_position_embeddings=1024,
+        layer_types=["full_attention", "sliding_attention"],
+    )
+    torch.manual_seed(0)
+    Qwen2ForCausalLM(config).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path)
+    engine, padded = (load(way, pretrained=str(tmp_path))[0] for way in ("continuous", "padded"))
+    assert answers(engine, REQUESTS) == answers(padded, REQUESTS)
+
+
 def test_what_it_cannot_take_is_answered_in_padded_batches(
     load: Load, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -148,4 +172,6 @@ def test_logits_that_are_not_numbers_are_an_error(load: Load) -> None:
 
 def test_its_identity_says_so(load: Load) -> None:
     continuous, padded = load()[0].identity, load("padded")[0].identity
-    assert continuous == {**padded, "batching": {"kind": "continuous", "attention": "sdpa"}}
+    attention = continuous["batching"]["attention"]
+    assert attention in (packed_attention.NAME, f"paged|{packed_attention.NAME}")
+    assert continuous == {**padded, "batching": {"kind": "continuous", "attention": attention}}
