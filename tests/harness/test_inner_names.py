@@ -37,6 +37,7 @@ PYTHONS_OWN = {"_asdict", "_exit", "_getframe", "_initializing", "_replace"}
 """Documented names with an underscore, and one of importlib that has a default here."""
 
 TEXTS = {"_", "_k", "_key", "_lamp", "_metadata", "_rag", "_rag_k", "_ratio", "_stderr", "_token"}
+TEXTS |= {"_seconds"}
 TEXTS |= {"_load_in_", "_token_id", "_yaml", "_commit_hash", "_fast_init", "_name_or_path"}
 """Texts with an underscore that name no attribute: parts of words, keys of a config.json."""
 

@@ -36,7 +36,8 @@ PAGE = 256
 whole pages."""
 
 _TOKENS = 8192
-"""The most tokens of a pass where the batch limit counts sequences; transformers' own default."""
+"""The most tokens of a pass, as transformers has it: of a larger one more prompts would begin
+together, and share nothing."""
 
 _SHARE_OF_FREE = 0.8
 """Of the memory that is free on a GPU, for the cache of keys and values and what passes through."""
@@ -117,7 +118,7 @@ class ContinuousBatches:
         """Return how large passes and cache may be."""
         whole = [len(request.prompt) + request.max_new_tokens for request in requests]
         pages = sum(math.ceil(tokens / PAGE) for tokens in whole)
-        tokens = min(limit.tokens or _TOKENS, PAGE * pages)
+        tokens = min(limit.tokens or _TOKENS, _TOKENS, PAGE * pages)
         config = self._model.config.get_text_config()
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -127,8 +128,10 @@ class ContinuousBatches:
             # All of them at once where that is little; as many as fit where not.
             num_blocks=pages if fits else None,
             max_batch_tokens=tokens,
-            max_requests_per_batch=min(limit.rows or len(requests), tokens),
+            max_requests_per_batch=limit.rows,
             max_memory_percent=_SHARE_OF_FREE,
+            # Whatever is prefilled decodes with all that follows, in larger batches.
+            scheduler_type="prefill_first",
             # They show whether the logits were numbers.
             return_logprobs=True,
         )

@@ -175,3 +175,38 @@ def test_its_identity_says_so(load: Load) -> None:
     attention = continuous["batching"]["attention"]
     assert attention in (packed_attention.NAME, f"paged|{packed_attention.NAME}")
     assert continuous == {**padded, "batching": {"kind": "continuous", "attention": attention}}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("window", [None, 5])
+def test_torchs_kernel_computes_what_is_computed_prompt_by_prompt(window: int | None) -> None:
+    """A prompt that begins, one that goes on behind what is in the cache, one of a single token."""
+    draw = torch.Generator().manual_seed(0)
+    new, all_of_them = [0, 7, 10, 11], [0, 7, 30, 50]
+    query, key, value = (
+        torch.randn(1, heads, tokens, 64, generator=draw).half()
+        for heads, tokens in ((4, 11), (2, 50), (2, 50))
+    )
+    options = {"max_length_q": 7, "max_length_k": 23, "sliding_window": window}
+
+    def attend(device: str) -> Any:
+        begins = {
+            "cu_seq_lens_q": torch.tensor(new, device=device, dtype=torch.int32),
+            "cu_seq_lens_k": torch.tensor(all_of_them, device=device, dtype=torch.int32),
+        }
+        states = [each.to(device) for each in (query, key, value)]
+        module = torch.nn.Identity()
+        out, _ = packed_attention.forward(module, *states, None, 0.125, **begins, **options)
+        return out.cpu().float()
+
+    assert torch.allclose(attend("cuda"), attend("cpu"), atol=2e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_answers_are_nearly_those_of_padded_batches(load: Load) -> None:
+    """In 16 bits nearly equal logits may trade places; a wrong attention would change them all."""
+    on_gpu = {"precision": "bf16", "device": "cuda"}
+    engine, padded = (load(way, **on_gpu)[0] for way in ("continuous", "padded"))
+    ours, theirs = answers(engine, REQUESTS), answers(padded, REQUESTS)
+    first = sum(one[0] == other[0] for one, other in zip(ours, theirs, strict=True))
+    assert first >= len(REQUESTS) - 2
