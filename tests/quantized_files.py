@@ -23,15 +23,22 @@ def is_block_layer(name: str) -> bool:
     return ".layers." in name and name.endswith("_proj.weight")
 
 
-def round_to_nearest(weight: Any, group_size: int, bits: int) -> tuple[Any, Any, Any]:
+def round_to_nearest(
+    weight: Any, group_size: int, bits: int, symmetric: bool = False
+) -> tuple[Any, Any, Any]:
     """Return codes (in, out), zeros and scales (groups, out) of a matrix (out, in)."""
     import torch
 
     most = 2**bits - 1
     groups = weight.float().T.reshape(-1, group_size, weight.shape[0])
     low, high = groups.amin(1), groups.amax(1)
+    if symmetric:
+        high = torch.maximum(high, -low) * most / (most - 1)
+        low = -high
     scales = ((high - low) / most).half()
     zeros = torch.round(-low / scales.float()).clamp(1, most)
+    if symmetric:
+        zeros = torch.full_like(zeros, 2 ** (bits - 1))
     codes = torch.round(groups / scales.float()[:, None] + zeros[:, None]).clamp(0, most)
     return codes.reshape(-1, weight.shape[0]).int(), zeros.int(), scales
 
@@ -52,10 +59,12 @@ def packed_rows(codes: Any, bits: int) -> Any:
     return torch.where(words >= 2**31, words - 2**32, words).int().contiguous()
 
 
-def gptq_tensors(weight: Any, group_size: int, bits: int = 4, version: int = 1) -> dict[str, Any]:
+def gptq_tensors(
+    weight: Any, group_size: int, bits: int = 4, version: int = 1, symmetric: bool = False
+) -> dict[str, Any]:
     import torch
 
-    codes, zeros, scales = round_to_nearest(weight, group_size, bits)
+    codes, zeros, scales = round_to_nearest(weight, group_size, bits, symmetric)
     stored = zeros - 1 if version == 1 else zeros
     return {
         "qweight": packed_rows(codes, bits),
@@ -133,7 +142,7 @@ def quantized_folder(
             parts = awq_tensors(tensor, size)
         else:
             version = 2 if config.get("checkpoint_format") == "gptq_v2" else 1
-            parts = gptq_tensors(tensor, size, bits, version)
+            parts = gptq_tensors(tensor, size, bits, version, bool(config.get("sym")))
         tensors |= {name.removesuffix("weight") + part: value for part, value in parts.items()}
     write_tensors(folder, tensors)
     change_config(folder, quantization_config=dict(config))

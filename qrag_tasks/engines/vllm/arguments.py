@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,10 @@ from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.loading import check_libraries
 from qrag_tasks.arms.places import checked_places
 from qrag_tasks.arms.precisions import precision as precision_named
-from qrag_tasks.engines.arguments import refuse_unknown, switched_on
+from qrag_tasks.engines.arguments import switched_on
 from qrag_tasks.engines.vllm import environment
-from qrag_tasks.engines.vllm.registration import ABILITIES, NAME
-from qrag_tasks.errors import ModelError, SettingsError
+from qrag_tasks.engines.vllm.registration import ABILITIES
+from qrag_tasks.errors import ModelError, SettingsError, did_you_mean
 from qrag_tasks.locations import embedded_model
 
 QUANTIZATION: Mapping[str, str] = {
@@ -23,6 +23,11 @@ QUANTIZATION: Mapping[str, str] = {
     "int4-nf4": "bitsandbytes",
 }
 """Precision that is made on loading -> vLLM's name of what makes it."""
+
+BATCH_INVARIANT = frozenset({"fp32", "fp16", "bf16", "fp8", "int4-awq"})
+"""Precisions for which vLLM has kernels whose sums do not depend on the batch. Its kernel for GPTQ,
+Marlin, splits sums by the size of the batch; bitsandbytes has one for a single row, another for
+more."""
 
 _OURS = frozenset(
     {
@@ -101,9 +106,7 @@ def asked(arguments: Mapping[str, Any]) -> Asked:
     check_libraries("engine=vllm")
     environment.check_installed()
     of_vllm = environment.engine_arguments()
-    for name in given.keys() & REFUSED.keys():
-        raise SettingsError(f"{name}={given[name]}: {REFUSED[name]}")
-    refuse_unknown(NAME, given, _OURS | (of_vllm - REFUSED.keys()))
+    _check_names(given, of_vllm)
     _check_values(given)
     deterministic = switched_on(given, "deterministic")
     environment.check(deterministic)
@@ -118,8 +121,24 @@ def asked(arguments: Mapping[str, Any]) -> Asked:
     check_checkpoint(checkpoint, row, given.get("group_size"))
     check_against(row, given)
     _check_precision(row)
+    if deterministic:
+        _check_deterministic(row)
     own = {name: value for name, value in given.items() if name in of_vllm - _OURS}
     return Asked(given, checkpoint, row, deterministic, own)
+
+
+def _check_names(given: Mapping[str, Any], of_vllm: Collection[str]) -> None:
+    wrong = [f"{name}={given[name]}: {REFUSED[name]}" for name in given if name in REFUSED]
+    known = _OURS | (set(of_vllm) - REFUSED.keys())
+    # vLLM's own are too many to list.
+    wrong += [
+        f"{name}={value}: unknown to engine=vllm (known: {', '.join(sorted(_OURS))}, and the "
+        f"arguments of vLLM's engine).{did_you_mean(name, known)}"
+        for name, value in given.items()
+        if name not in known and name not in REFUSED and name != "engine"
+    ]
+    if wrong:
+        raise SettingsError("\n".join(wrong))
 
 
 def _check_values(given: Mapping[str, Any]) -> None:
@@ -146,4 +165,13 @@ def _check_precision(row: Precision) -> None:
         raise ModelError(
             f"precision={row.name}: {name} {version} does not make it (it has no quantization "
             f"{method!r}); take another release of vLLM, or engine=transformers"
+        )
+
+
+def _check_deterministic(row: Precision) -> None:
+    if row.name not in BATCH_INVARIANT:
+        raise SettingsError(
+            f"deterministic=True: vLLM's kernels for precision={row.name} sum in an order that "
+            f"depends on the batch (it has others for {', '.join(sorted(BATCH_INVARIANT))}); give "
+            f"engine=transformers, or leave deterministic out and measure it with qrag noise"
         )

@@ -47,43 +47,43 @@ def version() -> tuple[str, str]:
 
 
 def check(deterministic: bool) -> None:
-    """Check that this process can run vLLM as asked: it decides at its import.
+    """Check that the user's environment is that of what was asked for.
 
-    :raises SettingsError: when the environment says otherwise, or vLLM was imported with another
-        setting.
+    :raises SettingsError: when it says otherwise.
     """
     if os.environ.get(_OWN_PROCESS, "0") != "0":
         raise SettingsError(
             f"{_OWN_PROCESS}={os.environ[_OWN_PROCESS]} is set in the environment: then the layers "
             f"that vLLM has loaded cannot be read, and the arm not be verified; unset it"
         )
-    set_by_user = os.environ.get(INVARIANT, "0") not in ("0", "")
-    if "vllm" in sys.modules:
-        import vllm.envs
-
-        if bool(vllm.envs.VLLM_BATCH_INVARIANT) != deterministic:
-            raise SettingsError(
-                f"deterministic={deterministic}: this process has used vLLM with "
-                f"deterministic={not deterministic}, which holds for all of a process; run it in "
-                f"another"
-            )
-    elif set_by_user and not deterministic:
+    if not deterministic and "vllm" not in sys.modules and _is_on(os.environ.get(INVARIANT)):
         raise SettingsError(
             f"{INVARIANT}={os.environ[INVARIANT]} is set in the environment: give "
             f"deterministic=True in the model arguments, so that the results say so, or unset it"
         )
 
 
-def prepare(deterministic: bool) -> None:
+def prepare(invariant: bool) -> None:
     """Set what vLLM reads at its import; what the user has set stays.
 
-    :raises SettingsError: as :func:`check`.
+    :param invariant: whether its kernels are to be batch-invariant.
+    :raises SettingsError: when this process has imported it with another setting.
     """
-    check(deterministic)
-    for name, value in _DEFAULTS.items():
-        os.environ.setdefault(name, value)
-    if deterministic:
-        os.environ[INVARIANT] = "1"
+    if "vllm" not in sys.modules:
+        for name, value in _DEFAULTS.items():
+            os.environ.setdefault(name, value)
+        os.environ[INVARIANT] = str(int(invariant))
+    import vllm.envs
+
+    if bool(vllm.envs.VLLM_BATCH_INVARIANT) != invariant:
+        raise SettingsError(
+            f"deterministic={invariant}: this process has used vLLM with "
+            f"deterministic={not invariant}, which holds for all of a process; run it in another"
+        )
+
+
+def _is_on(value: str | None) -> bool:
+    return value not in (None, "", "0")
 
 
 # ---------------------------------------------------------------------- what this vLLM knows

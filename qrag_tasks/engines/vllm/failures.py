@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,8 @@ _NO_ROOM = (
     *("larger than the maximum number of tokens that can be stored in KV cache", "free memory on"),
     *("larger than the available KV cache memory", "Available memory on node"),
 )
+# What torch says where a build has no kernel behind one of vLLM's operators.
+_OWN_KERNELS = re.compile(r"\b_C\w*::\w+\(\)|_OpNamespace '_C\w*'")
 _TOO_LONG = ("is greater than the derived max_model_len", "longer than the maximum model length")
 
 
@@ -53,7 +56,12 @@ def while_answering(pretrained: str, precision: str) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """Return what an error says, without what pydantic puts around it."""
+    text = str(error)
+    if type(error).__module__.startswith("pydantic") and callable(getattr(error, "errors", None)):
+        messages = [str(each["msg"]) for each in error.errors()]  # type: ignore[attr-defined]
+        return "; ".join(each.removeprefix("Value error, ").rstrip(".") for each in messages)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     text = " ".join(lines[:3]).rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -67,11 +75,15 @@ def _advice(error: BaseException) -> str:
         each.lower() in lower for each in _NO_ROOM
     ):
         return (
-            " Its weights and its cache of keys and values share the memory that "
-            "gpu_memory_utilization (a share of all, .92 by default) gives it: give a smaller "
-            "max_length, another gpu_memory_utilization, or free the memory that others use"
-            "."
+            " Weights and the cache of keys and values share the memory that "
+            "gpu_memory_utilization gives it, a share of all (kv_cache_memory_bytes sets the cache "
+            "alone): give a smaller max_length, change either, or free memory that others use."
         )
     if any(each in text for each in _TOO_LONG):
         return " Give a smaller max_length."
+    if _OWN_KERNELS.search(text):
+        return (
+            " This build of vLLM has no kernel for it on this device: give another precision or a "
+            "GPU."
+        )
     return ""

@@ -31,15 +31,15 @@ def load(arguments: Mapping[str, Any], meter: Meter) -> VllmEngine:
     if arguments.get("pretrained") is None:
         arguments = {**arguments, "pretrained": embedded.instead_of_none()}
     wanted = asked(arguments)
-    environment.prepare(wanted.deterministic)
     given, precision = wanted.arguments, wanted.precision
     device = checked_device(given.get("device"))
+    environment.prepare(wanted.deterministic and device.type == "cuda")
     _check_platform(device, given.get("device"))
     tokenizer, config, generation_config = load_tokenizer(given)
     dtype = computing_dtype(asked_dtype(given), config, device, precision)
     computing = str(dtype).removeprefix("torch.")
     window = int(given.get("max_length") or model_window(config, tokenizer))
-    own = {**wanted.own, **_deterministic(wanted, device)}
+    own = {**_deterministic(wanted, device, computing), **wanted.own}
     with meter.loading(), failures.at_start(given["pretrained"], precision.name):
         from vllm import LLM
 
@@ -101,15 +101,20 @@ def _check_platform(device: Any, named: Any) -> None:
         )
 
 
-def _deterministic(wanted: Asked, device: Any) -> dict[str, Any]:
-    """Return what vLLM must be given so that an answer depends on its own prompt alone."""
+def _deterministic(wanted: Asked, device: Any, computing: str) -> dict[str, Any]:
+    """Return what vLLM must be given so that an answer depends on its own prompt alone.
+
+    :raises SettingsError: where that cannot be kept.
+    """
     if not wanted.deterministic:
         return {}
-    if device.type != "cuda":
-        if str(wanted.arguments.get("batch_size", "auto")) == "1":
-            return {"enable_prefix_caching": False}
+    if device.type == "cuda":
+        # In 32 bits vLLM chooses among the others that are batch-invariant.
+        return {} if computing == "float32" else {"attention_backend": "FLASH_ATTN"}
+    if str(wanted.arguments.get("batch_size", "auto")) != "1":
         raise SettingsError(
             f"deterministic=True: vLLM has no batch-invariant kernels for device={device.type}; "
             f"give batch_size=1, too, which runs each prompt alone, or engine=transformers"
         )
-    return {"attention_backend": "FLASH_ATTN", **wanted.own}
+    # A prompt must be read in the same pieces, whatever was read before it.
+    return {"enable_prefix_caching": False}

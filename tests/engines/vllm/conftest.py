@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-# Its warnings of what a CPU is not the fastest at.
-os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-
-DEVICE = os.environ.get("QRAG_TEST_DEVICE", "cpu")
-"""Where these tests run the models: ``cpu``, or ``cuda`` on a machine that has a GPU."""
 
 
 @pytest.fixture(scope="session")
@@ -40,15 +31,3 @@ def vllm_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     transformers.LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
-
-
-@pytest.fixture
-def vllm_arguments(vllm_model: Path) -> Mapping[str, Any]:
-    """Model arguments with which it starts at once, in little memory."""
-    return {
-        "pretrained": str(vllm_model),
-        "precision": "fp32",
-        "device": DEVICE,
-        "enforce_eager": True,
-        "kv_cache_memory_bytes": 32 << 20,
-    }

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("torch", reason="the hf extra is not installed")
-if importlib.util.find_spec("vllm") is None:
-    pytest.skip("vllm is not installed", allow_module_level=True)
+from vllm_models import small_arguments, torch
 
 from qrag_tasks.testing.engines import EngineConformance
 
@@ -23,12 +19,11 @@ class TestVllm(EngineConformance):
     test_memory_runs_out_with_a_single_request = None  # type: ignore[assignment]
 
     @pytest.fixture
-    def arguments(self, vllm_arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        return vllm_arguments
+    def arguments(self, vllm_model: Path) -> Mapping[str, Any]:
+        return small_arguments(vllm_model)
 
     @pytest.fixture
     def reference(self, vllm_model: Path) -> Callable[[Sequence[int]], Sequence[float]]:
-        import torch
         from transformers import AutoModelForCausalLM
 
         model = AutoModelForCausalLM.from_pretrained(vllm_model, dtype=torch.float32).eval()

