@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from functools import cache
 from typing import Any
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
 _ERROR, _CONTINUED = 4, 5
-ERRORS: deque[str] = deque(maxlen=8)
-"""The last errors that llama.cpp told of, the newest last."""
+_MOST = 8
+ERRORS: list[str] = []
+"""The errors that llama.cpp told of since this was cleared, the first of them."""
 
 
 @cache
@@ -32,7 +32,7 @@ def listen() -> Any:
         last[0] = level
         line = text.decode("utf-8", "replace").strip()
         if level == _ERROR and line:
-            ERRORS.append(line)
+            ERRORS.extend([line] * (len(ERRORS) < _MOST))
             logger.error("llama.cpp: %s", line)
         elif line.strip("."):
             logger.debug("llama.cpp: %s", line)
@@ -41,6 +41,10 @@ def listen() -> Any:
     return hear
 
 
-def last_error() -> str:
-    """Return the last error that llama.cpp told of, in brackets for a message; or nothing."""
-    return f" ({ERRORS[-1]})" if ERRORS else ""
+def first_error() -> str:
+    """Return the first error since :data:`ERRORS` was cleared, without the name of a function.
+
+    It has the cause; those after it only say what failed by it.
+    """
+    function, _, error = ERRORS[0].partition(": ") if ERRORS else ("", "", "")
+    return error or function or "it does not say why"

@@ -49,9 +49,9 @@ def own_tokens(file: GgufFile, texts: Sequence[str]) -> list[list[int]]:
 
 def _unread(file: GgufFile) -> ModelError:
     return ModelError(
-        f"pretrained={file.path}: llama.cpp cannot load it{messages.last_error()}. It knows no "
-        f"such architecture ({file.architecture!r}), has too little memory for "
-        f"{file.bytes / 1e9:,.1f} GB, or the file is damaged"
+        f"pretrained={file.path}: llama.cpp {llama_cpp.llama_version().decode()} cannot load it: "
+        f"{messages.first_error()}. A newer llama-cpp-python knows newer architectures; a damaged "
+        f"file has to be made again; and the weights take {file.bytes / 1e9:,.2f} GB of memory"
     )
 
 
@@ -136,8 +136,9 @@ class Native:
         if not self._context:
             self._cells = self._outputs = 0
             raise ModelError(
-                f"llama.cpp has no memory for a cache of {tokens:,} tokens{messages.last_error()}: "
-                f"give a smaller max_length, or type_k=q8_0,type_v=q8_0,flash_attn=True"
+                f"llama.cpp has no memory for a cache of {tokens:,} tokens "
+                f"({messages.first_error()}): give a smaller max_length, or "
+                f"type_k=q8_0,type_v=q8_0,flash_attn=True"
             )
         self._free_context = weakref.finalize(self, llama_cpp.llama_free, self._context)
         self._free_context.atexit = False  # the model's comes first there, and takes it along
@@ -200,7 +201,7 @@ class Native:
             self._forget()
             if state in _OUT_OF_MEMORY:
                 raise OutOfMemoryError
-            raise ModelError(f"llama.cpp failed with code {state}{messages.last_error()}")
+            raise ModelError(f"llama.cpp failed with code {state}: {messages.first_error()}")
         if self.whole == len(self.held) and count == self._settings.n_ubatch:
             self.whole += count
         self.held.extend(tokens)
