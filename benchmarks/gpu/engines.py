@@ -61,6 +61,7 @@ class Way:
 WAYS: Mapping[str, Way] = {
     BASE: Way("vllm", "dtype=float16", batch_size="auto", environment=IN_PROCESS),
     "vllm, fp16": Way("qrag", "engine=vllm,precision=fp16"),
+    "vllm, fp16, started again": Way("qrag", "engine=vllm,precision=fp16"),
     "vllm, fp8": Way("qrag", "engine=vllm,precision=fp8,dtype=float16"),
     "vllm of lm_eval, fp8": Way(
         "vllm", "dtype=float16,quantization=fp8", batch_size="auto", environment=IN_PROCESS
@@ -94,8 +95,11 @@ def main() -> None:
         "metadata": options.metadata,
         "runs": [],
     }
-    runs[0].start()
+    if not options.only_make:
+        runs[0].start()
     make(options, {way.checkpoint for way in ways.values()})
+    if options.only_make:
+        return
     answers: dict[str, list[str]] = {}
     for run, following in zip(runs, [*runs[1:], None], strict=True):
         left = deadline - time.perf_counter()
@@ -222,6 +226,7 @@ def parse() -> argparse.Namespace:
     add("--shape", choices=SHAPES, default="mistral-7b")
     add("--ways", type=lambda text: text.split(";"), default=list(WAYS), help="; between them")
     add("--tasks", type=lambda text: text.split(","), default=CELLS)
+    add("--only-make", action="store_true", help="make the checkpoints, and run nothing")
     add("--limit", type=int, default=256, help="samples a task")
     add("--context_tokens", type=int, default=4096, help="of prompt and answer")
     add("--seconds", type=float, default=560, help="runs are stopped when these are over")

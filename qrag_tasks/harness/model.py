@@ -119,9 +119,10 @@ class QragLM(TokenizedLM):
         :raises BudgetError: when a prompt would be cut.
         :raises ModelError: when memory runs out on a single prompt, or logits are not numbers.
         """
+        prompts = self._text.encode_all([request.args[0] for request in requests])
         engine_requests = [
-            generation_request(request, self._text.encode(request.args[0]), self.max_gen_toks)
-            for request in requests
+            generation_request(request, prompt, self.max_gen_toks)
+            for request, prompt in zip(requests, prompts, strict=True)
         ]
         for request, asked_request in zip(requests, engine_requests, strict=True):
             tokens = len(asked_request.prompt)

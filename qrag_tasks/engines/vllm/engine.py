@@ -34,6 +34,9 @@ from qrag_tasks.metering.meter import Meter, SideBySide
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
+_A_STEP = 256
+"""The most requests that are handed over before a step: the first need not wait for all of them,
+and the next ones are handed over while a step computes."""
 _Tag = TypeVar("_Tag")
 
 
@@ -123,10 +126,15 @@ class VllmEngine(Engine):
         }
 
     def smoke(self) -> None:
-        """Have one token made: what the kernels cannot compute shows here, and not in a run."""
-        prompt = [0]
+        """Have an answer and a likelihood made.
+
+        What the kernels cannot compute shows here, and those that are compiled at their first use
+        are compiled before a run is timed.
+        """
+        answer = generation_params(GenerationRequest("smoke", [0], 2), self.decoding)
+        both = (("answer", [0], answer), ("likelihood", [0], next_token_params([0])))
         with failures.at_start(self._asked.arguments["pretrained"], self.precision.name):
-            for _ in self._run(iter([("smoke", prompt, next_token_params(prompt))])):
+            for _ in self._run(iter(both)):
                 pass
         logger.info("%s: %s", self.precision.name, self._summary)
 
@@ -234,11 +242,10 @@ class VllmEngine(Engine):
 
         running: dict[str, _Tag] = {}
         rows = self.limit.rows or self._at_once
-        # Enough for the next step, so that the first need not wait until all have been handed over.
         most = rows if rows < self._at_once else 2 * self._at_once
         try:
             while True:
-                for tag, prompt, params in islice(waiting, most - len(running)):
+                for tag, prompt, params in islice(waiting, min(_A_STEP, most - len(running))):
                     self._requests += 1
                     name = str(self._requests)
                     self._core.add_request(name, tokens_input(list(prompt)), params)
