@@ -13,6 +13,7 @@ from qrag_tasks.errors import ModelError, SettingsError
 MOST_STOPS = 4
 """Stop texts that OpenAI's interface takes. What comes after others is cut off where it is read."""
 
+_BYTES_OF_A_CHARACTER = 4
 _NO_PENALTIES = {"frequency_penalty": 0, "presence_penalty": 0}
 _NO_PENALTIES_ELSEWHERE = {"repetition_penalty": 1.0, "repeat_penalty": 1.0}
 """As vLLM and SGLang, and as llama.cpp's servers call it: their defaults come from the model's
@@ -148,7 +149,8 @@ def read_completion(said: Any, request: GenerationRequest, model: str) -> Comple
     ):
         raise wrong(f"has {len(tokens)} token ids, and says that it has {generated} tokens")
     longest = request.max_new_tokens
-    if generated > longest:
+    # llama-cpp-python's server goes on until a character that it has begun is whole.
+    if generated > longest + (_BYTES_OF_A_CHARACTER - 1 if tokens is None else 0):
         raise wrong(f"has {generated} tokens, and at most {longest} were asked for (max_tokens)")
     if choice.get("finish_reason") == "length" and generated < longest:
         raise wrong(

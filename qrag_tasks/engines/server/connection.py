@@ -103,12 +103,18 @@ class Connection:
         return self.ask("GET", url, None, tries=1)
 
     def ask(
-        self, method: str, url: str, body: Mapping[str, Any] | None, tries: int | None = None
+        self,
+        method: str,
+        url: str,
+        body: Mapping[str, Any] | None,
+        tries: int | None = None,
+        log_level: int = logging.WARNING,
     ) -> Any:
         """Return the JSON that the server answers.
 
         :param body: to send as JSON.
         :param tries: in all; as the model arguments say by default.
+        :param log_level: of the words on each that failed.
         :raises RefusedError: for an error that another try does not mend.
         :raises UnreachableError: when all tries failed.
         """
@@ -123,7 +129,7 @@ class Connection:
             cause = state.outcome and state.outcome.exception()
             pause = state.next_action.sleep if state.next_action else 0.0
             next_try = f"try {state.attempt_number + 1} of {most}"
-            logger.warning("%s: %s; %s in %.1f s", url, cause, next_try, pause)
+            logger.log(log_level, "%s: %s; %s in %.1f s", url, cause, next_try, pause)
 
         start = time.monotonic()
         retrying = Retrying(

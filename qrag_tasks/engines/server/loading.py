@@ -120,6 +120,11 @@ class _Probe:
             if error.status not in _NOT_TAKEN:
                 raise
             # OpenAI's own servers, for one, refuse every field that they do not know.
+            logger.warning(
+                "%s takes no setting that OpenAI's interface does not have, so what it sets itself "
+                "stays, such as a repetition penalty: its answers may not be the likeliest tokens",
+                self._url,
+            )
             plain = replace(form, extensions=False)
             return plain, self._ask(plain, _PROBE)
 
@@ -127,7 +132,9 @@ class _Probe:
         request = _request(())
         body = body_of(request, prompt, self._model, form, self._decoding)
         return read_completion(
-            self._connection.ask("POST", self._url, body, tries=_TRIES), request, self._model
+            self._connection.ask("POST", self._url, body, _TRIES, logging.DEBUG),
+            request,
+            self._model,
         )
 
 

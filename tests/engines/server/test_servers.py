@@ -43,7 +43,9 @@ def texts(engine: ServerEngine, **changes: Any) -> list[str]:
 
 
 # ---------------------------------------------------------------------- forms
-def test_every_form_gives_the_same_answers(server: ModelServer, load: Load) -> None:
+def test_every_form_gives_the_same_answers(
+    server: ModelServer, load: Load, caplog: pytest.LogCaptureFixture
+) -> None:
     whole = texts(engine := load())
     assert engine.form.as_dict() == {
         "prompts": "token ids",
@@ -69,7 +71,9 @@ def test_every_form_gives_the_same_answers(server: ModelServer, load: Load) -> N
     assert {body["prompt"] for body in server.asked[-4:]} == set(TEXTS)
 
     server.strict = True
-    engine = load()
+    with caplog.at_level(logging.WARNING):
+        engine = load()
+    assert "so what it sets itself stays, such as a repetition penalty" in caplog.text
     assert (engine.form.token_ids, engine.form.extensions) == (False, False)
     assert texts(engine) == whole
     assert "stop_token_ids" not in server.asked[-1]
@@ -386,3 +390,13 @@ def test_the_key_is_the_environments(
     with pytest.raises(SettingsError, match=r"^api_key: arguments are logged.*OPENAI_API_KEY") as e:
         load(api_key="sk-other")
     assert "sk-other" not in str(e.value)
+
+
+def test_a_character_may_be_ended_where_text_is_told(server: ModelServer, load: Load) -> None:
+    server.gives_ids = False
+    engine = load()
+    server.lie = of_usage(completion_tokens=9)
+    assert len(texts(engine)) == 4
+    server.lie = of_usage(completion_tokens=10)
+    with pytest.raises(ModelError, match=r"has 10 tokens, and at most 6 were asked for"):
+        texts(engine)
