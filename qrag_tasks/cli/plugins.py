@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import click
 from rich.text import Text
 
 from qrag_tasks.cli.group import console, main
 from qrag_tasks.cli.tables import Table, print_tables
+from qrag_tasks.errors import SettingsError
 
 
 @main.group(invoke_without_command=True)
@@ -48,13 +50,18 @@ def plugins(context: click.Context) -> None:
     metavar="CHECK",
     help="A check that cannot hold for this one; may be given several times.",
 )
-def check(name: str, expected: tuple[str, ...]) -> None:
-    """Hold a retriever, NAME or NAME:option=value,..., or a format of weights to its contract.
+@click.option(
+    "--model_args",
+    "--model-args",
+    "model_args",
+    default="",
+    help="For an engine: what to load, as for lm_eval --model qrag. A small model in fp32 is best.",
+)
+def check(name: str, expected: tuple[str, ...], model_args: str) -> None:
+    """Hold a retriever, NAME or NAME:option=value,..., a format, or an engine to its contract.
 
     The exit code is 1 if it fails.
     """
-    from qrag_tasks.testing import run_checks
-
     out = console()
     marks = {
         "passed": Text("passed", "green"),
@@ -63,13 +70,37 @@ def check(name: str, expected: tuple[str, ...]) -> None:
         "failed": Text("FAILED", "bold red"),
     }
     states = []
-    for outcome in run_checks(name, dict.fromkeys(expected, "named in --expect-failure")):
-        states.append(outcome.state)
-        line = Text.assemble(marks[outcome.state], " ", outcome.check.name)
-        if outcome.state != "passed":
-            line.append(f": {outcome.message}")
+    for checked, state, message in _outcomes(name, expected, model_args):
+        states.append(state)
+        line = Text.assemble(marks[state], " ", checked)
+        if state != "passed":
+            line.append(f": {message}")
         out.print(line, soft_wrap=True)
     failed = states.count("failed")
     out.print(f"{name}: {len(states)} checks, {failed} failed")
     if failed:
         sys.exit(1)
+
+
+def _outcomes(
+    name: str, expected: tuple[str, ...], model_args: str
+) -> Iterator[tuple[str, str, str]]:
+    """Yield of each check its name, what came of it, and why."""
+    from qrag_tasks.registry import ENGINES
+
+    if name in ENGINES.all():
+        from qrag_tasks.arms.engine_choice import check_model
+        from qrag_tasks.harness.evaluation import model_arguments
+        from qrag_tasks.testing.engine_checks import run_engine_checks
+
+        arguments = model_arguments(model_args)
+        check_model("qrag", {**arguments, "engine": name})
+        for each in run_engine_checks(name, arguments, expected):
+            yield each.name, each.state, each.message
+        return
+    if model_args:
+        raise SettingsError(f"--model_args {model_args}: {name} is not an engine; leave it out")
+    from qrag_tasks.testing import run_checks
+
+    for outcome in run_checks(name, dict.fromkeys(expected, "named in --expect-failure")):
+        yield outcome.check.name, outcome.state, outcome.message

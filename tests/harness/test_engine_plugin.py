@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -131,6 +132,33 @@ def test_arguments_that_cannot_be(
     ((_, told),) = model_mistakes("qrag", arguments)
     with pytest.raises(SettingsError, match=message):
         raise SettingsError(told)
+
+
+def test_the_command_holds_it_to_its_contract(
+    tiny_model: Path, install: InstallPlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("qrag_ngram", CODE)
+    paths = [str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))  # of pytest's own process
+
+    def check(name: str, *arguments: str) -> Any:
+        return CliRunner().invoke(main, ["plugins", "check", name, *arguments])
+
+    model = ("--model_args", f"tokenizer={tiny_model},device=cpu")
+    done = check("ngram", *model, "--expect-failure", "all_is_counted")
+    assert done.exit_code == 1
+    assert "passed stops_are_obeyed\npassed an_unknown_setting_is_refused\n" in done.output
+    assert "skipped memory_runs_out: memory cannot be made to run out" in done.output
+    assert "FAILED all_is_counted: expected to fail, but it passes" in done.output
+    assert re.search(r"ngram: \d+ checks, 1 failed", done.output)
+    for arguments, message in (
+        (("ngram", "--model_args", "priro=1"), "priro=1: unknown to engine=ngram"),
+        (("ngram", *model, "--expect-failure", "is_fast"), "unknown check 'is_fast' (known: all"),
+        (("bm25", *model), "bm25 is not an engine; leave it out"),
+    ):
+        refused = check(*arguments)
+        assert refused.exit_code == 1
+        assert message in refused.output
 
 
 def test_the_command_runs_it_and_its_runs_are_compared(
