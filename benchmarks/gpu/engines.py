@@ -7,8 +7,9 @@ layouts of it. Speed and bytes do not depend on the weights' values; random weig
 every answer runs to its limit, and scores mean nothing. The workload is eight cells: reviews and
 papers, each with 0, 1, 5 and 10 documents. Every way to run it is a process of its own; the next
 one starts while the last one works, and waits for its turn with its imports done, before it
-touches the GPU. ``FILE`` is written again after each. With ``--page docs/speed.md`` the table of
-that page is written again too, between its two marks.
+touches the GPU. With ``--gpus 2`` two ways run side by side, each on a GPU of its own. ``FILE``
+is written again after each. With ``--page docs/speed.md`` the table of that page is written
+again, too, between its two marks.
 
 Seconds are those of lm_eval's ``generate_until``; the start of the model is counted apart.
 """
@@ -18,7 +19,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,41 +96,65 @@ def main() -> None:
         "tasks": options.tasks,
         "limit": options.limit,
         "metadata": options.metadata,
+        "gpus": options.gpus,
         "runs": [],
     }
-    if not options.only_make:
-        runs[0].start()
     make(options, {way.checkpoint for way in ways.values()})
     if options.only_make:
         return
     answers: dict[str, list[str]] = {}
-    for run, following in zip(runs, [*runs[1:], None], strict=True):
-        left = deadline - time.perf_counter()
-        measured: dict[str, Any] = {"name": run.name, "error": "no time left"}
-        if left >= options.least:
-            if following:
-                following.start()
-            measured = run.finish(left)
-        elif run.process:
-            run.process.kill()
-        answers[run.name] = measured.pop("answers", [])
-        measured["same_as"] = {
-            name: share(answers[run.name], other)
-            for name, other in answers.items()
-            if name != run.name and other and answers[run.name]
-        }
-        report["runs"].append(measured)
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(report, indent=1))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    writing = threading.Lock()
+
+    def note(measured: dict[str, Any]) -> None:
+        with writing:
+            answers[measured["name"]] = measured.pop("answers", [])
+            report["runs"].append(measured)
+            report["same"] = equal_shares(answers)
+            options.out.write_text(json.dumps(report, indent=1))
         seconds = measured.get("generate_seconds")
         said = measured.get("error") or f"{seconds:.1f} s"
-        print(f"{run.name:45} {said} (of {measured.get('wall_seconds', 0):.0f} s)", flush=True)
+        print(f"{measured['name']:45} {said} (of {measured['wall_seconds']:.0f} s)", flush=True)
         if "error" in measured:
             print("\n".join(measured.get("log_end", [])), flush=True)
+
+    waiting = deque(runs)
+    gpus = [
+        threading.Thread(target=work, args=(gpu, waiting, deadline, options.least, note))
+        for gpu in range(options.gpus)
+    ]
+    for each in gpus:
+        each.start()
+    for each in gpus:
+        each.join()
+    report["runs"].sort(key=lambda run: list(ways).index(run["name"]))
     text = f"{heading(report)}\n\n{table(report)}"
     print(f"\n{text}")
     if options.page:
         options.page.write_text(between_marks(options.page.read_text(), text))
+
+
+def work(gpu: int, waiting: deque[Run], deadline: float, least: float, note: Any) -> None:
+    """Run what waits on one GPU, until nothing waits or no time is left."""
+
+    def next_run() -> Run | None:
+        with contextlib.suppress(IndexError):
+            run = waiting.popleft()
+            run.environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
+            run.start()
+            return run
+        return None
+
+    run = next_run()
+    while run is not None:
+        left = deadline - time.perf_counter()
+        following = next_run() if left >= least else None
+        if left >= least:
+            note(run.finish(left))
+        else:
+            run.process.kill()
+            note({"name": run.name, "error": "no time left", "wall_seconds": 0})
+        run = following
 
 
 def make(options: argparse.Namespace, folders: set[str]) -> None:
@@ -151,6 +178,12 @@ def make(options: argparse.Namespace, folders: set[str]) -> None:
     print(f"checkpoints: {sizes} in {time.perf_counter() - start:.0f} s", flush=True)
 
 
+def equal_shares(answers: Mapping[str, Sequence[str]]) -> dict[str, float]:
+    """Return of each run the share of answers that are those of the base, where both are there."""
+    base = answers.get(BASE)
+    return {name: share(own, base) for name, own in answers.items() if own and base}
+
+
 def share(one: Sequence[str], other: Sequence[str]) -> float:
     """Return the share of answers that are equal except for white space at their ends."""
     return sum(a.strip() == b.strip() for a, b in zip(one, other, strict=True)) / len(one)
@@ -160,10 +193,14 @@ def heading(report: Mapping[str, Any]) -> str:
     machine = report["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (
-        f"{machine['gpu'] or 'CPU'}; {report['shape']['name']} with random weights (answers never "
-        f"stop before their limit); {len(report['tasks'])} cells of {report['limit']} samples; "
-        f"{versions}."
+        f"{side_by_side(report['gpus'])}{machine['gpu'] or 'CPU'}; {report['shape']['name']} with "
+        f"random weights (answers never stop before their limit); {len(report['tasks'])} cells of "
+        f"{report['limit']} samples; {versions}."
     )
+
+
+def side_by_side(gpus: int) -> str:
+    return f"{gpus} runs side by side, each on a GPU of its own: " if gpus > 1 else ""
 
 
 def table(report: Mapping[str, Any]) -> str:
@@ -172,6 +209,7 @@ def table(report: Mapping[str, Any]) -> str:
         *("engine, precision", "seconds", "x", "prompt tokens/s", "out of the prefix cache"),
         *("start s", "weights GB", "peak GB", "energy kJ", "answers as base"),
     )
+    same = report.get("same", {})
     by_name = {run["name"]: run for run in report["runs"]}
     base = by_name.get(BASE, {}).get("generate_seconds")
     prompt_tokens = max((cost(run).get("prompt_tokens", 0) for run in report["runs"]), default=0)
@@ -191,7 +229,7 @@ def table(report: Mapping[str, Any]) -> str:
                 figure((weights.get("bytes") or 0) / 1e9 or None, 2),
                 figure((run.get("peak_reserved_bytes") or 0) / 1e9 or None, 1),
                 figure((run.get("joules") or 0) / 1e3 or None, 1),
-                f"{run['same_as'][BASE]:.1%}" if BASE in run.get("same_as", {}) else "",
+                f"{same[name]:.1%}" if name in same else "",
             )
         )
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
@@ -226,6 +264,7 @@ def parse() -> argparse.Namespace:
     add("--shape", choices=SHAPES, default="mistral-7b")
     add("--ways", type=lambda text: text.split(";"), default=list(WAYS), help="; between them")
     add("--tasks", type=lambda text: text.split(","), default=CELLS)
+    add("--gpus", type=int, default=1, help="runs side by side, each on a GPU of its own")
     add("--only-make", action="store_true", help="make the checkpoints, and run nothing")
     add("--limit", type=int, default=256, help="samples a task")
     add("--context_tokens", type=int, default=4096, help="of prompt and answer")

@@ -102,7 +102,8 @@ def machine() -> dict[str, Any]:
     gpu = None
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         asked = "--query-gpu=name,driver_version"
-        gpu = subprocess.check_output(["nvidia-smi", asked, "--format=csv,noheader"], text=True)
+        listed = subprocess.check_output(["nvidia-smi", asked, "--format=csv,noheader"], text=True)
+        gpu = listed.splitlines()[0]
     return {"gpu": gpu.strip() if gpu else None, "versions": versions}
 
 
