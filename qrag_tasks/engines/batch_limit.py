@@ -63,7 +63,7 @@ class BatchLimit:
     def __str__(self) -> str:
         parts = [f"{self.tokens} tokens a batch"] if self.tokens else []
         parts += [f"{self.rows} sequences a batch"] if self.rows else []
-        return ", ".join(parts)
+        return ", ".join(parts) or "batches of the engine's own"
 
     def holds(self, rows: int, width: int) -> bool:
         """Tell whether a batch is small enough."""

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from model_server import Fault, ModelServer
 from qrag_tasks.engines.journal import Journal
 from qrag_tasks.engines.server import connection
 from qrag_tasks.errors import StoreError
+from qrag_tasks.experiment.noise import measure_noise
 from qrag_tasks.experiment.plan import Plan
 from qrag_tasks.experiment.running.grid import run_plan
 from qrag_tasks.experiment.running.grid_folder import GridFolder
@@ -60,11 +61,17 @@ def test_the_command_with_a_chat_template_in_a_full_window(
     assert all("<|assistant|>" in server.tokenizer.decode(body["prompt"]) for body in asked)
 
 
-@pytest.fixture
-def plan(server: ModelServer, tiny_model: Path) -> Plan:
+@pytest.fixture(scope="module")
+def of_grids(tiny_model: Path) -> Iterator[ModelServer]:
+    with ModelServer(tiny_model) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def plan(of_grids: ModelServer, tiny_model: Path) -> Plan:
     arguments = {
         "engine": "server",
-        "base_url": server.url,
+        "base_url": of_grids.url,
         "tokenizer": str(tiny_model),
         "max_length": 1024,
         "retries": 1,
@@ -82,6 +89,19 @@ def plan(server: ModelServer, tiny_model: Path) -> Plan:
     )
 
 
+Whole = tuple[dict[str, bytes], int]
+"""The samples of the grid, undisturbed, by cell; and how often the server was asked for them."""
+
+
+@pytest.fixture(scope="module")
+def whole(
+    of_grids: ModelServer, plan: Plan, cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Whole:
+    root = tmp_path_factory.mktemp("whole") / "grid"
+    assert not run_plan(plan, root, launcher=InProcess()).failed
+    return samples(root), len(of_grids.asked)
+
+
 def samples(root: Path) -> dict[str, bytes]:
     """Return the logged samples by cell: they are the same however they came about."""
     logs = (root / "cells").rglob("samples_*.jsonl")
@@ -89,53 +109,66 @@ def samples(root: Path) -> dict[str, bytes]:
 
 
 def test_a_grid_that_loses_its_server_goes_on(
-    server: ModelServer, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    of_grids: ModelServer,
+    plan: Plan,
+    whole: Whole,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connection, "FIRST_WAIT", 0.01)
-    assert not run_plan(plan, tmp_path / "whole", launcher=InProcess()).failed
-    asked = len(server.asked)
     # Two questions at the start; four answers of the first cell, then nothing.
-    server.faults = [*[None] * 6, *[Fault(status=502, body="{}")] * 40]
+    of_grids.faults = [*[None] * 6, *[Fault(status=502, body="{}")] * 40]
     root = tmp_path / "grid"
-    failed = run_plan(plan, root, launcher=InProcess()).failed
-    assert len(failed) == 2
-    grid = GridFolder.at(root)
-    folder = grid.cell(grid.plan.cells()[0])
+    assert len(run_plan(plan, root, launcher=InProcess()).failed) == 2
     (why,) = (root / "cells").rglob("lamp3u_rag_k0/failed.json")
-    reason = json.loads(why.read_text(encoding="utf-8"))
-    assert "HTTP 502" in str(reason)
-    assert "4 of 6 requests were answered before" in str(reason)
-    server.faults.clear()
-    before = len(server.asked)
+    reason = why.read_text(encoding="utf-8")
+    assert "HTTP 502" in reason
+    assert "4 of 6 requests were answered before" in reason
+    of_grids.faults.clear()
+    before = len(of_grids.asked)
     assert not run_plan(plan, root, launcher=InProcess()).failed
     # What was answered is not asked again.
-    assert len(server.asked) - before == asked - 4
-    assert samples(root) == samples(tmp_path / "whole")
-    assert len(samples(root)) == 2
+    assert len(of_grids.asked) - before == whole[1] - 4
+    assert samples(root) == whole[0]
     with pytest.raises(StoreError, match="was begun by arm"):
-        Journal(folder.journal, "another")
+        Journal(GridFolder.at(root).cell(plan.cells()[0]).journal, "another")
 
 
-def test_a_grid_that_is_killed_goes_on(server: ModelServer, plan: Plan, tmp_path: Path) -> None:
-    plan = plan.model_copy(update={"k": ("1",)})
-    assert not run_plan(plan, tmp_path / "whole", launcher=InProcess()).failed
-    asked = len(server.asked)
+def test_a_grid_that_is_killed_goes_on(
+    of_grids: ModelServer, plan: Plan, whole: Whole, tmp_path: Path
+) -> None:
     file, root = tmp_path / "plan.yaml", tmp_path / "grid"
     file.write_text(plan.model_dump_json(exclude_none=True), encoding="utf-8")
     killed = subprocess.run(
         [sys.executable, "-m", "qrag_tasks.cli", "run", str(file), "--out", str(root)],
-        env={**os.environ, **dies_over("answers.jsonl", tmp_path, opening=4)},
+        env={**os.environ, **dies_over("lamp3u_rag_k1/answers.jsonl", tmp_path, opening=4)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert killed.returncode == 1, killed.stderr
     assert "its process ended with signal 9" in killed.stderr
-    before = len(server.asked)
+    before = len(of_grids.asked)
     assert not run_plan(plan, root, launcher=InProcess()).failed
-    # The header and two answers were written.
-    assert len(server.asked) - before == asked - 2
-    assert samples(root) == samples(tmp_path / "whole")
+    # The first cell was whole; of the second, the header and two answers were written.
+    assert len(of_grids.asked) - before == whole[1] - 6 - 2
+    assert samples(root) == whole[0]
+
+
+def test_what_requests_at_once_change_is_measured(
+    server: ModelServer, tiny_model: Path, tmp_path: Path
+) -> None:
+    given = f"engine=server,base_url={server.url},tokenizer={tiny_model},max_length=1024"
+    noise = measure_noise(
+        ["lamp3u_rag_k0"],
+        f"{given},precision=fp32,concurrency=3",
+        {"data": "mini"},
+        batch_size=1,
+        limit=4,
+        apply_chat_template=False,
+    )
+    assert noise.batching == ("batches of the engine's own", "1 sequences a batch")
+    assert noise.tasks[0].equal == 1
 
 
 def test_two_servers_are_two_arms(server: ModelServer, tiny_model: Path) -> None:
