@@ -50,7 +50,7 @@ class ModelServer(ThreadingHTTPServer):
     :param folder: of a model of transformers, which computes in 32 bits.
     :param port: any that is free by default.
     :ivar entry: of the model list, beside the model's name; ``None`` for a server without a list.
-    :ivar pages: path -> the JSON that is there.
+    :ivar pages: path -> the JSON that is there, or what befalls those who ask for it.
     :ivar takes_ids: whether a prompt may be token ids.
     :ivar gives_ids: whether it knows ``return_token_ids`` and ``stop_token_ids``.
     :ivar strict: whether a field that OpenAI's interface does not have is an error.
@@ -165,8 +165,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.keys.append(self.headers.get("Authorization"))
         if self.path == "/v1/models" and self.server.entry is not None:
             self._send(200, {"data": [{"id": self.server.name, **self.server.entry}]})
-        elif self.path in self.server.pages:
-            self._send(200, self.server.pages[self.path])
+        elif isinstance(page := self.server.pages.get(self.path), Fault):
+            self._send(page.status, page.body, page.headers)
+        elif page is not None:
+            self._send(200, page)
         else:
             self._send(404, {"detail": "Not Found"})
 

@@ -33,6 +33,10 @@ CONNECTING = 15.0
 FIRST_WAIT = 1.0
 """Seconds between a first try and the second; it doubles from try to try, and up to as many are
 added by chance, so that not all requests come back at once."""
+TRIES = 3
+"""Of a question at the start, where somebody waits to hear whether the server is there."""
+PASSING = (0, 408, 425, 429, 502, 503, 504)
+"""HTTP statuses that say nothing of what was asked, 0 for no answer at all."""
 _TRY_AGAIN = (408, 425, 429)  # and 500 and above
 _LONGEST_WAIT = 60.0
 _SHOWN = 300
@@ -93,14 +97,6 @@ class Connection:
         self._sessions: list[requests.Session] = []
         self._lock = threading.Lock()
         self._next_start = 0.0
-
-    def get(self, url: str) -> Any:
-        """Return the JSON that is at an address; it is asked once.
-
-        :raises RefusedError: when the server will not give it.
-        :raises UnreachableError: when there is no server.
-        """
-        return self.ask("GET", url, None, tries=1)
 
     def ask(
         self,
@@ -190,7 +186,9 @@ class Connection:
             return response.json()
         except ValueError:
             shown = response.text[:_SHOWN].strip()
-            raise _PassingError(f"it answered with what is not JSON: {shown!r}") from None
+            raise _PassingError(
+                f"it answered with what is not JSON: {shown!r}", response.status_code
+            ) from None
 
     def _keep_the_rate(self) -> None:
         if not self._arguments.interval:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.precisions import precisions
-from qrag_tasks.engines.server.connection import Connection, RefusedError, UnreachableError
+from qrag_tasks.engines.server.connection import (
+    PASSING,
+    TRIES,
+    Connection,
+    RefusedError,
+    UnreachableError,
+)
 from qrag_tasks.errors import ModelError, SettingsError, did_you_mean
 
 Values = Mapping[str, Any]
@@ -50,16 +56,22 @@ def ask_facts(connection: Connection, base_url: str, root: str, model: str | Non
 
     :param model: whose facts; ``None`` for the only one that it serves.
     :raises SettingsError: when it serves no such model, or several where none is named.
-    :raises ModelError: when there is no server, or it wants a key.
+    :raises ModelError: when it wants a key.
+    :raises UnreachableError: when there is no server.
     """
 
     def ask(path: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        url = f"{root}{path}"
-        with suppress(RefusedError, UnreachableError):
-            said = connection.ask("GET" if body is None else "POST", url, body, tries=1)
-            if isinstance(said, dict):
-                return said
-        return {}
+        method, url = "GET" if body is None else "POST", f"{root}{path}"
+        try:
+            said = connection.ask(method, url, body, TRIES, logging.DEBUG)
+        except RefusedError:
+            return {}
+        except UnreachableError as error:
+            # Facts are part of an arm's identity: they must not be other ones on a bad day.
+            if error.status in PASSING:
+                raise
+            return {}
+        return said if isinstance(said, dict) else {}
 
     entry = _entry(_listed(connection, base_url), base_url, model)
     name = str(entry.get("id") or model)
@@ -73,15 +85,11 @@ def _listed(connection: Connection, base_url: str) -> list[Mapping[str, Any]]:
     """Return what the server lists at ``/models``; nothing where it has no list."""
     url = f"{base_url}/models"
     try:
-        said = connection.get(url)
+        said = connection.ask("GET", url, None, TRIES, logging.DEBUG)
     except RefusedError as error:
         if error.status in (401, 403) or not error.status or 300 <= error.status < 400:
             raise
         return []
-    except UnreachableError as error:
-        raise ModelError(
-            f"{error} Is the server running, and is base_url= its address? Start it, and run again."
-        ) from error
     data = said.get("data") if isinstance(said, dict) else None
     return [each for each in data if isinstance(each, dict)] if isinstance(data, list) else []
 

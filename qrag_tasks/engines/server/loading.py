@@ -18,9 +18,14 @@ from qrag_tasks.engines.server.completions import (
     check_prompt,
     read_completion,
 )
-from qrag_tasks.engines.server.connection import Connection, RefusedError, UnreachableError
+from qrag_tasks.engines.server.connection import (
+    TRIES,
+    Connection,
+    RefusedError,
+    UnreachableError,
+)
 from qrag_tasks.engines.server.engine import ServerEngine
-from qrag_tasks.engines.server.facts import ask_facts, check_precision
+from qrag_tasks.engines.server.facts import ServerFacts, ask_facts, check_precision
 from qrag_tasks.engines.tokenizers import model_text
 from qrag_tasks.errors import ModelError
 from qrag_tasks.metering.meter import Meter
@@ -32,7 +37,6 @@ _PROBE = (
     "  Two spaces."
 )
 """Text that two tokenizers will hardly make equally many tokens of."""
-_TRIES = 3
 _NOT_TAKEN = (400, 415, 422, 500)
 """How servers refuse what they do not know; the last where nobody thought of it."""
 
@@ -49,17 +53,15 @@ def load(arguments: ServerArguments, given: Mapping[str, Any], meter: Meter) -> 
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token_id = tokenizer.eos_token_id or 0
     connection = Connection(arguments)
-    with meter.loading():
-        facts = ask_facts(connection, arguments.base_url, arguments.root, arguments.model)
-        if facts.window is not None and facts.window < arguments.window:
-            raise ModelError(
-                f"max_length={arguments.window}: the window of {facts.model} at "
-                f"{arguments.base_url} has {facts.window} tokens. Give max_length={facts.window}, "
-                f"or start the server with a longer one"
-            )
-        check_precision(arguments.precision, facts)
-        decoding = decide(tokenizer, *_configurations(given["tokenizer"]))
-        form = _Probe(connection, arguments, facts.model, tokenizer, decoding).form()
+    decoding = decide(tokenizer, *_configurations(given["tokenizer"]))
+    try:
+        with meter.loading():
+            facts = _checked_facts(connection, arguments)
+            form = _Probe(connection, arguments, facts.model, tokenizer, decoding).form()
+    except UnreachableError as error:
+        raise ModelError(
+            f"{error} Is the server running, and is base_url= its address? Start it, and run again."
+        ) from error
     logger.info(
         "%s at %s: model %s, %s by your word; prompts go as %s, answers come as %s",
         facts.software,
@@ -70,6 +72,19 @@ def load(arguments: ServerArguments, given: Mapping[str, Any], meter: Meter) -> 
         form.as_dict()["answers"],
     )
     return ServerEngine(arguments, tokenizer, decoding, connection, form, facts, meter)
+
+
+def _checked_facts(connection: Connection, arguments: ServerArguments) -> ServerFacts:
+    """Return what the server tells, none of which contradicts the arguments."""
+    facts = ask_facts(connection, arguments.base_url, arguments.root, arguments.model)
+    if facts.window is not None and facts.window < arguments.window:
+        raise ModelError(
+            f"max_length={arguments.window}: the window of {facts.model} at {arguments.base_url} "
+            f"has {facts.window} tokens. Give max_length={facts.window}, or start the server with "
+            f"a longer one"
+        )
+    check_precision(arguments.precision, facts)
+    return facts
 
 
 class _Probe:
@@ -132,7 +147,7 @@ class _Probe:
         request = _request(())
         body = body_of(request, prompt, self._model, form, self._decoding)
         return read_completion(
-            self._connection.ask("POST", self._url, body, _TRIES, logging.DEBUG),
+            self._connection.ask("POST", self._url, body, TRIES, logging.DEBUG),
             request,
             self._model,
         )

@@ -164,7 +164,9 @@ def test_several_models(server: ModelServer, load: Load) -> None:
 
 
 def test_no_server(load: Load) -> None:
-    with pytest.raises(ModelError, match=r"Connection refused\). Is the server running.*base_url="):
+    with pytest.raises(
+        ModelError, match=r"Connection refused\).* Is the server running.*base_url="
+    ):
         load(base_url="http://127.0.0.1:9/v1")
 
 
@@ -201,6 +203,20 @@ def test_end_tokens_of_what_lies_beside_the_tokenizer(
 
 
 # ---------------------------------------------------------------------- what passes at the start
+def test_facts_that_are_not_told_on_a_bad_day(
+    server: ModelServer, load: Load, tiny_model: Path
+) -> None:
+    server.pages = {}
+    assert "version" not in load().facts.as_dict()
+    server.pages = {"/version": "<html>a page</html>"}
+    assert "version" not in load().facts.as_dict()
+    server.pages = {"/version": Fault(status=503, body="{}")}
+    with pytest.raises(
+        ModelError, match=r"/version: HTTP 503: \{\}. Given up after 3 tries.*Start it"
+    ):
+        load()
+
+
 def test_a_start_that_is_disturbed(server: ModelServer, load: Load) -> None:
     whole = load().form
     server.faults = [Fault(status=503, body="{}"), None, Fault(status=429, body="{}")]
