@@ -10,7 +10,7 @@ import hashlib
 import re
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import prod
 from mmap import ACCESS_READ, mmap
@@ -40,12 +40,14 @@ class GgufTensor:
 
     :ivar kind: of its numbers, as ggml names it: ``F32``, ``Q4_K``, ...
     :ivar shape: as torch has it: outputs, then inputs.
+    :ivar place: the file that holds it, and the byte at which it begins there.
     """
 
     name: str
     kind: str
     shape: tuple[int, ...]
     bytes: int
+    place: tuple[Path, int] = field(compare=False)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.kind})"
@@ -170,7 +172,7 @@ def _cached(path: Path, _modified: int, size: int) -> GgufFile:
         try:
             with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
                 metadata, stored = _Header(content).read()
-            tensors, ends = _tensors(stored)
+            tensors, ends = _tensors(stored, path)
         except (ValueError, OverflowError, MemoryError, struct.error) as error:
             # What a reader stumbles over depends on the place where the file is cut or damaged.
             raise ModelError(
@@ -263,7 +265,7 @@ def _form(kind: int) -> str:
     return _FORMS[kind]
 
 
-def _tensors(stored: Sequence[_Stored]) -> tuple[tuple[GgufTensor, ...], int]:
+def _tensors(stored: Sequence[_Stored], path: Path) -> tuple[tuple[GgufTensor, ...], int]:
     """Return the tensors, and the byte of the file at which the last of them ends.
 
     :raises ValueError: for a kind of numbers that the package ``gguf`` does not know.
@@ -278,5 +280,6 @@ def _tensors(stored: Sequence[_Stored]) -> tuple[tuple[GgufTensor, ...], int]:
         block, size = GGML_QUANT_SIZES[kind]
         length = prod(each.lengths) // int(block) * int(size)
         end = max(end, each.begin + length)
-        tensors.append(GgufTensor(each.name, kind.name, each.lengths[::-1], length))
+        place = (path, each.begin)
+        tensors.append(GgufTensor(each.name, kind.name, each.lengths[::-1], length, place))
     return tuple(tensors), end

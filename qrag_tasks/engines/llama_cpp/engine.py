@@ -30,6 +30,7 @@ from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.decoding import decide
 from qrag_tasks.engines.llama_cpp import evidence
 from qrag_tasks.engines.llama_cpp.arguments import Settings, asked_file, window_of
+from qrag_tasks.engines.llama_cpp.head_check import check_head
 from qrag_tasks.engines.llama_cpp.native import Native, OutOfMemoryError
 from qrag_tasks.engines.llama_cpp.registration import ABILITIES, NAME
 from qrag_tasks.engines.llama_cpp.vocabulary import tokenizer_of
@@ -140,9 +141,10 @@ class LlamaCppEngine(Engine):
         }
 
     def smoke(self) -> Mapping[str, Any] | None:
-        """Tell what the file holds; llama.cpp shows none of its layers at work."""
+        """Compare the kernel of the model's head with its unpacked weights."""
+        result = check_head(self._native, self._file)
         logger.info("%s: %s", self.precision.name, evidence.summary(self.arm))
-        return None
+        return result.as_dict() if result else None
 
     def close(self) -> None:
         """Give the memory back."""

@@ -15,7 +15,8 @@ from qrag_tasks.arms.layers import WeightBytes
 from qrag_tasks.arms.verification import LayerKind, VerifiedArm
 
 _BITS = re.compile(r"\d+")
-_HEAD, _EMBEDDINGS = "output.weight", "token_embd.weight"
+HEAD, EMBEDDINGS = "output.weight", "token_embd.weight"
+"""Their names in a file; of a model that has one matrix for both, the second."""
 
 
 def arm_of(file: GgufFile, row: Precision) -> dict[str, Any]:
@@ -82,8 +83,8 @@ def _unquantized(file: GgufFile) -> tuple[str, ...]:
 def _weights(file: GgufFile, in_blocks: Iterable[GgufTensor]) -> WeightBytes:
     plain = [tensor for tensor in in_blocks if tensor.kind in FLOATS]
     packed = [tensor for tensor in in_blocks if tensor.kind not in FLOATS]
-    head = [tensor for tensor in file.tensors if tensor.name == _HEAD]
-    embeddings = [tensor for tensor in file.tensors if tensor.name == _EMBEDDINGS]
+    head = [tensor for tensor in file.tensors if tensor.name == HEAD]
+    embeddings = [tensor for tensor in file.tensors if tensor.name == EMBEDDINGS]
     named = sum(map(_bytes, (plain, packed, head, embeddings)))
     return WeightBytes(
         total=file.bytes,

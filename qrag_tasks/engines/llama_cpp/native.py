@@ -180,6 +180,27 @@ class Native:
                 rows.append(np.ctypeslib.as_array(logits, shape=shape).copy())
         return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
+    def around_head(self, tokens: Sequence[int]) -> tuple[Any, Any]:
+        """Run tokens from an empty cache; return what goes into the head, and the logits.
+
+        :returns: float32 arrays of shape (tokens, width) and (tokens, vocabulary).
+        """
+        self.make_room(len(tokens), len(tokens))
+        self.keep(0)
+        llama_cpp.llama_set_embeddings(self._context, True)
+        try:
+            self._decode(list(tokens), len(tokens))
+            width = llama_cpp.llama_model_n_embd(self._model)
+            inputs = llama_cpp.llama_get_embeddings(self._context)
+            logits = llama_cpp.llama_get_logits(self._context)
+            return tuple(
+                np.ctypeslib.as_array(found, shape=(len(tokens), size)).copy()
+                for found, size in ((inputs, width), (logits, self.vocabulary))
+            )
+        finally:
+            llama_cpp.llama_set_embeddings(self._context, False)
+            self.keep(0)
+
     def _decode(self, tokens: Sequence[int], outputs: int) -> None:
         count = len(tokens)
         batch = llama_cpp.llama_batch_init(count, 0, 1)
