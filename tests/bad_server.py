@@ -137,8 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
         if status == 200 and asked and answer.ranges and (same or not answer.if_range):
             start, end = int(asked[1]), len(body)
             status = 206 if start < end else 416
-            told = f"bytes {start}-{end - 1}/{end}" if start < end else f"bytes */{end}"
-            headers["Content-Range"] = answer.content_range or told
+            message = f"bytes {start}-{end - 1}/{end}" if start < end else f"bytes */{end}"
+            headers["Content-Range"] = answer.content_range or message
             body = body[start:] if start < end else b""
         if answer.etag:
             headers["ETag"] = answer.etag

@@ -49,8 +49,8 @@ def refused(root: Path, holds: str = "questions", **options: Any) -> str:
 
 
 def files(root: Path) -> set[str]:
-    found = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
-    return {name for name in found if not name.startswith(".locks/")}
+    paths = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    return {name for name in paths if not name.startswith(".locks/")}
 
 
 def recorded(root: Path) -> dict[str, Any]:

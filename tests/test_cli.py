@@ -148,8 +148,8 @@ def test_a_terminal_that_lacks_a_character_shows_another(
     )
     assert done.returncode == 0, done.stderr
     if command[0] == "show" and encoding == "cp1252":
-        told = done.stdout.decode(encoding)
-        assert "caf\u00e9: pink sky over the old factory this evening, no filter ?" in told
+        printed = done.stdout.decode(encoding)
+        assert "caf\u00e9: pink sky over the old factory this evening, no filter ?" in printed
 
 
 def test_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ def test_titles_that_are_given_away(tmp_path: Path) -> None:
     data = write_flat(tmp_path, "lamp5u", questions, outputs)
     done = run("lamp5u_rag_k5", "--data", data, "--json", tmp_path / "leaks.json")
     assert done.exit_code == 0, done.output
-    found = json.loads((tmp_path / "leaks.json").read_text(encoding="utf-8"))
-    assert [(leak["sample"], leak["index"], leak["item"], leak["kinds"]) for leak in found] == [
+    written = json.loads((tmp_path / "leaks.json").read_text(encoding="utf-8"))
+    assert [(leak["sample"], leak["index"], leak["item"], leak["kinds"]) for leak in written] == [
         ("201", 1, "2012", ["text"]),
         ("202", 2, "2020", ["answer"]),
         ("202", 2, "2023", ["question"]),

@@ -97,8 +97,8 @@ def test_the_weights_of_a_model_that_is_here(tmp_path: Path, tiny_model: Path) -
     assert done.exit_code == 0, done.output
     assert f"Weights: shapes of {tiny_model}\n" in done.output
     assert f"Prompt tokens: the tokenizer of {tiny_model} on " in done.output
-    found = json.loads(run(path, "--json").output)
-    base, other = (arm["weight_bytes"] for arm in found["arms"])
+    written = json.loads(run(path, "--json").output)
+    base, other = (arm["weight_bytes"] for arm in written["arms"])
     assert row_of(done.output, "bf16")[0] == f"{base / 1e6:,.1f}"
     assert row_of(done.output, "int8")[0] == f"{other / 1e6:,.1f} (x{other / base:.2f})"
 
@@ -115,19 +115,19 @@ def test_on_a_terminal_prose_is_broken_between_words(
 
 def test_json_has_every_cell(tmp_path: Path) -> None:
     done = run(write(tmp_path / "plan.yaml"), "--json")
-    found = json.loads(done.output)
-    assert found["plan"]["name"] == "of-two"
-    assert len(found["fingerprint"]) == 64
-    assert [arm["name"] for arm in found["arms"]] == ["one/bf16", "one/int8"]
-    assert found["arms"][1]["base"] == "bf16"
-    assert found["arms"][0]["arguments"] == {"pretrained": "owner/one", "precision": "bf16"}
-    assert [cell["folder"] for cell in found["cells"]][:2] == [
+    written = json.loads(done.output)
+    assert written["plan"]["name"] == "of-two"
+    assert len(written["fingerprint"]) == 64
+    assert [arm["name"] for arm in written["arms"]] == ["one/bf16", "one/int8"]
+    assert written["arms"][1]["base"] == "bf16"
+    assert written["arms"][0]["arguments"] == {"pretrained": "owner/one", "precision": "bf16"}
+    assert [cell["folder"] for cell in written["cells"]][:2] == [
         "one/bf16/lamp3u_rag_k0",
         "one/bf16/bm25/lamp3u_rag_k5",
     ]
-    for what, total in found["totals"].items():
-        assert total == sum(cell[what] for cell in found["cells"])
-    assert found["notes"] == []
+    for what, total in written["totals"].items():
+        assert total == sum(cell[what] for cell in written["cells"])
+    assert written["notes"] == []
 
 
 def test_data_that_are_not_there(tmp_path: Path) -> None:

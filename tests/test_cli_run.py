@@ -130,8 +130,8 @@ def test_how_long_the_rest_will_take(tmp_path: Path, monkeypatch: pytest.MonkeyP
     before, *others = cells = plan.cells()
     grid = grid_folder(tmp_path, plan)
     complete(grid, before)
-    told = io.StringIO()
-    shown = _Shown(Console(file=told))
+    screen = io.StringIO()
+    shown = _Shown(Console(file=screen))
     progress = Progress(dict.fromkeys(cells, 10))
     progress.begin(grid)
     shown(progress)
@@ -140,7 +140,7 @@ def test_how_long_the_rest_will_take(tmp_path: Path, monkeypatch: pytest.MonkeyP
         progress.look(grid, [cell])
         shown(progress)
     one, two, three = others
-    assert told.getvalue().splitlines() == [
+    assert screen.getvalue().splitlines() == [
         "1 cell is complete already",
         # 20 of 50 sample-documents in 10 s.
         f"[2/4] {one.folder} complete, 0:00:10, about 0:00:15 left",
@@ -151,13 +151,13 @@ def test_how_long_the_rest_will_take(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_run_that_is_refused_leaves_no_bar(begun: bool) -> None:
-    told = io.StringIO()
-    shown = _Shown(Console(file=told, force_terminal=True, width=80))
+    screen = io.StringIO()
+    shown = _Shown(Console(file=screen, force_terminal=True, width=80))
     with shown:
-        assert "reading the data" in told.getvalue()
+        assert "reading the data" in screen.getvalue()
         if begun:
             shown(Progress(dict.fromkeys(small_plan().cells(), 10)))
-    erased = told.getvalue().endswith("\x1b[1A\x1b[2K")
+    erased = screen.getvalue().endswith("\x1b[1A\x1b[2K")
     assert erased is not begun
 
 

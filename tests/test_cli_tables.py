@@ -69,14 +69,14 @@ def arms(tmp_path: Path, request: pytest.FixtureRequest) -> list[Path]:
 @pytest.mark.parametrize("width", [80, 120, 160])
 @pytest.mark.parametrize("arms", [("best-first",), ("best-first", "reversed")], indirect=True)
 def test_compare_shows_every_verdict_difference_and_interval(arms: list[Path], width: int) -> None:
-    found = compare_runs(
+    comparison = compare_runs(
         read_runs(arms[0]), [read_runs(arm) for arm in arms[1:]], Options(resamples=199)
     )
     output = printed(width, "compare", *arms, "--resamples", 199)
     assert all(len(line.rstrip()) <= width for line in output.splitlines())
     rows = rows_of(output)
-    records = texts.records(found)
-    assert len(rows) == len(records) + len(texts.trend_records(found))
+    records = texts.records(comparison)
+    assert len(rows) == len(records) + len(texts.trend_records(comparison))
     for record in records:
         figures = [record[name] for name in ("Verdict", "Difference", "95 % interval")]
         scores = [record["Base score"], record["Other score"]]
@@ -169,9 +169,9 @@ limit: 2
     output = printed(width, "plan", plan)
     for name in ("qwen2.5-coder-1.5b", "smollm2-135m"):
         assert f"{name}, compared with fp16\n" in output
-    found = [row[0] for row in rows_of(output)]
+    precisions = [row[0] for row in rows_of(output)]
     for precision in ("fp16", "int8", "int4-nf4"):
-        assert found.count(precision) == 2
+        assert precisions.count(precision) == 2
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -107,13 +107,13 @@ def test_the_wheel_broken(clean: Run, walked: tuple[Path, str], name: str) -> No
 
     asked = clean(LM_EVAL.replace("RETRIEVER", "longest"), folder.parent, check=False)
     assert asked.returncode == 1
-    told = " ".join(asked.stdout.split())
-    assert cause in told
-    assert "qrag-longest 0.1.0" in told
-    assert "entry point longest = qrag_longest" in told
+    printed = " ".join(asked.stdout.split())
+    assert cause in printed
+    assert "qrag-longest 0.1.0" in printed
+    assert "entry point longest = qrag_longest" in printed
     assert "Traceback" not in asked.stdout
     if name == "wrong_return":
-        assert "sample '" in told
+        assert "sample '" in printed
 
     other = clean(LM_EVAL.replace("RETRIEVER", "bm25"), folder.parent)
     assert "|lamp3u_rag_k1|" in other.stdout

@@ -121,8 +121,8 @@ def test_what_somebody_knows_is_no_mistake(
 
 def test_all_mistakes_are_told_at_once(tiny_model: Path) -> None:
     given = {"pretrained": str(tiny_model), "precison": "fp16", "truncation": True, "kernal": "x"}
-    found = {mistake.argument for mistake in argument_mistakes("qrag", given)}
-    assert found == {"precison", "truncation", "kernal"}
+    named = {mistake.argument for mistake in argument_mistakes("qrag", given)}
+    assert named == {"precison", "truncation", "kernal"}
 
 
 def test_without_a_configuration_only_the_likeness_is_told() -> None:

@@ -66,14 +66,14 @@ def nf4(bitsandbytes_folders: Callable[..., Path]) -> Path:
 
 
 def test_a_plain_checkpoint_is_read(tiny_model: Path) -> None:
-    found = read_checkpoint(str(tiny_model))
-    assert found.quantization is None
-    assert found.folder == tiny_model
-    assert found.config["model_type"] == "llama"
-    assert found.tensors is not None
-    facts = found.tensors[f"{Q_PROJ}.weight"]
+    checkpoint = read_checkpoint(str(tiny_model))
+    assert checkpoint.quantization is None
+    assert checkpoint.folder == tiny_model
+    assert checkpoint.config["model_type"] == "llama"
+    assert checkpoint.tensors is not None
+    facts = checkpoint.tensors[f"{Q_PROJ}.weight"]
     assert (facts.dtype, facts.shape) == ("BF16", (64, 64))
-    assert own_precision(found).name == "bf16"
+    assert own_precision(checkpoint).name == "bf16"
 
 
 def test_shards_are_read(tiny_model: Path, tmp_path: Path) -> None:
@@ -155,9 +155,9 @@ def test_the_hubs_cache(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.Mo
     shutil.copytree(tiny_model, snapshot)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("0" * 40)
-    found = read_checkpoint("me/tiny")
-    assert found.folder == snapshot
-    assert found.tensors == read_checkpoint(str(tiny_model)).tensors
+    checkpoint = read_checkpoint("me/tiny")
+    assert checkpoint.folder == snapshot
+    assert checkpoint.tensors == read_checkpoint(str(tiny_model)).tensors
     (snapshot / "model.safetensors").unlink()
     assert read_checkpoint("me/tiny").tensors is None
     index = {"weight_map": {"a": "not-yet-here.safetensors"}}

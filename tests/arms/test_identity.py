@@ -376,8 +376,8 @@ class Louder(HFLM):  # type: ignore[misc]
 
 def test_classes_derived_from_hflm_are_arms_of_their_own(tiny_model: Path) -> None:
     def louder(**arguments: Any) -> str:
-        found = Louder(pretrained=str(tiny_model), device="cpu", **arguments)
-        return arm_identity(found).digest
+        louder_arm = Louder(pretrained=str(tiny_model), device="cpu", **arguments)
+        return arm_identity(louder_arm).digest
 
     assert louder() != arm_identity(load(tiny_model)).digest
     assert louder() == louder(batch_size=4) != louder(gain=2.0)

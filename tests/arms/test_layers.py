@@ -55,13 +55,13 @@ def test_plain_layers(tiny_model: Path) -> None:
 
 
 def test_plain_weights(tiny_model: Path) -> None:
-    found = weights(load(tiny_model))
-    assert found.full_precision == 2 * BLOCK
-    assert found.head == found.embeddings == 2 * EMBEDDING
-    assert found.other == 2 * NORMS + INV_FREQ
-    assert found.quantized == 0
-    assert found.parameters == BLOCK + 2 * EMBEDDING + NORMS
-    assert found.as_dict()["bytes"] == found.total == 2 * found.parameters + INV_FREQ
+    sizes = weights(load(tiny_model))
+    assert sizes.full_precision == 2 * BLOCK
+    assert sizes.head == sizes.embeddings == 2 * EMBEDDING
+    assert sizes.other == 2 * NORMS + INV_FREQ
+    assert sizes.quantized == 0
+    assert sizes.parameters == BLOCK + 2 * EMBEDDING + NORMS
+    assert sizes.as_dict()["bytes"] == sizes.total == 2 * sizes.parameters + INV_FREQ
 
 
 def test_tied_weights_count_once() -> None:
@@ -74,9 +74,9 @@ def test_tied_weights_count_once() -> None:
         tie_word_embeddings=True,
     )
     model = transformers.LlamaForCausalLM(config)
-    found = weights(model)
-    assert (found.embeddings, found.head) == (4 * 100 * 32, 0)
-    assert found.parameters == sum(parameter.numel() for parameter in model.parameters())
+    sizes = weights(model)
+    assert (sizes.embeddings, sizes.head) == (4 * 100 * 32, 0)
+    assert sizes.parameters == sum(parameter.numel() for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -99,13 +99,13 @@ def test_bitsandbytes_4_bits(tiny_model: Path, quant_type: str, nested: bool) ->
         expected = codes + scales + scales_of_scales + 14 * (code + 4 * 256 + 4)
     else:
         expected = codes + 4 * scales + 14 * code
-    found = weights(model)
+    sizes = weights(model)
     # Tables of values may be shared.
     shared = 14 * (code + (4 * 256 if nested else 0))
-    assert expected - shared < found.quantized <= expected
+    assert expected - shared < sizes.quantized <= expected
     assert sum(layer.bytes for layer in layers) == expected
-    assert found.full_precision == 0
-    assert found.parameters == BLOCK + 2 * EMBEDDING + NORMS
+    assert sizes.full_precision == 0
+    assert sizes.parameters == BLOCK + 2 * EMBEDDING + NORMS
 
 
 def test_bitsandbytes_8_bits(tiny_model: Path) -> None:
@@ -134,11 +134,11 @@ def test_layers_that_are_left_out(tiny_model: Path) -> None:
 def test_transposed_layers_with_biases() -> None:
     config = transformers.GPT2Config(vocab_size=100, n_embd=32, n_layer=1, n_head=2)
     model = transformers.GPT2LMHeadModel(config)
-    found = {layer.name: layer for layer in block_layers(model)}
-    fc = found["transformer.h.0.mlp.c_fc"]
+    layers = {layer.name: layer for layer in block_layers(model)}
+    fc = layers["transformer.h.0.mlp.c_fc"]
     assert (fc.kernel, fc.in_features, fc.out_features) == ("Conv1D", 32, 128)
     assert fc.bytes == 4 * (32 * 128 + 128)
-    assert len(found) == 4
+    assert len(layers) == 4
     assert embedding_names(model) == ["transformer.wte", "transformer.wpe"]
     assert weights(model).parameters == sum(p.numel() for p in model.parameters())
 
@@ -208,8 +208,8 @@ def test_gptq_and_awq(
     }
     inputs = 2 * (4 * HIDDEN + 2 * HIDDEN + INNER)
     expected = BLOCK / 2 + per_group * BLOCK / 32 + per_input * inputs
-    found = weights(model)
+    sizes = weights(model)
     # Kernels hold small tables beside.
-    assert expected <= found.quantized <= expected + 14 * 128
-    assert found.parameters == BLOCK + 2 * EMBEDDING + NORMS
-    assert found.head == 2 * EMBEDDING
+    assert expected <= sizes.quantized <= expected + 14 * 128
+    assert sizes.parameters == BLOCK + 2 * EMBEDDING + NORMS
+    assert sizes.head == 2 * EMBEDDING

@@ -128,13 +128,13 @@ MATRIX = torch.randn(16, 64, generator=torch.Generator().manual_seed(0))
 @pytest.mark.parametrize("version", [1, 2])
 def test_the_gptq_formula(version: int, bits: int) -> None:
     parts = gptq_tensors(MATRIX, 32, bits, version)
-    found = gptq_weight(parts, bits, zeros_less_one=version == 1)
-    torch.testing.assert_close(found, dequantized(*round_to_nearest(MATRIX, 32, bits)))
-    assert (found - MATRIX).abs().max() < 0.4
+    weight = gptq_weight(parts, bits, zeros_less_one=version == 1)
+    torch.testing.assert_close(weight, dequantized(*round_to_nearest(MATRIX, 32, bits)))
+    assert (weight - MATRIX).abs().max() < 0.4
     del parts["g_idx"]
-    torch.testing.assert_close(gptq_weight(parts, bits, zeros_less_one=version == 1), found)
+    torch.testing.assert_close(gptq_weight(parts, bits, zeros_less_one=version == 1), weight)
     wrong = gptq_weight(parts, bits, zeros_less_one=version == 2)
-    assert not torch.allclose(wrong, found)
+    assert not torch.allclose(wrong, weight)
 
 
 def test_gptq_with_inputs_out_of_order() -> None:
@@ -149,8 +149,8 @@ def test_gptq_with_inputs_out_of_order() -> None:
 
 
 def test_the_awq_formula() -> None:
-    found = awq_weight(awq_tensors(MATRIX, 32), 4)
-    torch.testing.assert_close(found, dequantized(*round_to_nearest(MATRIX, 32, 4)))
+    weight = awq_weight(awq_tensors(MATRIX, 32), 4)
+    torch.testing.assert_close(weight, dequantized(*round_to_nearest(MATRIX, 32, 4)))
 
 
 @pytest.mark.parametrize("config", [gptq_config(32), awq_config(32)])
@@ -160,8 +160,8 @@ def test_layers_are_found_in_files(
     folder = quantized_folder(tiny_model, tmp_path / "model", config)
     plain = read_tensors(tiny_model)[f"{FIRST}.weight"]
     expected = dequantized(*round_to_nearest(plain, 32, 4))
-    found = stored_weight(folder, FIRST)
-    torch.testing.assert_close(found, expected)
+    weight = stored_weight(folder, FIRST)
+    torch.testing.assert_close(weight, expected)
     with pytest.raises(ModelError, match=r"holds no .*q_projector\.qweight"):
         stored_weight(folder, f"{FIRST}ector")
 

@@ -55,8 +55,8 @@ def test_quantized_on_loading(
 
 def test_what_results_and_log_say(tiny_model: Path) -> None:
     arm = check(load(tiny_model, **NF4), "int4-nf4")
-    found = json.loads(json.dumps(arm.as_dict()))
-    assert found["layers"][0] == {
+    written = json.loads(json.dumps(arm.as_dict()))
+    assert written["layers"][0] == {
         "kernel": "Linear4bit",
         "method": "bitsandbytes",
         "bits": 4,
@@ -65,8 +65,8 @@ def test_what_results_and_log_say(tiny_model: Path) -> None:
         "dtype": "bfloat16",
         "count": 14,
     }
-    assert found["unquantized"] == ["model.embed_tokens", "lm_head"]
-    assert found["weights"]["bytes"] == arm.weights.total
+    assert written["unquantized"] == ["model.embed_tokens", "lm_head"]
+    assert written["weights"]["bytes"] == arm.weights.total
     line = arm.summary()
     assert "14 x Linear4bit, nf4, 4 bits, groups of 64, computing in bfloat16" in line
     assert "not quantized: model.embed_tokens, lm_head" in line

@@ -94,17 +94,17 @@ def test_a_test_that_ran_somewhere_is_run(reports: Path) -> None:
 
 
 def test_what_ran_nowhere_for_another_reason_is_an_error(reports: Path, tmp_path: Path) -> None:
-    code, told = tally(copied(reports, tmp_path, "without"))
+    code, summary = tally(copied(reports, tmp_path, "without"))
     assert code == 1
     because = "(the library is not installed)"
-    assert told[:-1] == [
+    assert summary[:-1] == [
         "no environment ran core: test_everywhere::test_on_a_gpu (needs a GPU)",
         f"ERROR: no environment ran core: test_everywhere::test_with_a_library {because}",
         f"ERROR: no environment ran core: test_whole_file {because}",
     ]
-    code, told = tally(tmp_path, "--allow", "the library is .*")
+    code, summary = tally(tmp_path, "--allow", "the library is .*")
     assert code == 0
-    assert f"no environment ran core: test_whole_file {because}" in told
+    assert f"no environment ran core: test_whole_file {because}" in summary
 
 
 def test_failures_are_counted(reports: Path, tmp_path: Path) -> None:
@@ -114,9 +114,9 @@ def test_failures_are_counted(reports: Path, tmp_path: Path) -> None:
     assert passed is not None
     failed = f'{passed[0].removesuffix("/>")}><failure message="no"/></testcase>'
     report.write_text(text.replace(passed[0], failed), encoding="utf-8")
-    code, told = tally(tmp_path)
+    code, summary = tally(tmp_path)
     assert code == 0  # tox has told
-    assert "3 passed, 1 failed, 1 expected to fail" in told[-1]
+    assert "3 passed, 1 failed, 1 expected to fail" in summary[-1]
 
 
 def test_no_report_at_all_is_an_error(tmp_path: Path) -> None:

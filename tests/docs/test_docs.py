@@ -72,8 +72,8 @@ def test_the_demo_runs_the_main_job_verbatim_and_ends_with_an_answer() -> None:
 def test_the_table_of_tasks() -> None:
     tasks = [name for column in (1, 2) for name in first_cells("Tasks", column) if "_" not in name]
     groups = [name for name in first_cells("Tasks") if name.endswith("_k5")]
-    told = {f"{name}_rag_k{k}" for name in tasks for k in DEPTHS}
-    assert told == set(catalog.CATALOG)
+    names = {f"{name}_rag_k{k}" for name in tasks for k in DEPTHS}
+    assert names == set(catalog.CATALOG)
     assert {f"{name[:-1]}{k}" for name in groups for k in DEPTHS} == set(catalog.GROUPS)
     for task in LAMP_TASKS.values():
         assert f"`{task.name}`" in section("Tasks")

@@ -87,10 +87,10 @@ def results(grid: Path, precision: str) -> dict[str, Any]:
 
 
 def test_it_is_loaded_verified_and_checked(grid: Path) -> None:
-    told = results(grid, "int8-row")
-    kinds = {kind["kernel"]: kind for kind in told["arm"]["layers"]}
+    block = results(grid, "int8-row")
+    kinds = {kind["kernel"]: kind for kind in block["arm"]["layers"]}
     assert (kinds["Row8Linear"]["method"], kinds["Row8Linear"]["bits"]) == ("row8", 8)
-    check = told["smoke_check"]
+    check = block["smoke_check"]
     assert check["kernel"] == "Row8Linear"
     assert 0 < check["error"] < check["tolerance"]
 

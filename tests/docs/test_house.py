@@ -49,10 +49,10 @@ def test_the_citation_is_what_the_format_asks_for() -> None:
     citation = yaml.safe_load(read("CITATION.cff"))
     assert {"cff-version", "message", "title", "authors", "license", "type"} <= set(citation)
     assert f'license = "{citation["license"]}"' in read("pyproject.toml")
-    told = {
+    identifiers = {
         each["identifiers"][0]["value"].removeprefix("arXiv:") for each in citation["references"]
     }
-    assert told == set(
+    assert identifiers == set(
         re.findall(r"arxiv\.org/abs/(\S+?)\)", read("README.md").partition("**See")[0])
     )
 

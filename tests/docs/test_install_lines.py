@@ -37,8 +37,8 @@ def told(path: Path) -> list[str]:
     """The arguments of every `pip install` in a file, up to the end of the line or quotation."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":  # in a sentence, so that the first word is all that is sure
-        found = re.findall(r"pip install ('[^'\n]*'|[^`\"\s,)]+)", text)
-        return [line for line in found if "{" not in line]
+        names = re.findall(r"pip install ('[^'\n]*'|[^`\"\s,)]+)", text)
+        return [line for line in names if "{" not in line]
     lines = re.findall(r"pip install ((?:'[^'\n]*'|[^`\"\n#&;,)])+)", text)
     return [line.strip() for line in lines]
 

@@ -66,8 +66,8 @@ def test_a_new_task_runs_without_a_change_to_the_package(
 def test_every_field_of_a_row_is_told() -> None:
     (table,) = re.findall(r"(?m)^\| field \|.*?\n\n", PAGE, re.DOTALL)
     cells = [line.split("|")[1] for line in table.strip().splitlines()]
-    told = re.findall(r"`(\w+)`", " ".join(cells))
-    assert sorted(told) == sorted({f.name for f in dataclasses.fields(Task)} - {"index"})
+    names = re.findall(r"`(\w+)`", " ".join(cells))
+    assert sorted(names) == sorted({f.name for f in dataclasses.fields(Task)} - {"index"})
 
 
 def row_of_the_page(**changes: Any) -> Task:

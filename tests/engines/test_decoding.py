@@ -23,11 +23,11 @@ def parts(tiny_model: Path) -> tuple[Any, Any]:
 def test_end_tokens_are_gathered(parts: tuple[Any, Any]) -> None:
     tokenizer, config = parts
     end, user = tokenizer.convert_tokens_to_ids(["<|end|>", "<|user|>"])
-    found = decide(tokenizer, config, GenerationConfig(eos_token_id=[end, user]))
-    assert found.end_tokens == tuple(sorted((end, user)))
-    assert found.sources["generation_config"] == (end, user)
-    assert found.sources["tokenizer"] == found.sources["chat_template"] == (end,)
-    assert found.pad_token == tokenizer.pad_token_id
+    decoding = decide(tokenizer, config, GenerationConfig(eos_token_id=[end, user]))
+    assert decoding.end_tokens == tuple(sorted((end, user)))
+    assert decoding.sources["generation_config"] == (end, user)
+    assert decoding.sources["tokenizer"] == decoding.sources["chat_template"] == (end,)
+    assert decoding.pad_token == tokenizer.pad_token_id
 
 
 def test_the_template_tells_the_end_of_a_turn_that_the_checkpoint_has_lost(
@@ -39,10 +39,10 @@ def test_the_template_tells_the_end_of_a_turn_that_the_checkpoint_has_lost(
     tokenizer.chat_template = (
         "{% for m in messages %}<|{{ m.role }}|> {{ m.content }} <|end|>\n{% endfor %}"
     )
-    found = decide(tokenizer, config, None)
+    decoding = decide(tokenizer, config, None)
     end, other = tokenizer.convert_tokens_to_ids(["<|end|>", "<|system|>"])
-    assert found.sources == {"tokenizer": (other,), "chat_template": (end,)}
-    assert found.end_tokens == tuple(sorted((end, other)))
+    assert decoding.sources == {"tokenizer": (other,), "chat_template": (end,)}
+    assert decoding.end_tokens == tuple(sorted((end, other)))
 
 
 @pytest.mark.parametrize(
@@ -65,21 +65,23 @@ def test_settings_of_the_checkpoint_are_set_aside_and_told(
     tokenizer, config = parts
     own = GenerationConfig(do_sample=True, temperature=0.6, repetition_penalty=1.1, eos_token_id=0)
     with caplog.at_level("WARNING", logger="lm_eval"):
-        found = decide(tokenizer, config, own)
-    assert found.set_aside == {"do_sample": True, "temperature": 0.6, "repetition_penalty": 1.1}
+        decoding = decide(tokenizer, config, own)
+    assert decoding.set_aside == {"do_sample": True, "temperature": 0.6, "repetition_penalty": 1.1}
     assert "repetition_penalty=1.1" in caplog.text
-    settings = generation_config(found, {"do_sample": False, "temperature": 0.0}, max_new_tokens=5)
+    settings = generation_config(
+        decoding, {"do_sample": False, "temperature": 0.0}, max_new_tokens=5
+    )
     assert settings.repetition_penalty in (None, 1.0)
     assert not settings.do_sample
     assert settings.max_new_tokens == 5
-    asked = generation_config(found, {"do_sample": True, "temperature": 0.7, "top_p": 0.9}, 5)
+    asked = generation_config(decoding, {"do_sample": True, "temperature": 0.7, "top_p": 0.9}, 5)
     assert (asked.do_sample, asked.temperature, asked.top_p) == (True, 0.7, 0.9)
 
 
 def test_an_argument_that_there_is_not(parts: tuple[Any, Any]) -> None:
-    found = decide(*parts, None)
+    decoding = decide(*parts, None)
     with pytest.raises(SettingsError, match=r"temprature=0\.5: .*Did you mean 'temperature'"):
-        generation_config(found, {"do_sample": True, "temprature": 0.5}, 5)
+        generation_config(decoding, {"do_sample": True, "temprature": 0.5}, 5)
 
 
 def test_what_is_only_reported_is_not_set_aside(parts: tuple[Any, Any]) -> None:

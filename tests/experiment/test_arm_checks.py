@@ -23,8 +23,8 @@ def told(tmp_path: Path, models: Any, to_run: bool = False, **fields: Any) -> li
     plan = {"name": "p", "precisions": ["bf16"], "tasks": ["lamp3u"], "k": [0]}
     path = tmp_path / "plan.yaml"
     path.write_text(json.dumps({**plan, "models": models, **fields}), encoding="utf-8")
-    found = check_plan(path, to_run=to_run)
-    return [line.removeprefix(f"{path}:1: ") for line in (*found.mistakes, *found.missing)]
+    mistakes = check_plan(path, to_run=to_run)
+    return [line.removeprefix(f"{path}:1: ") for line in (*mistakes.mistakes, *mistakes.missing)]
 
 
 @pytest.mark.parametrize("to_run", [False, True])

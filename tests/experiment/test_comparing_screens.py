@@ -155,8 +155,8 @@ def test_a_score_that_is_not_a_number(base: Path, other: Path, tmp_path: Path) -
     out = tmp_path / "table.json"
     done = CliRunner().invoke(main, ["compare", str(base), str(other), "--out", str(out)])
     assert done.exit_code == 0
-    told = "note: lamp3u_rag_k1: mae is left out: it is not a finite number in both arms"
-    assert told in done.stderr
+    message = "note: lamp3u_rag_k1: mae is left out: it is not a finite number in both arms"
+    assert message in done.stderr
     # Which JSON does not have.
     assert "NaN" not in out.read_text(encoding="utf-8")
 

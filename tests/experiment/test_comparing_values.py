@@ -236,13 +236,15 @@ def test_two_users_are_too_few(tmp_path: Path) -> None:
             assert (row.units, row.interval, row.bound, row.p) == (2, None, None, None)
             assert (row.equivalence_p, row.smallest_effect, verdict(row)) == (None, None, "too few")
     assert all((row.interval, row.p) == (None, None) for row in comparison.trends)
-    told = records(comparison)[0]
-    assert (told["95 % interval"], told["Verdict"]) == ("too few", "too few")
+    record = records(comparison)[0]
+    assert (record["95 % interval"], record["Verdict"]) == ("too few", "too few")
     trends = trend_records(comparison)[0]
     assert (trends["95 % interval"], trends["Verdict"]) == ("too few", "too few")
     assert flat(comparison)[0]["verdict"] == "too few"
-    told = nested(comparison)
-    assert told["cells"][0]["metrics"][0]["verdict"] == told["trends"][0]["verdict"] == "too few"
+    record = nested(comparison)
+    assert (
+        record["cells"][0]["metrics"][0]["verdict"] == record["trends"][0]["verdict"] == "too few"
+    )
     counts, largest, line = sentences(comparison)
     assert "0 undecided; in 3 too few samples or users, or too few that differ, allow" in counts
     assert "(+0.567; too few samples or users for an interval)" in largest
@@ -258,8 +260,8 @@ def test_few_that_differ_are_bounded(tmp_path: Path, base: Path) -> None:
     # Clopper and Pearson: with 2 of 60 that differ, at most a tenth do, by at most 4 stars.
     assert mae.bound == pytest.approx(4 * 0.1012, rel=0.01)
     assert accuracy.bound == pytest.approx(0.1012, rel=0.01)
-    told = records(comparison)[0]
-    assert told["95 % interval"] == f"within ±{mae.bound:.4f}"
+    record = records(comparison)[0]
+    assert record["95 % interval"] == f"within ±{mae.bound:.4f}"
     counts, largest, _ = sentences(comparison)
     assert counts.startswith("Of 1 comparison of int4-nf4 with bf16 on identical prompts, ")
     assert f"; 2 of 60 differ, so that it can be ±{mae.bound:.3f} at most)" in largest

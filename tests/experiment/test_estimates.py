@@ -51,11 +51,11 @@ def tokens(found: Estimate) -> dict[str, int | None]:
 # ---------------------------------------------------------------------- prompts
 def test_prompts_and_answers_are_counted(small_data: Path) -> None:
     assert len(estimate(plan(data=str(small_data), k=[0, 1, 5, "max4k"])).cells) == 8
-    found = estimate(plan(data=str(small_data)))
-    assert [row.prompts for row in found.cells] == [3] * 6
+    estimated = estimate(plan(data=str(small_data)))
+    assert [row.prompts for row in estimated.cells] == [3] * 6
     # A rating has 16 tokens at most, a title 32.
-    assert [row.answer_tokens for row in found.cells] == [48] * 3 + [96] * 3
-    assert found.total("prompts") == 18
+    assert [row.answer_tokens for row in estimated.cells] == [48] * 3 + [96] * 3
+    assert estimated.total("prompts") == 18
     limited = estimate(plan(data=str(small_data), limit=2))
     assert limited.total("prompts") == 12
     assert estimate(plan(limit=10**6)).total("prompts") == 3 * (40 + 40)
@@ -69,14 +69,14 @@ def test_prompts_and_answers_are_counted(small_data: Path) -> None:
 
 
 def test_without_a_tokenizer_characters_are_counted() -> None:
-    found = estimate(plan(tasks=["lamp5u"], k=[5], retrievers=["bm25", "random"]))
+    estimated = estimate(plan(tasks=["lamp5u"], k=[5], retrievers=["bm25", "random"]))
     data = load(task_named("lamp5u"), "mini")
-    for row, retriever in zip(found.cells, ("bm25", "random"), strict=True):
+    for row, retriever in zip(estimated.cells, ("bm25", "random"), strict=True):
         rankings = Rankings(data, build_retriever(retriever)).of(range(len(data.ids)), 5)
         records = pipeline.make_prompts(data.task, data.samples, 5, rankings)
         characters = sum(len(record.prompt) for record in records)
         assert row.prompt_tokens == pytest.approx(characters / 4, abs=len(records))
-    (source,) = found.token_sources
+    (source,) = estimated.token_sources
     assert source == "characters / 4 (owner/nowhere: not known before it is downloaded)"
 
 
@@ -90,9 +90,9 @@ def test_tokens_are_those_of_the_run(tiny_model: Path, chat: bool, system: str |
         tiny_model, chat_template=chat, system_instruction=system, args={"max_length": 100_000}
     )
     before = [{"role": "system", "content": system}] if system else []
-    found = estimate(asked)
+    estimated = estimate(asked)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    for row in found.cells:
+    for row in estimated.cells:
         data = load(task_named(row.cell.task), "mini")
         k = int(row.cell.k)
         rankings = Rankings(data, build_retriever("bm25")).of(range(len(data.ids)), k)
@@ -110,8 +110,8 @@ def test_tokens_are_those_of_the_run(tiny_model: Path, chat: bool, system: str |
             ]
         truth = sum(len(tokenizer(prompt)["input_ids"]) for prompt in prompts)
         assert row.prompt_tokens == pytest.approx(truth, rel=0.05), row.cell.folder
-    assert found.token_sources == (f"the tokenizer of {tiny_model} on 20 prompts of each task",)
-    assert found.notes == ()
+    assert estimated.token_sources == (f"the tokenizer of {tiny_model} on 20 prompts of each task",)
+    assert estimated.notes == ()
 
 
 def test_a_window_holds_tokens_back(tiny_model: Path) -> None:
@@ -131,11 +131,11 @@ def test_a_window_holds_tokens_back(tiny_model: Path) -> None:
 
 
 def test_a_question_that_does_not_fit(tiny_model: Path) -> None:
-    found = estimate(of_model(tiny_model, tasks=["lamp3u"], k=[0], context_tokens=40))
-    assert [row.prompt_tokens for row in found.cells] == [None]
-    assert found.total("prompt_tokens") is None
-    assert found.total("prompts") == 40
-    (note,) = found.notes
+    estimated = estimate(of_model(tiny_model, tasks=["lamp3u"], k=[0], context_tokens=40))
+    assert [row.prompt_tokens for row in estimated.cells] == [None]
+    assert estimated.total("prompt_tokens") is None
+    assert estimated.total("prompts") == 40
+    (note,) = estimated.notes
     assert "m/bf16, lamp3u_rag_k0, by estimated tokens: lamp3u, sample" in note
 
 
@@ -143,8 +143,8 @@ def test_a_model_without_a_chat_template(tiny_model: Path, tmp_path: Path) -> No
     folder = tmp_path / "bare"
     shutil.copytree(tiny_model, folder)
     (folder / "chat_template.jinja").unlink()
-    found = estimate(of_model(folder, chat_template=True))
-    assert found.token_sources == (f"characters / 4 ({folder}: it has no chat template)",)
+    estimated = estimate(of_model(folder, chat_template=True))
+    assert estimated.token_sources == (f"characters / 4 ({folder}: it has no chat template)",)
 
 
 def test_the_same_numbers_every_time_and_others_for_another_seed(tmp_path: Path) -> None:
@@ -163,10 +163,10 @@ def test_the_same_numbers_every_time_and_others_for_another_seed(tmp_path: Path)
 
 def test_data_that_are_not_there(small_data: Path) -> None:
     shutil.rmtree(small_data / "lamp5u")
-    found = estimate(plan(data=str(small_data), k=[0]))
-    assert [row.prompts for row in found.cells] == [3, None]
-    assert found.total("prompts") is None
-    (note,) = found.notes
+    estimated = estimate(plan(data=str(small_data), k=[0]))
+    assert [row.prompts for row in estimated.cells] == [3, None]
+    assert estimated.total("prompts") is None
+    (note,) = estimated.notes
     assert note.startswith(f"lamp5u: no data in {small_data}. Its prompts and tokens are not known")
 
 
@@ -191,10 +191,10 @@ def test_a_plugins_retriever_loads_nothing(install: Any) -> None:
         "def qrag_register_retrievers(register):\n"
         "    register('heavy', heavy)\n",
     )
-    found = estimate(plan(retrievers=["heavy"], k=[5]))
+    estimated = estimate(plan(retrievers=["heavy"], k=[5]))
     drawn = estimate(plan(retrievers=["random"], k=[5]))
-    assert found.total("prompt_tokens") == pytest.approx(drawn.total("prompt_tokens"), rel=0.1)
-    (note,) = found.notes
+    assert estimated.total("prompt_tokens") == pytest.approx(drawn.total("prompt_tokens"), rel=0.1)
+    (note,) = estimated.notes
     assert note.startswith("heavy: tokens of documents drawn from the profiles")
 
 
@@ -215,7 +215,7 @@ def test_nothing_heavy_is_imported(tmp_path: Path) -> None:
 
 def test_the_real_prompts_of_a_run(real_data: Path) -> None:
     """As many characters as were read and sent at k = 5, 100 of each task."""
-    found = estimate(plan(data=str(real_data), k=[5], limit=100))
+    estimated = estimate(plan(data=str(real_data), k=[5], limit=100))
     truth = 0
     for task in ("lamp3u", "lamp5u"):
         data = load(task_named(task), str(real_data))
@@ -223,7 +223,7 @@ def test_the_real_prompts_of_a_run(real_data: Path) -> None:
         ranked = [rankings.look(place, 5) for place in range(100)]
         records = pipeline.make_prompts(data.task, data.samples[:100], 5, ranked)
         truth += sum(len(record.prompt) for record in records)
-    assert found.total("prompt_tokens") == pytest.approx(truth / 4, rel=0.001)
+    assert estimated.total("prompt_tokens") == pytest.approx(truth / 4, rel=0.001)
     whole = estimate(plan(data=str(real_data), k=[5]))
     assert whole.total("prompts") == 962
 
@@ -258,17 +258,17 @@ def test_weights_of_a_checkpoint_made_beforehand(
         precisions=[precision],
     )
     (arm,) = asked.arms()
-    found = weight_bytes(arm, str(tiny_model))
-    assert found.source == f"tensors of {folder}"
+    size = weight_bytes(arm, str(tiny_model))
+    assert size.source == f"tensors of {folder}"
     stored = (folder / "model.safetensors").stat().st_size
-    assert found.total == pytest.approx(stored, rel=0.1)
-    assert found.total is not None
-    assert found.total < stored  # the file has a header, too
+    assert size.total == pytest.approx(stored, rel=0.1)
+    assert size.total is not None
+    assert size.total < stored  # the file has a header, too
     # Where it is yet to be made, shapes tell of it.
     shutil.rmtree(folder)
     guessed = weight_bytes(arm, str(tiny_model))
     assert guessed.source == f"shapes of {tiny_model}, groups of 128"
-    assert guessed.total == pytest.approx(found.total, rel=0.1)
+    assert guessed.total == pytest.approx(size.total, rel=0.1)
     assert weight_bytes(arm).total is None
     assert weight_bytes(arm).source == f"{folder}: there is no such folder"
 
@@ -338,8 +338,8 @@ def test_both_data_sets_have_their_own_rate(tiny_model: Path, tmp_path: Path) ->
     for question in questions:
         question["input"] += " \u05d0\u05d1\u05d2" * 200
     data = write_flat(tmp_path, "lamp5u", questions, outputs)
-    found = estimate(of_model(tiny_model, data=str(data), k=[0], args={"max_length": 9000}))
+    estimated = estimate(of_model(tiny_model, data=str(data), k=[0], args={"max_length": 9000}))
     plain = estimate(plan(data=str(data), k=[0]))
-    ours, theirs = ([(row.prompt_tokens or 0) for row in each.cells] for each in (found, plain))
+    ours, theirs = ([(row.prompt_tokens or 0) for row in each.cells] for each in (estimated, plain))
     assert ours[0] < 2.5 * theirs[0]
     assert ours[1] > 4 * theirs[1]

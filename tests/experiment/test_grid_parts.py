@@ -85,6 +85,6 @@ def test_a_cell_that_leaves_no_word_counts_as_failed(plan: Plan, tmp_path: Path)
     progress = run_plan(plan, tmp_path / "grid", launcher=Idle())
     assert not progress.complete
     assert set(progress.failed) == set(plan.cells())
-    told = {cell.arm.precision: why for cell, why in progress.failed.items()}
-    assert told["bf16"].startswith("not made: Permission denied (see ")
-    assert "its process was not started" in told["int8"]
+    reasons = {cell.arm.precision: why for cell, why in progress.failed.items()}
+    assert reasons["bf16"].startswith("not made: Permission denied (see ")
+    assert "its process was not started" in reasons["int8"]

@@ -29,8 +29,8 @@ def test_two_runs_are_compared_sample_by_sample() -> None:
     first = [logged(0, "5", mae=0.0), logged(1, "4", mae=1.0), logged(2, "4 ", mae=1.0)]
     second = [logged(2, "4", mae=1.0), logged(1, "2", mae=3.0), logged(0, "5", mae=0.0)]
     scores = {"alias": TASK, "mae,none": 2 / 3, "mae_stderr,none": 0.3, "sample_len": 3}
-    found = compare(TASK, first, second, scores, {**scores, "mae,none": 4 / 3})
-    assert found == TaskNoise(TASK, 3, 1 / 3, {"mae": (2 / 3, 4 / 3)}, {"mae": 1})
+    comparison = compare(TASK, first, second, scores, {**scores, "mae,none": 4 / 3})
+    assert comparison == TaskNoise(TASK, 3, 1 / 3, {"mae": (2 / 3, 4 / 3)}, {"mae": 1})
 
 
 def test_likelihoods_are_compared_by_the_likeliest_and_by_the_number() -> None:
@@ -39,8 +39,8 @@ def test_likelihoods_are_compared_by_the_likeliest_and_by_the_number() -> None:
 
     first = [{**logged(0, ""), "filtered_resps": shares(-1.0, -2.0)}]
     second = [{**logged(0, ""), "filtered_resps": shares(-1.25, -2.0)}]
-    found = compare(TASK, first, second, {}, {})
-    assert (found.equal, found.logprob) == (1.0, 0.25)
+    comparison = compare(TASK, first, second, {}, {})
+    assert (comparison.equal, comparison.logprob) == (1.0, 0.25)
     other = [{**logged(0, ""), "filtered_resps": shares(-2.5, -2.0)}]
     assert compare(TASK, first, other, {}, {}).equal == 0.0
 

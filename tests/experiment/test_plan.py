@@ -245,7 +245,7 @@ k: [5]
 
 # ---------------------------------------------------------------------- mistakes
 def test_all_mistakes_are_told_at_once_by_line(tmp_path: Path) -> None:
-    found = complaints(
+    mistakes = complaints(
         tmp_path,
         """\
 name: a/b
@@ -262,20 +262,20 @@ k: [0, max4]
 limit: 0
 """,
     )
-    assert [line.partition(": ")[0] for line in found] == [
+    assert [line.partition(": ")[0] for line in mistakes] == [
         *("1", "4", "6", "7", "8", "9", "10", "11", "12")
     ]
-    told = [line.partition(": ")[2] for line in found]
-    assert told[0].startswith("name: 'a/b' cannot name a folder: use letters, digits")
-    assert told[1].startswith("models[0].pretraind: unknown field (known: name, pretrained,")
-    assert told[1].endswith("Did you mean 'pretrained'?")
-    assert told[2] == "models[1].args: 'precision' has a field of its own; leave it out of args"
-    assert told[3].startswith("models[1].k[0]: unknown k 7 (known: 0, 1, 3,")
-    assert told[4].startswith("precisions[1]: unknown precision 'int4' (known: fp32, fp16,")
-    assert "Did you mean 'precisions'?" in told[5]
-    assert "tasks[0]: unknown task 'lamp3' (known: lamp1u" in told[6]
-    assert told[7].endswith("Did you mean 'max4k'?")
-    assert told[8] == "limit: expected a whole number of 1 or more, not 0"
+    messages = [line.partition(": ")[2] for line in mistakes]
+    assert messages[0].startswith("name: 'a/b' cannot name a folder: use letters, digits")
+    assert messages[1].startswith("models[0].pretraind: unknown field (known: name, pretrained,")
+    assert messages[1].endswith("Did you mean 'pretrained'?")
+    assert messages[2] == "models[1].args: 'precision' has a field of its own; leave it out of args"
+    assert messages[3].startswith("models[1].k[0]: unknown k 7 (known: 0, 1, 3,")
+    assert messages[4].startswith("precisions[1]: unknown precision 'int4' (known: fp32, fp16,")
+    assert "Did you mean 'precisions'?" in messages[5]
+    assert "tasks[0]: unknown task 'lamp3' (known: lamp1u" in messages[6]
+    assert messages[7].endswith("Did you mean 'max4k'?")
+    assert messages[8] == "limit: expected a whole number of 1 or more, not 0"
 
 
 @pytest.mark.parametrize(
@@ -376,9 +376,9 @@ def test_a_mistake(tmp_path: Path, line: str, told: str) -> None:
         *("tasks: [lamp3u]", "k: [5]"),
     ]
     body = ["#" if kept.startswith(f"{field}:") else kept for kept in lines]
-    found = complaints(tmp_path, "\n".join([*body, line]))
-    assert len(found) == 1, found
-    assert told in found[0]
+    mistakes = complaints(tmp_path, "\n".join([*body, line]))
+    assert len(mistakes) == 1, mistakes
+    assert told in mistakes[0]
 
 
 @pytest.mark.parametrize(
@@ -399,16 +399,16 @@ def test_a_mistake(tmp_path: Path, line: str, told: str) -> None:
 )
 def test_choices_that_exclude_each_other(tmp_path: Path, text: str, told: str) -> None:
     head = "name: p\nmodels: [{name: m}]\nprecisions: [bf16]\n"
-    found = complaints(tmp_path, head + ("" if "\nk:" in text else "k: [5]\n") + text)
-    assert len(found) == 1, found
-    assert told in found[0]
+    mistakes = complaints(tmp_path, head + ("" if "\nk:" in text else "k: [5]\n") + text)
+    assert len(mistakes) == 1, mistakes
+    assert told in mistakes[0]
 
 
 def test_what_is_missing_and_what_is_there_twice(tmp_path: Path) -> None:
-    found = complaints(
+    mistakes = complaints(
         tmp_path, "# x\nname: p\nk: [5]\nmodels:\n  - name: m\n    name: n\nk: [1]\n"
     )
-    assert found == [
+    assert mistakes == [
         "2: precisions: this field is missing; write for example [bf16, int4-nf4]",
         "2: tasks: this field is missing; write for example [lamp3u, lamp5u]",
         "6: models[0].name: it is there twice",
@@ -493,8 +493,8 @@ def test_a_plugins_retriever_is_checked_without_being_built(tmp_path: Path, inst
     )
     plan = read_plan(written(tmp_path, SMALL.replace("[bm25,", '["heavy:size=2",')))
     assert plan.retrievers[0] == "heavy:size=2"
-    (told,) = complaints(tmp_path, SMALL.replace("[bm25,", '["heavy:sice=2",'))
-    assert "retriever 'heavy' has no option 'sice' (known: size). Did you mean 'size'?" in told
+    (mistake,) = complaints(tmp_path, SMALL.replace("[bm25,", '["heavy:sice=2",'))
+    assert "retriever 'heavy' has no option 'sice' (known: size). Did you mean 'size'?" in mistake
 
 
 # ---------------------------------------------------------------------- examples

@@ -301,8 +301,10 @@ def test_two_runs_in_one_folder(plan: Plan, whole: Path) -> None:
 
 def test_other_settings_in_the_same_folder(plan: Plan, whole: Path) -> None:
     before = contents(whole)
-    told = r"was made with other settings than the plan has now \(limit was 6 and is 5\)\. Run into"
-    with pytest.raises(PlanError, match=told):
+    message = (
+        r"was made with other settings than the plan has now \(limit was 6 and is 5\)\. Run into"
+    )
+    with pytest.raises(PlanError, match=message):
         run_plan(plan.model_copy(update={"limit": 5}), whole)
     assert contents(whole) == before
     assert GridFolder.at(whole).plan == plan

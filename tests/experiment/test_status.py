@@ -24,12 +24,12 @@ def test_cells_are_counted_by_arm(tmp_path: Path) -> None:
     complete(grid, none)
     answer(grid, one, answers=3, tokens=30, seconds=1.0)
     grid.cell(plan.cells()[2]).fail("out of memory")
-    found = status_of(tmp_path)
-    counts = [(arm.arm.name, arm.complete, arm.failed, arm.left) for arm in found.arms]
+    status = status_of(tmp_path)
+    counts = [(arm.arm.name, arm.complete, arm.failed, arm.left) for arm in status.arms]
     assert counts == [("llama/bf16", 1, 0, 1), ("llama/int8", 0, 1, 1)]
-    assert list(found.failed.values()) == ["out of memory"]
-    assert found.parts == []
-    assert found.parts_to_run() == [whole_grid()]
+    assert list(status.failed.values()) == ["out of memory"]
+    assert status.parts == []
+    assert status.parts_to_run() == [whole_grid()]
     complete(grid, *plan.cells())
     assert status_of(tmp_path).parts_to_run() == []
 
@@ -64,9 +64,9 @@ def test_the_parts_of_the_last_division_count(tmp_path: Path) -> None:
     for shard in (whole_grid(), shards[1]):
         with grid.alone(shard.name):
             RunNotes(grid, shard, None, ()).note(progress)
-    found = status_of(tmp_path)
-    assert [part.shard for part in found.parts] == [shards[1]]
-    assert found.parts_to_run() == shards
+    status = status_of(tmp_path)
+    assert [part.shard for part in status.parts] == [shards[1]]
+    assert status.parts_to_run() == shards
     with grid.alone(shards[0].name):
         complete(grid, *shards[2].of(plan.cells()))
         assert status_of(tmp_path).parts_to_run() == [shards[1]]
@@ -105,7 +105,7 @@ def test_what_a_cell_was_made_with_is_told(tmp_path: Path) -> None:
     plan = small_plan(models=[{"name": "llama", "pretrained": "a", "args": {"max_length": 900}}])
     grid = grid_folder(tmp_path, plan)
     complete(grid, plan.cells()[0])
-    told = "now {}. Run into another folder, or remove that one to have it made again."
+    message = "now {}. Run into another folder, or remove that one to have it made again."
     for changes, differing in (
         ({"answer_tokens": 9}, "(max_gen_toks was not given and is 9)"),
         (
@@ -115,12 +115,12 @@ def test_what_a_cell_was_made_with_is_told(tmp_path: Path) -> None:
         ),
     ):
         grid_folder(tmp_path, small_plan(**{"models": plan.model_dump()["models"], **changes}))
-        with pytest.raises(PlanError, match=re.escape(told.format(differing))):
+        with pytest.raises(PlanError, match=re.escape(message.format(differing))):
             status_of(tmp_path)
     # Releases before wrote a digest alone.
     marker = next(tmp_path.rglob("complete.json"))
     marker.write_text('{"key": "x", "files": {}}', encoding="utf-8")
-    with pytest.raises(PlanError, match=re.escape(told.format("").replace(" .", "."))):
+    with pytest.raises(PlanError, match=re.escape(message.format("").replace(" .", "."))):
         status_of(tmp_path)
 
 

@@ -100,7 +100,7 @@ def evaluate(
     if model in ("hf", "qrag"):
         known |= {"context_tokens": 600, **arguments["model_args"]}
     manager = TaskManager(include_path=str(task_yamls()), include_defaults=False, metadata=known)
-    found = simple_evaluate(
+    results = simple_evaluate(
         model=model,
         tasks=list(tasks),
         task_manager=manager,
@@ -110,8 +110,8 @@ def evaluate(
         device="cpu",
         **arguments,
     )
-    assert found is not None
-    return [sample["resps"] for task in tasks for sample in found["samples"][task]]
+    assert results is not None
+    return [sample["resps"] for task in tasks for sample in results["samples"][task]]
 
 
 def database(file: Path) -> Path:
@@ -169,9 +169,9 @@ def test_a_class_that_creates_in_its_own_way() -> None:
         @classmethod
         def create_from_arg_string(cls, text: str, config: Any = None) -> Any:
             word, _, mood = text.partition("/")
-            found = super().create_from_arg_obj({"word": word}, config)
-            found.mood = mood
-            return found
+            model = super().create_from_arg_obj({"word": word}, config)
+            model.mood = mood
+            return model
 
     one, same, other = (Shy.create_from_arg_string(text) for text in ("a/b", "a/b", "a/c"))
     assert arm_identity(one) == arm_identity(same)
@@ -202,8 +202,8 @@ def test_a_file_tells_whose_answers_it_holds(file: Path, caplog: pytest.LogCaptu
     evaluate("parrot", file, model_args={"word": "a"})
     (arm,) = [key for key in keys(file) if key.startswith(answer_cache.ARM)]
     digest = arm.removeprefix(answer_cache.ARM)
-    told = f"are kept apart by arm: this one is {digest[:12]}, by its arguments alone"
-    assert caplog.text.count(told) == 1
+    message = f"are kept apart by arm: this one is {digest[:12]}, by its arguments alone"
+    assert caplog.text.count(message) == 1
     with SqliteDict(str(database(file))) as entries:
         assert json.loads(entries[arm])["arguments"] == {"word": "a"}
     assert len(keys(file)) == 1 + 4

@@ -99,9 +99,9 @@ print(lm_eval.evaluator.evaluate.__code__.co_filename.endswith("patches/runs.py"
 def test_in_a_running_kernel_importing_qrag_tasks_is_enough(before: str, few_tasks: str) -> None:
     torch = importlib.util.find_spec("torch") is not None
     code = KERNEL.format(before=before, torch=torch)
-    told = python(code, PYTHONPATH=few_tasks).splitlines()
-    assert "['lamp3u_rag_k1', 'lamp5u_rag_k1'] QragLM" in told
-    assert told[-1] == "True"
+    printed = python(code, PYTHONPATH=few_tasks).splitlines()
+    assert "['lamp3u_rag_k1', 'lamp5u_rag_k1'] QragLM" in printed
+    assert printed[-1] == "True"
 
 
 def test_importing_qrag_tasks_obeys_the_switch() -> None:
@@ -151,11 +151,11 @@ def test_it_steps_aside_where_lm_eval_has_changed(
     changed = ModuleType(module_name)
     for patch in autoload.PATCHES[module_name]:
         autoload._apply(patch, changed)
-    told = capsys.readouterr().err
-    assert module_name in told
+    warnings = capsys.readouterr().err
+    assert module_name in warnings
     for patch in autoload.PATCHES[module_name]:
-        assert f", so {name_checks.lost_without(patch)}. `qrag doctor` says more" in told
-    assert "QRAG_AUTOLOAD=0" in told
+        assert f", so {name_checks.lost_without(patch)}. `qrag doctor` says more" in warnings
+    assert "QRAG_AUTOLOAD=0" in warnings
 
 
 def test_a_changed_signature_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,8 +131,10 @@ def test_protocol_lamp_trims_every_document(small_data: Path, tiny_model: Path) 
 def test_protocol_yazan2024(small_data: Path) -> None:
     metadata = {"data": str(small_data), "protocol": "yazan2024"}
     results = evaluate(metadata)
-    told = results["configs"][TASK]["metadata"]["qrag"]
-    assert [told[key] for key in ("retriever", "prompt", "filter", "index", "fill", "order")] == [
+    choices = results["configs"][TASK]["metadata"]["qrag"]
+    assert [
+        choices[key] for key in ("retriever", "prompt", "filter", "index", "fill", "order")
+    ] == [
         "bm25-char",
         "yazan2024",
         "yazan2024",
@@ -157,8 +159,8 @@ def test_protocol_yazan2024_names_the_papers_own_order(
     def warned(order: str) -> bool:
         caplog.clear()
         chosen = {"data": str(small_data), "protocol": "yazan2024", "order": order}
-        told = evaluate(chosen)["configs"][TASK]["metadata"]["qrag"]
-        assert told["order"] == order
+        choices = evaluate(chosen)["configs"][TASK]["metadata"]["qrag"]
+        assert choices["order"] == order
         return any(
             f"order '{order}-before-filling', which keeps others" in record.message
             for record in caplog.records
@@ -278,10 +280,10 @@ def test_likelihood_is_the_model_s_own_in_one_pass_a_sample(
             logits = model.model(torch.tensor([tokens])).logits[0, -1].float()
         ids = [model.tok_encode(text)[0] for _, text in sample["arguments"]]
         expected = torch.log_softmax(logits, 0)[ids]
-        found = sample["filtered_resps"]
-        assert [f["logprob"] for f in found] == pytest.approx(expected.tolist(), abs=1e-4)
+        answers = sample["filtered_resps"]
+        assert [f["logprob"] for f in answers] == pytest.approx(expected.tolist(), abs=1e-4)
         shares = torch.softmax(expected, 0).tolist()
-        assert [f["p"] for f in found] == pytest.approx(shares, abs=1e-4)
+        assert [f["p"] for f in answers] == pytest.approx(shares, abs=1e-4)
 
 
 def test_answers_that_begin_with_one_token_are_measured_whole(tiny_model: Path) -> None:

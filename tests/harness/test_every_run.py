@@ -28,9 +28,9 @@ def manager(metadata: dict[str, Any] | None = None) -> TaskManager:
 
 def evaluate(tasks: Any = PAIR, metadata: dict[str, Any] | None = None, **given: Any) -> Any:
     chosen = {"model": "dummy", "bootstrap_iters": 0, **given}
-    found = simple_evaluate(tasks=tasks, task_manager=manager(metadata), **chosen)
-    assert found is not None
-    return found
+    results = simple_evaluate(tasks=tasks, task_manager=manager(metadata), **chosen)
+    assert results is not None
+    return results
 
 
 def asked(found: Any) -> dict[str, list[int]]:
@@ -42,7 +42,7 @@ def test_the_home_folder_is_found(tiny_model: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("HOME", str(tiny_model.parent))
     place = f"~/{tiny_model.name}"
     for given in (f"pretrained={place}", {"pretrained": place}):
-        found = evaluate(
+        results = evaluate(
             ["lamp3u_rag_k1"],
             {"data": "mini", "pretrained": place, "context_tokens": 900},
             model="hf",
@@ -50,21 +50,21 @@ def test_the_home_folder_is_found(tiny_model: Path, monkeypatch: pytest.MonkeyPa
             device="cpu",
             limit=1,
         )
-        assert found["config"]["model_args"]["pretrained"] == str(tiny_model)
+        assert results["config"]["model_args"]["pretrained"] == str(tiny_model)
 
 
 # ---------------------------------------------------------------------- --samples and --limit
 def test_samples_of_a_group_are_those_of_its_tasks() -> None:
     for name in ("lamp_rag_k1", "lamp_rag_all_k1", "lamp_rag"):
-        found = evaluate(["lamp_rag_k1"], samples={name: [3, 1]})
-        assert asked(found) == {"lamp3u_rag_k1": [3, 1], "lamp5u_rag_k1": [3, 1]}
+        results = evaluate(["lamp_rag_k1"], samples={name: [3, 1]})
+        assert asked(results) == {"lamp3u_rag_k1": [3, 1], "lamp5u_rag_k1": [3, 1]}
 
 
 def test_a_task_without_samples_is_asked_whole_and_that_is_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    found = asked(evaluate(samples={"lamp3u_rag_k1": [0]}))
-    assert (found["lamp3u_rag_k1"], len(found["lamp5u_rag_k1"])) == ([0], 40)
+    samples = asked(evaluate(samples={"lamp3u_rag_k1": [0]}))
+    assert (samples["lamp3u_rag_k1"], len(samples["lamp5u_rag_k1"])) == ([0], 40)
     assert "--samples names none of lamp5u_rag_k1, so all of them are asked" in caplog.text
 
 
@@ -147,8 +147,8 @@ def test_model_arguments_are_no_unknown_metadata() -> None:
 
 # ---------------------------------------------------------------------- --tasks
 def test_a_task_is_asked_once_where_several_names_hold_it() -> None:
-    found = evaluate(["lamp_rag_k1", "lamp3u_rag_k1", "lamp_rag_k1"], limit=1)
-    assert sorted(found["samples"]) == PAIR
+    results = evaluate(["lamp_rag_k1", "lamp3u_rag_k1", "lamp_rag_k1"], limit=1)
+    assert sorted(results["samples"]) == PAIR
 
 
 # ---------------------------------------------------------------------- without the hook

@@ -66,7 +66,7 @@ def test_what_is_fine() -> None:
 
 @pytest.mark.parametrize("name", ["max_gen_toks", "max_new_tokens", "max_tokens"])
 def test_the_users_length_wins(tiny_model: Path, name: str) -> None:
-    found = simple_evaluate(
+    results = simple_evaluate(
         "qrag",
         model_args={"pretrained": str(tiny_model), "precision": "fp32", "device": "cpu"},
         tasks=["lamp3u_rag_k1"],
@@ -75,8 +75,8 @@ def test_the_users_length_wins(tiny_model: Path, name: str) -> None:
         gen_kwargs={name: 3},
         bootstrap_iters=0,
     )
-    samples = found["samples"]["lamp3u_rag_k1"]
+    samples = results["samples"]["lamp3u_rag_k1"]
     assert [each["arguments"][0][1]["max_gen_toks"] for each in samples] == [3, 3]
     assert all(name == "max_gen_toks" or name not in each["arguments"][0][1] for each in samples)
     # Random weights never end an answer.
-    assert found["results"]["lamp3u_rag_k1"]["runaway_rate,none"] == 1.0
+    assert results["results"]["lamp3u_rag_k1"]["runaway_rate,none"] == 1.0

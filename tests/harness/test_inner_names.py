@@ -161,15 +161,15 @@ def is_private(name: str) -> bool:
 
 
 def test_every_name_with_an_underscore_is_ours_or_has_a_row() -> None:
-    told = {part for row in INNER_NAMES for part in row.name.split(".")}
+    rows = {part for row in INNER_NAMES for part in row.name.split(".")}
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
     # An object of a private class of ours may be used in another file.
-    ours = {name for tree in trees.values() for name in own_names(tree)} - told
+    ours = {name for tree in trees.values() for name in own_names(tree)} - rows
     unknown = {
         f"{path.relative_to(PACKAGE)}: {name}"
         for path, tree in trees.items()
         for name in filter(is_private, private_names(tree))
-        if name not in told | ours | PYTHONS_OWN | TEXTS
+        if name not in rows | ours | PYTHONS_OWN | TEXTS
     }
     assert unknown == set()
 
@@ -180,13 +180,13 @@ def test_the_search_finds_what_it_is_for() -> None:
         "class A:\n"
         "    def f(self, lm): self._own = lm._model; getattr(lm, '_rank'); lm._set = 1\n"
     )
-    found = set(filter(is_private, private_names(tree)))
-    assert found == {"_cli", "_own", "_model", "_rank", "_set"}
+    names = set(filter(is_private, private_names(tree)))
+    assert names == {"_cli", "_own", "_model", "_rank", "_set"}
     assert set(filter(is_private, own_names(tree))) == {"_own"}
 
 
 def test_what_is_imported_from_lm_eval_is_documented_or_has_a_row() -> None:
-    told = {row.name for row in INNER_NAMES}
+    rows = {row.name for row in INNER_NAMES}
     unknown = {
         f"{node.module}.{alias.name}"
         for path in SOURCES
@@ -194,7 +194,7 @@ def test_what_is_imported_from_lm_eval_is_documented_or_has_a_row() -> None:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lm_eval")
         for alias in node.names
         if alias.name not in DOCUMENTED.get(node.module or "", ())
-        and f"{node.module}.{alias.name}" not in told
+        and f"{node.module}.{alias.name}" not in rows
     }
     assert unknown == set()
 
@@ -294,19 +294,19 @@ def test_without_what_it_overrides_the_model_is_refused(
 def test_without_a_class_its_arguments_are_not_known() -> None:
     if TORCH:
         assert "trust_remote_code" in argument_names.of_transformers()
-    found = argument_names._taken_by(
+    names = argument_names._taken_by(
         "qrag_tasks", "prompting/prompt_docs.py", "NoSuchClass", "__init__"
     )
-    assert found == frozenset()
+    assert names == frozenset()
 
 
 def test_doctor_tells_what_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     take_away(monkeypatch, "lm_eval.utils.make_table")
     take_away(monkeypatch, "lm_eval.tasks.manager.TaskManager")
     done = CliRunner().invoke(main, ["doctor"])
-    told = " ".join(done.output.split())
-    assert "lm_eval.utils.make_table is not what is expected" in told
-    assert "the cost stands in the results file alone" in told
+    printed = " ".join(done.output.split())
+    assert "lm_eval.utils.make_table is not what is expected" in printed
+    assert "the cost stands in the results file alone" in printed
     assert done.exit_code == 1
     if TORCH:
         assert done.output.splitlines()[-1].startswith('lm_eval --include_path "$(qrag path)" ')
@@ -314,10 +314,10 @@ def test_doctor_tells_what_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_doctor_lists_them() -> None:
     done = CliRunner().invoke(main, ["doctor", "--names"])
-    told = " ".join(done.output.split())
+    printed = " ".join(done.output.split())
     assert done.exit_code == 0
     for word in ("lm_eval.evaluator.evaluate", "steps aside", "not looked for", GUARDS["pinned"]):
-        assert word in told
+        assert word in printed
 
 
 # ---------------------------------------------------------------------- lm_eval's next releases

@@ -167,9 +167,9 @@ def test_missing_data_fails_with_instructions(lm_eval_command: Command, tmp_path
     done = lm_eval_command(
         *("--tasks", "lamp_rag_k5", "--model", "dummy"), QRAG_CACHE=str(tmp_path)
     )
-    told = failing(done)
-    assert str(tmp_path / "lamp" / "LaMP_3" / "dev" / "dev_questions.json") in told
-    assert "mini" in told
+    message = failing(done)
+    assert str(tmp_path / "lamp" / "LaMP_3" / "dev" / "dev_questions.json") in message
+    assert "mini" in message
 
 
 @pytest.mark.parametrize(

@@ -175,8 +175,8 @@ def continuations() -> list[Instance]:
 
 def test_it_measures_as_hflm_does(plain: Any, qrag: QragLM) -> None:
     expected = plain.loglikelihood(continuations())
-    found = qrag.loglikelihood(continuations())
-    for (value, greedy), (other, other_greedy) in zip(found, expected, strict=True):
+    likelihoods = qrag.loglikelihood(continuations())
+    for (value, greedy), (other, other_greedy) in zip(likelihoods, expected, strict=True):
         assert value == pytest.approx(other, abs=1e-4)
         assert greedy == other_greedy
     rolling = asking("loglikelihood_rolling", *[(text,) for text in TEXTS[:4]])
@@ -300,10 +300,10 @@ def test_precisions(tiny_model: Path, precision: str | None, dtype: Any) -> None
     answers = [model.generate_until([request])[0] for request in asked]
     assert answers == [model.tokenizer.decode(row, skip_special_tokens=True) for row in alone]
     assert len(set(answers)) > 1
-    told = model.get_model_info()["qrag"]
-    assert told["precision"] == model.engine.precision.name
-    assert told["cost"]["generated_tokens"] > 0
-    assert (told["smoke_check"] is not None) == model.engine.precision.quantized
+    block = model.get_model_info()["qrag"]
+    assert block["precision"] == model.engine.precision.name
+    assert block["cost"]["generated_tokens"] > 0
+    assert (block["smoke_check"] is not None) == model.engine.precision.quantized
 
 
 def test_a_dtype_beside_a_precision_that_has_its_own(tiny_model: Path) -> None:

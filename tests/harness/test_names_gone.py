@@ -300,10 +300,10 @@ def test_what_qrag_needs_of_hflm_is_missed_by_name(name: str, inside: Any) -> No
 
 
 def test_qrag_is_refused(inside: Any) -> None:
-    (found,) = re.findall(
+    (names,) = re.findall(
         r"ModelError: lm_eval 0\.\S+ has no lm_eval\S+HFLM\.(\S+),", inside["qrag"]
     )
-    assert found in OF_HFLM
+    assert names in OF_HFLM
     assert "docs/upstream.md says which releases" in inside["qrag"]
 
 
@@ -358,11 +358,11 @@ def test_the_command_says_in_one_line_what_it_lacks(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    told = done.stderr.splitlines()[-1]
+    line = done.stderr.splitlines()[-1]
     assert re.match(
         r"qrag-tasks: error: lm_eval 0\.\S+ has no lm_eval\.models\.utils\.normalize_gen_kwargs, "
         r"which qrag_tasks\.harness\.windows needs: the tasks cannot be had\. docs/upstream",
-        told,
+        line,
     )
 
 
@@ -411,8 +411,8 @@ def test_without_its_attention_an_arm_is_known_all_the_same(
     monkeypatch.delattr(PretrainedConfig, "_attn_implementation")
     after = arm_identity(hf)
     assert after.known
-    told = {name for name in before.parts if before.parts[name] != after.parts[name]}
-    assert told == {"attention"}
+    changed = {name for name in before.parts if before.parts[name] != after.parts[name]}
+    assert changed == {"attention"}
     assert after.parts["attention"] is None
     assert row_of(ATTENTION).guard == "does without"
 
@@ -487,9 +487,9 @@ def test_without_a_class_of_transformers_some_of_its_arguments_are_unknown(
     )
     monkeypatch.setitem(sys.modules, "transformers", planted)
     monkeypatch.setattr(argument_names, "_taken_by", argument_names._taken_by.__wrapped__)
-    found = argument_names.of_transformers()
-    assert "device_map" in found
-    assert found < known
+    names = argument_names.of_transformers()
+    assert "device_map" in names
+    assert names < known
     assert row_of(LOADER).guard == "does without"
 
 

@@ -165,9 +165,9 @@ def test_a_run_of_ours_alone_reads_no_other_task_files(
 def test_so_it_is_from_python(tasks: list[str], own_read: bool, read: list[Path]) -> None:
     from lm_eval import simple_evaluate
 
-    found = simple_evaluate(
+    results = simple_evaluate(
         "dummy", tasks=tasks, metadata={"data": "mini"}, limit=1, bootstrap_iters=0
     )
-    assert set(found["samples"]) == {"lamp3u_rag_k0", "lamp5u_rag_k0"}
+    assert set(results["samples"]) == {"lamp3u_rag_k0", "lamp5u_rag_k0"}
     assert task_yamls() in read
     assert any("lm_eval" in folder.parts for folder in read) is own_read

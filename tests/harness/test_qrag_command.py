@@ -39,10 +39,10 @@ def test_a_run_says_what_the_arm_is_and_what_it_cost(
     assert done.returncode == 0, done.stderr
     config = results_of(tmp_path)["config"]
     assert config["batch_size"] == "auto"
-    told = config["qrag"]
-    assert told["precision"] == "int4-nf4"
-    assert len(told["identity"]) == 64
-    cost = told["cost"]
+    block = config["qrag"]
+    assert block["precision"] == "int4-nf4"
+    assert len(block["identity"]) == 64
+    cost = block["cost"]
     prompts = [s["doc"]["prompt_tokens"] for t in ("3u", "5u") for s in task(tmp_path, t)]
     assert cost["prompt_tokens"] == sum(prompts)
     assert 8 <= cost["generated_tokens"] <= 4 * 16 + 4 * 32
@@ -67,7 +67,7 @@ def evaluated(model: Path, precision: str, **options: Any) -> dict[str, Any]:
         include_defaults=False,
         metadata={**arguments, **json.loads(MINI)},
     )
-    found = simple_evaluate(
+    results = simple_evaluate(
         model="qrag",
         model_args=arguments,
         tasks=["lamp_rag_k3"],
@@ -77,8 +77,8 @@ def evaluated(model: Path, precision: str, **options: Any) -> dict[str, Any]:
         bootstrap_iters=0,
         **options,
     )
-    assert found is not None
-    return dict(found)
+    assert results is not None
+    return dict(results)
 
 
 def test_arms_get_the_same_prompts_and_a_batch_size_is_obeyed(tiny_model: Path) -> None:
@@ -102,8 +102,8 @@ def configured(*arguments: object, tasks: str = "lamp_rag_k1") -> Any:
 
 def test_only_what_was_asked_for_is_given_to_the_model(tmp_path: Path) -> None:
     def choices(*arguments: object) -> tuple[Any, Any]:
-        found = configured(*arguments)
-        return found.batch_size, found.device
+        config = configured(*arguments)
+        return config.batch_size, config.device
 
     file = tmp_path / "run.yaml"
     file.write_text("batch_size: 4\ndevice: cpu\nmodel: qrag\ntasks: lamp_rag_k1\n")
@@ -116,9 +116,9 @@ def test_only_what_was_asked_for_is_given_to_the_model(tmp_path: Path) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_on_a_cpu_a_batch_has_as_many_tokens_as_a_cpu_takes(tiny_model: Path) -> None:
     # As the command creates it, with what it makes of its arguments.
-    found = configured("--model", "qrag", "--model_args", f"pretrained={tiny_model}")
+    config = configured("--model", "qrag", "--model_args", f"pretrained={tiny_model}")
     model = QragLM.create_from_arg_obj(
-        found.model_args, {"batch_size": found.batch_size, "device": found.device}
+        config.model_args, {"batch_size": config.batch_size, "device": config.device}
     )
     assert (model.device.type, model.batching()) == ("cpu", "8192 tokens a batch")
 
@@ -128,15 +128,15 @@ def test_on_a_cpu_a_batch_has_as_many_tokens_as_a_cpu_takes(tiny_model: Path) ->
 def test_a_device_that_is_not_there_is_told_before_anything_is_loaded(
     tiny_model: Path, device: str
 ) -> None:
-    told = f"--device {device}: torch finds 0 "
+    message = f"--device {device}: torch finds 0 "
     for model in ("hf", "qrag"):
-        with pytest.raises(SettingsError, match=told):
+        with pytest.raises(SettingsError, match=message):
             configured("--model", model, "--device", device)
-    with pytest.raises(SettingsError, match=told):
+    with pytest.raises(SettingsError, match=message):
         configured("--model", "qrag", "--device", device, tasks="wikitext")
     # Other tasks' models are lm_eval's own business.
     assert configured("--model", "hf", "--device", device, tasks="wikitext").device == device
-    with pytest.raises(SettingsError, match=told):
+    with pytest.raises(SettingsError, match=message):
         QragLM(str(tiny_model), device=device)
 
 

@@ -120,15 +120,15 @@ def test_every_logged_sample_accounts_for_its_documents(small_data: Path) -> Non
 
 def test_results_say_what_was_run(small_data: Path) -> None:
     results = evaluate({"data": str(small_data), "retriever": "random:seed=3"})
-    told = results["configs"]["lamp3u_rag_k3"]["metadata"]["qrag"]
-    assert told["retriever"] == "random:seed=3"
-    assert told["retriever_from"].startswith("qrag-tasks ")
-    assert told["data"].endswith("lamp3u/questions.json")
-    assert len(told["data_sha256"]) == len(told["retriever_sha256"]) == 64
-    assert told["retriever_options"] == {"seed": 3}
-    assert told["retriever_identity"] == {}
-    assert told["retriever_sees_gold"] is False
-    assert (told["prompt"], told["prompt_from"]) == ("lamp", told["retriever_from"])
+    choices = results["configs"]["lamp3u_rag_k3"]["metadata"]["qrag"]
+    assert choices["retriever"] == "random:seed=3"
+    assert choices["retriever_from"].startswith("qrag-tasks ")
+    assert choices["data"].endswith("lamp3u/questions.json")
+    assert len(choices["data_sha256"]) == len(choices["retriever_sha256"]) == 64
+    assert choices["retriever_options"] == {"seed": 3}
+    assert choices["retriever_identity"] == {}
+    assert choices["retriever_sees_gold"] is False
+    assert (choices["prompt"], choices["prompt_from"]) == ("lamp", choices["retriever_from"])
 
 
 def test_an_upper_bound_is_marked(small_data: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -171,8 +171,8 @@ def test_a_retriever_and_a_prompt_style_of_a_third_party(
     assert doc["ranked"] == ["1000", "1001", "1002"]
     assert doc["prompt"].startswith("1. Kettle 0, cup 0, boils.\n2. Kettle 0, cup 1")
     assert doc["prompt"].endswith("boils fast and pours well.")
-    told = results["configs"]["lamp3u_rag_k3"]["metadata"]["qrag"]
-    assert told["retriever_from"] == told["prompt_from"] == "qrag_third 0.3"
+    choices = results["configs"]["lamp3u_rag_k3"]["metadata"]["qrag"]
+    assert choices["retriever_from"] == choices["prompt_from"] == "qrag_third 0.3"
 
 
 def test_limit_and_samples(small_data: Path) -> None:
@@ -330,8 +330,8 @@ def test_runaway_rate_counts_answers_at_the_limit(small_data: Path, tiny_model: 
 def test_a_system_instruction_is_counted(small_data: Path, tiny_model: Path) -> None:
     metadata = with_tokenizer(tiny_model, small_data)
     bare = evaluate(metadata)["samples"]["lamp3u_rag_k3"]
-    told = evaluate(metadata, system_instruction="Answer with one digit.")
-    for before, after in zip(bare, told["samples"]["lamp3u_rag_k3"], strict=True):
+    results = evaluate(metadata, system_instruction="Answer with one digit.")
+    for before, after in zip(bare, results["samples"]["lamp3u_rag_k3"], strict=True):
         assert after["doc"]["prompt_tokens"] > before["doc"]["prompt_tokens"]
         assert after["doc"]["prompt_hash"] == before["doc"]["prompt_hash"]
 

@@ -128,11 +128,11 @@ def test_a_model_built_in_python_is_asked_what_it_takes(
         include_path=str(task_yamls()), include_defaults=False, metadata={"data": str(many_papers)}
     )
     model = HFLM(pretrained=str(tiny_model), device="cpu", max_length=700)
-    found = simple_evaluate(
+    results = simple_evaluate(
         model=model, tasks=["lamp5u_rag_k10"], task_manager=manager, bootstrap_iters=0
     )
-    assert found is not None
-    (sample,) = found["samples"]["lamp5u_rag_k10"]
+    assert results is not None
+    (sample,) = results["samples"]["lamp5u_rag_k10"]
     assert sample["doc"]["context_tokens"] == 700
     assert sample["doc"]["dropped"]
     assert sample["doc"]["prompt_tokens"] == len(model.tok_encode(sample["doc"]["prompt"]))

@@ -34,17 +34,17 @@ def test_answers_without_what_they_share(
 )
 def test_what_is_left_tells_the_answers_apart(start: str, middles: list[str], end: str) -> None:
     answers = [start + middle + end for middle in middles]
-    found = without_shared_parts(answers)
+    parts = without_shared_parts(answers)
     endings = {
-        answer.removeprefix(found.shared + each)
-        for answer, each in zip(answers, found.each, strict=True)
+        answer.removeprefix(parts.shared + each)
+        for answer, each in zip(answers, parts.each, strict=True)
     }
     assert all(
-        answer.startswith(found.shared + each)
-        for answer, each in zip(answers, found.each, strict=True)
+        answer.startswith(parts.shared + each)
+        for answer, each in zip(answers, parts.each, strict=True)
     )
     assert len(endings) == 1
-    assert len(set(found.each)) == len(answers)
+    assert len(set(parts.each)) == len(answers)
 
 
 def test_the_tags_are_whole() -> None:

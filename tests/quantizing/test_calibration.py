@@ -21,9 +21,9 @@ from qrag_tasks.tasks.lamp.data import load
 
 @pytest.fixture
 def text(tiny_model: Path) -> ModelText:
-    found = model_text({"pretrained": str(tiny_model)})
-    assert found is not None
-    return found
+    text_of_model = model_text({"pretrained": str(tiny_model)})
+    assert text_of_model is not None
+    return text_of_model
 
 
 def decoded(calibration: Calibration, text: ModelText) -> list[str]:
@@ -58,9 +58,9 @@ def test_the_seed_chooses_the_prompts(text: ModelText) -> None:
 
 
 def test_prompts_lose_documents_and_are_not_cut(text: ModelText) -> None:
-    found = Wanted(samples=10, max_tokens=300).read(text)
-    assert max(map(len, found.rows)) <= 300
-    assert all(prompt.endswith("<|end|><|assistant|>") for prompt in decoded(found, text))
+    prompts = Wanted(samples=10, max_tokens=300).read(text)
+    assert max(map(len, prompts.rows)) <= 300
+    assert all(prompt.endswith("<|end|><|assistant|>") for prompt in decoded(prompts, text))
 
 
 def test_a_model_without_template_gets_plain_prompts(tiny_model: Path, tmp_path: Path) -> None:
@@ -69,9 +69,9 @@ def test_a_model_without_template_gets_plain_prompts(tiny_model: Path, tmp_path:
     (folder / "chat_template.jinja").unlink()
     text = model_text({"pretrained": str(folder)})
     assert text is not None
-    found = Wanted(samples=2).read(text)
-    assert "<|" not in "".join(decoded(found, text))
-    assert found.as_dict()["prompts"]["chat_template"] is False
+    prompts = Wanted(samples=2).read(text)
+    assert "<|" not in "".join(decoded(prompts, text))
+    assert prompts.as_dict()["prompts"]["chat_template"] is False
 
 
 def train_split(folder: Path, count: int) -> Path:
@@ -105,9 +105,9 @@ def test_fewer_prompts_than_asked_for_are_all_used_and_told(
     text: ModelText, tmp_path: Path
 ) -> None:
     root = train_split(tmp_path / "data", 12)
-    found = Wanted("lamp3u", samples=50, data=str(root)).read(text)
-    assert sorted(found.ids) == sorted(f"lamp3u:{100 + i}" for i in range(12))
-    (note,) = found.as_dict()["notes"]
+    prompts = Wanted("lamp3u", samples=50, data=str(root)).read(text)
+    assert sorted(prompts.ids) == sorted(f"lamp3u:{100 + i}" for i in range(12))
+    (note,) = prompts.as_dict()["notes"]
     assert "50 calibration prompts of lamp3u were asked for, and 12 of 12" in note
 
 
@@ -120,14 +120,14 @@ def test_texts_of_a_file(text: ModelText, tmp_path: Path) -> None:
     long = [f"Text {i}\nof two lines, " + "which goes on and on, " * 12 for i in range(9)]
     path = tmp_path / "texts.txt"
     path.write_bytes(("\r\n\r\n".join([*long, "short"]) + "\n \n\n").encode())
-    found = Wanted(str(path), samples=4, max_tokens=80).read(text)
-    assert [len(row) for row in found.rows] == [80] * 4
-    for i, shown in zip(found.ids, decoded(found, text), strict=True):
+    prompts = Wanted(str(path), samples=4, max_tokens=80).read(text)
+    assert [len(row) for row in prompts.rows] == [80] * 4
+    for i, shown in zip(prompts.ids, decoded(prompts, text), strict=True):
         assert long[int(i)].startswith(shown)
-    (note,) = found.notes
+    (note,) = prompts.notes
     assert "1 of 10 texts have fewer than 10 tokens and are left out" in note
     assert "holds 9: all are used" in Wanted(str(path)).read(text).notes[1]
-    assert Wanted(str(path), samples=4).read(text, 1).ids != found.ids
+    assert Wanted(str(path), samples=4).read(text, 1).ids != prompts.ids
 
 
 @pytest.mark.parametrize(

@@ -351,9 +351,9 @@ def qrag_register_prompt_styles(register):
 
 def test_a_prompt_style_of_a_third_party(install: InstallPlugin) -> None:
     install("qrag_shout", STYLE)
-    found = PROMPT_STYLES.get("shout")
-    assert found.value(LAMP_TASKS["lamp3u"], "quiet", []) == "QUIET"
-    assert str(found.origin) == "qrag_shout 0.3"
+    style = PROMPT_STYLES.get("shout")
+    assert style.value(LAMP_TASKS["lamp3u"], "quiet", []) == "QUIET"
+    assert str(style.origin) == "qrag_shout 0.3"
     with pytest.raises(SettingsError, match=r"unknown prompt style 'shuot' .*Did you mean 'shout'"):
         PROMPT_STYLES.get("shuot")
     assert PROMPT_STYLES.get("lamp").origin.distribution == "qrag-tasks"

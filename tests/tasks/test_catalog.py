@@ -82,9 +82,9 @@ def test_groups_lie_within_one_another_or_apart() -> None:
 def test_no_task_stands_in_two_names(
     names: list[Any], left: list[Any], held: dict[str, str] | None
 ) -> None:
-    found = catalog.without_overlap(names)
-    assert found[0] == left
-    assert held is None or found[1] == held
+    tasks = catalog.without_overlap(names)
+    assert tasks[0] == left
+    assert held is None or tasks[1] == held
 
 
 def test_a_pattern_holds_all_its_tasks_once() -> None:

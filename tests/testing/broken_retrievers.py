@@ -131,8 +131,8 @@ class OneTooMany(Overlap):
 
 class OnlyMatches(Overlap):
     def rank(self, queries: Sequence[Query], k: int | None = None) -> list[Ranking]:
-        found = super().rank(queries, k)
-        return [r.best(sum(score > 0 for score in r.scores)) for r in found]
+        rankings = super().rank(queries, k)
+        return [r.best(sum(score > 0 for score in r.scores)) for r in rankings]
 
 
 class DropsDuplicates(Overlap):
@@ -289,9 +289,9 @@ class AnotherTopK(Overlap):
 
 class ScaledInTheBatch(Overlap):
     def rank(self, queries: Sequence[Query], k: int | None = None) -> list[Ranking]:
-        found = super().rank(queries)
-        top = max((score for r in found for score in r.scores), default=0) or 1
-        return [Ranking(r.ids, tuple(s / top for s in r.scores)).best(k) for r in found]
+        rankings = super().rank(queries)
+        top = max((score for r in rankings for score in r.scores), default=0) or 1
+        return [Ranking(r.ids, tuple(s / top for s in r.scores)).best(k) for r in rankings]
 
 
 class SwapsQueries(Overlap):
@@ -323,8 +323,8 @@ class WholeNumberIds(Overlap):
 
 class StripsIds(Overlap):
     def rank(self, queries: Sequence[Query], k: int | None = None) -> list[Ranking]:
-        found = super().rank(queries, k)
-        return [Ranking(tuple(i.strip() for i in r.ids), r.scores) for r in found]
+        rankings = super().rank(queries, k)
+        return [Ranking(tuple(i.strip() for i in r.ids), r.scores) for r in rankings]
 
 
 class TiesById(Overlap):

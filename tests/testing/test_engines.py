@@ -39,8 +39,8 @@ class TestTransformers(EngineConformance):
         def logprobs(tokens: Sequence[int]) -> list[float]:
             with torch.inference_mode():
                 logits = model(input_ids=torch.tensor([list(tokens)])).logits[0, -1]
-            found: list[float] = torch.log_softmax(logits, dim=-1).tolist()
-            return found
+            values: list[float] = torch.log_softmax(logits, dim=-1).tolist()
+            return values
 
         return logprobs
 

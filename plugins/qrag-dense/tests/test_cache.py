@@ -136,11 +136,11 @@ def test_a_killed_writer_leaves_whole_vectors(cache: Path) -> None:
         writer.send_signal(signal.SIGKILL)
         writer.wait()
         writer.stdout.close()
-        found = EmbeddingCache(ENCODER).get(keys(4000))
-        assert all((vector == vector_of(key)).all() for key, vector in found.items())
-        assert len(found) >= kept
-        assert len(found) % 200 == 0
-        kept = len(found)
+        vectors = EmbeddingCache(ENCODER).get(keys(4000))
+        assert all((vector == vector_of(key)).all() for key, vector in vectors.items())
+        assert len(vectors) >= kept
+        assert len(vectors) % 200 == 0
+        kept = len(vectors)
     assert kept > 0
     # And it can be written to again.
     EmbeddingCache(ENCODER).add({b"x": np.ones(4, np.float32)})
@@ -193,9 +193,9 @@ def test_no_flipped_byte_gives_a_wrong_vector() -> None:
         for _ in range(draw.choice([1, 1, 30])):
             damaged[draw.randrange(len(damaged))] ^= 1 << draw.randrange(8)
         cache.path.write_bytes(damaged)
-        found = cache.get(list(some))
-        lost += len(found) < len(some)
-        assert all((found[key] == some[key]).all() for key in found)
+        vectors = cache.get(list(some))
+        lost += len(vectors) < len(some)
+        assert all((vectors[key] == some[key]).all() for key in vectors)
         cache.add(some)
         cache.get(list(some))
     assert lost > 0
@@ -230,12 +230,12 @@ print(retriever.rank([query("tea", ["coffee"])])[0].ids)
 
 
 def test_a_full_disk_is_an_error_that_says_where(bert: Path, cache: Path) -> None:
-    told = python(FULL_DISK, str(bert)).stdout
-    assert told.startswith("RetrieverError the embedding cache")
-    assert str(cache / "embeddings") in told
-    assert "QRAG_CACHE" in told
+    printed = python(FULL_DISK, str(bert)).stdout
+    assert printed.startswith("RetrieverError the embedding cache")
+    assert str(cache / "embeddings") in printed
+    assert "QRAG_CACHE" in printed
     # What was kept before is still there.
-    assert told.endswith("('d0',)\n")
+    assert printed.endswith("('d0',)\n")
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(bert: Path, cache: Path) -> None:

@@ -81,8 +81,8 @@ def test_another_java_does_not_stand_in_for_the_one_chosen(tmp_path: Path, made:
     folder = tmp_path / "chosen"
     if made:
         _fake(folder, "17.0.15")
-    told = "option java: Java 17.0.15 in" if made else "option java: .* does not run"
-    with pytest.raises(RetrieverError, match=told):
+    message = "option java: Java 17.0.15 in" if made else "option java: .* does not run"
+    with pytest.raises(RetrieverError, match=message):
         PyseriniBM25(java=str(folder)).rank([profile("tea")])
 
 

@@ -28,8 +28,8 @@ def run(command: LmEval, out: Path, arguments: str, *more: str) -> Any:
 
 def results(out: Path) -> dict[str, Any]:
     (file,) = out.rglob("results_*.json")
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found
+    written: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return written
 
 
 def test_a_file_is_an_arm(lm_eval_command: LmEval, wide_gguf: Path, tmp_path: Path) -> None:

@@ -73,8 +73,8 @@ def test_bits_a_weight_are_those_of_the_file(wide_gguf: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("made", ["f16", "q8_0", "q4_0"])
 def test_a_false_claim_names_the_matrices(wide_model: Path, tmp_path: Path, made: str) -> None:
     file = claiming(wide_model, tmp_path / "a.gguf", made, "q4_k_m")
-    told = rf"says that it is gguf-q4_k_m, but 28 of 28 .* are not: blk\.0.*\({made.upper()}\)"
-    with pytest.raises(ModelError, match=told):
+    message = rf"says that it is gguf-q4_k_m, but 28 of 28 .* are not: blk\.0.*\({made.upper()}\)"
+    with pytest.raises(ModelError, match=message):
         precision_of(file, None)
     assert precision_of(file, OTHER).name == OTHER
 

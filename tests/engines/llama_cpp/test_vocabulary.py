@@ -60,8 +60,8 @@ def test_another_tokenizer_names_the_first_token_that_differs(
     by_number = {number: piece for piece, number in vocabulary.items()}
     vocabulary[by_number[300]], vocabulary[by_number[700]] = 700, 300
     (other / "tokenizer.json").write_text(json.dumps(whole), encoding="utf-8")
-    told = rf"its token 300 is {by_number[700]!r}, and that of .* is {by_number[300]!r}"
-    with pytest.raises(ModelError, match=told):
+    message = rf"its token 300 is {by_number[700]!r}, and that of .* is {by_number[300]!r}"
+    with pytest.raises(ModelError, match=message):
         load_gguf(tiny_gguf, tokenizer=str(other))
     assert load_gguf(tiny_gguf, tokenizer=str(tiny_model)).tokenizer.name_or_path == str(tiny_model)
 

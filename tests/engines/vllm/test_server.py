@@ -104,11 +104,11 @@ class TestServedByVllm(EngineConformance):
 
 def test_what_it_tells(given: Mapping[str, Any], served_model: Path) -> None:
     engine = load(given)
-    told = engine.arm["server"]
-    assert (told["software"], told["model"], told["window"]) == ("vllm", "tiny", 1024)
-    assert told["checkpoint"] == served_model.name
-    assert told["version"]
-    assert (told["prompts"], told["answers"]) == ("token ids", "token ids")
+    server = engine.arm["server"]
+    assert (server["software"], server["model"], server["window"]) == ("vllm", "tiny", 1024)
+    assert server["checkpoint"] == served_model.name
+    assert server["version"]
+    assert (server["prompts"], server["answers"]) == ("token ids", "token ids")
     with pytest.raises(ModelError, match=r"max_length=2048: .* has 1024 tokens"):
         load(given, max_length=2048)
 

@@ -52,12 +52,12 @@ def test_macro_f1_of_a_thousand_labels(labels: int) -> None:
 
 @given(labels)
 def test_macro_f1_is_the_harness_own(pairs: list[tuple[int, int, int]]) -> None:
-    found = SCORES["macro_f1"].of(encode(pairs))
-    assert found == pytest.approx(macro_f1(pairs))
+    score = SCORES["macro_f1"].of(encode(pairs))
+    assert score == pytest.approx(macro_f1(pairs))
     known = list(range(pairs[0][2]))
     gold, answered = [pair[1] for pair in pairs], [pair[0] for pair in pairs]
     sklearn = f1_score(gold, answered, labels=known, average="macro", zero_division=0)
-    assert found == pytest.approx(sklearn)
+    assert score == pytest.approx(sklearn)
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -100,18 +100,18 @@ def test_the_standard_error_of_other_scores_is_near_the_jackknife() -> None:
 def test_an_interval_of_many_samples_is_the_t_interval() -> None:
     base = RNG.random(2000)
     other = base + RNG.normal(0.01, 0.1, 2000)
-    found = difference_interval(base, other)
-    assert found is not None
+    interval = difference_interval(base, other)
+    assert interval is not None
     t = stats.ttest_rel(other, base).confidence_interval(0.95)
     width = t.high - t.low
-    assert found.low == pytest.approx(t.low, abs=0.05 * width)
-    assert found.high == pytest.approx(t.high, abs=0.05 * width)
+    assert interval.low == pytest.approx(t.low, abs=0.05 * width)
+    assert interval.high == pytest.approx(t.high, abs=0.05 * width)
     again = difference_interval(base, other)
-    assert again == found
-    assert difference_interval(base, other, seed=1) != found
+    assert again == interval
+    assert difference_interval(base, other, seed=1) != interval
     narrower = difference_interval(base, other, level=0.8)
     assert narrower is not None
-    assert found.low < narrower.low < narrower.high < found.high
+    assert interval.low < narrower.low < narrower.high < interval.high
 
 
 def test_permutations_of_few_pairs_are_exact() -> None:
@@ -144,18 +144,18 @@ def test_permutations_of_macro_f1_are_exact() -> None:
 
 
 def test_permutations_of_many_pairs() -> None:
-    found = permutation_p(BASE, OTHER)
-    assert found == pytest.approx(stats.ttest_rel(BASE, OTHER).pvalue, abs=0.02)
+    p = permutation_p(BASE, OTHER)
+    assert p == pytest.approx(stats.ttest_rel(BASE, OTHER).pvalue, abs=0.02)
     assert permutation_p(BASE, BASE + 1, resamples=999) == 1 / 1000
 
 
 def test_a_correction_for_many_tests_gets_the_draws_it_needs() -> None:
     # 400 comparisons: a p of .0001 is .04 once corrected, and the next larger one .08.
     units = Units.of(BASE, BASE + 0.1, None, SCORES["mean"])
-    found = permutation_test(units, most=draws_needed(400))
-    assert found is not None
-    assert found.smallest == found.p == 1 / 80_001
-    assert holm([found.p, *[1.0] * 399])[0] == pytest.approx(0.005, rel=1e-3)
+    outcome = permutation_test(units, most=draws_needed(400))
+    assert outcome is not None
+    assert outcome.smallest == outcome.p == 1 / 80_001
+    assert holm([outcome.p, *[1.0] * 399])[0] == pytest.approx(0.005, rel=1e-3)
     first = permutation_test(units)
     assert first is not None
     assert first.smallest == 1 / 10_000
@@ -215,16 +215,16 @@ def test_a_trend_is_the_mean_of_the_samples_slopes() -> None:
     x = [0, 1, 3, 5]
     slopes = RNG.normal(0.3, 1, 60)
     differences = slopes[:, None] * np.array(x) + RNG.normal(0, 0.1, 60)[:, None]
-    found = trend(x, differences)
+    slope = trend(x, differences)
     expected = stats.ttest_1samp(slopes, 0)
-    assert found.slope == pytest.approx(slopes.mean())
-    assert found.p == pytest.approx(expected.pvalue)
+    assert slope.slope == pytest.approx(slopes.mean())
+    assert slope.p == pytest.approx(expected.pvalue)
     interval = expected.confidence_interval(0.95)
-    assert found.interval is not None
-    assert (found.interval.low, found.interval.high) == pytest.approx((interval.low, interval.high))
+    assert slope.interval is not None
+    assert (slope.interval.low, slope.interval.high) == pytest.approx((interval.low, interval.high))
     users = trend(x, differences, clusters=np.arange(60) // 2)
-    assert users.slope == found.slope
-    assert users.p != found.p
+    assert users.slope == slope.slope
+    assert users.p != slope.p
 
 
 @pytest.mark.parametrize("share", [0.03, 0.3])
@@ -249,9 +249,9 @@ def test_a_few_that_changed_show_no_more_than_the_exact_test(samples: int, margi
     exact = stats.binomtest(changed, samples, margin, alternative="less").pvalue
     assert exact > 0.05
     base = np.zeros(samples)
-    found = equivalence_p(base, (np.arange(samples) < changed).astype(float), margin)
-    assert found is not None
-    assert found > 0.05
+    p = equivalence_p(base, (np.arange(samples) < changed).astype(float), margin)
+    assert p is not None
+    assert p > 0.05
 
 
 def test_metrics_resampled_together_are_those_of_the_drawn_units() -> None:

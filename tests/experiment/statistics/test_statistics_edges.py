@@ -47,15 +47,15 @@ def test_arms_that_are_right_throughout(name: str, span: float | None, reach: fl
     # No value says how far another could be; where the range is known, 400 samples bound it.
     score = SCORES[name]
     right = encode([(i % 4, i % 4, 4) for i in range(400)]) if name == "macro_f1" else np.zeros(400)
-    found = difference_interval(right, right, score=score, span=span)
-    assert found is not None
+    interval = difference_interval(right, right, score=score, span=span)
+    assert interval is not None
     if name == "macro_f1":
         one = right.copy()
         one[0] = encode([(1, 0, 4)])[0]
         # One of 400 changed, times the 2.99 that may have.
         reach = (score.of(right) - score.of(one)) * 2.986
-    assert found.high == pytest.approx(reach, rel=0.01)
-    assert found.low == -found.high
+    assert interval.high == pytest.approx(reach, rel=0.01)
+    assert interval.low == -interval.high
     p = equivalence_p(right, right, 1.01 * reach, score=score, span=span)
     assert p is not None
     assert 0.03 < p < 0.05
@@ -66,10 +66,10 @@ def test_arms_that_are_right_throughout(name: str, span: float | None, reach: fl
 
 def test_the_largest_user_bounds_what_equal_users_show() -> None:
     users = np.repeat(np.arange(50), [10] + [1] * 49)
-    found = difference_interval(np.ones(59), np.ones(59), clusters=users, span=1)
-    assert found is not None
+    interval = difference_interval(np.ones(59), np.ones(59), clusters=users, span=1)
+    assert interval is not None
     # Of 50 users 5.8 % may differ, each with ten samples where the mean is 1.18.
-    assert found.high == pytest.approx((1 - 0.05 ** (1 / 50)) * 10 / 1.18)
+    assert interval.high == pytest.approx((1 - 0.05 ** (1 / 50)) * 10 / 1.18)
 
 
 @pytest.mark.parametrize("units", range(1, FEWEST))
@@ -97,8 +97,8 @@ def says_nothing(base: NDArray[Any], other: NDArray[Any], users: Any) -> None:
     assert bootstrap.equivalence_p(0.01) is None
     assert permutation_p(base, other, clusters=users) is None
     assert smallest_effect(base, other, clusters=users) is None
-    found = trend([0, 1], np.stack([base * 0, other - base], axis=1), clusters=users)
-    assert (found.interval, found.p) == (None, None)
+    slope = trend([0, 1], np.stack([base * 0, other - base], axis=1), clusters=users)
+    assert (slope.interval, slope.p) == (None, None)
 
 
 @pytest.mark.parametrize("differing", range(1, FEWEST))
@@ -109,8 +109,8 @@ def test_few_that_differ_have_a_bound_alone(differing: int) -> None:
     assert bootstrap.interval() is None
     assert permutation_p(base, other) is None
     assert smallest_effect(base, other) is None
-    found = trend([0, 1], np.stack([base, other], axis=1))
-    assert (found.interval, found.p) == (None, None)
+    slope = trend([0, 1], np.stack([base, other], axis=1))
+    assert (slope.interval, slope.p) == (None, None)
     bound = bootstrap.bound()
     assert bound is not None
     # Clopper and Pearson's upper limit of the share that differs.
@@ -123,8 +123,8 @@ def test_few_that_differ_have_a_bound_alone(differing: int) -> None:
 
 
 def test_a_trend_that_no_sample_has() -> None:
-    found = trend([0, 1, 3], np.zeros((60, 3)))
-    assert (found.slope, found.interval, found.p) == (0, None, None)
+    slope = trend([0, 1, 3], np.zeros((60, 3)))
+    assert (slope.slope, slope.interval, slope.p) == (0, None, None)
 
 
 @pytest.mark.parametrize("users", [None, np.arange(40) // 2])

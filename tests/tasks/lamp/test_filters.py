@@ -97,8 +97,10 @@ def test_items_that_say_that_there_is_no_abstract_go() -> None:
 def test_the_fingerprint_is_another_and_depends_on_the_data() -> None:
     data = reviews_of([1, 2], [[1], []])
     other = replace(data, fingerprint="e" * 64)
-    found = {d.fingerprint for d in (data, other, yazan2024_filter(data), yazan2024_filter(other))}
-    assert len(found) == 4
+    fingerprints = {
+        d.fingerprint for d in (data, other, yazan2024_filter(data), yazan2024_filter(other))
+    }
+    assert len(fingerprints) == 4
     assert yazan2024_filter(data).fingerprint == yazan2024_filter(data).fingerprint
 
 

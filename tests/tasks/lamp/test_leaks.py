@@ -37,8 +37,8 @@ def leaks_of(name: str, text: str, target: str | None, *profile: Item) -> Leaks:
 
 def kinds_of(name: str, text: str, target: str | None, *profile: Item) -> list[tuple[str, ...]]:
     """Return for each profile item what it gives away."""
-    found = {leak.item: leak.kinds for leak in leaks_of(name, text, target, *profile).leaks}
-    return [found.get(f"i{n}", ()) for n in range(len(profile))]
+    kinds = {leak.item: leak.kinds for leak in leaks_of(name, text, target, *profile).leaks}
+    return [kinds.get(f"i{n}", ()) for n in range(len(profile))]
 
 
 def paper(title: str = "Other", abstract: str = "Else.") -> Item:
@@ -74,11 +74,11 @@ def test_labels_count_beside_the_question_only(name: str) -> None:
     )
     expected: list[tuple[str, ...]] = [("question", "answer"), ("question",), (), (), ()]
     assert kinds_of(name, text, label, *profile) == expected
-    found = leaks_of(name, text, label, *profile)
-    assert [(leak.sample, leak.index) for leak in found.leaks] == [("7", 1)] * 2
-    assert found.leaks[0].excerpt.startswith(f"{label}: one two three")
-    assert len(found.leaks[0].excerpt) == 100
-    assert (found.count("question"), found.count("answer"), found.golds) == (1, 1, 0)
+    leaks = leaks_of(name, text, label, *profile)
+    assert [(leak.sample, leak.index) for leak in leaks.leaks] == [("7", 1)] * 2
+    assert leaks.leaks[0].excerpt.startswith(f"{label}: one two three")
+    assert len(leaks.leaks[0].excerpt) == 100
+    assert (leaks.count("question"), leaks.count("answer"), leaks.golds) == (1, 1, 0)
 
 
 def test_titles() -> None:
@@ -103,9 +103,9 @@ def test_titles() -> None:
         ("text",),
     ]
     assert kinds_of("lamp5u", PAPER_INPUT + LONG, "How birds sing", *profile) == expected
-    found = leaks_of("lamp5u", PAPER_INPUT + LONG, "How birds sing", *profile)
-    assert (found.count("answer"), found.count("text"), found.count("question")) == (1, 1, 1)
-    assert (found.count("answer", "text"), found.golds, found.short) == (1, 1, 0)
+    leaks = leaks_of("lamp5u", PAPER_INPUT + LONG, "How birds sing", *profile)
+    assert (leaks.count("answer"), leaks.count("text"), leaks.count("question")) == (1, 1, 1)
+    assert (leaks.count("answer", "text"), leaks.golds, leaks.short) == (1, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -142,8 +142,8 @@ def test_excerpts() -> None:
 def test_short_golds_are_looked_for_as_answers_only() -> None:
     profile = (paper(title="Birds"), paper(abstract="On birds and more."))
     assert kinds_of("lamp5u", PAPER_INPUT + "x", "Birds", *profile) == [("answer",), ()]
-    found = leaks_of("lamp5u", PAPER_INPUT + "x", "Birds", *profile)
-    assert (found.golds, found.short) == (1, 1)
+    leaks = leaks_of("lamp5u", PAPER_INPUT + "x", "Birds", *profile)
+    assert (leaks.golds, leaks.short) == (1, 1)
 
 
 def test_without_golds_questions_are_looked_for() -> None:
@@ -156,8 +156,8 @@ def test_without_golds_questions_are_looked_for() -> None:
 
 
 def test_an_input_in_other_words_is_counted() -> None:
-    found = leaks_of("lamp1u", 'Which? "a" [1]: "b" [2]: "c"', "[1]", paper(title="b"))
-    assert (found.leaks, found.unread, found.golds) == ((), 1, 0)
+    leaks = leaks_of("lamp1u", 'Which? "a" [1]: "b" [2]: "c"', "[1]", paper(title="b"))
+    assert (leaks.leaks, leaks.unread, leaks.golds) == ((), 1, 0)
 
 
 letters = st.text(alphabet="aB\u00df\u0130\u03a3 \t\n\u00a0.-", max_size=12)
@@ -188,5 +188,5 @@ def test_as_a_plain_reference_has_it(question: str, gold: str, title: str, abstr
         stands_in(fold(gold), fold(text)) for text in (title, abstract)
     ):
         expected.append("text")
-    found = kinds_of("lamp5u", f"a paper:{question}", gold, paper(title, abstract))
-    assert found == [tuple(expected)]
+    kinds = kinds_of("lamp5u", f"a paper:{question}", gold, paper(title, abstract))
+    assert kinds == [tuple(expected)]

@@ -29,9 +29,9 @@ from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 def test_all_is_every_public_task_of_both_splits() -> None:
     public = [task for task in LAMP_TASKS.values() if task.source.public]
     assert len(public) == 12
-    found = lamp_files(["all", "lamp3u"])
-    assert len(found) == 2 * len(public)
-    names = {file.name for file in found}
+    files = lamp_files(["all", "lamp3u"])
+    assert len(files) == 2 * len(public)
+    names = {file.name for file in files}
     assert {
         NAME,
         "LaMP_2/new/dev/dev_outputs.json",
@@ -91,8 +91,8 @@ def test_without_a_mirror_it_is_lamp_s_own_server(
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody answers there
     monkeypatch.setenv("no_proxy", "")
-    told = refused(root, patience=dataclasses.replace(HASTY, tries=1))
-    assert told.startswith(
+    message = refused(root, patience=dataclasses.replace(HASTY, tries=1))
+    assert message.startswith(
         "https://ciir.cs.umass.edu/downloads/LaMP/LaMP_3/dev/dev_questions.json: no answer"
     )
 

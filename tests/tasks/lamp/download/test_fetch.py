@@ -330,6 +330,6 @@ def test_nobody_answers(server: BadServer, root: Path, monkeypatch: pytest.Monke
     with BadServer() as gone:
         pass
     monkeypatch.setenv("QRAG_LAMP_URL", gone.url)
-    told = refused(root)
-    assert "no answer (Connection refused). Given up after 4 tries." in told
-    assert "HTTPConnectionPool" not in told
+    message = refused(root)
+    assert "no answer (Connection refused). Given up after 4 tries." in message
+    assert "HTTPConnectionPool" not in message

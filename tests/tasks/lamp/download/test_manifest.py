@@ -46,14 +46,14 @@ def test_a_file_that_was_changed_is_told_and_kept(
 ) -> None:
     get(root)
     (root / NAME).write_bytes(changed)
-    told = refused(root)
+    message = refused(root)
     for text in (
         f"{root / NAME} is not what was recorded",
         f"{len(changed):,} bytes, sha256 {hashlib.sha256(changed).hexdigest()}",
         f"{len(QUESTIONS):,} bytes, sha256 {hashlib.sha256(QUESTIONS).hexdigest()}",
         "--force",
     ):
-        assert text in told
+        assert text in message
     assert (root / NAME).read_bytes() == changed
     assert len(server.gets()) == 1
     assert get(root, force=True).state == "downloaded, as recorded"
@@ -64,10 +64,10 @@ def test_a_server_that_sends_another_file_than_before(server: BadServer, root: P
     get(root)
     (root / NAME).unlink()
     server.on(PATH, Answer(CHANGED))
-    told = refused(root)
-    assert hashlib.sha256(CHANGED).hexdigest() in told
-    assert hashlib.sha256(QUESTIONS).hexdigest() in told
-    assert "--force accepts what came" in told
+    message = refused(root)
+    assert hashlib.sha256(CHANGED).hexdigest() in message
+    assert hashlib.sha256(QUESTIONS).hexdigest() in message
+    assert "--force accepts what came" in message
     assert not (root / NAME).exists()
     assert recorded(root)[NAME]["sha256"] == hashlib.sha256(QUESTIONS).hexdigest()
     assert get(root, force=True).state == "downloaded"
@@ -100,9 +100,9 @@ def test_a_file_put_there_by_hand_is_checked_and_recorded(server: BadServer, roo
 def test_a_bad_file_put_there_by_hand_is_told_and_kept(server: BadServer, root: Path) -> None:
     (root / NAME).parent.mkdir(parents=True)
     (root / NAME).write_bytes(HTML)
-    told = refused(root)
-    assert f"{root / NAME}: not valid JSON" in told
-    assert "Nothing is recorded of it" in told
+    message = refused(root)
+    assert f"{root / NAME}: not valid JSON" in message
+    assert "Nothing is recorded of it" in message
     assert (root / NAME).read_bytes() == HTML
     assert not server.asked
     assert files(root) == {NAME}

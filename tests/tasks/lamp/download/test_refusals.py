@@ -112,10 +112,10 @@ def test_no_secure_connection_is_told_at_once(
     server: BadServer, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QRAG_LAMP_URL", server.url.replace("http:", "https:"))
-    told = refused(root)
-    assert "no secure connection: [SSL" in told
-    assert "Given up" not in told
-    assert "REQUESTS_CA_BUNDLE" in told
+    message = refused(root)
+    assert "no secure connection: [SSL" in message
+    assert "Given up" not in message
+    assert "REQUESTS_CA_BUNDLE" in message
 
 
 def test_what_will_not_fit_is_not_begun(server: BadServer, root: Path) -> None:
@@ -172,9 +172,9 @@ def test_a_disk_that_fills_up_meanwhile(server: BadServer, root: Path) -> None:
     (root / NAME).parent.mkdir(parents=True)
     manifest = root / "qrag-manifest.json.part"
     manifest.symlink_to("/dev/full")
-    told = refused(root)
-    assert "No space left on device" in told
-    assert "--into FOLDER" in told
+    message = refused(root)
+    assert "No space left on device" in message
+    assert "--into FOLDER" in message
     manifest.unlink()
     assert get(root).state == "downloaded"
     assert server.ranges(PATH) == [None, f"bytes={len(QUESTIONS)}-"]
