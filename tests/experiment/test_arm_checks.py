@@ -18,7 +18,7 @@ from qrag_tasks.experiment.plan import check_plan
 pytest.importorskip("torch", reason="the hf extra is not installed")
 
 
-def told(tmp_path: Path, models: Any, to_run: bool = False, **fields: Any) -> list[str]:
+def mistakes_in(tmp_path: Path, models: Any, to_run: bool = False, **fields: Any) -> list[str]:
     """Return all that is wrong with a plan, without the name of its file and the line."""
     plan = {"name": "p", "precisions": ["bf16"], "tasks": ["lamp3u"], "k": [0]}
     path = tmp_path / "plan.yaml"
@@ -30,7 +30,7 @@ def told(tmp_path: Path, models: Any, to_run: bool = False, **fields: Any) -> li
 @pytest.mark.parametrize("to_run", [False, True])
 def test_a_sound_arm(tiny_model: Path, tmp_path: Path, to_run: bool) -> None:
     model = {"name": "a", "pretrained": str(tiny_model), "args": {"max_length": 512}}
-    assert told(tmp_path, [model], to_run, precisions=["bf16", "int8", "int4-nf4"]) == []
+    assert mistakes_in(tmp_path, [model], to_run, precisions=["bf16", "int8", "int4-nf4"]) == []
 
 
 def test_files_that_are_not_there(tiny_model: Path, tmp_path: Path) -> None:
@@ -44,16 +44,16 @@ def test_files_that_are_not_there(tiny_model: Path, tmp_path: Path) -> None:
         for file in folder.glob(files):
             file.unlink()
     names = ["nowhere", *lacking]
-    found = told(tmp_path, [{"name": name, "pretrained": f"./{name}"} for name in names])
-    assert len(found) == len(names)
-    assert found[0] == f"models[0].pretrained: {tmp_path}/nowhere: there is no such folder"
-    assert "no-config has no config.json" in found[1]
-    assert "no-weights holds no weights" in found[2]
-    assert "no-tokenizer holds no tokenizer (tokenizer.json," in found[3]
+    mistakes = mistakes_in(tmp_path, [{"name": name, "pretrained": f"./{name}"} for name in names])
+    assert len(mistakes) == len(names)
+    assert mistakes[0] == f"models[0].pretrained: {tmp_path}/nowhere: there is no such folder"
+    assert "no-config has no config.json" in mistakes[1]
+    assert "no-weights holds no weights" in mistakes[2]
+    assert "no-tokenizer holds no tokenizer (tokenizer.json," in mistakes[3]
     # Another folder's will do, and has to be there.
     model = {"name": "a", "pretrained": "./no-tokenizer"}
-    assert not told(tmp_path, [{**model, "args": {"tokenizer": str(tiny_model)}}])
-    (lone,) = told(tmp_path, [{**model, "args": {"tokenizer": "./gone"}}])
+    assert not mistakes_in(tmp_path, [{**model, "args": {"tokenizer": str(tiny_model)}}])
+    (lone,) = mistakes_in(tmp_path, [{**model, "args": {"tokenizer": "./gone"}}])
     assert lone == f"models[0].args.tokenizer: {tmp_path}/gone: there is no such folder"
 
 
@@ -72,16 +72,16 @@ def test_arguments(
 ) -> None:
     """Of a checkpoint that is here, and of one that is perhaps on the hub."""
     pretrained = str(tiny_model) if named else "owner/name"
-    found = told(tmp_path, [{"name": "a", "pretrained": pretrained, "args": arguments}])
-    assert len(found) == 1, found
+    mistakes = mistakes_in(tmp_path, [{"name": "a", "pretrained": pretrained, "args": arguments}])
+    assert len(mistakes) == 1, mistakes
     (name,) = arguments
-    assert found[0].startswith(f"models[0].args.{name}: ")
-    assert re.search(message, found[0])
+    assert mistakes[0].startswith(f"models[0].args.{name}: ")
+    assert re.search(message, mistakes[0])
 
 
 def test_a_precision_that_the_checkpoint_cannot_have(tiny_model: Path, tmp_path: Path) -> None:
     packed = quantized_folder(tiny_model, tmp_path / "packed", gptq_config(32))
-    found = told(
+    mistakes = mistakes_in(
         tmp_path,
         [
             {"name": "a", "pretrained": str(packed), "precisions": ["int8"]},
@@ -93,9 +93,11 @@ def test_a_precision_that_the_checkpoint_cannot_have(tiny_model: Path, tmp_path:
             },
         ],
     )
-    assert len(found) == 2
-    assert found[0].startswith(f"models[0].pretrained: precision=int8: pretrained={packed} is qu")
-    assert found[1].startswith(
+    assert len(mistakes) == 2
+    assert mistakes[0].startswith(
+        f"models[0].pretrained: precision=int8: pretrained={packed} is qu"
+    )
+    assert mistakes[1].startswith(
         f"models[1].checkpoints.int4-gptq: precision=int4-gptq: pretrained={tiny_model} is not qu"
     )
 
@@ -103,18 +105,18 @@ def test_a_precision_that_the_checkpoint_cannot_have(tiny_model: Path, tmp_path:
 def test_a_prompt_longer_than_the_window(tiny_model: Path, tmp_path: Path) -> None:
     """The model's own window has 1024 tokens."""
     one = {"name": "a", "pretrained": str(tiny_model)}
-    (found,) = told(tmp_path, [one], k=[0, "max4k"])
-    assert found == (
+    (mistake,) = mistakes_in(tmp_path, [one], k=[0, "max4k"])
+    assert mistake == (
         "k[1]: 'max4k' fills 4096 tokens, but the window of model 'a' has 1024: give that model "
         "a k of its own, without max4k"
     )
-    (found,) = told(tmp_path, [{**one, "k": ["max8k"]}], k=["max4k"])
-    assert found.startswith("models[0].k[0]: 'max8k' fills 8192 tokens, but the window of model")
-    (found,) = told(tmp_path, [one], context_tokens=1025)
-    assert found.startswith("context_tokens: 1025 tokens are more than the window of model 'a',")
-    assert told(tmp_path, [one], context_tokens=1024) == []
-    assert told(tmp_path, [{**one, "k": [0]}], k=[0, "max4k"]) == []
-    assert told(tmp_path, [{**one, "args": {"max_length": 4096}}], k=["max4k"]) == []
+    (mistake,) = mistakes_in(tmp_path, [{**one, "k": ["max8k"]}], k=["max4k"])
+    assert mistake.startswith("models[0].k[0]: 'max8k' fills 8192 tokens, but the window of model")
+    (mistake,) = mistakes_in(tmp_path, [one], context_tokens=1025)
+    assert mistake.startswith("context_tokens: 1025 tokens are more than the window of model 'a',")
+    assert mistakes_in(tmp_path, [one], context_tokens=1024) == []
+    assert mistakes_in(tmp_path, [{**one, "k": [0]}], k=[0, "max4k"]) == []
+    assert mistakes_in(tmp_path, [{**one, "args": {"max_length": 4096}}], k=["max4k"]) == []
 
 
 def test_a_tokenizer_that_the_plan_cannot_use(tiny_model: Path, tmp_path: Path) -> None:
@@ -122,40 +124,42 @@ def test_a_tokenizer_that_the_plan_cannot_use(tiny_model: Path, tmp_path: Path) 
     (bare / "chat_template.jinja").unlink()
     (cut / "tokenizer.json").write_text('{"version": "1.0", "trunc', encoding="utf-8")
     model = {"name": "a", "pretrained": "./bare"}
-    assert told(tmp_path, [model]) == []
-    (found,) = told(tmp_path, [model], chat_template=True)
-    assert found.startswith(f"chat_template: the tokenizer of model 'a' in {bare}: it has no chat ")
+    assert mistakes_in(tmp_path, [model]) == []
+    (mistake,) = mistakes_in(tmp_path, [model], chat_template=True)
+    assert mistake.startswith(
+        f"chat_template: the tokenizer of model 'a' in {bare}: it has no chat "
+    )
     whole = {**model, "args": {"tokenizer": str(tiny_model)}}
-    assert told(tmp_path, [whole], chat_template=True) == []
-    (found,) = told(tmp_path, [{"name": "a", "pretrained": "./cut"}])
-    assert found.startswith(f"models[0].pretrained: {cut}: tokenizer.json cannot be read: ")
+    assert mistakes_in(tmp_path, [whole], chat_template=True) == []
+    (mistake,) = mistakes_in(tmp_path, [{"name": "a", "pretrained": "./cut"}])
+    assert mistake.startswith(f"models[0].pretrained: {cut}: tokenizer.json cannot be read: ")
 
 
 def test_a_name_of_the_hub_is_asked_for_only_to_run(tmp_path: Path) -> None:
     model = {"name": "a", "pretrained": "owner/name"}
-    assert told(tmp_path, [model]) == []
-    (found,) = told(tmp_path, [model], to_run=True)  # offline, as all tests are
-    assert "models[0].pretrained: owner/name: no such folder, and the hub does not give" in found
+    assert mistakes_in(tmp_path, [model]) == []
+    (mistake,) = mistakes_in(tmp_path, [model], to_run=True)  # offline, as all tests are
+    assert "models[0].pretrained: owner/name: no such folder, and the hub does not give" in mistake
     # No name of a repository: it can only be a folder.
-    (found,) = told(tmp_path, [{"name": "a", "pretrained": "models/qwen/base"}])
-    assert "no such folder" in found
+    (mistake,) = mistakes_in(tmp_path, [{"name": "a", "pretrained": "models/qwen/base"}])
+    assert "no such folder" in mistake
 
 
 def test_an_adapter_is_looked_at_before_the_first_arm_runs(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     model = {"name": "a", "pretrained": str(tiny_model), "args": {"peft": str(tiny_model)}}
-    assert told(tmp_path, [model]) == []
-    (found,) = told(tmp_path, [model], to_run=True)
-    assert f"models[0].args: peft={tiny_model} holds no adapter_config.json" in found
+    assert mistakes_in(tmp_path, [model]) == []
+    (mistake,) = mistakes_in(tmp_path, [model], to_run=True)
+    assert f"models[0].args: peft={tiny_model} holds no adapter_config.json" in mistake
     gone = {**model, "args": {"peft": str(tmp_path / "gone")}}
-    (found,) = told(tmp_path, [gone], to_run=True)
-    assert found == f"models[0].args.peft: {tmp_path}/gone: there is no such folder"
+    (mistake,) = mistakes_in(tmp_path, [gone], to_run=True)
+    assert mistake == f"models[0].args.peft: {tmp_path}/gone: there is no such folder"
 
 
 def test_one_mistake_does_not_hide_the_others(tiny_model: Path, tmp_path: Path) -> None:
     """Of the fields, of the plan as a whole, of what is on this machine: all in one message."""
-    found = told(
+    mistakes = mistakes_in(
         tmp_path,
         ["owner/x", {"name": "a", "args": {"max_lenght": 5}}, {"name": "b", "pretrained": "./b"}],
         precisions=["bf16", "int5", "bf16"],
@@ -168,7 +172,7 @@ def test_one_mistake_does_not_hide_the_others(tiny_model: Path, tmp_path: Path) 
         limit=0,
         sead=1,
     )
-    places = [line.partition(": ")[0] for line in found]
+    places = [line.partition(": ")[0] for line in mistakes]
     assert sorted(places) == [
         *("data", "fill", "k[0]", "limit", "models[0]", "models[1].args.max_lenght"),
         *("models[2].pretrained", "precisions[1]", "precisions[2]", "protocol"),
@@ -181,10 +185,10 @@ def test_a_wrong_shape_is_told_in_our_words(tmp_path: Path, value: Any) -> None:
     from qrag_tasks.experiment.plan import Model, Plan
 
     for field in Plan.model_fields:
-        for line in told(tmp_path, **{"models": [{"name": "m"}], field: value}):
+        for line in mistakes_in(tmp_path, **{"models": [{"name": "m"}], field: value}):
             assert not _pydantic(line), line
     for field in Model.model_fields:
-        for line in told(tmp_path, [{"name": "m", field: value}]):
+        for line in mistakes_in(tmp_path, [{"name": "m", field: value}]):
             assert not _pydantic(line), line
 
 
@@ -227,12 +231,12 @@ def served(folder: Path, **changes: Any) -> dict[str, Any]:
 def test_a_model_on_a_server_needs_no_checkpoint(tiny_model: Path, tmp_path: Path) -> None:
     model = {"name": "a", "args": served(tiny_model)}
     for to_run in (False, True):
-        assert told(tmp_path, [model], to_run, precisions=["bf16", "int4-awq"]) == []
-    (line,) = told(tmp_path, [{**model, "pretrained": str(tiny_model)}])
+        assert mistakes_in(tmp_path, [model], to_run, precisions=["bf16", "int4-awq"]) == []
+    (line,) = mistakes_in(tmp_path, [{**model, "pretrained": str(tiny_model)}])
     assert line == (
         "models[0].pretrained: engine 'server' loads no checkpoint in this process: leave it out"
     )
-    (line,) = told(tmp_path, [{**model, "checkpoints": {"bf16": str(tiny_model)}}])
+    (line,) = mistakes_in(tmp_path, [{**model, "checkpoints": {"bf16": str(tiny_model)}}])
     assert line.startswith("models[0].checkpoints.bf16: engine 'server' loads no checkpoint")
 
 
@@ -254,10 +258,10 @@ def test_what_is_wrong_with_a_model_on_a_server(
         name: value and str(value).replace("{folder}", str(tmp_path))
         for name, value in changes.items()
     }
-    (found,) = told(
+    (mistake,) = mistakes_in(
         tmp_path, [{"name": "a", "args": served(tiny_model, **changes)}], context_tokens=1000
     )
-    assert found.startswith(line.replace("{folder}", str(tmp_path)))
+    assert mistake.startswith(line.replace("{folder}", str(tmp_path)))
 
 
 def test_an_engine_of_one_precision(tiny_model: Path, tmp_path: Path) -> None:
@@ -267,18 +271,18 @@ def test_an_engine_of_one_precision(tiny_model: Path, tmp_path: Path) -> None:
         "args": {"max_length": 1024},
         "args_of": {"int4-awq": served(tiny_model, tokenizer=f"./{tiny_model.name}")},
     }
-    (found,) = told(tmp_path, [model], precisions=["bf16", "int4-awq"])
-    assert found == (
+    (mistake,) = mistakes_in(tmp_path, [model], precisions=["bf16", "int4-awq"])
+    assert mistake == (
         f"models[0].args_of.int4-awq.tokenizer: {tmp_path}/{tiny_model.name}: there is no such "
         f"folder"
     )
     model["args_of"] = {"int4-awq": served(tiny_model)}
-    assert told(tmp_path, [model], precisions=["bf16", "int4-awq"]) == []
-    (found,) = told(tmp_path, [model], precisions=["bf16"])
-    assert found == "models[0].args_of.int4-awq: 'int4-awq' is no precision of model 'a'"
+    assert mistakes_in(tmp_path, [model], precisions=["bf16", "int4-awq"]) == []
+    (mistake,) = mistakes_in(tmp_path, [model], precisions=["bf16"])
+    assert mistake == "models[0].args_of.int4-awq: 'int4-awq' is no precision of model 'a'"
     model["args_of"] = {"bf16": {"max_lenght": 5}}
-    (found,) = told(tmp_path, [model])
-    assert found.startswith("models[0].args_of.bf16.max_lenght: max_lenght=5: unknown")
+    (mistake,) = mistakes_in(tmp_path, [model])
+    assert mistake.startswith("models[0].args_of.bf16.max_lenght: max_lenght=5: unknown")
     model["args_of"] = {"bf16": {"pretrained": "x"}}
-    (found,) = told(tmp_path, [model])
-    assert "'pretrained' has a field of its own; leave it out of args_of" in found
+    (mistake,) = mistakes_in(tmp_path, [model])
+    assert "'pretrained' has a field of its own; leave it out of args_of" in mistake
