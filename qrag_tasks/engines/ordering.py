@@ -20,16 +20,18 @@ def by_shared_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
     return sorted(range(len(prompts)), key=lambda place: list(prompts[place]), reverse=True)
 
 
-def in_rounds(prompts: Sequence[Sequence[int]], page: int) -> list[int]:
+def in_rounds(prompts: Sequence[Sequence[int]], page: int, apart: int) -> list[int]:
     """Return the places of prompts in an order in which a prefix is done before it is wanted again.
 
-    For engines that begin many prompts at once and reuse whole pages of what is finished. Prompts
-    that share a page are a family, mostly those of one user. The longest of every family come
-    first, then the second longest, and so on: when a prompt's turn comes, the longer one that
-    begins alike is most likely done.
+    For engines that begin many prompts at once, and reuse whole pages of what is finished as long
+    as they have room to keep it. Prompts that share a page are a family, mostly those of one user.
+    The longest of several families come first, then their second longest, and so on; then the next
+    families, so that what is to be used again is not dropped for want of room.
 
     :param prompts: token ids.
     :param page: tokens that are reused together.
+    :param apart: tokens that the longest of the families have together at least, after which a
+        prompt that begins like one of them is most likely to find it done.
     """
     families: list[list[int]] = []
     for place in by_shared_prefix(prompts):
@@ -38,10 +40,20 @@ def in_rounds(prompts: Sequence[Sequence[int]], page: int) -> list[int]:
             families[-1].append(place)
         else:
             families.append([place])
+    order: list[int] = []
+    together: list[list[int]] = []
     for family in families:
-        family.sort(key=lambda place: -len(prompts[place]))
-    rounds = zip_longest(*families)
-    return [place for members in rounds for place in members if place is not None]
+        together.append(sorted(family, key=lambda place: -len(prompts[place])))
+        if sum(len(prompts[longest]) for longest, *_ in together) >= apart:
+            order += _by_turns(together)
+            together = []
+    return order + _by_turns(together)
+
+
+def _by_turns(families: Sequence[Sequence[int]]) -> list[int]:
+    """Return the first of all, then the second of all that have one, and so on."""
+    turns = zip_longest(*families)
+    return [place for members in turns for place in members if place is not None]
 
 
 def shared_prefix(one: Sequence[int], other: Sequence[int]) -> int:

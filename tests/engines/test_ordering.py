@@ -31,14 +31,16 @@ def test_the_longer_of_two_comes_first() -> None:
     assert by_shared_prefix([[1, 2], [3], [1, 2, 3, 4], [1, 2, 3]]) == [1, 2, 3, 0]
 
 
-@given(PROMPTS)
-def test_rounds_hold_every_prompt_once(prompts: list[list[int]]) -> None:
-    assert sorted(in_rounds(prompts, 2)) == list(range(len(prompts)))
+@given(PROMPTS, st.integers(0, 9))
+def test_rounds_hold_every_prompt_once(prompts: list[list[int]], apart: int) -> None:
+    assert sorted(in_rounds(prompts, 2, apart)) == list(range(len(prompts)))
 
 
 def test_a_prefix_is_done_before_it_is_wanted_again() -> None:
     prompts = [[1, 1, 9], [1, 1, 2, 9], [2, 2, 9], [3, 9], [2, 2, 3, 4, 9], [1, 1, 2, 3, 9]]
-    assert in_rounds(prompts, 2) == [3, 4, 5, 2, 1, 0]
+    assert in_rounds(prompts, 2, 99) == [3, 4, 5, 2, 1, 0]
+    # And before it is dropped: the user of the last three comes after all of the other two.
+    assert in_rounds(prompts, 2, 7) == [3, 4, 2, 5, 1, 0]
 
 
 def test_shared_prefix() -> None:

@@ -39,6 +39,9 @@ _TOKENS = 8192
 """The most tokens of a pass, as transformers has it: of a larger one more prompts would begin
 together, and share nothing."""
 
+_APART = 8 * _TOKENS
+"""Tokens between two prompts that begin alike: a few passes, the first of which are done then."""
+
 _SHARE_OF_FREE = 0.8
 """Of the memory that is free on a GPU, for the cache of keys and values and what passes through."""
 
@@ -93,7 +96,7 @@ class ContinuousBatches:
             metered = self._meter.side_by_side()
             manager.start()
             waiting: dict[str, int] = {}
-            for index in in_rounds([requests[place].prompt for place in places], PAGE):
+            for index in in_rounds([requests[place].prompt for place in places], PAGE, _APART):
                 request = requests[places[index]]
                 name = manager.add_request(
                     list(request.prompt),
