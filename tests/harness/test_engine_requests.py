@@ -46,6 +46,7 @@ class Words:
     """A model whose token 7 is the word "seven"; 0 ends an answer, 9 ends its thinking."""
 
     think_end_token: int | str | None = None
+    tokenizer: Any = None
 
     def tok_decode(self, tokens: list[int]) -> str:
         names = {1: "one", 2: "two", 3: "\n", 7: "seven", 9: "</think>"}
@@ -74,3 +75,13 @@ def test_thinking_is_left_out() -> None:
     assert read_answer([1, 9, 2, 9, 7, 0], [], model) == "seven"
     model.think_end_token = "</think>"
     assert read_answer([1, 9, 2, 0], [], model) == "two"
+
+
+def test_an_answer_that_comes_as_text_is_read_alike() -> None:
+    model = Words()
+    model.tokenizer = SimpleNamespace(decode=model.tok_decode)
+    assert read_answer("one seven", [], model) == "one seven"
+    assert read_answer("one \n two", ["\n"], model) == "one "
+    for end in (9, "</think>"):
+        model.think_end_token = end
+        assert read_answer("one </think> two </think> seven", [], model) == "seven"

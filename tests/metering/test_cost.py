@@ -16,9 +16,9 @@ torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 transformers = pytest.importorskip("transformers", reason="the hf extra is not installed")
 
 from qrag_tasks.engines.transformers.generation import FirstToken  # noqa: E402
-from qrag_tasks.metering.cost import Cost, cost_table  # noqa: E402
+from qrag_tasks.metering.cost import Cost, cost_table, seconds_of  # noqa: E402
 from qrag_tasks.metering.energy import nvml_counter  # noqa: E402
-from qrag_tasks.metering.meter import Meter  # noqa: E402
+from qrag_tasks.metering.meter import Elsewhere, Meter  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -549,3 +549,37 @@ def test_the_table_looks_like_lm_evals() -> None:
     assert {line[0] + line[-1] for line in (*theirs, *ours)} == {"||"}
     assert set(theirs[1]) == set(ours[1]) == {"|", "-", ":"}
     assert len({len(line) for line in ours}) == 1
+
+
+# ---------------------------------------------------------------------- side by side, elsewhere
+def test_answers_side_by_side_share_the_time_that_passes(clock: Clock, meter: Meter) -> None:
+    clock.wait(7)
+    metered = meter.side_by_side()
+    clock.wait(3)
+    first = metered.answered(100, 4, cached=60)
+    clock.wait(0.5)
+    second = metered.answered(50, 0)
+    assert [seconds_of(each) for each in (first, second)] == [3, 0.5]
+    cost = meter.cost()
+    assert (cost.undivided_seconds, cost.prefill_seconds, cost.decode_seconds) == (3.5, 0, 0)
+    assert (cost.prompt_tokens, cost.generated_tokens, cost.decode_tokens) == (150, 4, 3)
+    assert (cost.batches, cost.largest_batch, cost.cached_prompt_tokens) == (2, 1, 60)
+    shown = cells(cost_table(cost, None, "fp16"))
+    assert shown["prefill and decode"] == ("44.0", "tokens/s in 3.5 s")
+    assert not {"prefill", "decode"} & shown.keys()
+    again = Meter(CPU, clock=clock)
+    again.restart([first, second])
+    assert again.cost().run_seconds == again.cost().undivided_seconds == 3.5
+
+
+def test_of_another_machine_only_time_is_measured(clock: Clock, meter: Meter) -> None:
+    meter.device = Elsewhere("a server at http://host/v1")
+    with meter.answering():
+        clock.wait(2)
+    meter.restart([])
+    with meter.answering():
+        clock.wait(3)
+    cost = meter.cost()
+    assert (cost.device, cost.run_seconds) == ("a server at http://host/v1", 3)
+    assert (cost.threads, cost.peak_rss_bytes, cost.peak_device_bytes) == (None, None, None)
+    assert cost.energy_joules is None

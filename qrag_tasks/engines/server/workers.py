@@ -15,7 +15,7 @@ class Workers(Generic[Job, Result]):
     """Runs calls in threads of its own, in order of their jobs.
 
     After an error no further job is begun. Those that are running are waited for, so that what they
-    bring is not lost; with Ctrl-C they are not, and what they bring is thrown away.
+    bring is not lost; with Ctrl-C they are not, and only what they have brought is not lost.
 
     :param call: job -> result; called by several threads at once.
     :param most: calls at once.
@@ -53,6 +53,12 @@ class Workers(Generic[Job, Result]):
                     self._ending.set()
                 else:
                     yield finished
+        except KeyboardInterrupt:
+            while not done.empty():
+                finished = done.get()
+                if isinstance(finished, tuple):
+                    yield finished
+            raise
         finally:
             self._ending.set()
         if failure is not None:
