@@ -18,6 +18,10 @@ logger = logging.getLogger("lm_eval.qrag_tasks")
 _SHARE_OF_FREE = {"cuda": 0.8, "cpu": 0.5}
 
 
+class OutOfMemory(Exception):  # noqa: N818 - no error: what is left is answered in other batches
+    """Memory ran out; what was answered before has been handed on."""
+
+
 @dataclass(frozen=True)
 class Footprint:
     """Bytes that a batch takes beside the weights.

@@ -24,7 +24,7 @@ from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.not_a_number import not_a_number
 from qrag_tasks.engines.ordering import in_rounds
 from qrag_tasks.engines.transformers import packed_attention
-from qrag_tasks.engines.transformers.batches import free_bytes, out_of_memory
+from qrag_tasks.engines.transformers.batches import OutOfMemory, free_bytes, out_of_memory
 from qrag_tasks.engines.transformers.generation import generation_config, up_to_stop
 from qrag_tasks.errors import ModelError
 from qrag_tasks.metering.meter import Meter
@@ -50,10 +50,6 @@ _SECONDS = 1.0
 
 _TOO_LITTLE = ("Memory footprint", "no requests can be offloaded")
 """In what the manager says where its cache does not fit, or a request not into its cache."""
-
-
-class OutOfMemory(Exception):  # noqa: N818 - no error: what is left is answered in other batches
-    """Memory ran out; what was answered before has been handed on."""
 
 
 class ContinuousBatches:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+import transformers
 from transformers import LogitsProcessorList
 
 from qrag_tasks.arms.checkpoints import Checkpoint
@@ -26,8 +27,7 @@ from qrag_tasks.engines.base import (
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.decoding import decide
 from qrag_tasks.engines.transformers import likelihoods
-from qrag_tasks.engines.transformers.batches import Batches, Footprint
-from qrag_tasks.engines.transformers.continuous import ContinuousBatches, OutOfMemory
+from qrag_tasks.engines.transformers.batches import Batches, Footprint, OutOfMemory
 from qrag_tasks.engines.transformers.generation import (
     FirstToken,
     StopText,
@@ -35,7 +35,11 @@ from qrag_tasks.engines.transformers.generation import (
     groups_of,
 )
 from qrag_tasks.engines.transformers.not_a_number import Watch
+from qrag_tasks.errors import ModelError
 from qrag_tasks.metering.meter import Meter
+
+if TYPE_CHECKING:
+    from qrag_tasks.engines.transformers.continuous import ContinuousBatches
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -98,7 +102,7 @@ class TransformersEngine(Engine):
         self.decoding = decide(tokenizer, self.config, getattr(model, "generation_config", None))
         # transformers fills what a request leaves open from here.
         model.generation_config = generation_config(self.decoding, {}, longest_answer)
-        self._continuous = ContinuousBatches(self, model, meter) if continuous else None
+        self._continuous = self._continuous_batches() if continuous else None
 
     @property
     def limit(self) -> BatchLimit:
@@ -127,6 +131,16 @@ class TransformersEngine(Engine):
     def model_info(self) -> dict[str, Any]:
         """Return what whoever loaded the model says of it."""
         return self._describe()
+
+    def _continuous_batches(self) -> ContinuousBatches:
+        try:
+            from qrag_tasks.engines.transformers.continuous import ContinuousBatches
+        except ImportError as error:
+            raise ModelError(
+                f"batching=continuous: transformers {transformers.__version__} does not have it as "
+                f"5.17 and later do ({error}): upgrade transformers, or leave batching out"
+            ) from error
+        return ContinuousBatches(self, self.model, self._meter)
 
     # ------------------------------------------------------------------ answers
     def generate(

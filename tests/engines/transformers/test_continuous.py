@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM  # noqa: E402
 
 from qrag_tasks.engines.base import GenerationRequest  # noqa: E402
-from qrag_tasks.engines.transformers import packed_attention  # noqa: E402
+from qrag_tasks.engines.transformers import continuous, packed_attention  # noqa: E402
 from qrag_tasks.engines.transformers.continuous import PAGE  # noqa: E402
 from qrag_tasks.engines.transformers.engine import TransformersEngine  # noqa: E402
 from qrag_tasks.errors import ModelError  # noqa: E402
@@ -171,10 +172,17 @@ def test_logits_that_are_not_numbers_are_an_error(load: Load) -> None:
 
 
 def test_its_identity_says_so(load: Load) -> None:
-    continuous, padded = load()[0].identity, load("padded")[0].identity
-    attention = continuous["batching"]["attention"]
+    ours, padded = load()[0].identity, load("padded")[0].identity
+    attention = ours["batching"]["attention"]
     assert attention in (packed_attention.NAME, f"paged|{packed_attention.NAME}")
-    assert continuous == {**padded, "batching": {"kind": "continuous", "attention": attention}}
+    assert ours == {**padded, "batching": {"kind": "continuous", "attention": attention}}
+
+
+def test_a_transformers_without_it_is_an_error(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, continuous.__name__, None)  # as where an import in it fails
+    with pytest.raises(ModelError, match=r"transformers \S+ does not have it as 5\.17 and later"):
+        load()
+    load("padded")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
