@@ -50,7 +50,7 @@ class ModelServer(ThreadingHTTPServer):
     :param folder: of a model of transformers, which computes in 32 bits.
     :param port: any that is free by default.
     :ivar entry: of the model list, beside the model's name; ``None`` for a server without a list.
-    :ivar pages: path -> the JSON that is there, or what befalls those who ask for it.
+    :ivar pages: path -> the JSON that is there, what makes it, or what befalls those who ask.
     :ivar takes_ids: whether a prompt may be token ids.
     :ivar gives_ids: whether it knows ``return_token_ids`` and ``stop_token_ids``.
     :ivar strict: whether a field that OpenAI's interface does not have is an error.
@@ -168,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif isinstance(page := self.server.pages.get(self.path), Fault):
             self._send(page.status, page.body, page.headers)
         elif page is not None:
-            self._send(200, page)
+            self._send(200, page() if callable(page) else page)
         else:
             self._send(404, {"detail": "Not Found"})
 

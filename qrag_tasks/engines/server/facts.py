@@ -51,12 +51,23 @@ class ServerFacts:
         return {name: value for name, value in {**told, **self.further}.items() if value}
 
 
-def ask_facts(connection: Connection, base_url: str, root: str, model: str | None) -> ServerFacts:
-    """Ask a server for what it tells.
+def find_model(connection: Connection, base_url: str, model: str | None) -> dict[str, Any]:
+    """Return what the list of a server's models says of one; no more than ``id`` without a list.
 
-    :param model: whose facts; ``None`` for the only one that it serves.
-    :raises SettingsError: when it serves no such model, or several where none is named.
-    :raises ModelError: when it wants a key.
+    :param model: its name; ``None`` for the only one that is served.
+    :raises SettingsError: when no such model is served, or several are and none is named.
+    :raises ModelError: when the server wants a key.
+    :raises UnreachableError: when there is no server.
+    """
+    entry = _entry(_listed(connection, base_url), base_url, model)
+    return {**entry, "id": str(entry.get("id") or model)}
+
+
+def ask_facts(connection: Connection, root: str, entry: Values) -> ServerFacts:
+    """Ask a server for what it tells. Some tell all of a model only once it has answered.
+
+    :param root: address of the server itself.
+    :param entry: as :func:`find_model` returns it.
     :raises UnreachableError: when there is no server.
     """
 
@@ -73,8 +84,7 @@ def ask_facts(connection: Connection, base_url: str, root: str, model: str | Non
             return {}
         return said if isinstance(said, dict) else {}
 
-    entry = _entry(_listed(connection, base_url), base_url, model)
-    name = str(entry.get("id") or model)
+    name = entry["id"]
     for teller in TELLERS:
         if teller.is_it(entry, ask):
             return ServerFacts(teller.software, name, **teller.tell(entry, name, ask))

@@ -25,7 +25,7 @@ from qrag_tasks.engines.server.connection import (
     UnreachableError,
 )
 from qrag_tasks.engines.server.engine import ServerEngine
-from qrag_tasks.engines.server.facts import ServerFacts, ask_facts, check_precision
+from qrag_tasks.engines.server.facts import ServerFacts, ask_facts, check_precision, find_model
 from qrag_tasks.engines.tokenizers import model_text
 from qrag_tasks.errors import ModelError
 from qrag_tasks.metering.meter import Meter
@@ -56,8 +56,9 @@ def load(arguments: ServerArguments, given: Mapping[str, Any], meter: Meter) -> 
     decoding = decide(tokenizer, *_configurations(given["tokenizer"]))
     try:
         with meter.loading():
-            facts = _checked_facts(connection, arguments)
-            form = _Probe(connection, arguments, facts.model, tokenizer, decoding).form()
+            entry = find_model(connection, arguments.base_url, arguments.model)
+            form = _Probe(connection, arguments, entry["id"], tokenizer, decoding).form()
+            facts = _checked_facts(connection, arguments, entry)
     except UnreachableError as error:
         raise ModelError(
             f"{error} Is the server running, and is base_url= its address? Start it, and run again."
@@ -74,9 +75,11 @@ def load(arguments: ServerArguments, given: Mapping[str, Any], meter: Meter) -> 
     return ServerEngine(arguments, tokenizer, decoding, connection, form, facts, meter)
 
 
-def _checked_facts(connection: Connection, arguments: ServerArguments) -> ServerFacts:
+def _checked_facts(
+    connection: Connection, arguments: ServerArguments, entry: Mapping[str, Any]
+) -> ServerFacts:
     """Return what the server tells, none of which contradicts the arguments."""
-    facts = ask_facts(connection, arguments.base_url, arguments.root, arguments.model)
+    facts = ask_facts(connection, arguments.root, entry)
     if facts.window is not None and facts.window < arguments.window:
         raise ModelError(
             f"max_length={arguments.window}: the window of {facts.model} at {arguments.base_url} "

@@ -109,6 +109,15 @@ def test_what_each_tells_is_recorded(
     assert canonical(plain(load(precision=stated).identity)) == canonical(plain(engine.identity))
 
 
+def test_what_is_told_once_the_model_has_answered(server: ModelServer, load: Load) -> None:
+    server.entry, server.pages = OLLAMA[0], dict(OLLAMA[1])
+    running = server.pages["/api/ps"]
+    server.pages["/api/ps"] = lambda: running if server.asked else {"models": []}
+    first = load().facts
+    assert first.window == 1024
+    assert load().facts == first
+
+
 @pytest.mark.parametrize("told", [VLLM, LLAMA_SERVER, OLLAMA, LM_STUDIO, TGI])
 def test_a_window_that_is_shorter_than_the_stated_one(
     server: ModelServer, load: Load, told: tuple[dict[str, Any], dict[str, Any]]
