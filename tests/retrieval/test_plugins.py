@@ -6,12 +6,13 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from plugin_files import InstallPlugin, put_plugin
 
-from qrag_tasks import plugins
+from qrag_tasks import installed, plugins
 from qrag_tasks.arms.precisions import precision
 from qrag_tasks.errors import PluginError, RetrieverError, SettingsError
 from qrag_tasks.installed import Origin
@@ -389,7 +390,7 @@ def test_a_format_of_a_third_party(install: InstallPlugin) -> None:
     install("qrag_ternary", FORMAT)
     assert precision("int2-ternary").summary == "-1, 0 and 1"
     assert str(FORMATS.get("ternary").origin) == "qrag_ternary 0.3"
-    known = r"known: fp32, .*, int4-awq; plugins: int2-ternary from qrag_ternary 0.3\)"
+    known = r"known: fp32, .*, int4-awq, .*; plugins: int2-ternary from qrag_ternary 0.3\)"
     with pytest.raises(SettingsError, match=rf"{known}. Did you mean 'int2-ternary'\?"):
         precision("int2")
 
@@ -531,3 +532,17 @@ def test_of_two_folders_the_first_on_the_path_counts(
     monkeypatch.setattr("sys.path", [*sys.path, str(behind)])
     plugins.forget()
     assert [p.state for p in plugins.plugins() if p.name == "qrag_last"] == ["ok"]
+
+
+def test_the_metadata_of_other_projects_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are hundreds of them, and every command would wait for it."""
+    read = []
+    name_and_version = installed._name_and_version
+
+    def noted(distribution: Any) -> tuple[str, str]:
+        read.append(distribution.read_text("entry_points.txt") or "")
+        return name_and_version(distribution)
+
+    monkeypatch.setattr(installed, "_name_and_version", noted)
+    list(installed.announced())
+    assert all("[qrag]" in text for text in read)
