@@ -24,3 +24,12 @@ def test_all_at_once_is_as_one_at_a_time(
     text = ModelText(tokenizer, 1024, add_bos_token)
     assert text.encode_all(TEXTS) == [text.encode(each) for each in TEXTS]
     assert text.encode_all([]) == []
+
+
+def test_many_at_once_are_in_their_order(tiny_model: Path) -> None:
+    """More than one thread encodes them, after a call that has left padding in the tokenizer."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer(["a", "a kettle"], padding=True, truncation=True, max_length=1)
+    text = ModelText(tokenizer, 1024)
+    many = [f"review {number % 150} of a kettle" * (1 + number % 7) for number in range(400)]
+    assert text.encode_all(many) == [text.encode(each) for each in many]
