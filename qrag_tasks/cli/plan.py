@@ -11,7 +11,6 @@ import click
 from rich.table import Table as Drawn
 from rich.text import Text
 
-from qrag_tasks.arms.engine_choice import abilities_of, engine_name
 from qrag_tasks.cli.group import console, main, print_prose
 from qrag_tasks.cli.tables import Table, print_tables
 from qrag_tasks.errors import PlanError
@@ -126,6 +125,8 @@ def _arms(plan: Plan, estimated: Estimate) -> Iterator[Table]:
 
 
 def _engine(arm: Arm) -> dict[str, str]:
+    from qrag_tasks.arms.engine_choice import abilities_of, engine_name
+
     abilities = abilities_of(arm.arguments)
     evidence = {} if abilities is None else {"evidence": abilities.evidence}
     return {"name": engine_name("qrag", arm.arguments), **evidence}
