@@ -196,7 +196,3 @@ def test_the_command_runs_it_and_its_runs_are_compared(
     compared = CliRunner().invoke(main, ["compare", *map(str, outs)])
     assert compared.exit_code == 0, compared.output
     assert "lamp3u, mae" in compared.output
-    wrong = run(tmp_path / "wrong", priro=1)
-    assert wrong.returncode != 0
-    assert "priro=1: unknown to engine=ngram" in wrong.stderr
-    assert "Traceback" not in wrong.stderr
