@@ -207,8 +207,8 @@ def _count_differs(sent: int, counted: int) -> str:
     if counted == sent + 1:
         return (
             f"{both}: it has put a token before the prompt, such as another BOS. Have it add none "
-            f"(tokenizer.ggml.add_bos_token of a GGUF file, a chat template of the server's), or "
-            f"give add_bos_token=False, where the model wants one only once"
+            f"(tokenizer.ggml.add_bos_token=false in a GGUF file), or give the served model's own "
+            f"tokenizer, which knows that token"
         )
     if counted < sent:
         return (
