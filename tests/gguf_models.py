@@ -11,6 +11,7 @@ import numpy as np
 
 from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.arms.formats.gguf import MIXTURES
+from qrag_tasks.arms.gguf_files import UNUSED
 from qrag_tasks.engines.base import Engine
 from qrag_tasks.metering.meter import Meter
 from qrag_tasks.registry import ENGINES
@@ -154,13 +155,15 @@ def _vocabulary(folder: Path, size: int) -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    pieces = tokenizer.convert_ids_to_tokens(list(range(size)))
-    assert None not in pieces
+    known = tokenizer.convert_ids_to_tokens(list(range(min(size, len(tokenizer)))))
+    # Some vocabularies are filled up to a round number.
+    pieces = [*known, *(f"[PAD{token}]" for token in range(len(known), size))]
+    kinds = [CONTROL if token in special else NORMAL for token in range(len(known))]
     return {
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "gpt-2",
         "tokenizer.ggml.tokens": pieces,
-        "tokenizer.ggml.token_type": [CONTROL if i in special else NORMAL for i in range(size)],
+        "tokenizer.ggml.token_type": [*kinds, *[UNUSED] * (size - len(known))],
         "tokenizer.ggml.merges": [" ".join(pair) for pair in model["merges"]],
         "tokenizer.ggml.eos_token_id": tokenizer.eos_token_id,
         "tokenizer.ggml.padding_token_id": tokenizer.pad_token_id,
