@@ -65,10 +65,6 @@ class Mixture:
     better: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
 
-    def kinds(self, tensor: GgufTensor, chosen: Iterable[str]) -> frozenset[str]:
-        """Return as what a matrix is stored for which one of ``chosen`` was meant."""
-        return frozenset(_stored(kind, tensor.shape[-1]) for kind in chosen)
-
 
 def _mix(number: int, bits: int, base: str, better: str = "", others: str = "") -> Mixture:
     return Mixture(number, bits, base, frozenset(better.split()), frozenset(others.split()))
@@ -224,6 +220,11 @@ def _stored(kind: str, row: int) -> str:
     return kind if kind in FLOATS or row % _SMALL_BLOCK == 0 else "F16"
 
 
+def _is_one_of(kinds: Iterable[str], tensor: GgufTensor) -> bool:
+    """Tell whether a matrix is stored as one of ``kinds``, or as what takes its place."""
+    return any(tensor.kind == _stored(kind, tensor.shape[-1]) for kind in kinds)
+
+
 def _declared(file: GgufFile) -> str | None:
     """Return the precision that a file says it has; ``None`` where it says nothing.
 
@@ -250,14 +251,12 @@ def _check_mixture(file: GgufFile, name: str, mixture: Mixture) -> None:
     found = matrices(file)
     experts = _OF_EXPERTS if file.metadata.get(f"{file.architecture}.expert_count") else ()
     known = {mixture.base, *mixture.better, *mixture.others, *experts}
-    wrong = [tensor for tensor in found if tensor.kind not in mixture.kinds(tensor, known)]
+    wrong = [tensor for tensor in found if not _is_one_of(known, tensor)]
     if wrong:
         what = f"{len(wrong)} of {len(found)} matrices in its blocks are not: {_few(wrong)}"
-    elif not any(tensor.kind in mixture.kinds(tensor, {mixture.base}) for tensor in found):
+    elif not any(_is_one_of({mixture.base}, tensor) for tensor in found):
         what = f"no matrix in its blocks is {mixture.base} (they are {_listed(file)})"
-    elif mixture.better and not any(
-        tensor.kind in mixture.kinds(tensor, mixture.better) for tensor in found
-    ):
+    elif mixture.better and not any(_is_one_of(mixture.better, tensor) for tensor in found):
         what = (
             f"no matrix in its blocks is {' or '.join(sorted(mixture.better))}, as some are in "
             f"that mixture (they are {_listed(file)})"

@@ -221,6 +221,8 @@ class LlamaCppEngine(Engine):
                 )
         if needed:
             self._native.make_room(max(needed.values()), outputs)
+            # The same requests again are then run as they were before.
+            self._native.keep(0)
 
     def _run(self, tokens: Sequence[int], wanted: int) -> tuple[int, Any]:
         """Run a prompt; return how much of it the cache held, and the logits of its last tokens.

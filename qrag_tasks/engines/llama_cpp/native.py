@@ -86,6 +86,12 @@ class Native:
         self._model = llama_cpp.llama_model_load_from_file(str(file.path).encode(), params)
         if not self._model:
             raise _unread(file)
+        if llama_cpp.llama_model_has_encoder(self._model):
+            llama_cpp.llama_model_free(self._model)
+            raise ModelError(
+                f"pretrained={file.path} has an encoder ({file.architecture}): engine=llama_cpp "
+                f"runs decoder-only models"
+            )
         self._free_model = weakref.finalize(self, llama_cpp.llama_model_free, self._model)
         self._free_context: Any = None
         self.vocabulary = llama_cpp.llama_vocab_n_tokens(

@@ -57,6 +57,12 @@ def test_an_answer_is_its_prompts_alone(file: Path, flash_attn: bool) -> None:
     assert [alone(load_gguf(file, **arguments), [each])[0] for each in requests[:4]] == together[:4]
 
 
+def test_the_same_requests_again(file: Path) -> None:
+    """Also without it: nothing is left in the cache from one call to the next."""
+    requests, engine = users_prompts(), load_gguf(file)
+    assert score(engine, requests) == score(engine, requests)
+
+
 def test_prefixes_are_still_used_again(wide_gguf: Path) -> None:
     engine = load_gguf(wide_gguf, deterministic=True, n_ubatch=16)
     costs: list[Any] = []

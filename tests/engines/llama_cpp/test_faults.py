@@ -40,6 +40,12 @@ def test_a_tensor_that_is_missing(tiny_model: Path, tmp_path: Path) -> None:
         load_gguf(file)
 
 
+def test_an_encoder(tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llama_cpp, "llama_model_has_encoder", lambda _model: True)
+    with pytest.raises(ModelError, match=r"has an encoder \(llama\): engine=llama_cpp runs"):
+        load_gguf(tiny_gguf)
+
+
 def test_weights_that_are_not_numbers(tiny_model: Path, tmp_path: Path) -> None:
     def broken(name: str, array: Any) -> Any:
         return np.full_like(array, np.nan) if name == "blk.1.ffn_up.weight" else array
