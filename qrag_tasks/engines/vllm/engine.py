@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import cached_property
 from itertools import islice
 from typing import Any, TypeVar
@@ -23,11 +23,11 @@ from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.decoding import decide
 from qrag_tasks.engines.not_a_number import not_a_number
 from qrag_tasks.engines.ordering import by_shared_prefix
-from qrag_tasks.engines.vllm import environment, failures
+from qrag_tasks.engines.vllm import environment, failures, running
 from qrag_tasks.engines.vllm.arguments import MEMORY, Asked
 from qrag_tasks.engines.vllm.evidence import stored_digest, verify
 from qrag_tasks.engines.vllm.layers import read
-from qrag_tasks.engines.vllm.positions import Place, likelihoods_of, places_of
+from qrag_tasks.engines.vllm.positions import Place, Prompt, likelihoods_of, places_of
 from qrag_tasks.engines.vllm.registration import ABILITIES
 from qrag_tasks.engines.vllm.sampling import MOST_LOGPROBS, generation_params, next_token_params
 from qrag_tasks.metering.meter import Meter, SideBySide
@@ -72,6 +72,7 @@ class VllmEngine(Engine):
         meter: Meter,
     ) -> None:
         self._llm = llm
+        self._stop = running.keep(self, llm)
         self._core = llm.llm_engine
         self._asked = asked
         self._own = own
@@ -134,7 +135,7 @@ class VllmEngine(Engine):
         answer = generation_params(GenerationRequest("smoke", [0], 2), self.decoding)
         both = (("answer", [0], answer), ("likelihood", [0], next_token_params([0])))
         with failures.at_start(self._asked.arguments["pretrained"], self.precision.name):
-            for _ in self._run(iter(both)):
+            for _ in self._run(iter(both), lambda what: f"a first {what}"):
                 pass
         logger.info("%s: %s", self.precision.name, self._summary)
 
@@ -146,6 +147,7 @@ class VllmEngine(Engine):
         return {
             "vllm": {
                 "version": environment.version()[1],
+                "block_size": size,
                 "kv_cache_tokens": blocks * size if blocks and size else None,
                 "max_num_seqs": self._at_once,
                 "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
@@ -156,10 +158,8 @@ class VllmEngine(Engine):
         }
 
     def close(self) -> None:
-        """Have vLLM give its memory and its processes back."""
-        core = getattr(self._core, "engine_core", None)
-        if core is not None:
-            core.shutdown()
+        """Have vLLM give its memory and its processes back, once it runs no other model here."""
+        self._stop()
 
     # ------------------------------------------------------------------ answers
     def generate(
@@ -170,8 +170,8 @@ class VllmEngine(Engine):
         order = by_shared_prefix([request.prompt for request in requests])
         waiting = ((place, requests[place].prompt, params[place]) for place in order)
         metered = self._metered(len(requests))
-        with self._failures():
-            for finished in self._run(waiting):
+        with closing(self._run(waiting, lambda place: requests[place].name)) as steps:
+            for finished in steps:
                 answers: dict[int, Sequence[int]] = {}
                 for place, output in finished.items():
                     (answer,) = output.outputs
@@ -206,8 +206,12 @@ class VllmEngine(Engine):
         )
         read = cached = 0
         metered = self._metered(len(prompts))
-        with self._failures():
-            for finished in self._run(waiting):
+
+        def name_of(tag: tuple[Prompt, int]) -> str:
+            return requests[min(places[tag[0]].requests)].name
+
+        with closing(self._run(waiting, name_of)) as steps:
+            for finished in steps:
                 whole: list[int] = []
                 for (prompt, _), output in finished.items():
                     read += len(prompt)
@@ -229,35 +233,39 @@ class VllmEngine(Engine):
             min(requests, self._at_once, self.limit.rows or self._at_once)
         )
 
-    def _failures(self) -> AbstractContextManager[None]:
-        return failures.while_answering(self._asked.arguments["pretrained"], self.precision.name)
-
-    def _run(self, waiting: Iterator[tuple[_Tag, Sequence[int], Any]]) -> Iterator[dict[_Tag, Any]]:
+    def _run(
+        self,
+        waiting: Iterator[tuple[_Tag, Sequence[int], Any]],
+        name_of: Callable[[_Tag], str],
+    ) -> Generator[dict[_Tag, Any], None, None]:
         """Run requests, and yield those that are finished, after each of vLLM's steps.
 
         :param waiting: tag, prompt and ``SamplingParams`` of each, in the order in which they
             start.
+        :param name_of: returns what an error calls a request, by its tag.
         """
         from vllm.inputs import tokens_input
 
-        running: dict[str, _Tag] = {}
+        tags: dict[str, _Tag] = {}
         rows = self.limit.rows or self._at_once
         most = rows if rows < self._at_once else 2 * self._at_once
         try:
             while True:
-                for tag, prompt, params in islice(waiting, min(_A_STEP, most - len(running))):
+                for tag, prompt, params in islice(waiting, min(_A_STEP, most - len(tags))):
                     self._requests += 1
-                    name = str(self._requests)
-                    self._core.add_request(name, tokens_input(list(prompt)), params)
-                    running[name] = tag
-                if not running:
+                    number = str(self._requests)
+                    with failures.while_answering(f"{name_of(tag)}: {len(prompt)} tokens"):
+                        self._core.add_request(number, tokens_input(list(prompt)), params)
+                    tags[number] = tag
+                if not tags:
                     return
-                outputs = [each for each in self._core.step() if each.finished]
+                with failures.while_answering(f"{len(tags)} requests"):
+                    outputs = [each for each in self._core.step() if each.finished]
                 if outputs:
-                    yield {running.pop(each.request_id): each for each in outputs}
+                    yield {tags.pop(each.request_id): each for each in outputs}
         finally:
-            if running:
-                self._core.abort_request(list(running))
+            if tags:
+                self._core.abort_request(list(tags))
 
 
 def _chunks(wanted: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -37,21 +37,18 @@ def at_start(pretrained: str, precision: str) -> Iterator[None]:
 
 
 @contextmanager
-def while_answering(pretrained: str, precision: str) -> Iterator[None]:
-    """Turn what vLLM raises while it answers into a :class:`ModelError`.
+def while_answering(requests: str) -> Iterator[None]:
+    """Turn what vLLM raises of requests into a :class:`ModelError`.
 
-    :raises ModelError: with its cause and the next step. What was answered before is kept.
+    :param requests: what they are, for the message.
+    :raises ModelError: with its cause and the next step.
     """
-    import torch
-
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError, ValueError) as error:
-        if isinstance(error, QragError):
-            raise
+    except Exception as error:  # of many kinds, as vLLM's parts raise them
         raise ModelError(
-            f"pretrained={pretrained}, precision={precision}: vLLM failed while it answered: "
-            f"{_reason(error)}.{_advice(error)} What was answered before is kept."
+            f"{requests}: vLLM failed: {_reason(error)}.{_advice(error)} What was answered before "
+            f"is kept."
         ) from error
 
 

@@ -73,7 +73,7 @@ def generation_params(request: GenerationRequest, decoding: Decoding) -> Any:
             flat_logprobs=True,
             **given,
         )
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # of a kind that differs from release to release
         written = ", ".join(f"{name}={value}" for name, value in settings.items())
         raise SettingsError(f"generation arguments {written}: vLLM refuses them: {error}") from None
 
