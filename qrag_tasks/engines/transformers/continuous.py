@@ -39,6 +39,10 @@ _TOKENS = 8192
 """The most tokens of a pass, as transformers has it: of a larger one more prompts would begin
 together, and share nothing."""
 
+_REQUESTS = 256
+"""The most requests under way at once, where the batch limit counts tokens. Each holds its pages:
+of very many the last would be begun again and again for want of room."""
+
 _APART = 8 * _TOKENS
 """Tokens between two prompts that begin alike: a few passes, the first of which are done then."""
 
@@ -127,7 +131,7 @@ class ContinuousBatches:
             # All of them at once where that is little; as many as fit where not.
             num_blocks=pages if fits else None,
             max_batch_tokens=tokens,
-            max_requests_per_batch=limit.rows,
+            max_requests_per_batch=limit.rows or _REQUESTS,
             max_memory_percent=_SHARE_OF_FREE,
             # Whatever is prefilled decodes with all that follows, in larger batches.
             scheduler_type="prefill_first",
