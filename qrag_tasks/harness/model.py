@@ -127,7 +127,6 @@ class QragLM(TokenizedLM):
         for request, asked_request in zip(requests, engine_requests, strict=True):
             tokens = len(asked_request.prompt)
             check_not_cut(request, tokens, asked_request.max_new_tokens, self.max_length)
-        bar = self._bar("generate_until", len(requests), disable_tqdm)
 
         def read(place: int, generated: Generated) -> str:
             return read_answer(generated, engine_requests[place].stops, self)
@@ -136,11 +135,10 @@ class QragLM(TokenizedLM):
             self.cache_hook.add_partial("generate_until", requests[place].args, answer)
             bar.update()
 
-        with self._meter.answering():
+        bar = self._bar("generate_until", len(requests), disable_tqdm)
+        with bar, self._meter.answering():
             keys = request_keys(request.args for request in requests)
-            answers = self._session.generate(engine_requests, keys, read, tell)
-        bar.close()
-        return answers
+            return self._session.generate(engine_requests, keys, read, tell)
 
     def loglikelihood(
         self, requests: Sequence[Any], disable_tqdm: bool = False
@@ -173,7 +171,6 @@ class QragLM(TokenizedLM):
         softmax_dtype = str(self.softmax_dtype or torch.float32).removeprefix("torch.")
         engine_requests, members = likelihood_requests(requests, softmax_dtype)
         measured: dict[int, Likelihood] = {}
-        bar = self._bar("loglikelihood", len(requests), disable_tqdm)
 
         def tell(place: int, likelihoods: Sequence[Likelihood]) -> None:
             for index, (logprob, likeliest) in zip(members[place], likelihoods, strict=True):
@@ -183,8 +180,8 @@ class QragLM(TokenizedLM):
                 bar.update()
 
         keys = request_keys([each.tokens, each.continuations] for each in engine_requests)
-        self._session.score(engine_requests, keys, tell)
-        bar.close()
+        with self._bar("loglikelihood", len(requests), disable_tqdm) as bar:
+            self._session.score(engine_requests, keys, tell)
         return [measured[index] for index in range(len(requests))]
 
     def _bar(self, what: str, total: int, disabled: bool) -> Any:

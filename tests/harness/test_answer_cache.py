@@ -17,6 +17,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 import lm_eval.api.model as lm_eval_model  # noqa: E402
+import ngram_engine  # noqa: E402
 from lm_eval import simple_evaluate  # noqa: E402
 from lm_eval.api.instance import Instance  # noqa: E402
 from lm_eval.api.model import LM, CachingLM  # noqa: E402
@@ -24,6 +25,7 @@ from lm_eval.api.registry import model_registry, register_model  # noqa: E402
 from lm_eval.models.dummy import DummyLM  # noqa: E402
 from lm_eval.models.huggingface import HFLM  # noqa: E402
 from lm_eval.tasks import TaskManager  # noqa: E402
+from plugin_files import InstallPlugin  # noqa: E402
 from sqlitedict import SqliteDict  # noqa: E402
 
 from qrag_tasks.arms.identity import arm_identity  # noqa: E402
@@ -324,6 +326,26 @@ def test_real_arms_share_a_file(
     assert run(full_arm) == full
     assert run(quantized_arm) == quantized
     assert remaining(caplog) == ["0", "0"]
+
+
+def test_two_engines_share_a_file(
+    tiny_model: Path, file: Path, caplog: pytest.LogCaptureFixture, install: InstallPlugin
+) -> None:
+    """The same checkpoint's tokenizer and precision, and yet two arms: neither answers for both."""
+    install("qrag_ngram", Path(ngram_engine.__file__).read_text(encoding="utf-8"))
+
+    def run(arguments: dict[str, Any]) -> list[Any]:
+        arguments = {"precision": "fp32", **arguments}
+        return evaluate("qrag", file, BOTH, {}, model_args=arguments)
+
+    ours, theirs = (
+        {"pretrained": str(tiny_model)},
+        {"engine": "ngram", "tokenizer": str(tiny_model)},
+    )
+    one, other = run(ours), run(theirs)
+    assert one != other
+    assert (run(ours), run(theirs)) == (one, other)
+    assert remaining(caplog) == ["4", "4", "0", "0"]
 
 
 def test_a_model_changed_in_place_is_another_arm(
