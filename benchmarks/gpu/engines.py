@@ -32,8 +32,11 @@ from precisions import machine, work_folder
 from random_models import FOLDERS, SHAPES, write_checkpoints
 
 CELLS = [f"lamp{task}u_rag_k{k}" for task in (3, 5) for k in (0, 1, 5, 10)]
-IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
-"""So that memory and energy of lm_eval's own vllm model are read as those of ours are."""
+IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "INFO"}
+"""So that memory of lm_eval's own vllm model is read as that of ours is, and the logs say where the
+time of a start went."""
+INVARIANT = {**IN_PROCESS, "VLLM_BATCH_INVARIANT": "1"}
+"""vLLM reads it at its import, which no start counts."""
 BASE = "vllm of lm_eval, fp16"
 """The way that all others are compared with."""
 MARKS = ("<!-- engines: begin -->", "<!-- engines: end -->")
@@ -61,18 +64,24 @@ class Way:
         return ["--model", self.model, "--model_args", arguments, *size]
 
 
+def _by_vllm(
+    arguments: str, environment: Mapping[str, str] = IN_PROCESS, checkpoint: str = "fp16"
+) -> Way:
+    return Way("qrag", f"engine=vllm,{arguments}", checkpoint, environment=environment)
+
+
 WAYS: Mapping[str, Way] = {
     BASE: Way("vllm", "dtype=float16", batch_size="auto", environment=IN_PROCESS),
-    "vllm, fp16": Way("qrag", "engine=vllm,precision=fp16"),
-    "vllm, fp16, started again": Way("qrag", "engine=vllm,precision=fp16"),
-    "vllm, fp8": Way("qrag", "engine=vllm,precision=fp8,dtype=float16"),
+    "vllm, fp16": _by_vllm("precision=fp16"),
+    "vllm, fp16, started again": _by_vllm("precision=fp16"),
+    "vllm, fp8": _by_vllm("precision=fp8,dtype=float16"),
     "vllm of lm_eval, fp8": Way(
         "vllm", "dtype=float16,quantization=fp8", batch_size="auto", environment=IN_PROCESS
     ),
-    "vllm, fp16, deterministic": Way("qrag", "engine=vllm,precision=fp16,deterministic=True"),
-    "vllm, int4-nf4": Way("qrag", "engine=vllm,precision=int4-nf4,dtype=float16"),
-    "vllm, int4-gptq": Way("qrag", "engine=vllm,precision=int4-gptq,dtype=float16", "gptq"),
-    "vllm, int4-awq": Way("qrag", "engine=vllm,precision=int4-awq,dtype=float16", "awq"),
+    "vllm, fp16, deterministic": _by_vllm("precision=fp16,deterministic=True", INVARIANT),
+    "vllm, int4-nf4": _by_vllm("precision=int4-nf4,dtype=float16"),
+    "vllm, int4-gptq": _by_vllm("precision=int4-gptq,dtype=float16", checkpoint="gptq"),
+    "vllm, int4-awq": _by_vllm("precision=int4-awq,dtype=float16", checkpoint="awq"),
     "transformers, fp16, continuous batching": Way("qrag", "precision=fp16,batching=continuous"),
     "transformers, int4-nf4, continuous batching": Way(
         "qrag", "precision=int4-nf4,dtype=float16,batching=continuous"

@@ -57,6 +57,10 @@ def child(record: Path, marlin: str | None, arguments: list[str]) -> None:
         with contextlib.suppress(ImportError):
             import gptqmodel  # noqa: F401
 
+    if any("vllm" in argument for argument in arguments):
+        with contextlib.suppress(ImportError):
+            import vllm  # noqa: F401
+
     def now() -> float:
         if gpu:
             torch.cuda.synchronize()
