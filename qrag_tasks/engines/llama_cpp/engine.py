@@ -125,7 +125,7 @@ class LlamaCppEngine(Engine):
         return {
             "weights": self._weights,
             "dtype": self.computing,
-            "device": self.device.type,
+            "device": "gpu" if settings.n_gpu_layers else "cpu",
             "kernels": llama_cpp.llama_print_system_info().decode().strip(),
             "cache": [settings.type_k, settings.type_v],
             "attention": (
@@ -157,7 +157,7 @@ class LlamaCppEngine(Engine):
         """Answer one prompt after the other, those that begin alike in turn."""
         for request in requests:
             _check_greedy(request.settings)
-        self._make_room({r.name: len(r.prompt) + r.max_new_tokens for r in requests})
+        self._make_room([(r.name, len(r.prompt) + r.max_new_tokens) for r in requests])
         for place in by_shared_prefix([request.prompt for request in requests]):
             tokens, cost = self._answer(requests[place])
             answered({place: tokens}, cost)
@@ -198,7 +198,7 @@ class LlamaCppEngine(Engine):
     ) -> None:
         """Measure one request after the other; log-probabilities are taken in 64 bits."""
         most = max((_kept(request) for request in requests), default=1)
-        self._make_room({request.name: len(request.tokens) for request in requests}, most)
+        self._make_room([(request.name, len(request.tokens)) for request in requests], most)
         for place in by_shared_prefix([request.tokens for request in requests]):
             request, length = requests[place], len(requests[place].tokens)
             with (
@@ -212,15 +212,15 @@ class LlamaCppEngine(Engine):
             answered({place: likelihoods}, batch.cost)
 
     # ------------------------------------------------------------------ the model
-    def _make_room(self, needed: Mapping[str, int], outputs: int = 1) -> None:
-        for name, tokens in needed.items():
+    def _make_room(self, needed: Sequence[tuple[str, int]], outputs: int = 1) -> None:
+        for name, tokens in needed:
             if tokens > self.window:
                 raise ModelError(
                     f"{name}: prompt and answer take {tokens:,} tokens, and the window has "
                     f"{self.window:,} (max_length)"
                 )
         if needed:
-            self._native.make_room(max(needed.values()), outputs)
+            self._native.make_room(max(tokens for _, tokens in needed), outputs)
             # The same requests again are then run as they were before.
             self._native.keep(0)
 

@@ -137,6 +137,8 @@ class Native:
         # Or a prefix could not be used again in a model whose layers see a part of it only.
         params.swa_full = True
         params.no_perf = True
+        # Or a llama.cpp that was built for a GPU would run long prompts there, layers or none.
+        params.offload_kqv = params.op_offload = settings.n_gpu_layers != 0
         messages.ERRORS.clear()
         self._context = llama_cpp.llama_init_from_model(self._model, params)
         if not self._context:

@@ -120,6 +120,15 @@ def test_what_a_prompt_shares_is_not_computed_again(tiny_gguf: Path) -> None:
     assert [cost["prompt_tokens"] for _, cost in sorted(costs.items())] == [41, 45, 49]
 
 
+def test_requests_of_one_name(tiny_gguf: Path) -> None:
+    engine = load_gguf(tiny_gguf)
+    lengths = (600, 20)
+    requests = [GenerationRequest("same", [300] * length, 2) for length in lengths]
+    assert [len(tokens) for tokens in generate(engine, requests)] == [2, 2]
+    scored = [LikelihoodRequest("same", [300] * length, ((301,),)) for length in lengths]
+    assert len(score(load_gguf(tiny_gguf), scored)) == 2
+
+
 def test_only_greedy_settings_are_taken(tiny_gguf: Path) -> None:
     engine = load_gguf(tiny_gguf)
     for settings, told in (
