@@ -21,6 +21,7 @@ from qrag_tasks.arms.argument_names import (
     unknown_names,
     unknown_to_server,
 )
+from qrag_tasks.arms.batching_arguments import batching_mistakes
 from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.places import check_additions, local_folder
 from qrag_tasks.arms.precisions import format_of, formats
@@ -38,9 +39,6 @@ _DTYPES = {
     "float": "float32",
     "double": "float64",
 }
-PADDED, CONTINUOUS = "padded", "continuous"
-"""Values of ``batching``: how the engine of transformers puts prompts together."""
-
 _OF_DTYPE = ("dtype", "torch_dtype", "softmax_dtype", "mixed_precision_dtype")
 _COUNTS = ("max_length", "max_batch_size", "max_batch_tokens")
 # Argument, or how it begins -> the arguments one of which it needs in order to have an effect.
@@ -271,16 +269,7 @@ def _not_for_qrag(given: Mapping[str, Any]) -> Iterator[Mistake]:
                 f"{name}={value}: a named precision fixes it; --model hf takes it, with "
                 f"load_in_4bit=True or load_in_8bit=True",
             )
-    yield from _not_deterministic(given)
-    yield from _not_continuous(given)
-    if str(given.get("batch_size", "auto")) != "auto":
-        for name in ("max_batch_size", "max_batch_tokens"):
-            if name in given:
-                yield Mistake(
-                    name,
-                    f"{name}={given[name]} has no effect with batch_size={given['batch_size']}: "
-                    f"leave one of them out",
-                )
+    yield from batching_mistakes(given)
     size = given.get("group_size")
     if size is not None and not (isinstance(size, int) and (size > 0 or size == -1)):
         yield Mistake(
@@ -305,34 +294,6 @@ def _of_another_engine(row: Precision, engine: str) -> Iterator[Mistake]:
             "precision",
             f"precision={row.name}: transformers cannot load it; give engine={engine}, too{place}",
         )
-
-
-def _not_deterministic(given: Mapping[str, Any]) -> Iterator[Mistake]:
-    deterministic = given.get("deterministic", False)
-    if not isinstance(deterministic, bool):
-        yield Mistake("deterministic", f"deterministic={deterministic}: give True or False")
-    for name in ("batch_size", "max_batch_size", "max_batch_tokens") if deterministic else ():
-        if str(given.get(name, "auto")) not in ("auto", "1"):
-            yield Mistake(
-                name,
-                f"{name}={given[name]} and deterministic=True: the kernels of transformers compute "
-                f"an answer alike only where its prompt is alone in its batch; leave {name} out",
-            )
-
-
-def _not_continuous(given: Mapping[str, Any]) -> Iterator[Mistake]:
-    batching = given.get("batching", PADDED)
-    if batching not in (PADDED, CONTINUOUS):
-        yield Mistake("batching", f"batching={batching}: give {PADDED} or {CONTINUOUS}")
-    if batching != CONTINUOUS:
-        return
-    for name, why in (
-        ("deterministic", "what is computed together changes from token to token"),
-        ("mixed_precision_dtype", "its passes run in a thread that has no autocast"),
-        ("parallelize", "transformers' continuous batching keeps its cache on one device"),
-    ):
-        if given.get(name):
-            yield Mistake(name, f"{name}={given[name]} and batching={CONTINUOUS}: {why}; leave one")
 
 
 def _against(row: Precision, given: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -16,10 +16,10 @@ from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.arms.engine_choice import check_model
 from qrag_tasks.arms.identity import created_with
 from qrag_tasks.harness.answer_cache import creation_is_remembered
-from qrag_tasks.harness.samples import check_limit, chosen_samples
 from qrag_tasks.harness.task import LampRagTask
 from qrag_tasks.harness.windows import window_of
 from qrag_tasks.prompting.settings import Settings
+from qrag_tasks.tasks.sample_choice import check_limit, chosen_samples
 
 _UNNAMED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 

@@ -14,7 +14,8 @@ from typing import Any
 from lm_eval.models.huggingface import HFLM
 
 from qrag_tasks.arms import embedded, loading
-from qrag_tasks.arms.arguments import CONTINUOUS, asked_dtype, settings_of_config
+from qrag_tasks.arms.arguments import asked_dtype, settings_of_config
+from qrag_tasks.arms.batching_arguments import CONTINUOUS
 from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.precisions import format_of

@@ -15,13 +15,13 @@ from qrag_tasks.arms.places import with_whole_places
 from qrag_tasks.engines.tokenizers import chat_template_of, template_options
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.harness import gen_kwargs
-from qrag_tasks.harness.samples import check_limit, chosen_samples, sample_count
 from qrag_tasks.harness.task import LampRagTask
 from qrag_tasks.locations import mini_root
 from qrag_tasks.plugins import release_retrievers
 from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.tasks.catalog import CATALOG, CatalogEntry
 from qrag_tasks.tasks.lamp.data import MINI, data_root
+from qrag_tasks.tasks.sample_choice import check_limit, chosen_samples, sample_count
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 

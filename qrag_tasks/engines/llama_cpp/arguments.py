@@ -10,7 +10,7 @@ from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.formats.gguf import Gguf, precision_of
 from qrag_tasks.arms.gguf_files import GgufFile, names_gguf, read_gguf
 from qrag_tasks.engines.arguments import OF_TEXT, refuse_unknown, switched_on
-from qrag_tasks.engines.llama_cpp.registration import NAME
+from qrag_tasks.engines.llama_cpp.abilities import NAME
 from qrag_tasks.errors import ModelError, SettingsError
 
 CACHE_KINDS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")

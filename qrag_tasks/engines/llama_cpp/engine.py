@@ -29,10 +29,10 @@ from qrag_tasks.engines.base import (
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.decoding import decide
 from qrag_tasks.engines.llama_cpp import evidence
+from qrag_tasks.engines.llama_cpp.abilities import ABILITIES, NAME
 from qrag_tasks.engines.llama_cpp.arguments import Settings, asked_file, window_of
 from qrag_tasks.engines.llama_cpp.head_check import check_head
 from qrag_tasks.engines.llama_cpp.native import Native, OutOfMemoryError
-from qrag_tasks.engines.llama_cpp.registration import ABILITIES, NAME
 from qrag_tasks.engines.llama_cpp.vocabulary import tokenizer_of
 from qrag_tasks.engines.not_a_number import not_a_number
 from qrag_tasks.engines.ordering import by_shared_prefix, shared_prefix

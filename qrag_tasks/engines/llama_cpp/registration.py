@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qrag_tasks.arms.formats.gguf import Gguf
-from qrag_tasks.engines.base import Abilities, Engine, EngineFactory
+from qrag_tasks.engines.base import Engine, EngineFactory
+from qrag_tasks.engines.llama_cpp.abilities import ABILITIES, NAME
 from qrag_tasks.hookspecs import RegisterEngine, hookimpl
 from qrag_tasks.metering.meter import Meter
-
-NAME = "llama_cpp"
-ABILITIES = Abilities(
-    evidence="headers",
-    sampling=False,
-    precisions=frozenset(row.name for row in Gguf.precisions),
-)
 
 
 def _check(arguments: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from qrag_tasks.engines.base import (
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.decoding import Decoding
 from qrag_tasks.engines.ordering import by_shared_prefix
+from qrag_tasks.engines.server.abilities import ABILITIES
 from qrag_tasks.engines.server.arguments import ServerArguments
 from qrag_tasks.engines.server.completions import (
     Completion,
@@ -27,7 +28,6 @@ from qrag_tasks.engines.server.completions import (
 from qrag_tasks.engines.server.connection import Connection, UnreachableError
 from qrag_tasks.engines.server.facts import ServerFacts
 from qrag_tasks.engines.server.prompts import text_of
-from qrag_tasks.engines.server.registration import ABILITIES
 from qrag_tasks.engines.server.workers import Workers
 from qrag_tasks.errors import ModelError
 from qrag_tasks.metering.meter import Elsewhere, Meter

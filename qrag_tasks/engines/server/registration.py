@@ -5,22 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qrag_tasks.engines.base import Abilities, Engine, EngineFactory
+from qrag_tasks.engines.base import Engine, EngineFactory
+from qrag_tasks.engines.server.abilities import ABILITIES, NAME
 from qrag_tasks.engines.server.arguments import read_arguments
 from qrag_tasks.hookspecs import RegisterEngine, hookimpl
 from qrag_tasks.metering.meter import Meter
-
-NAME = "server"
-
-ABILITIES = Abilities(
-    evidence="stated",
-    likelihoods=False,
-    sampling=False,
-    deterministic=False,
-    loads_checkpoint=False,
-)
-"""No likelihoods: a server tells those of its likeliest tokens, and not of the tokens that are
-asked for. Not deterministic: which requests it computes together is its own affair."""
 
 
 def _check(arguments: Mapping[str, Any]) -> None:

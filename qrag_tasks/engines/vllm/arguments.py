@@ -14,7 +14,7 @@ from qrag_tasks.arms.places import checked_places
 from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.engines.arguments import switched_on
 from qrag_tasks.engines.vllm import environment
-from qrag_tasks.engines.vllm.registration import ABILITIES
+from qrag_tasks.engines.vllm.abilities import ABILITIES
 from qrag_tasks.errors import ModelError, SettingsError, did_you_mean
 from qrag_tasks.locations import embedded_model
 

@@ -24,11 +24,11 @@ from qrag_tasks.engines.decoding import decide
 from qrag_tasks.engines.not_a_number import not_a_number
 from qrag_tasks.engines.ordering import by_shared_prefix
 from qrag_tasks.engines.vllm import environment, failures, running
+from qrag_tasks.engines.vllm.abilities import ABILITIES
 from qrag_tasks.engines.vllm.arguments import MEMORY, Asked
 from qrag_tasks.engines.vllm.evidence import stored_digest, verify
 from qrag_tasks.engines.vllm.layers import read
 from qrag_tasks.engines.vllm.positions import Place, Prompt, likelihoods_of, places_of
-from qrag_tasks.engines.vllm.registration import ABILITIES
 from qrag_tasks.engines.vllm.sampling import MOST_LOGPROBS, generation_params, next_token_params
 from qrag_tasks.metering.meter import Meter, SideBySide
 

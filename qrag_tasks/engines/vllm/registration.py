@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qrag_tasks.engines.base import Abilities, Engine, EngineFactory
+from qrag_tasks.engines.base import Engine, EngineFactory
+from qrag_tasks.engines.vllm.abilities import ABILITIES, NAME
 from qrag_tasks.hookspecs import RegisterEngine, hookimpl
 from qrag_tasks.metering.meter import Meter
-
-NAME = "vllm"
-ABILITIES = Abilities(
-    evidence="layers",
-    precisions=frozenset(
-        {"fp32", "fp16", "bf16", "fp8", "int4-nf4", "int4-gptq", "int4-awq"},
-    ),
-)
 
 
 def _check(arguments: Mapping[str, Any]) -> None:

@@ -1,0 +1,13 @@
+"""What the engine is called and can do, known before anything is loaded."""
+
+from __future__ import annotations
+
+from qrag_tasks.arms.formats.gguf import Gguf
+from qrag_tasks.engines.base import Abilities
+
+NAME = "llama_cpp"
+ABILITIES = Abilities(
+    evidence="headers",
+    sampling=False,
+    precisions=frozenset(row.name for row in Gguf.precisions),
+)

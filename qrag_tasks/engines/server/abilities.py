@@ -1,0 +1,17 @@
+"""What the engine is called and can do, known before anything is loaded."""
+
+from __future__ import annotations
+
+from qrag_tasks.engines.base import Abilities
+
+NAME = "server"
+
+ABILITIES = Abilities(
+    evidence="stated",
+    likelihoods=False,
+    sampling=False,
+    deterministic=False,
+    loads_checkpoint=False,
+)
+"""No likelihoods: a server tells those of its likeliest tokens, and not of the tokens that are
+asked for. Not deterministic: which requests it computes together is its own affair."""
