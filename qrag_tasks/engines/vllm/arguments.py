@@ -75,7 +75,7 @@ MEMORY = frozenset(
         *("gpu_memory_utilization", "kv_cache_memory_bytes", "num_gpu_blocks_override"),
         *("max_num_batched_tokens", "cpu_offload_gb", "download_dir", "enable_prefix_caching"),
         *("safetensors_load_strategy", "max_parallel_loading_workers", "block_size"),
-        *("distributed_timeout_seconds", "scheduling_policy", "async_scheduling"),
+        *("distributed_timeout_seconds", "scheduling_policy", "async_scheduling", "max_num_seqs"),
     }
 )
 """Arguments that say how much is run at once, and where; answers depend on them as on batches."""

@@ -39,7 +39,7 @@ def load(arguments: Mapping[str, Any], meter: Meter) -> VllmEngine:
     dtype = computing_dtype(asked_dtype(given), config, device, precision)
     computing = str(dtype).removeprefix("torch.")
     window = int(given.get("max_length") or model_window(config, tokenizer))
-    own = {**_deterministic(wanted, device, computing), **wanted.own}
+    own = {**wanted.own, **_deterministic(wanted, device, computing)}
     with meter.loading(), failures.at_start(given["pretrained"], precision.name):
         from vllm import LLM
 
@@ -51,12 +51,11 @@ def load(arguments: Mapping[str, Any], meter: Meter) -> VllmEngine:
             dtype=computing,
             quantization=QUANTIZATION.get(precision.name),
             max_model_len=window,
-            max_num_seqs=_most_at_once(given),
             # The checkpoint's own settings of sampling are set aside.
             generation_config="vllm",
             logprobs_mode="raw_logprobs",
             **({"device_ids": [device.index]} if device.index else {}),
-            **own,
+            **{"max_num_seqs": _most_at_once(given), **own},
         )
     meter.device = device
     return VllmEngine(
@@ -104,17 +103,22 @@ def _check_platform(device: Any, named: Any) -> None:
 def _deterministic(wanted: Asked, device: Any, computing: str) -> dict[str, Any]:
     """Return what vLLM must be given so that an answer depends on its own prompt alone.
 
-    :raises SettingsError: where that cannot be kept.
+    :raises SettingsError: where other arguments do not let it.
     """
     if not wanted.deterministic:
         return {}
     if device.type == "cuda":
-        # In 32 bits vLLM chooses among the others that are batch-invariant.
-        return {} if computing == "float32" else {"attention_backend": "FLASH_ATTN"}
-    if str(wanted.arguments.get("batch_size", "auto")) != "1":
-        raise SettingsError(
-            f"deterministic=True: vLLM has no batch-invariant kernels for device={device.type}; "
-            f"give batch_size=1, too, which runs each prompt alone, or engine=transformers"
-        )
+        # In 32 bits vLLM chooses among the others that are batch-invariant, and any of them may be
+        # chosen otherwise; one that is not, vLLM refuses.
+        default = {} if computing == "float32" else {"attention_backend": "FLASH_ATTN"}
+        return {name: wanted.own.get(name, value) for name, value in default.items()}
     # A prompt must be read in the same pieces, whatever was read before it.
-    return {"enable_prefix_caching": False}
+    needed = {"batch_size": 1, "enable_prefix_caching": False}
+    for name, value in needed.items():
+        given = wanted.arguments.get(name, value)
+        if str(given) not in ("auto", str(value)):
+            raise SettingsError(
+                f"{name}={given} and deterministic=True: vLLM has no batch-invariant kernels for "
+                f"device={device.type}, so each prompt must run alone; leave {name} out"
+            )
+    return {"max_num_seqs": 1, "enable_prefix_caching": False}

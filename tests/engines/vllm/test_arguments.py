@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,11 @@ def test_a_smaller_window(vllm_model: Path) -> None:
     info = engine.model_info()["vllm"]
     assert (info["max_num_seqs"], info["prefix_caching"]) == (3, True)
     assert info["kv_cache_tokens"] > 200
+    (short, *_) = sample_requests(engine)
+    too_long = replace(short, prompt=[*short.prompt] * 20)
+    with pytest.raises(ModelError, match=r"request 0: \d+ tokens: vLLM failed: .*max_length"):
+        generate(engine, [short, too_long])
+    assert generate(engine, [short])
 
 
 # ---------------------------------------------------------------------- deterministic
@@ -128,7 +134,7 @@ from qrag_tasks.errors import SettingsError
 from qrag_tasks.testing.engine_requests import generate, sample_requests
 
 folder, answers = Path({folder!r}), []
-engine, _ = load(folder, precision="bf16", deterministic=True, **{more!r})
+engine, _ = load(folder, precision="bf16", deterministic=True)
 assert engine.batch_invariant
 requests = sample_requests(engine)
 together = generate(engine, requests)
@@ -141,16 +147,15 @@ except SettingsError as error:
 """
 
 
-def in_another_process(folder: Path, **more: Any) -> subprocess.CompletedProcess[str]:
-    tests = str(Path(__file__).parents[2])
-    code = IN_ANOTHER_PROCESS.format(tests=tests, folder=str(folder), more=more)
+def in_another_process(folder: Path) -> subprocess.CompletedProcess[str]:
+    code = IN_ANOTHER_PROCESS.format(tests=str(Path(__file__).parents[2]), folder=str(folder))
     command = [sys.executable, "-c", code]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_deterministic(vllm_model: Path) -> None:
     """Answers in 16 bits are the same alone and together; a process is one or the other."""
-    done = in_another_process(vllm_model, **({"batch_size": 1} if ON_CPU else {}))
+    done = in_another_process(vllm_model)
     assert done.returncode == 0, done.stderr
     said = "this process has used vLLM with deterministic=True"
     assert said in done.stdout or ON_CPU
@@ -158,8 +163,11 @@ def test_deterministic(vllm_model: Path) -> None:
 
 @pytest.mark.skipif(not ON_CPU, reason="a GPU has the kernels")
 def test_deterministic_on_a_cpu_is_one_prompt_at_a_time(vllm_model: Path) -> None:
-    with pytest.raises(SettingsError, match=r"for device=cpu; give batch_size=1, too"):
-        load(vllm_model, deterministic=True)
+    engine, _ = load(vllm_model, deterministic=True)
+    assert str(engine.limit) == "1 sequences a batch"
+    for name, value in {"batch_size": 8, "enable_prefix_caching": True}.items():
+        with pytest.raises(SettingsError, match=f"{name}={value} and deterministic=True"):
+            load(vllm_model, deterministic=True, **{name: value})
 
 
 def test_another_setting_of_the_same_process(
