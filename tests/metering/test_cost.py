@@ -572,6 +572,14 @@ def test_answers_side_by_side_share_the_time_that_passes(clock: Clock, meter: Me
     assert again.cost().run_seconds == again.cost().undivided_seconds == 3.5
 
 
+def test_answers_that_come_together_cost_as_one(clock: Clock, meter: Meter) -> None:
+    metered = meter.side_by_side(at_once=64)
+    clock.wait(2)
+    metered.answered(300, 12, cached=100, answers=3)
+    cost = meter.cost()
+    assert (cost.generated_tokens, cost.decode_tokens, cost.largest_batch) == (12, 9, 64)
+
+
 def test_of_another_machine_only_time_is_measured(clock: Clock, meter: Meter) -> None:
     meter.device = Elsewhere("a server at http://host/v1")
     with meter.answering():
