@@ -13,6 +13,7 @@ COLOURS: Mapping[str, str] = {
     "fp32": "#94a4a2",
     "bf16": "#3f90da",
     "fp16": "#717581",
+    "fp8": "#92dadd",
     "int8": "#832db6",
     "int4-nf4": "#e76300",
     "int4-fp4": "#ffa90e",
@@ -20,8 +21,9 @@ COLOURS: Mapping[str, str] = {
     "int4-awq": "#a96b59",
 }
 """Precision -> colour, in every report. Of Petroff's ten (arXiv 2107.02270), which colour-blind
-readers tell apart."""
-_FURTHER = ("#b9ac70", "#92dadd")
+readers tell apart. GGUF files come in more kinds than there are such colours: they take those that
+a report has left."""
+_FURTHER = ("#b9ac70",)
 
 _MARKERS = "os^DvPX*<>phd"
 
