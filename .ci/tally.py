@@ -54,8 +54,9 @@ class Tally:
 
     def never_run(self) -> dict[str, set[str]]:
         """Return test -> the reasons for skipping it, of those that no environment ran."""
-        # A file that is skipped whole is one entry; elsewhere its tests are entries of their own.
-        files = {(suite, case.partition("::")[0]) for suite, case in self.cases}
+        # A file that is skipped whole is one entry; elsewhere its tests are entries of their own,
+        # whose dotted name begins with the file's, be they functions or in a class.
+        files = {(suite, name) for suite, case in self.cases for name in _beginnings(case)}
         return {
             f"{suite}: {case}": reasons
             for (suite, case), reasons in sorted(self.skipped.items())
@@ -70,6 +71,14 @@ class Tally:
             f"environments: {told}; {self.results['skipped']:,} skipped, "
             f"{len(self.never_run()):,} of them run nowhere"
         )
+
+
+def _beginnings(case: str) -> Iterator[str]:
+    """Yield the dotted names that a test's begins with: ``a.b.TestC``, ``a.b`` and ``a``."""
+    name = case.partition("::")[0]
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
 
 
 def results(report: Path) -> Iterator[tuple[str, str, str]]:

@@ -40,7 +40,8 @@ import pytest
 if os.environ.get("LIBRARY") != "installed":
     pytest.skip("the library is not installed", allow_module_level=True)
 
-def test_deep(): assert os.environ["LIBRARY"] == "installed"
+class TestAlone:
+    def test_deep(self): assert os.environ["LIBRARY"] == "installed"
 """
 
 
