@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gpu.marked_page import between_marks
+
 MARKS = ("<!-- engines on a CPU: begin -->", "<!-- engines on a CPU: end -->")
 BASE = "transformers, bf16"
 """The way whose answers all others are compared with."""
@@ -98,7 +100,7 @@ def main() -> None:
     text = f"{heading(report)}\n\n{table(report)}"
     print(f"\n{text}")
     if options.page:
-        options.page.write_text(between_marks(options.page.read_text(), text))
+        options.page.write_text(between_marks(options.page.read_text(), text, MARKS))
 
 
 def lacks(python: str, package: str) -> str:
@@ -253,15 +255,6 @@ def same(run: Mapping[str, Any], base: Mapping[str, Any]) -> float:
 def cpu() -> str:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-
-
-def between_marks(page: str, text: str) -> str:
-    """Return a page with what stands between its two marks replaced."""
-    before, begin, rest = page.partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    if not begin or not end:
-        raise SystemExit(f"the page lacks the marks {MARKS[0]} and {MARKS[1]}")
-    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 def parse() -> argparse.Namespace:

@@ -13,6 +13,7 @@ from hypothesis import settings
 from lamp_files import papers, reviews, write_flat
 from planted_lm_eval import plant
 from plugin_files import InstallPlugin, put_plugin
+from random_models import save_random_model
 
 from qrag_tasks import plugins
 from qrag_tasks.locations import mini_root
@@ -108,22 +109,17 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_object=bpe, eos_token="<|end|>", pad_token="<|pad|>", chat_template=CHAT_TEMPLATE
     )
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=len(tokenizer),
+    return save_random_model(
+        "Llama",
+        tokenizer,
+        tmp_path_factory.mktemp("models") / "tiny-llama",
+        seed=0,
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=4,
-        max_position_embeddings=1024,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=None,
+        dtype=torch.bfloat16,
     )
-    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
-    transformers.LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from marked_page import between_marks
 from one_run import Run
 from precisions import machine, work_folder
 from random_models import FOLDERS, SHAPES, write_checkpoints
@@ -140,7 +141,7 @@ def main() -> None:
     text = f"{heading(report)}\n\n{table(report)}"
     print(f"\n{text}")
     if options.page:
-        options.page.write_text(between_marks(options.page.read_text(), text))
+        options.page.write_text(between_marks(options.page.read_text(), text, MARKS))
 
 
 def work(gpu: int, waiting: deque[Run], deadline: float, least: float, note: Any) -> None:
@@ -251,15 +252,6 @@ def cost(run: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def figure(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:,.{digits}f}"
-
-
-def between_marks(page: str, text: str) -> str:
-    """Return a page with what stands between its two marks replaced."""
-    before, begin, rest = page.partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    if not begin or not end:
-        raise SystemExit(f"the page lacks the marks {MARKS[0]} and {MARKS[1]}")
-    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 def parse() -> argparse.Namespace:

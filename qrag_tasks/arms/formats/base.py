@@ -304,6 +304,25 @@ class Format(ABC):
         """
 
 
+class FormatOfEngine(Format):
+    """A format that one engine alone loads: that engine reads files and layers itself.
+
+    No checkpoint of safetensors declares or holds it, and no layer of torch's own is ever in it.
+    """
+
+    def claims(self, config: Mapping[str, Any]) -> bool:
+        """Claim nothing."""
+        return False
+
+    def stored_layers(self, module: str, parts: Mapping[str, TensorFacts]) -> Iterable[StoredLayer]:
+        """Recognise nothing."""
+        return ()
+
+    def layer_facts(self, module: Any) -> LayerFacts | None:
+        """Recognise nothing."""
+        return None
+
+
 def common_declaration(method: str, config: Mapping[str, Any]) -> Declaration:
     """Read those keys of a ``quantization_config`` that many formats share."""
     bits, size = setting(config, "bits", "w_bit"), setting(config, "group_size", "q_group_size")

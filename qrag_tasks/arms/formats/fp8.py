@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
-from qrag_tasks.arms.checkpoint_files import TensorFacts
-from qrag_tasks.arms.formats.base import Format, LayerFacts, Precision, StoredLayer
+from qrag_tasks.arms.formats.base import FormatOfEngine, Precision
 from qrag_tasks.hookspecs import RegisterFormat, hookimpl
 
 _SCALE = 4  # bytes: a tensor has one, of 32 bits
 
 
-class Fp8(Format):
+class Fp8(FormatOfEngine):
     """Weights and activations as E4M3: a scale a weight tensor, and activations as they come."""
 
     name = "fp8"
@@ -26,18 +22,6 @@ class Fp8(Format):
             aliases=("float8", "e4m3", "w8a8", "w8a8-fp8"),
         ),
     )
-
-    def claims(self, config: Mapping[str, Any]) -> bool:
-        """Claim nothing: it is made on loading, and checkpoints in it are not read yet."""
-        return False
-
-    def stored_layers(self, module: str, parts: Mapping[str, TensorFacts]) -> Iterator[StoredLayer]:
-        """Recognise nothing, as no checkpoint in it is read."""
-        yield from ()
-
-    def layer_facts(self, module: Any) -> LayerFacts | None:
-        """Recognise nothing: the layers are vLLM's, whose engine reads them."""
-        return None
 
     def layer_bytes(self, row: Precision, outputs: int, inputs: int) -> int:
         """Return a byte for each weight, and the scale."""

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from qrag_tasks.arms.checkpoint_files import TensorFacts
-from qrag_tasks.arms.formats.base import Format, LayerFacts, Precision, StoredLayer
+from qrag_tasks.arms.formats.base import FormatOfEngine, Precision
 from qrag_tasks.arms.gguf_files import GgufFile, GgufTensor
 from qrag_tasks.errors import ModelError, SettingsError, did_you_mean
 from qrag_tasks.hookspecs import RegisterFormat, hookimpl
@@ -111,7 +109,7 @@ MIXTURES: Mapping[str, Mixture] = {
 _NAMED = re.compile(rf"(?<![a-z0-9])({'|'.join(MIXTURES)})(?![a-z0-9_])", re.IGNORECASE)
 
 
-class Gguf(Format):
+class Gguf(FormatOfEngine):
     """llama.cpp's files. No layer of it is ever one of torch's: ``engine=llama_cpp`` runs it."""
 
     name = "gguf"
@@ -134,21 +132,9 @@ class Gguf(Format):
                 (f"{PREFIX}{name}", mixture.bits, f"llama.cpp's {name.upper()}")
                 for name, mixture in MIXTURES.items()
             ),
-            (OTHER, 0, "a mixture of llama.cpp's kinds that is no file type's"),
+            (OTHER, 0, "a mixture of llama.cpp's kinds that no file type names"),
         )
     )
-
-    def claims(self, config: Mapping[str, Any]) -> bool:
-        """Claim nothing: a GGUF file has no ``quantization_config``."""
-        return False
-
-    def stored_layers(self, module: str, parts: Mapping[str, TensorFacts]) -> Iterator[StoredLayer]:
-        """Recognise nothing: safetensors hold no GGUF blocks."""
-        yield from ()
-
-    def layer_facts(self, module: Any) -> LayerFacts | None:
-        """Recognise nothing: llama.cpp's layers are not torch's."""
-        return None
 
     def layer_bytes(self, row: Precision, outputs: int, inputs: int) -> int:
         """Return the bytes of the mixture's base, which most matrices are in."""

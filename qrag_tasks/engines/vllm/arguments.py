@@ -12,7 +12,7 @@ from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.loading import check_libraries
 from qrag_tasks.arms.places import checked_places
 from qrag_tasks.arms.precisions import precision as precision_named
-from qrag_tasks.engines.arguments import switched_on
+from qrag_tasks.engines.arguments import OF_TEXT, switched_on
 from qrag_tasks.engines.vllm import environment
 from qrag_tasks.engines.vllm.abilities import ABILITIES
 from qrag_tasks.errors import ModelError, SettingsError, did_you_mean
@@ -34,9 +34,8 @@ _OURS = frozenset(
         *("pretrained", "precision", "dtype", "torch_dtype", "device", "batch_size"),
         *("group_size", "deterministic", "max_length", "revision", "subfolder", "tokenizer"),
         *("trust_remote_code",),
-        # Of whoever reads and writes the text.
-        *("add_bos_token", "prefix_token_id", "think_end_token", "enable_thinking"),
-        *("chat_template_args", "max_gen_toks"),
+        *OF_TEXT,
+        "max_gen_toks",
     }
 )
 

@@ -11,6 +11,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 llama_cpp = pytest.importorskip("llama_cpp", reason="the llama-cpp extra is not installed")
+from reference_model import next_log_probabilities  # noqa: E402
+
 from qrag_tasks.engines.base import Engine  # noqa: E402
 from qrag_tasks.testing.engines import EngineConformance  # noqa: E402
 
@@ -25,17 +27,7 @@ class TestLlamaCpp(EngineConformance):
 
     @pytest.fixture
     def reference(self, tiny_model: Path) -> Callable[[Sequence[int]], Sequence[float]]:
-        from transformers import AutoModelForCausalLM
-
-        model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
-
-        def logprobs(tokens: Sequence[int]) -> list[float]:
-            with torch.inference_mode():
-                logits = model(input_ids=torch.tensor([list(tokens)])).logits[0, -1]
-            values: list[float] = torch.log_softmax(logits, dim=-1).tolist()
-            return values
-
-        return logprobs
+        return next_log_probabilities(tiny_model)
 
     @pytest.fixture
     def short_of_memory(self, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -10,8 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 from model_server import ModelServer  # noqa: E402
-
-from qrag_tasks.testing.engines import EngineConformance  # noqa: E402
+from server_kit import ServerConformance  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -20,16 +19,7 @@ def server(tiny_model: Path) -> Iterator[ModelServer]:
         yield server
 
 
-class TestServer(EngineConformance):
-    name = "server"
-    # Its memory is not here to run out; it measures no likelihoods, and promises no same answers.
-    test_memory_runs_out = None  # type: ignore[assignment]
-    test_memory_runs_out_with_a_single_request = None  # type: ignore[assignment]
-    test_likelihoods_are_the_references = None  # type: ignore[assignment]
-    test_likelihoods_do_not_depend_on_the_company = None  # type: ignore[assignment]
-    test_what_it_generates_is_the_likeliest = None  # type: ignore[assignment]
-    test_it_answers_again_alike = None  # type: ignore[assignment]
-
+class TestServer(ServerConformance):
     @pytest.fixture
     def arguments(self, server: ModelServer, tiny_model: Path) -> Mapping[str, Any]:
         return {

@@ -122,7 +122,7 @@ def test_what_it_cannot_take_is_answered_in_padded_batches(
 
 
 def failing(engine: TransformersEngine, error: BaseException, after: int = 0) -> Any:
-    """Return a forward pass that fails, but for its first times."""
+    """Return a forward pass that fails after its first few calls."""
     forward, passes = engine.model.forward, []
 
     @functools.wraps(forward)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vllm_models import small_arguments, torch
+from reference_model import next_log_probabilities
+from vllm_models import small_arguments
 
 from qrag_tasks.testing.engines import EngineConformance
 
@@ -24,14 +25,4 @@ class TestVllm(EngineConformance):
 
     @pytest.fixture
     def reference(self, vllm_model: Path) -> Callable[[Sequence[int]], Sequence[float]]:
-        from transformers import AutoModelForCausalLM
-
-        model = AutoModelForCausalLM.from_pretrained(vllm_model, dtype=torch.float32).eval()
-
-        def logprobs(tokens: Sequence[int]) -> list[float]:
-            with torch.inference_mode():
-                logits = model(input_ids=torch.tensor([list(tokens)])).logits[0, -1]
-            values: list[float] = torch.log_softmax(logits, dim=-1).tolist()
-            return values
-
-        return logprobs
+        return next_log_probabilities(vllm_model)

@@ -17,7 +17,9 @@ pytest.importorskip("torch", reason="the hf extra is not installed")
 if importlib.util.find_spec("vllm") is None:
     pytest.skip("vllm is not installed", allow_module_level=True)
 
+from reference_model import next_log_probabilities
 from served_models import served, texts_of
+from server_kit import ServerConformance
 
 from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.engines.server.engine import ServerEngine
@@ -25,7 +27,6 @@ from qrag_tasks.errors import ModelError
 from qrag_tasks.metering.meter import Meter
 from qrag_tasks.registry import ENGINES
 from qrag_tasks.testing.engine_requests import generate, sample_requests
-from qrag_tasks.testing.engines import EngineConformance
 
 
 @pytest.fixture(scope="module")
@@ -72,34 +73,14 @@ def load(given: Mapping[str, Any], **changes: Any) -> ServerEngine:
     return engine
 
 
-class TestServedByVllm(EngineConformance):
-    name = "server"
-    # Its memory is not here to run out; it measures no likelihoods, and promises no same answers.
-    test_memory_runs_out = None  # type: ignore[assignment]
-    test_memory_runs_out_with_a_single_request = None  # type: ignore[assignment]
-    test_likelihoods_are_the_references = None  # type: ignore[assignment]
-    test_likelihoods_do_not_depend_on_the_company = None  # type: ignore[assignment]
-    test_what_it_generates_is_the_likeliest = None  # type: ignore[assignment]
-    test_it_answers_again_alike = None  # type: ignore[assignment]
-
+class TestServedByVllm(ServerConformance):
     @pytest.fixture
     def arguments(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         return given
 
     @pytest.fixture
     def reference(self, vllm_model: Path) -> Callable[[Sequence[int]], Sequence[float]]:
-        import torch
-        from transformers import AutoModelForCausalLM
-
-        model = AutoModelForCausalLM.from_pretrained(vllm_model, dtype=torch.float32).eval()
-
-        def logprobs(tokens: Sequence[int]) -> list[float]:
-            with torch.inference_mode():
-                logits = model(input_ids=torch.tensor([list(tokens)])).logits[0, -1]
-            values: list[float] = torch.log_softmax(logits, dim=-1).tolist()
-            return values
-
-        return logprobs
+        return next_log_probabilities(vllm_model)
 
 
 def test_what_it_tells(given: Mapping[str, Any], served_model: Path) -> None:
