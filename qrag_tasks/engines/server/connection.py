@@ -6,25 +6,22 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from json import dumps
 from typing import Any
 
 import requests
 from requests.auth import AuthBase
 from tenacity import (
-    RetryCallState,
     Retrying,
     retry_if_exception_type,
     stop_after_attempt,
     stop_when_event_set,
-    wait_exponential,
-    wait_random,
 )
 from tenacity.nap import sleep_using_event
 
 from qrag_tasks.engines.server.arguments import KEY, ServerArguments, api_key
 from qrag_tasks.errors import ModelError
+from qrag_tasks.retries import PassingError, pause_asked, telling, waits
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -70,19 +67,6 @@ class UnreachableError(ModelError):
         self.status = status
 
 
-class _PassingError(Exception):
-    """A failure that another try may mend.
-
-    :ivar status: of HTTP; 0 where there was no answer.
-    :ivar pause: seconds that the server asked to be left alone.
-    """
-
-    def __init__(self, message: str, status: int = 0, pause: float = 0.0) -> None:
-        super().__init__(message)
-        self.status = status
-        self.pause = pause
-
-
 class Connection:
     """Asks one server. Any number of threads may use it at once.
 
@@ -115,30 +99,18 @@ class Connection:
         :raises UnreachableError: when all tries failed.
         """
         most = tries or self._arguments.retries + 1
-        backoff = wait_exponential(FIRST_WAIT, max=_LONGEST_WAIT) + wait_random(max=FIRST_WAIT)
-
-        def wait(state: RetryCallState) -> float:
-            failure = state.outcome and state.outcome.exception()
-            return max(failure.pause if isinstance(failure, _PassingError) else 0.0, backoff(state))
-
-        def tell(state: RetryCallState) -> None:
-            cause = state.outcome and state.outcome.exception()
-            pause = state.next_action.sleep if state.next_action else 0.0
-            next_try = f"try {state.attempt_number + 1} of {most}"
-            logger.log(log_level, "%s: %s; %s in %.1f s", url, cause, next_try, pause)
-
         start = time.monotonic()
         retrying = Retrying(
-            retry=retry_if_exception_type(_PassingError),
+            retry=retry_if_exception_type(PassingError),
             stop=stop_after_attempt(most) | stop_when_event_set(self.ending),
-            wait=wait,
+            wait=waits(FIRST_WAIT, _LONGEST_WAIT, FIRST_WAIT),
             sleep=sleep_using_event(self.ending),
-            before_sleep=tell,
+            before_sleep=telling(url, most, log_level),
             reraise=True,
         )
         try:
             return retrying(self._try, method, url, body)
-        except _PassingError as failure:
+        except PassingError as failure:
             seconds = time.monotonic() - start
             after = f" Given up after {most} tries in {seconds:.0f} s." if most > 1 else ""
             raise UnreachableError(f"{url}: {failure}.{after}", failure.status) from failure
@@ -164,13 +136,13 @@ class Connection:
                 allow_redirects=False,
             )
         except requests.exceptions.ReadTimeout:
-            raise _PassingError(
+            raise PassingError(
                 f"no answer within timeout={self._arguments.timeout:g} seconds"
             ) from None
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
             raise RefusedError(f"{url}: it cannot be asked: {error}", 0) from None
         except requests.exceptions.RequestException as error:
-            raise _PassingError(f"the connection failed ({_cause(error)})") from None
+            raise PassingError(f"the connection failed ({_cause(error)})") from None
         if response.is_redirect:
             raise RefusedError(
                 f"{url}: it sends on to {response.headers.get('Location')}, and a request is not "
@@ -178,7 +150,8 @@ class Connection:
                 response.status_code,
             )
         if response.status_code in _TRY_AGAIN or response.status_code >= 500:
-            raise _PassingError(_said(response), response.status_code, _pause(response))
+            asked = pause_asked(response.headers.get("Retry-After", ""))
+            raise PassingError(_said(response), status=response.status_code, pause=asked)
         if response.status_code != 200:
             text = f"{url}: {_said(response)}. {_NEXT_STEPS.get(response.status_code, '')}"
             raise RefusedError(text.rstrip(), response.status_code)
@@ -186,8 +159,8 @@ class Connection:
             return response.json()
         except ValueError:
             shown = response.text[:_SHOWN].strip()
-            raise _PassingError(
-                f"it answered with what is not JSON: {shown!r}", response.status_code
+            raise PassingError(
+                f"it answered with what is not JSON: {shown!r}", status=response.status_code
             ) from None
 
     def _keep_the_rate(self) -> None:
@@ -233,17 +206,6 @@ def _said(response: requests.Response) -> str:
         pass
     text = " ".join((words if isinstance(words, str) else dumps(words)).split())
     return f"HTTP {response.status_code}" + (f": {text[:_SHOWN]}" if text else "")
-
-
-def _pause(response: requests.Response) -> float:
-    """Return the seconds that a server asks to be left alone, by number or by date."""
-    asked = response.headers.get("Retry-After", "").strip()
-    if asked.isdecimal():
-        return float(asked)
-    try:
-        return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return 0.0
 
 
 def _cause(error: BaseException) -> str:

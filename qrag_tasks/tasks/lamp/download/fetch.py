@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import requests
 from requests.exceptions import ChunkedEncodingError, ContentDecodingError, SSLError
 from tenacity import (
-    RetryCallState,
     Retrying,
     retry_if_exception_type,
     stop_after_attempt,
-    wait_exponential,
-    wait_random,
 )
 
 from qrag_tasks.errors import DownloadError
+from qrag_tasks.retries import PassingError, pause_asked, telling, waits
 from qrag_tasks.tasks.lamp.download.part import Origin, Part
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
@@ -64,17 +60,6 @@ class Patience:
     silence: float = 60.0
 
 
-class _PassingError(Exception):
-    """A failure that another try may mend.
-
-    :ivar pause: seconds that the server asked to be left alone.
-    """
-
-    def __init__(self, message: str, pause: float = 0.0) -> None:
-        super().__init__(message)
-        self.pause = pause
-
-
 def fetch(
     url: str, part: Part, patience: Patience, free: Room, progress: Progress = lambda *_: None
 ) -> Origin:
@@ -84,31 +69,17 @@ def fetch(
     :raises DownloadError: when it cannot be had; what came stays in ``part`` where the next call
         can go on from it.
     """
-    backoff = wait_exponential(patience.first_wait, max=patience.longest_wait) + wait_random(
-        max=patience.jitter
-    )
-
-    def wait(state: RetryCallState) -> float:
-        failure = state.outcome and state.outcome.exception()
-        return max(failure.pause if isinstance(failure, _PassingError) else 0.0, backoff(state))
-
-    def tell(state: RetryCallState) -> None:
-        cause = state.outcome and state.outcome.exception()
-        pause = state.next_action.sleep if state.next_action else 0.0
-        next_try = f"try {state.attempt_number + 1} of {patience.tries}"
-        logger.warning("%s: %s; %s in %.1f s", url, cause, next_try, pause)
-
     with _session() as session:
         retrying = Retrying(
-            retry=retry_if_exception_type(_PassingError),
+            retry=retry_if_exception_type(PassingError),
             stop=stop_after_attempt(patience.tries),
-            wait=wait,
-            before_sleep=tell,
+            wait=waits(patience.first_wait, patience.longest_wait, patience.jitter),
+            before_sleep=telling(url, patience.tries),
             reraise=True,
         )
         try:
             return retrying(_try, session, url, part, patience, free, progress)
-        except _PassingError as failure:
+        except PassingError as failure:
             message = f"{url}: {failure}. Given up after {patience.tries} tries."
             if here := part.held(url)[0]:
                 message += f" {here:,} bytes are kept; the same command goes on from there."
@@ -122,7 +93,7 @@ def sizes(urls: Sequence[str], patience: Patience) -> list[int | None]:
     """
     lengths: list[int | None] = []
     hasty = replace(patience, silence=patience.connecting)
-    with _session() as session, suppress(_PassingError, DownloadError):
+    with _session() as session, suppress(PassingError, DownloadError):
         for url in urls:
             with _answer(session, "HEAD", url, {}, hasty) as response:
                 lengths.append(_length(response) if response.status_code == 200 else None)
@@ -162,11 +133,11 @@ def _try(
             if start == origin.size and content_range == f"bytes */{start}":
                 return origin
             part.drop()
-            raise _PassingError(f"the server has no byte {start:,}, unlike before")
+            raise PassingError(f"the server has no byte {start:,}, unlike before")
         if origin and status == 206:
             if fault := _no_continuation(response, start, origin):
                 part.drop()
-                raise _PassingError(f"no continuation of what was begun: {fault}")
+                raise PassingError(f"no continuation of what was begun: {fault}")
             size = int(response.headers["Content-Range"].rpartition("/")[2])
             origin = replace(origin, size=size, status=status)
         elif status == 200:
@@ -186,7 +157,7 @@ def _receive(
     size: int | None,
     progress: Progress,
 ) -> None:
-    """Add the body to what is here; :class:`_PassingError` unless all of it came."""
+    """Add the body to what is here; :class:`PassingError` unless all of it came."""
     here = start
     with part.path.open("ab") as file:
         progress(here, size)
@@ -201,14 +172,14 @@ def _receive(
         except requests.RequestException as error:
             of = "" if size is None else f" of {size:,}"
             cause = _cause(error, "the server hung up")
-            raise _PassingError(f"cut off after {here:,}{of} bytes ({cause})") from error
+            raise PassingError(f"cut off after {here:,}{of} bytes ({cause})") from error
     # Nobody else looks at that before urllib3 2.
     came, announced = response.raw.tell(), _length(response)
     if announced is not None and came != announced:
-        raise _PassingError(f"cut off: {came:,} bytes came, {announced:,} were announced")
+        raise PassingError(f"cut off: {came:,} bytes came, {announced:,} were announced")
     if size is not None and here != size:
         part.drop()
-        raise _PassingError(f"{here:,} bytes came of a file of {size:,}")
+        raise PassingError(f"{here:,} bytes came of a file of {size:,}")
 
 
 def _origin(url: str, response: requests.Response) -> Origin:
@@ -248,22 +219,13 @@ def _refusal(url: str, response: requests.Response, patience: Patience) -> Excep
     message = f"the server answered {status} {response.reason or ''}".rstrip()
     if status not in _TRY_AGAIN and status < 500:
         return DownloadError(f"{url}: {message}.{_HINTS.get(status, '')}")
-    pause = _pause(response.headers.get("Retry-After", ""))
+    pause = pause_asked(response.headers.get("Retry-After", ""))
     if pause > patience.longest_wait:
         return DownloadError(
             f"{url}: {message} and wants no other request for {pause:,.0f} s. Run the same command "
             f"after that; it goes on where it was."
         )
-    return _PassingError(message, pause)
-
-
-def _pause(value: str) -> float:
-    """Return the seconds that a Retry-After header means: it is a number, or a date."""
-    if value.isascii() and value.isdigit():
-        return float(value)
-    with suppress(ValueError, TypeError):
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    return 0.0
+    return PassingError(message, pause=pause)
 
 
 def _session() -> requests.Session:
@@ -297,7 +259,7 @@ def _answer(
             f"its own, name that in REQUESTS_CA_BUNDLE."
         ) from error
     except (requests.ConnectionError, requests.Timeout, ChunkedEncodingError) as error:
-        raise _PassingError(f"no answer ({_cause(error)})") from error
+        raise PassingError(f"no answer ({_cause(error)})") from error
     except requests.TooManyRedirects as error:
         raise DownloadError(
             f"{url}: redirected more than {_MOST_REDIRECTS} times. Is the address the right one?"
