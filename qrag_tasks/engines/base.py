@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.base import DEVICES, Precision
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.decoding import Decoding
 from qrag_tasks.metering.meter import Meter
@@ -27,6 +27,20 @@ from qrag_tasks.metering.meter import Meter
 Evidence = Literal["layers", "headers", "stated"]
 """How an arm's precision is known: every loaded layer was read; the tensors of the checkpoint were
 read, and the rest is the engine's word; all of it is a server's word."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Support:
+    """How an engine runs a precision whose format another engine loads, as a rule transformers.
+
+    :ivar devices: as :attr:`~qrag_tasks.arms.formats.base.Precision.devices`.
+    :ivar needs: modules that must be importable, beside the engine's own.
+    :ivar ci: as :attr:`~qrag_tasks.arms.formats.base.Precision.ci`.
+    """
+
+    devices: tuple[str, ...] = DEVICES
+    needs: tuple[str, ...] = ()
+    ci: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +55,9 @@ class Abilities:
     :ivar precisions: names of the precisions that it can load; ``None`` for all.
     :ivar loads_checkpoint: whether it loads what the model argument ``pretrained`` names; else its
         model is somewhere else, and that argument means nothing to it.
+    :ivar support: precision -> how it is run, where that is not as the precision's own row says.
+    :ivar needs: modules that must be importable for it to load anything.
+    :ivar install: the command that brings them.
     """
 
     evidence: Evidence
@@ -49,6 +66,16 @@ class Abilities:
     deterministic: bool = True
     precisions: frozenset[str] | None = None
     loads_checkpoint: bool = True
+    support: Mapping[str, Support] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    install: str = ""
+
+    def support_of(self, row: Precision) -> Support | None:
+        """Return how the engine runs a precision; ``None`` where it cannot load it."""
+        if self.precisions is not None and row.name not in self.precisions:
+            return None
+        of_row = Support(devices=row.devices, needs=row.needs, ci=row.ci)
+        return self.support.get(row.name, of_row)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from qrag_tasks.arms.engine_choice import TRANSFORMERS
-from qrag_tasks.engines.base import Abilities, Engine, EngineFactory
+from qrag_tasks.engines.base import Engine, EngineFactory
+from qrag_tasks.engines.transformers.abilities import ABILITIES
 from qrag_tasks.hookspecs import RegisterEngine, hookimpl
 from qrag_tasks.metering.meter import Meter
 
@@ -26,4 +27,4 @@ def _load(arguments: Mapping[str, Any], meter: Meter) -> Engine:
 @hookimpl
 def qrag_register_engines(register: RegisterEngine) -> None:
     """Supply the engine that runs models through transformers."""
-    register(TRANSFORMERS, EngineFactory(Abilities(evidence="layers"), _load, _check))
+    register(TRANSFORMERS, EngineFactory(ABILITIES, _load, _check))

@@ -36,6 +36,7 @@ class Awq(GptqModelFormat):
             aliases=("awq", *_FOUR_BITS),
             needs=NEEDS,
             install=INSTALL,
+            ci="gptq",
         ),
     )
     layouts = ("gemm",)

@@ -28,6 +28,9 @@ PLAIN = "none"
 OTHER = "other"
 """The method of what is quantized in a way that no format knows."""
 
+DEVICES = ("cpu", "cuda")
+"""The kinds of device that are told apart, as torch names them."""
+
 WEIGHTS_ONLY = 1e-2
 """Sums and scales in 16 bits: bfloat16 rounds by up to 2 ** -9 = 0.2 %, some of it several times.
 A kernel that takes one zero or scale for another is off by 10 % and more."""
@@ -53,6 +56,10 @@ class Precision:
     :ivar aliases: what people write for it, in lower case; it is advised to them.
     :ivar needs: modules that must be importable.
     :ivar install: the command that brings them.
+    :ivar devices: kinds of device, as torch names them, on which the engine of its format
+        (:attr:`Format.engine`, or transformers) loads it and computes.
+    :ivar ci: the environment of ``tox.ini`` whose tests load it by that engine; empty where
+        continuous integration has none, and for what plugins bring.
     """
 
     name: str
@@ -66,6 +73,8 @@ class Precision:
     aliases: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     install: str = "pip install 'qrag-tasks[hf]'"
+    devices: tuple[str, ...] = DEVICES
+    ci: str = ""
 
     @property
     def quantized(self) -> bool:

@@ -44,6 +44,7 @@ class BitsAndBytes(Format):
             "LLM.int8(), arXiv 2208.07339: 8-bit weights and activations, outliers apart",
             aliases=("8bit", "8-bit", "load_in_8bit"),
             needs=(_NAME,),
+            ci="py311-hf",
         ),
         Precision(
             "int4-nf4",
@@ -54,6 +55,7 @@ class BitsAndBytes(Format):
             has_groups=True,
             aliases=("nf4", "int4", "4bit", "4-bit", "w4", "w4a16", "load_in_4bit"),
             needs=(_NAME,),
+            ci="py311-hf",
         ),
         Precision(
             "int4-fp4",
@@ -64,6 +66,7 @@ class BitsAndBytes(Format):
             has_groups=True,
             aliases=("fp4",),
             needs=(_NAME,),
+            ci="py311-hf",
         ),
     )
     packages = (_NAME,)

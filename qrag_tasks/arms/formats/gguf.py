@@ -105,6 +105,17 @@ MIXTURES: Mapping[str, Mixture] = {
 }
 """File type -> its mixture, without :data:`PREFIX`; the ones with most bits first."""
 
+_MADE_IN_CI = frozenset(
+    PREFIX + name
+    for name in (
+        *("f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q5_k_s", "q5_1", "q5_0"),
+        *("q4_k_m", "q4_k_s", "q4_1", "q4_0", "iq4_nl", "iq4_xs"),
+        *("q3_k_l", "q3_k_m", "q3_k_s", "iq3_m", "iq3_s", "q2_k", "tq2_0", "tq1_0"),
+    )
+)
+"""Precisions of which the tests make files, and load them. The others need text to be calibrated
+with, or experts."""
+
 # Within a file's name: not within a longer word, as Q6_K is within Q6_K_L.
 _NAMED = re.compile(rf"(?<![a-z0-9])({'|'.join(MIXTURES)})(?![a-z0-9_])", re.IGNORECASE)
 
@@ -126,6 +137,7 @@ class Gguf(FormatOfEngine):
             aliases=(name.removeprefix(PREFIX),),
             needs=("gguf", "llama_cpp"),
             install="pip install 'qrag-tasks[llama-cpp]'",
+            ci="llama-cpp" if name in _MADE_IN_CI else "",
         )
         for name, bits, summary in (
             *(

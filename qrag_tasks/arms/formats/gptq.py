@@ -33,6 +33,7 @@ class Gptq(GptqModelFormat):
             aliases=("gptq", *_FOUR_BITS),
             needs=NEEDS,
             install=INSTALL,
+            ci="gptq",
         ),
     )
     layouts = ("gptq", "gptq_v2")

@@ -32,6 +32,7 @@ class Plain(Format):
             "IEEE single precision",
             dtype="float32",
             aliases=("float32", "float", "full"),
+            ci="py311-hf",
         ),
         Precision(
             "fp16",
@@ -40,8 +41,17 @@ class Plain(Format):
             "IEEE half precision",
             dtype="float16",
             aliases=("float16", "half", "16bit"),
+            ci="py311-hf",
         ),
-        Precision("bf16", 16, PLAIN, "bfloat16", dtype="bfloat16", aliases=("bfloat16",)),
+        Precision(
+            "bf16",
+            16,
+            PLAIN,
+            "bfloat16",
+            dtype="bfloat16",
+            aliases=("bfloat16",),
+            ci="py311-hf",
+        ),
     )
 
     def claims(self, config: Mapping[str, Any]) -> bool:

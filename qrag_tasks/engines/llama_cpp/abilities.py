@@ -10,4 +10,6 @@ ABILITIES = Abilities(
     evidence="headers",
     sampling=False,
     precisions=frozenset(row.name for row in Gguf.precisions),
+    needs=("gguf", "llama_cpp"),
+    install="pip install 'qrag-tasks[llama-cpp]'",
 )

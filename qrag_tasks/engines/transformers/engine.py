@@ -16,7 +16,6 @@ from qrag_tasks.arms.identity import model_parts
 from qrag_tasks.arms.smoke import smoke_check
 from qrag_tasks.arms.verification import VerifiedArm
 from qrag_tasks.engines.base import (
-    Abilities,
     Answered,
     Engine,
     GenerationRequest,
@@ -27,6 +26,7 @@ from qrag_tasks.engines.base import (
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.decoding import decide
 from qrag_tasks.engines.transformers import likelihoods
+from qrag_tasks.engines.transformers.abilities import ABILITIES
 from qrag_tasks.engines.transformers.batches import Batches, Footprint, OutOfMemory
 from qrag_tasks.engines.transformers.generation import (
     FirstToken,
@@ -60,7 +60,7 @@ class TransformersEngine(Engine):
     :param describe: returns what lm_eval's results say of the model.
     """
 
-    abilities = Abilities(evidence="layers")
+    abilities = ABILITIES
 
     def __init__(
         self,

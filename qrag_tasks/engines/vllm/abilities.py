@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from qrag_tasks.engines.base import Abilities
+from collections.abc import Mapping
+
+from qrag_tasks.arms.formats.fp8 import Fp8
+from qrag_tasks.engines.base import Abilities, Support
 
 NAME = "vllm"
+_ANYWHERE = Support(ci="vllm")
+SUPPORT: Mapping[str, Support] = {
+    "fp32": _ANYWHERE,
+    "fp16": _ANYWHERE,
+    "bf16": _ANYWHERE,
+    "int4-nf4": Support(devices=("cuda",), needs=("bitsandbytes",)),
+    "int4-gptq": _ANYWHERE,
+    "int4-awq": _ANYWHERE,
+}
+"""Precision of a format that is not vLLM's own -> how vLLM runs it."""
 ABILITIES = Abilities(
     evidence="layers",
-    precisions=frozenset(
-        {"fp32", "fp16", "bf16", "fp8", "int4-nf4", "int4-gptq", "int4-awq"},
-    ),
+    precisions=frozenset(SUPPORT) | {row.name for row in Fp8.precisions},
+    support=SUPPORT,
+    needs=("vllm",),
+    install="pip install 'qrag-tasks[vllm]'",
 )
