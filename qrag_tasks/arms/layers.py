@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ class Layer(LayerFacts):
     :ivar role: ``block`` for those of a transformer block.
     :ivar method: name of its format; ``other`` for what no format knows.
     :ivar bytes: of all it holds: weights, scales, zeros, bias.
+    :ivar bias_bytes: of its bias alone.
     """
 
     name: str
@@ -31,6 +32,18 @@ class Layer(LayerFacts):
     role: Role
     method: str
     bytes: int
+    bias_bytes: int = 0
+
+    @property
+    def weights(self) -> int:
+        """How many weights it has, whatever they are packed into; the bias is none."""
+        return self.in_features * self.out_features
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of its weights, scales and zeros: as stored, where it holds them unpacked."""
+        loaded = self.bytes - self.bias_bytes
+        return loaded if self.stored_bytes is None else self.stored_bytes
 
     @property
     def quantized(self) -> bool:
@@ -59,6 +72,10 @@ class WeightBytes:
     :ivar adapter: of an adapter, which PEFT keeps in a dtype of its own.
     :ivar other: norms and all the rest.
     :ivar parameters: how many weights there are, whatever they are packed into.
+    :ivar linear_weights: how many of them are those of the linear layers in blocks, which a
+        precision is about.
+    :ivar linear_bytes: what these take with their scales and zeros: as stored, where the loaded
+        layers hold them unpacked.
     """
 
     total: int
@@ -69,6 +86,18 @@ class WeightBytes:
     adapter: int
     other: int
     parameters: int
+    linear_weights: int
+    linear_bytes: int
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits that a weight of the whole model takes."""
+        return 8 * self.total / self.parameters
+
+    @property
+    def linear_bits_per_weight(self) -> float | None:
+        """Bits that a weight of the linear layers in blocks takes; ``None`` without such layers."""
+        return 8 * self.linear_bytes / self.linear_weights if self.linear_weights else None
 
     def as_dict(self) -> dict[str, int]:
         """Return all fields, as JSON has it; the total as ``bytes``."""
@@ -99,6 +128,7 @@ def linear_layers(model: Any) -> list[Layer]:
                     role=role,
                     method=method,
                     bytes=held,
+                    bias_bytes=bias_bytes(module),
                 )
             )
         elif in_block(name):
@@ -124,9 +154,19 @@ def embedding_names(model: Any) -> list[str]:
     return [name for name, module in model.named_modules() if _is_embedding(module)]
 
 
+def weights_of_blocks(layers: Iterable[Layer]) -> dict[str, int]:
+    """Return what :class:`WeightBytes` says of the linear layers in blocks alone."""
+    own = [layer for layer in layers if layer.role == "block"]
+    return {
+        "linear_weights": sum(layer.weights for layer in own),
+        "linear_bytes": sum(layer.weight_bytes for layer in own),
+    }
+
+
 def weights(model: Any) -> WeightBytes:
     """Return what a model's weights take, wherever they lie."""
-    linear = {layer.name: layer for layer in linear_layers(model)}
+    layers = linear_layers(model)
+    linear = {layer.name: layer for layer in layers}
     modules = sorted(model.named_modules(), key=lambda item: not _is_embedding(item[1]))
     adapters = is_adapter(model)
     parts = ("quantized", "full_precision", "head", "embeddings", "adapter", "other")
@@ -157,7 +197,15 @@ def weights(model: Any) -> WeightBytes:
         else:
             own = {place(tensor) for tensor in module.parameters(recurse=False)}
             parameters += sum(tensor.numel() for tensor in new if place(tensor) in own)
-    return WeightBytes(total=sum(sizes.values()), parameters=parameters, **sizes)
+    return WeightBytes(
+        total=sum(sizes.values()), parameters=parameters, **sizes, **weights_of_blocks(layers)
+    )
+
+
+def bias_bytes(module: Any) -> int:
+    """Return the bytes of a linear layer's bias; 0 where it has none."""
+    bias = getattr(module, "bias", None)
+    return int(getattr(bias, "nbytes", 0))
 
 
 def dtype_name(dtype: Any) -> str:

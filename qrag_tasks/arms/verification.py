@@ -75,6 +75,8 @@ class VerifiedArm:
             "adapter": dict(self.adapter),
             "unquantized": list(self.unquantized),
             "weights": self.weights.as_dict(),
+            "bits_per_weight": self.weights.bits_per_weight,
+            "linear_bits_per_weight": self.weights.linear_bits_per_weight,
         }
 
     def summary(self) -> str:
@@ -84,6 +86,8 @@ class VerifiedArm:
             kinds += f"; an adapter's {count:,} parameters in {dtype}"
         kept = f"; not quantized: {some_names(self.unquantized)}" if self.unquantized else ""
         size = f"{self.weights.total / 1e6:,.1f} MB, {self.weights.parameters:,} parameters"
+        if (bits := self.weights.linear_bits_per_weight) is not None:
+            size += f", {bits:.2f} bits a weight in these layers"
         return f"linear layers: {kinds}{kept}; weights: {size}"
 
 

@@ -82,8 +82,46 @@ class LoggedArm(_Block):
     @property
     def weight_bytes(self) -> int | None:
         """Bytes of the arm's weights."""
+        return self._of_weights("bytes")
+
+    @property
+    def bits_per_weight(self) -> float | None:
+        """Bits that a weight of the whole model takes."""
+        return _bits(self._of_weights("bytes"), self._of_weights("parameters"))
+
+    @property
+    def linear_bits_per_weight(self) -> float | None:
+        """Bits that a weight of the linear layers in blocks takes, scales and zeros included.
+
+        Earlier results say it of plain weights only, which have no scales.
+        """
+        counted = _bits(self._of_weights("linear_bytes"), self._of_weights("linear_weights"))
+        if counted is not None:
+            return counted
+        layers = (self.arm or {}).get("layers")
+        kinds = [kind for kind in layers or () if isinstance(kind, dict)]
+        bits = {kind.get("bits") for kind in kinds if kind.get("method") == "none"}
+        only = bits.pop() if len(bits) == 1 else None
+        plain = all(kind.get("method") == "none" for kind in kinds)
+        return float(only) if plain and isinstance(only, int) else None
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """Kind of tensors in a GGUF file -> its share of all bytes, the largest first.
+
+        Nothing of other arms.
+        """
+        kinds = (self.arm or {}).get("tensor_kinds")
+        known = {
+            str(kind): float(facts["share"])
+            for kind, facts in (kinds.items() if isinstance(kinds, dict) else ())
+            if isinstance(facts, dict) and isinstance(facts.get("share"), int | float)
+        }
+        return dict(sorted(known.items(), key=lambda item: -item[1]))
+
+    def _of_weights(self, name: str) -> int | None:
         weights = (self.arm or {}).get("weights")
-        size = weights.get("bytes") if isinstance(weights, dict) else None
+        size = weights.get(name) if isinstance(weights, dict) else None
         return size if isinstance(size, int) else None
 
     @property
@@ -125,6 +163,10 @@ class LoggedPrompts(_Block):
     fill: str | None = None
     oversized: str | None = None
     answer: str | None = None
+
+
+def _bits(size: int | None, count: int | None) -> float | None:
+    return 8 * size / count if size is not None and count else None
 
 
 T = TypeVar("T", LoggedArm, LoggedPrompts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from qrag_tasks.arms.layers import (  # noqa: E402
     embedding_names,
     linear_layers,
     weights,
+    weights_of_blocks,
 )
 
 VOCABULARY, HIDDEN, INNER = 1024, 64, 128
@@ -62,6 +64,8 @@ def test_plain_weights(tiny_model: Path) -> None:
     assert sizes.quantized == 0
     assert sizes.parameters == BLOCK + 2 * EMBEDDING + NORMS
     assert sizes.as_dict()["bytes"] == sizes.total == 2 * sizes.parameters + INV_FREQ
+    assert (sizes.linear_weights, sizes.linear_bits_per_weight) == (BLOCK, 16.0)
+    assert sizes.bits_per_weight == 8 * sizes.total / sizes.parameters
 
 
 def test_tied_weights_count_once() -> None:
@@ -106,6 +110,10 @@ def test_bitsandbytes_4_bits(tiny_model: Path, quant_type: str, nested: bool) ->
     assert sum(layer.bytes for layer in layers) == expected
     assert sizes.full_precision == 0
     assert sizes.parameters == BLOCK + 2 * EMBEDDING + NORMS
+    assert (sizes.linear_weights, sizes.linear_bytes) == (BLOCK, expected)
+    if not nested:
+        # QLoRA: a scale of 32 bits for 64 weights; and a table a layer, which weighs here.
+        assert sizes.linear_bits_per_weight == 4 + 32 / 64 + 8 * 14 * code / BLOCK
 
 
 def test_bitsandbytes_8_bits(tiny_model: Path) -> None:
@@ -128,7 +136,13 @@ def test_layers_that_are_left_out(tiny_model: Path) -> None:
         f"model.layers.{i}.self_attn.q_proj" for i in range(2)
     ]
     assert str(plain[0]).endswith("q_proj (Linear, bfloat16)")
-    assert weights(model).full_precision == 2 * 2 * HIDDEN * HIDDEN
+    sizes = weights(model)
+    assert sizes.full_precision == 2 * 2 * HIDDEN * HIDDEN
+    # They count: an arm that is left as it was in part takes more bits than its precision says.
+    assert sizes.linear_weights == BLOCK
+    assert sizes.linear_bytes == sizes.full_precision + sum(
+        layer.bytes for layer in block_layers(model) if layer.quantized
+    )
 
 
 def test_transposed_layers_with_biases() -> None:
@@ -139,8 +153,22 @@ def test_transposed_layers_with_biases() -> None:
     assert (fc.kernel, fc.in_features, fc.out_features) == ("Conv1D", 32, 128)
     assert fc.bytes == 4 * (32 * 128 + 128)
     assert len(layers) == 4
+    # A bias is no weight of the matrix.
+    assert weights(model).linear_bits_per_weight == 32.0
+    assert fc.weight_bytes == 4 * 32 * 128
     assert embedding_names(model) == ["transformer.wte", "transformer.wpe"]
     assert weights(model).parameters == sum(p.numel() for p in model.parameters())
+
+
+def test_what_is_unpacked_on_loading_counts_as_it_is_stored(tiny_model: Path) -> None:
+    layer = next(layer for layer in linear_layers(load(tiny_model)) if layer.role == "block")
+    packed = replace(layer, method="other", stored_bytes=layer.weights // 2)
+    assert packed.weight_bytes == packed.weights // 2 < packed.bytes == 2 * packed.weights
+    counted = weights_of_blocks([packed, layer])
+    assert counted == {
+        "linear_weights": 2 * layer.weights,
+        "linear_bytes": layer.weights // 2 + 2 * layer.weights,
+    }
 
 
 def test_biases_of_quantized_layers(tmp_path: Path) -> None:

@@ -67,9 +67,11 @@ def test_what_results_and_log_say(tiny_model: Path) -> None:
     }
     assert written["unquantized"] == ["model.embed_tokens", "lm_head"]
     assert written["weights"]["bytes"] == arm.weights.total
+    assert 4.5 < written["linear_bits_per_weight"] < 5 < written["bits_per_weight"] < 16
     line = arm.summary()
     assert "14 x Linear4bit, nf4, 4 bits, groups of 64, computing in bfloat16" in line
     assert "not quantized: model.embed_tokens, lm_head" in line
+    assert f"{written['linear_bits_per_weight']:.2f} bits a weight in these layers" in line
     assert "\n" not in line
 
 

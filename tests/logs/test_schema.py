@@ -85,10 +85,28 @@ def test_results_of_an_earlier_release_hold_the_same_facts(tmp_path: Path) -> No
     assert facts_of(earlier) == facts_of(now)
     assert (earlier.precision, earlier.logged.identity) == ("int4-nf4", "abc")
     assert earlier.logged.weight_bytes == 5000
+    assert earlier.logged.bits_per_weight == 8 * 5000 / 9000
+    assert earlier.logged.linear_bits_per_weight is None
     assert earlier.logged.cost == arm["cost"]
     assert earlier.settings["end tokens"] == [2, 7]
     (task,) = earlier.tasks.values()
     assert task.facts == {"lamp_task": "lamp3u", "k": "3", **prompts}
+
+
+def test_bits_a_weight_are_counted_or_missing() -> None:
+    counted = {"bytes": 900, "parameters": 800, "linear_bytes": 425, "linear_weights": 800}
+    kinds = {"Q6_K": {"share": 0.3}, "Q4_K": {"share": 0.62}, "F32": {"share": 0.08}}
+    arm = LoggedArm(arm={"weights": counted, "tensor_kinds": kinds})
+    assert (arm.linear_bits_per_weight, arm.bits_per_weight) == (4.25, 9.0)
+    assert list(arm.shares.items()) == [("Q4_K", 0.62), ("Q6_K", 0.3), ("F32", 0.08)]
+    plain = [{"method": "none", "bits": 16, "count": 14}, {"method": "none", "bits": 16}]
+    assert LoggedArm(arm={"layers": plain}).linear_bits_per_weight == 16.0
+    # Earlier results do not say how many of a quantized arm's weights are in its linear layers.
+    mixed = [*plain, {"method": "gptq", "bits": 4, "count": 14}]
+    for said in ({}, {"layers": mixed}, {"layers": "?", "weights": []}, {"tensor_kinds": [1]}):
+        assert LoggedArm(arm=said).linear_bits_per_weight is None
+        assert LoggedArm(arm=said).bits_per_weight is None
+        assert LoggedArm(arm=said).shares == {}
 
 
 def test_what_was_called_otherwise_has_its_name_of_now() -> None:

@@ -166,6 +166,9 @@ class LayerFacts:
     :ivar group_size: weights that share a scale; ``None`` where a row does, or nothing.
     :ivar dtype: as torch names it, without ``torch.``: in which the layer computes, or of its
         scales; of a layer that is not quantized, of its weights.
+    :ivar stored_bytes: of codes, scales and zeros as the checkpoint stores them, the bias not,
+        where the loaded layer holds them unpacked; ``None`` where it holds what is stored, or a
+        kernel's arrangement of it. Bits a weight are counted from it.
     """
 
     in_features: int
@@ -174,6 +177,7 @@ class LayerFacts:
     quant_type: str | None = None
     group_size: int | None = None
     dtype: str | None = None
+    stored_bytes: int | None = None
 
 
 class Format(ABC):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -24,7 +24,7 @@ def arm_of(file: GgufFile, row: Precision) -> dict[str, Any]:
 
     Beside what :class:`~qrag_tasks.arms.verification.VerifiedArm` says of every arm,
     ``tensor_kinds`` has each of ggml's kinds with its tensors, bytes, share of all bytes and bits
-    a weight, scales included; ``bits_per_weight`` is that of the whole file.
+    a weight, scales included.
     """
     in_blocks = matrices(file)
     arm = VerifiedArm(
@@ -47,7 +47,6 @@ def arm_of(file: GgufFile, row: Precision) -> dict[str, Any]:
             }
             for kind, tensors in by_kind.items()
         },
-        "bits_per_weight": _bits(file.tensors),
         "architecture": file.architecture,
     }
 
@@ -80,7 +79,7 @@ def _unquantized(file: GgufFile) -> tuple[str, ...]:
     return tuple(t.name for t in file.tensors if len(t.shape) > 1 and t.kind in FLOATS)
 
 
-def _weights(file: GgufFile, in_blocks: Iterable[GgufTensor]) -> WeightBytes:
+def _weights(file: GgufFile, in_blocks: Sequence[GgufTensor]) -> WeightBytes:
     plain = [tensor for tensor in in_blocks if tensor.kind in FLOATS]
     packed = [tensor for tensor in in_blocks if tensor.kind not in FLOATS]
     head = [tensor for tensor in file.tensors if tensor.name == HEAD]
@@ -94,7 +93,9 @@ def _weights(file: GgufFile, in_blocks: Iterable[GgufTensor]) -> WeightBytes:
         embeddings=_bytes(embeddings),
         adapter=0,
         other=file.bytes - named,
-        parameters=sum(prod(tensor.shape) for tensor in file.tensors),
+        parameters=_count(file.tensors),
+        linear_weights=_count(in_blocks),
+        linear_bytes=_bytes(in_blocks),
     )
 
 
@@ -102,6 +103,9 @@ def _bytes(tensors: Iterable[GgufTensor]) -> int:
     return sum(tensor.bytes for tensor in tensors)
 
 
-def _bits(tensors: Iterable[GgufTensor]) -> float:
-    listed = list(tensors)
-    return 8 * _bytes(listed) / sum(prod(tensor.shape) for tensor in listed)
+def _count(tensors: Iterable[GgufTensor]) -> int:
+    return sum(prod(tensor.shape) for tensor in tensors)
+
+
+def _bits(tensors: Sequence[GgufTensor]) -> float:
+    return 8 * _bytes(tensors) / _count(tensors)

@@ -13,7 +13,14 @@ from typing import Any
 
 from qrag_tasks.arms.components import digest_of, tensor_content, weights_digest
 from qrag_tasks.arms.formats.base import OTHER, PLAIN
-from qrag_tasks.arms.layers import Layer, Role, WeightBytes, dtype_name
+from qrag_tasks.arms.layers import (
+    Layer,
+    Role,
+    WeightBytes,
+    bias_bytes,
+    dtype_name,
+    weights_of_blocks,
+)
 from qrag_tasks.arms.module_names import in_block
 
 _METHODS: Mapping[str, str] = {
@@ -101,7 +108,12 @@ def read(model: Any) -> Loaded:
         sizes[part] += held
     return Loaded(
         layers=tuple(layers),
-        weights=WeightBytes(total=sum(sizes.values()), parameters=parameters, **sizes),
+        weights=WeightBytes(
+            total=sum(sizes.values()),
+            parameters=parameters,
+            **sizes,
+            **weights_of_blocks(layers),
+        ),
         embeddings=tuple(embeddings),
         dtypes=dtypes,
         classes=tuple(sorted(classes)),
@@ -141,6 +153,7 @@ def _linear(name: str, module: Any, merged: Mapping[str, Any]) -> list[Layer]:
             role=_role(name),
             method=method,
             bytes=held * count // max(outputs, 1),
+            bias_bytes=bias_bytes(module) * count // max(outputs, 1),
         )
         for each, count in zip(names, rows, strict=True)
     ]

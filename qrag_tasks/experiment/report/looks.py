@@ -21,8 +21,8 @@ COLOURS: Mapping[str, str] = {
     "int4-awq": "#a96b59",
 }
 """Precision -> colour, in every report. Of Petroff's ten (arXiv 2107.02270), which colour-blind
-readers tell apart. GGUF files come in more kinds than there are such colours: they take those that
-a report has left."""
+readers tell apart. There are more precisions than such colours: all others, GGUF files among them,
+take those that a report has left."""
 _FURTHER = ("#b9ac70",)
 
 _MARKERS = "os^DvPX*<>phd"

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("llama_cpp", reason="the llama-cpp extra is not installed")
-from gguf_models import quantize_gguf, write_gguf
+from gguf_models import load_gguf, quantize_gguf, write_gguf
 
-from qrag_tasks.arms.formats.gguf import MIXTURES, OTHER, Gguf, precision_of
+from qrag_tasks.arms.formats.gguf import MIXTURES, OTHER, PREFIX, Gguf, matrices, precision_of
 from qrag_tasks.arms.gguf_files import GgufFile, read_gguf
 from qrag_tasks.engines.llama_cpp.evidence import arm_of
 from qrag_tasks.errors import ModelError, SettingsError
+from qrag_tasks.testing.engine_requests import generate, sample_requests
 
 WRITTEN = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 # All others of MIXTURES need text to be calibrated with, or experts.
@@ -28,6 +29,13 @@ def claiming(model: Path, file: Path, made: str, claimed: str | None) -> GgufFil
     return read_gguf(str(write_gguf(model, file, made, metadata={"general.file_type": number})))
 
 
+def assert_it_answers(file: GgufFile) -> None:
+    engine = load_gguf(file.path)
+    answers = generate(engine, sample_requests(engine)[:2])
+    assert all(answers)
+    engine.close()
+
+
 @pytest.mark.parametrize("file_type", WRITTEN)
 def test_a_written_file(tiny_model: Path, tmp_path: Path, file_type: str) -> None:
     file = read_gguf(str(write_gguf(tiny_model, tmp_path / "a.gguf", file_type)))
@@ -37,6 +45,7 @@ def test_a_written_file(tiny_model: Path, tmp_path: Path, file_type: str) -> Non
     assert kind["count"] == 14
     plain = file_type in ("f32", "f16", "bf16")
     assert kind["quant_type"] == (None if plain else MIXTURES[file_type].base)
+    assert_it_answers(file)
 
 
 @pytest.mark.parametrize("file_type", QUANTIZED)
@@ -52,6 +61,13 @@ def test_what_llama_quantize_makes(
     assert sum(kind["share"] for kind in kinds.values()) == pytest.approx(1)
     # Rows of 64 numbers cannot be parted into blocks of 256: another kind takes their place.
     assert (MIXTURES[file_type].base in kinds) == (source == "wide_gguf" or file_type == "iq4_nl")
+    if source == "wide_gguf":
+        assert_it_answers(file)
+
+
+def test_the_precisions_that_are_loaded_here_say_so() -> None:
+    named = {row.name for row in Gguf.precisions if row.ci == "llama-cpp"}
+    assert named == {PREFIX + name for name in (*WRITTEN, *QUANTIZED)}
 
 
 def test_bits_a_weight_are_those_of_the_file(wide_gguf: Path, tmp_path: Path) -> None:
@@ -62,6 +78,10 @@ def test_bits_a_weight_are_those_of_the_file(wide_gguf: Path, tmp_path: Path) ->
     assert arm["tensor_kinds"]["Q4_K"]["bits_per_weight"] == 144 * 8 / 256
     assert arm["tensor_kinds"]["Q6_K"]["bits_per_weight"] == 210 * 8 / 256
     assert 4.5 < arm["bits_per_weight"] < 6.6
+    in_blocks = matrices(file)
+    assert arm["weights"]["linear_bytes"] == sum(tensor.bytes for tensor in in_blocks)
+    assert {tensor.kind for tensor in in_blocks} == {"Q4_K", "Q6_K"}
+    assert 4.5 < arm["linear_bits_per_weight"] < 210 * 8 / 256
     assert arm["weights"]["bytes"] == file.bytes < made.stat().st_size
     assert arm["weights"]["parameters"] == sum(
         tensor.shape[0] * (tensor.shape[1] if len(tensor.shape) > 1 else 1)

@@ -76,7 +76,9 @@ def test_plain_layers_are_those_of_transformers(vllm_model: Path, name: str) -> 
     assert {each["dtype"] for each in engine.arm["layers"]} == {row.dtype}
     for part in ("full_precision", "head", "embeddings"):
         assert engine.arm["weights"][part] == expected["weights"][part]
-    assert engine.arm["weights"]["parameters"] == expected["weights"]["parameters"]
+    for part in ("parameters", "linear_weights", "linear_bytes"):
+        assert engine.arm["weights"][part] == expected["weights"][part]
+    assert engine.arm["linear_bits_per_weight"] == row.bits
 
 
 def test_the_layers_have_the_names_of_transformers(vllm_model: Path) -> None:
@@ -136,6 +138,8 @@ def test_a_packed_checkpoint_is_read_and_computed(
     assert (kind["method"], kind["bits"], kind["group_size"], kind["count"]) == (name, 4, GROUP, 14)
     assert "Linear" in kind["kernel"]
     assert engine.arm["weights"]["quantized"] < engine.arm["weights"]["parameters"]
+    # Scales of 16 bits and zeros of 4 for a group of 32 weights; and what kernels add.
+    assert 4 + 16 / GROUP <= engine.arm["linear_bits_per_weight"] < 6
     requests = [
         LikelihoodRequest(each.name, each.prompt, tuple([token] for token in range(100)))
         for each in sample_requests(engine)
