@@ -16,6 +16,7 @@ FLOATS = ("F64", "F32", "F16", "BF16")
 """safetensors' names of the dtypes that weights are not quantized in."""
 SIDECARS = ("quantize_config.json", "quant_config.json")
 """Where AutoGPTQ and AutoAWQ write what transformers has in config.json."""
+_FEW = 4
 _OTHER_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack")
 
 
@@ -24,10 +25,12 @@ class TensorFacts:
     """What a header says about one tensor.
 
     :ivar dtype: as safetensors names it: ``F16``, ``BF16``, ``F32``, ``I32``, ``U8``, ...
+    :ivar values: what it holds, where that is a few integers of 64 bits, as a shape is; else empty.
     """
 
     dtype: str
     shape: tuple[int, ...]
+    values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,13 @@ def _index(path: Path) -> Mapping[str, str]:
     return files
 
 
+def _few_integers(part: Any) -> tuple[int, ...]:
+    shape = part.get_shape()
+    if part.get_dtype() != "I64" or len(shape) != 1 or shape[0] > _FEW:
+        return ()
+    return tuple(map(int, part[:]))
+
+
 def _header(path: Path) -> dict[str, TensorFacts]:
     from safetensors import SafetensorError, safe_open
 
@@ -213,7 +223,7 @@ def _header(path: Path) -> dict[str, TensorFacts]:
         with safe_open(path, "np") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             return {
-                name: TensorFacts(part.get_dtype(), tuple(part.get_shape()))
+                name: TensorFacts(part.get_dtype(), tuple(part.get_shape()), _few_integers(part))
                 for name, part in slices.items()
             }
     except (OSError, SafetensorError) as error:

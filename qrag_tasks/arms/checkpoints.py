@@ -205,12 +205,10 @@ def _in_config(checkpoint: Checkpoint) -> bool:
 
 
 def _check_layers(checkpoint: Checkpoint, precision: Precision, layers: list[StoredLayer]) -> None:
-    def right(layer: StoredLayer) -> bool:
-        quant_type = layer.quant_type or precision.quant_type  # which not all tensors tell
-        return precision.matches(layer.method, layer.bits, quant_type)
-
-    wrong = [layer for layer in layers if not right(layer) and not layer.left_out]
-    if wrong or (layers and not any(map(right, layers))):
+    form = format_of(precision)
+    right = [layer for layer in layers if form.stores(precision, layer)]
+    wrong = [layer for layer in layers if layer not in right and not layer.left_out]
+    if wrong or (layers and not right):
         raise ModelError(
             f"pretrained={checkpoint.pretrained}: its config.json says {checkpoint.declared}, but "
             f"{_some(wrong or layers, layers)} are not: {_first(wrong or layers)}. This arm would "

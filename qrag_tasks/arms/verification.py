@@ -31,6 +31,7 @@ class LayerKind:
     quant_type: str | None
     group_size: int | None
     dtype: str | None
+    details: str | None = None
 
     @classmethod
     def of(cls, layer: Layer) -> LayerKind:
@@ -42,12 +43,13 @@ class LayerKind:
             layer.quant_type,
             layer.group_size,
             layer.dtype,
+            layer.details,
         )
 
     def __str__(self) -> str:
         parts = [self.kernel, self.quant_type, f"{self.bits} bits" if self.bits else None]
         parts += [f"groups of {self.group_size}" if self.group_size else None]
-        parts += [f"computing in {self.dtype}" if self.dtype else None]
+        parts += [f"computing in {self.dtype}" if self.dtype else None, self.details]
         return ", ".join(part for part in parts if part)
 
 

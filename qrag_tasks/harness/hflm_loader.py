@@ -77,6 +77,7 @@ class HFLMLoader(HFLM):  # type: ignore[misc]
         super()._create_model(*args, **{**kwargs, "dtype": self.computing_dtype, **arguments})
         if "config" in arguments:
             loading.cast_unquantized(self._model, self.config.dtype, self.computing_dtype)
+        format_of(self._precision).settle(self._model)
 
 
 def load(arguments: Mapping[str, Any], meter: Meter) -> TransformersEngine:

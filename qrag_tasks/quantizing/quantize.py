@@ -15,8 +15,8 @@ from qrag_tasks.arms import loading
 from qrag_tasks.arms.checkpoints import check_checkpoint, read_checkpoint
 from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.precisions import format_of, precisions
 from qrag_tasks.arms.precisions import precision as precision_named
-from qrag_tasks.arms.precisions import precisions
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.quantizing.calibration import Wanted
 from qrag_tasks.quantizing.library_output import explained, quiet
@@ -141,6 +141,7 @@ def _verify(work: Path, row: Precision, group_size: int | None, device: Any) -> 
     check_checkpoint(checkpoint, row, group_size)
     with quiet() as output, explained("transformers", output):
         model = AutoModelForCausalLM.from_pretrained(work, device_map={"": device}, dtype="auto")
+        format_of(row).settle(model)
     verify(model, row, group_size=group_size, declared=checkpoint.declared.unquantized)
 
 

@@ -144,9 +144,11 @@ class FormatSubject:
 
         self.format.prepare()
         dtype, config = self.dtype(row), AutoConfig.from_pretrained(folder)
-        return AutoModelForCausalLM.from_pretrained(
+        model = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
             device_map={"": "cpu"},
             **loading.loading_arguments(row, config, dtype),
         )
+        self.format.settle(model)
+        return model

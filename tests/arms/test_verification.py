@@ -63,6 +63,7 @@ def test_what_results_and_log_say(tiny_model: Path) -> None:
         "quant_type": "nf4",
         "group_size": 64,
         "dtype": "bfloat16",
+        "details": None,
         "count": 14,
     }
     assert written["unquantized"] == ["model.embed_tokens", "lm_head"]

@@ -129,7 +129,8 @@ class StoredLayer:
     :ivar quant_type: as in the format's precision; ``None`` where the tensors do not tell.
     :ivar groups: of weights that share a scale, along the input; ``None`` where there are none, or
         it cannot be told.
-    :ivar in_features: of the layer, where ``groups`` is told.
+    :ivar in_features: of the layer, where it is told, as it is where ``groups`` is.
+    :ivar out_features: of the layer, where it is told.
     :ivar left_out: whether it is not quantized, and the checkpoint declares so. Formats leave it.
     """
 
@@ -140,6 +141,7 @@ class StoredLayer:
     quant_type: str | None = None
     groups: int | None = None
     in_features: int | None = None
+    out_features: int | None = None
     left_out: bool = False
 
     @property
@@ -169,6 +171,8 @@ class LayerFacts:
     :ivar stored_bytes: of codes, scales and zeros as the checkpoint stores them, the bias not,
         where the loaded layer holds them unpacked; ``None`` where it holds what is stored, or a
         kernel's arrangement of it. Bits a weight are counted from it.
+    :ivar details: what else results should say of it, in words: how activations are rounded, or
+        that its weights were unpacked when they were loaded; ``None`` for nothing.
     """
 
     in_features: int
@@ -178,6 +182,7 @@ class LayerFacts:
     group_size: int | None = None
     dtype: str | None = None
     stored_bytes: int | None = None
+    details: str | None = None
 
 
 class Format(ABC):
@@ -197,6 +202,8 @@ class Format(ABC):
         where there is no choice.
     :cvar engine: the only engine that loads its precisions, where transformers does not; empty
         where it does.
+    :cvar unpacked_by: engines that unpack its weights when they load them, and hold and multiply
+        them in the dtype that the arm computes in.
     :cvar quantizer: what makes checkpoints of it for ``qrag quantize``, as entry points are
         written: ``package.module:name`` of a :class:`~qrag_tasks.quantizing.quantizer.Quantizer`.
         Empty where nothing here does.
@@ -208,6 +215,7 @@ class Format(ABC):
     has_kernels: ClassVar[bool] = False
     default_group_size: ClassVar[int | None] = None
     engine: ClassVar[str] = ""
+    unpacked_by: ClassVar[frozenset[str]] = frozenset()
     quantizer: ClassVar[str] = ""
 
     # ------------------------------------------------------------------ what a checkpoint says
@@ -237,6 +245,14 @@ class Format(ABC):
             ``weight.absmax``, ``qweight``, ...) -> dtype and shape.
         :returns: the linear layers there, one as a rule; nothing where it is none of this format.
         """
+
+    def stores(self, row: Precision, layer: StoredLayer) -> bool:
+        """Tell whether a stored layer is in a precision, as far as its tensors tell.
+
+        :param row: of this format.
+        :param layer: of any format; what its tensors do not tell of ``quant_type`` is ``None``.
+        """
+        return row.matches(layer.method, layer.bits, layer.quant_type or row.quant_type)
 
     # ------------------------------------------------------------------ loading
     def check_installed(self, row: Precision) -> None:
@@ -277,6 +293,15 @@ class Format(ABC):
             raise SettingsError(f"kernel={kernel}: {row.name} has no kernels to choose from")
         return {}
 
+    def settle(self, model: Any) -> None:  # noqa: B027 - most formats load what they run
+        """Bring a model that transformers has loaded into the state in which it will answer.
+
+        Called once, before anything is read of it. A library that unpacks all weights at the first
+        pass is to do so here, so that what is verified, digested and measured is what answers.
+
+        :param model: of this format; it is changed in place.
+        """
+
     @abstractmethod
     def layer_facts(self, module: Any) -> LayerFacts | None:
         """Recognise a loaded layer of this format.
@@ -313,8 +338,20 @@ class Format(ABC):
         """Return the bytes of a loaded layer of that shape, scales included, the bias not.
 
         Called for the linear layers of blocks, where the checkpoint that is planned with is not
-        quantized.
+        quantized. Of weights that some engine unpacks, the bytes of the packed ones.
         """
+
+    def loaded_bytes(
+        self, row: Precision, outputs: int, inputs: int, engine: str, wide: int = 2
+    ) -> int:
+        """Return the bytes of a loaded layer of that shape, as an engine holds it.
+
+        :param wide: bytes of a number in the dtype that the arm computes in.
+        """
+        packed = self.layer_bytes(row, outputs, inputs)
+        if engine not in self.unpacked_by:
+            return packed
+        return packed + outputs * inputs * wide - outputs * inputs * row.bits // 8
 
 
 class FormatOfEngine(Format):

@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 
 from qrag_tasks.arms.checkpoint_files import FLOATS, TensorFacts
-from qrag_tasks.arms.engine_choice import loads_checkpoint
+from qrag_tasks.arms.engine_choice import engine_name, loads_checkpoint
 from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.places import whole_place
 from qrag_tasks.arms.precisions import format_of, precision
@@ -39,7 +39,7 @@ def weight_bytes(arm: Arm, pretrained: str | None = None) -> WeightBytes:
     From the shapes in the checkpoint's files, which are read without the weights themselves. The
     linear layers of the blocks take their precision's bits and scales; embeddings and head stay
     in 16 bits, or in 32 where the arm computes so. A checkpoint that is quantized already takes
-    what is stored.
+    what is stored, and more where its engine unpacks it.
 
     :param pretrained: the model's 16-bit checkpoint, to tell shapes from where the arm's own is
         not on this machine.
@@ -51,6 +51,9 @@ def weight_bytes(arm: Arm, pretrained: str | None = None) -> WeightBytes:
         return WeightBytes(file.stat().st_size, f"size of {file.name}")
     if not loads_checkpoint(arm.arguments):
         return WeightBytes(None, f"{arm.name}: {own.missing}")
+    dtype = str(arm.arguments.get("dtype")).removeprefix("torch.")
+    wide = 4 if "float32" in (row.dtype, dtype) else 2
+    engine = engine_name("qrag", arm.arguments)
     plain = {**arm.arguments, "pretrained": pretrained} if pretrained else arm.arguments
     source: LocalCheckpoint = own
     try:
@@ -62,13 +65,16 @@ def weight_bytes(arm: Arm, pretrained: str | None = None) -> WeightBytes:
             return WeightBytes(None, f"{source.name}: no safetensors here, or nothing to read them")
         tensors = _once(source)
         if source.checkpoint.quantization is not None:
-            return WeightBytes(_as_stored(tensors), f"tensors of {source.name}")
+            total = _as_stored(tensors)
+            if engine not in format_of(row).unpacked_by:
+                return WeightBytes(total, f"tensors of {source.name}")
+            total += _unpacking(tensors, wide)
+            return WeightBytes(total, f"tensors of {source.name}, which {engine} unpacks")
     except ModelError as error:
         return WeightBytes(None, str(error))
     except ImportError as error:
         return WeightBytes(None, f"{source.name}: {error}: pip install 'qrag-tasks[hf]'")
-    wide = row.dtype == "float32" or str(arm.arguments.get("dtype")) in ("float32", "torch.float32")
-    total = _quantized(tensors, row, 4 if wide else 2)
+    total = _quantized(tensors, row, wide, engine)
     size = format_of(row).default_group_size
     groups = f", groups of {size}" if size else ""
     return WeightBytes(total, f"shapes of {source.name}{groups}")
@@ -86,7 +92,17 @@ def _as_stored(tensors: Mapping[str, TensorFacts]) -> int:
     return sum(prod(facts.shape) * _BYTES.get(facts.dtype, 1) for facts in tensors.values())
 
 
-def _quantized(tensors: Mapping[str, TensorFacts], row: Precision, full: int) -> int:
+def _unpacking(tensors: Mapping[str, TensorFacts], wide: int) -> int:
+    """Return the bytes that packed layers take more, once they are numbers of `wide` bytes."""
+    layers = [layer for layer in block_layers(tensors) if layer.quantized]
+    weights = ((layer.out_features or 0) * (layer.in_features or 0) for layer in layers)
+    return sum(
+        count * wide - count * (layer.bits or 0) // 8
+        for layer, count in zip(layers, weights, strict=True)
+    )
+
+
+def _quantized(tensors: Mapping[str, TensorFacts], row: Precision, full: int, engine: str) -> int:
     """Return the bytes of plain tensors once they are in a precision.
 
     :param full: bytes of a weight that is not quantized.
@@ -96,7 +112,7 @@ def _quantized(tensors: Mapping[str, TensorFacts], row: Precision, full: int) ->
     total = 0
     for name, facts in tensors.items():
         if name.removesuffix(".weight") in names:
-            total += form.layer_bytes(row, prod(facts.shape[:-1]), facts.shape[-1])
+            total += form.loaded_bytes(row, prod(facts.shape[:-1]), facts.shape[-1], engine, full)
         elif facts.dtype in FLOATS:
             total += prod(facts.shape) * full
         else:

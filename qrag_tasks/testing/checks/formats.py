@@ -169,10 +169,19 @@ def bytes_are_what_a_layer_takes(subject: FormatSubject) -> None:
     """The bytes of a shape are those of a loaded layer, except for a kernel's small tables."""
     for row in subject.rows:
         for layer in _block(subject.model(row)):
-            planned = subject.format.layer_bytes(row, layer.out_features, layer.in_features)
-            if abs(layer.bytes - planned) > (TABLES if row.quantized else 0):
+            shape = (layer.out_features, layer.in_features)
+            wide = subject.dtype(row).itemsize
+            planned = subject.format.loaded_bytes(row, *shape, "transformers", wide)
+            allowed = TABLES if row.quantized else 0
+            if abs(layer.bytes - planned) > allowed:
                 raise CheckFailed(
-                    f"{layer} takes {layer.bytes} bytes, where layer_bytes says {planned}"
+                    f"{layer} takes {layer.bytes} bytes, where layer_bytes leads to {planned}"
+                )
+            packed = subject.format.layer_bytes(row, *shape)
+            if layer.stored_bytes and abs(layer.stored_bytes - packed) > allowed:
+                raise CheckFailed(
+                    f"{layer} was stored in {layer.stored_bytes} bytes, where layer_bytes says "
+                    f"{packed}"
                 )
 
 
