@@ -47,6 +47,7 @@ BUILT_IN = tuple(
         ("awq", "arms.formats.awq"),
         ("gguf", "arms.formats.gguf"),
         ("fp8", "arms.formats.fp8"),
+        ("torchao", "arms.formats.torchao"),
         ("transformers", "harness.built_in_engine"),
         ("vllm", "engines.vllm.registration"),
         ("server", "engines.server.registration"),

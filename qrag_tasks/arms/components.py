@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.arms.module_tensors import dicts_of
 from qrag_tasks.arms.precisions import packages
 
 UNKNOWN = "known to this process only: "
@@ -111,10 +112,9 @@ def digest_of(value: Any) -> str:
 def weights_digest(model: Any) -> str:
     """Return a sha256, as hex, over all that a ``torch.nn.Module`` would save, bit by bit.
 
-    Weights are read at every call, since they may have been changed in place; but those of
-    bitsandbytes' and GPT-QModel's layers as they were at the first, for on some devices they are
-    packed again, and not reversibly, when they are first used. (``state_dict()`` would even unpack
-    them, with losses: it is not called.)
+    Weights are read at every call, since they may have been changed in place; but those of layers
+    that pack them again, and not reversibly, when they are first used, as they were at the first
+    call. (``state_dict()`` would even unpack some, with losses: it is not called.)
     """
     contents: dict[tuple[Any, ...], Any] = {}
     return digest_of(
@@ -127,10 +127,13 @@ def _layer(layer: Any, contents: dict[tuple[Any, ...], Any]) -> Any:
 
     :param contents: of the tensors so far: tied ones are read once.
     """
-    if not quantizers([layer]):
+    own = quantizers([layer])
+    if not own:
         saved: dict[str, Any] = {}
         layer._save_to_state_dict(saved, "", False)
         return _entries(layer, saved, contents)
+    if not own & packages(repacking=True):
+        return _entries(layer, _quantized(layer), contents)
     parameters = list(layer.parameters(recurse=False))
     references, entries = _FIRST_SEEN.get(layer) or ([None], None)
     if list(map(id, parameters)) == [id(reference and reference()) for reference in references]:
@@ -141,9 +144,11 @@ def _layer(layer: Any, contents: dict[tuple[Any, ...], Any]) -> Any:
 
 
 def quantizers(layers: Any) -> set[str]:
-    """Return which packages of formats the classes of some layers, or their bases, are from."""
-    classes = {base for layer in layers for base in type(layer).__mro__}
-    return {base.__module__.partition(".")[0] for base in classes}.intersection(packages())
+    """Return which packages of formats some layers, or their weights, have their classes from."""
+    things = (thing for layer in layers for thing in (layer, *layer.parameters(recurse=False)))
+    classes = {base for kind in {type(thing) for thing in things} for base in kind.__mro__}
+    modules = {f"{base.__module__}." for base in classes}
+    return {name for name in packages() if any(each.startswith(f"{name}.") for each in modules)}
 
 
 def _quantized(layer: Any) -> dict[str, Any]:
@@ -151,13 +156,22 @@ def _quantized(layer: Any) -> dict[str, Any]:
 
     saved: dict[str, Any] = {}
     state = getattr(getattr(layer, "weight", None), "quant_state", None)
+    parameters = dict(layer.named_parameters(recurse=False))
     if getattr(state, "packing_format_for_cpu", False):
         saved |= {f"packed.{name}": value for name, value in vars(state).items()}
-        saved |= dict(layer.named_parameters(recurse=False))
+        saved |= parameters
+    elif any(hasattr(value, "__tensor_flatten__") for value in parameters.values()):
+        saved |= parameters
     else:
         layer._save_to_state_dict(saved, "", False)
     unsaved = {**dict(layer.named_buffers(recurse=False)), **vars(layer)}
     saved |= {f".{key}": value for key, value in unsaved.items() if torch.is_tensor(value)}
+    for key, inner in dicts_of(layer).items():
+        saved |= {
+            f".{key}.{name}": value
+            for name, value in inner.items()
+            if torch.is_tensor(value) or isinstance(value, (int, float, str))
+        }
     for name in _QUANTIZER_SETTINGS:
         for owner in (layer, getattr(layer, "state", None)):
             saved[f"{type(owner).__name__}.{name}"] = getattr(owner, name, None)

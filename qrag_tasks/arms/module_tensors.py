@@ -27,6 +27,7 @@ def _held(module: Any) -> Iterator[Any]:
         parameters,
         dict(module.named_buffers(recurse=False, remove_duplicate=False)),
         vars(module),
+        *dicts_of(module).values(),
         *(vars(state) for state in (quant_state, nested) if state is not None),
         *(vars(state) for state in (weight, getattr(module, "state", None)) if _is_int8(state)),
     ]
@@ -34,6 +35,18 @@ def _held(module: Any) -> Iterator[Any]:
         for value in owner.values():
             if torch.is_tensor(value):
                 yield value
+
+
+def dicts_of(module: Any) -> dict[str, Any]:
+    """Return the dictionaries that a module's class keeps in it; those of torch are not among them.
+
+    HQQ has its scales in one.
+    """
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, dict) and not name.startswith("_")
+    }
 
 
 def _is_int8(thing: Any) -> bool:

@@ -33,9 +33,13 @@ def format_of(row: Precision) -> Format:
     return FORMATS.get(row.method).value
 
 
-def packages() -> frozenset[str]:
-    """Return the packages whose layers hold weights in forms of their own."""
-    return frozenset(name for one in formats().values() for name in one.packages)
+def packages(*, repacking: bool = False) -> frozenset[str]:
+    """Return the packages whose layers hold weights in forms of their own.
+
+    :param repacking: whether to return those alone that pack them again at the first pass.
+    """
+    asked = (one for one in formats().values() if one.repacks or not repacking)
+    return frozenset(name for one in asked for name in one.packages)
 
 
 def precisions() -> Mapping[str, Precision]:

@@ -41,6 +41,10 @@ class TestAwq(FormatConformance):
         quantized_folder(plain, folder, awq_config(128))
 
 
+class TestTorchAo(FormatConformance):
+    spec = "torchao"
+
+
 class TestGguf(FormatConformance):
     spec = "gguf"
 

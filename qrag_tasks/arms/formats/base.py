@@ -194,9 +194,10 @@ class Format(ABC):
     :cvar name: what results call ``method``; also the name that it is registered by.
     :cvar precisions: its rows; each has ``name`` of the format as its ``method``, and no two have
         the same bits and ``quant_type``.
-    :cvar packages: top-level packages of its layers' classes, where these hold weights in forms
-        that ``state_dict()`` does not show or that change at the first pass. Their versions are
-        part of an arm's identity, so each must be a distribution's name, too.
+    :cvar packages: top-level packages of its layers' classes, or of their weights' classes. Their
+        versions are part of an arm's identity, so each must be a distribution's name, too.
+    :cvar repacks: whether its layers pack their weights again at their first pass, on some device,
+        so that an arm is known by what they held before it.
     :cvar has_kernels: whether users may choose the kernel that computes (``kernel=``).
     :cvar default_group_size: of what ``qrag quantize`` makes where nobody gives one; ``None``
         where there is no choice.
@@ -212,6 +213,7 @@ class Format(ABC):
     name: ClassVar[str]
     precisions: ClassVar[tuple[Precision, ...]]
     packages: ClassVar[tuple[str, ...]] = ()
+    repacks: ClassVar[bool] = False
     has_kernels: ClassVar[bool] = False
     default_group_size: ClassVar[int | None] = None
     engine: ClassVar[str] = ""

@@ -70,6 +70,7 @@ class BitsAndBytes(Format):
         ),
     )
     packages = (_NAME,)
+    repacks = True
     quantizer = "qrag_tasks.quantizing.bitsandbytes_runs:BitsAndBytesQuantizer"
 
     # ------------------------------------------------------------------ what a checkpoint says

@@ -74,6 +74,7 @@ class GptqModelFormat(Format):
     layouts: ClassVar[tuple[str, ...]]
     layout_keys: ClassVar[tuple[str, ...]] = ("checkpoint_format", "format")
     packages = ("gptqmodel",)
+    repacks = True
     has_kernels = True
     default_group_size = GROUP_SIZE
 

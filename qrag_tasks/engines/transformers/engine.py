@@ -259,7 +259,8 @@ class TransformersEngine(Engine):
         self._batches.run(widths, most, [request.name for request in requests], run)
 
     def _log_probabilities(self, requests: Sequence[LikelihoodRequest]) -> Any:
-        with torch.inference_mode(), self._autocast():
+        # As in generate(): under inference_mode(), some tensors that wrap others have no views.
+        with torch.no_grad(), self._autocast():
             return likelihoods.last_log_probabilities(
                 self.model,
                 [request.tokens for request in requests],

@@ -1,0 +1,180 @@
+"""Arms that a library makes while a model loads: what they are, and lies about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the hf extra is not installed")
+import transformers  # noqa: E402
+from lm_eval.api.instance import Instance  # noqa: E402
+
+from qrag_tasks.arms.checkpoints import read_checkpoint  # noqa: E402
+from qrag_tasks.arms.components import weights_digest  # noqa: E402
+from qrag_tasks.arms.layers import linear_layers  # noqa: E402
+from qrag_tasks.arms.loading import check_installed, loading_arguments  # noqa: E402
+from qrag_tasks.arms.precisions import format_of, precisions  # noqa: E402
+from qrag_tasks.arms.smoke import smoke_check  # noqa: E402
+from qrag_tasks.arms.verification import verify  # noqa: E402
+from qrag_tasks.errors import ModelError, SettingsError  # noqa: E402
+from qrag_tasks.harness.model import QragLM  # noqa: E402
+from qrag_tasks.quantizing.quantize import quantize  # noqa: E402
+
+METHODS = ("torchao",)
+NAMES = [name for name, row in precisions().items() if row.method in METHODS]
+FIRST = "model.layers.0.self_attn.q_proj"
+TEXT = "a review of the kettle that I bought for my small kitchen"
+LOUDER = [torch.zeros_like, lambda out: out * float("nan"), lambda out: out * 1.05]
+
+every_precision = pytest.mark.parametrize("name", NAMES)
+
+
+def load(folder: Path, name: str) -> Any:
+    """Load as an arm is loaded; skips the test where the library is missing."""
+    row = precisions()[name]
+    try:
+        check_installed(row)
+    except ModelError as error:
+        pytest.skip(str(error))
+    format_of(row).prepare()
+    config = transformers.AutoConfig.from_pretrained(folder)
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=torch.bfloat16,
+        device_map={"": "cpu"},
+        **loading_arguments(row, config, torch.bfloat16),
+    )
+
+
+def others(name: str) -> list[str]:
+    """Another precision of the same format, one of another, and one that is not quantized."""
+    method = precisions()[name].method
+    same = [each for each in NAMES if precisions()[each].method == method and each != name]
+    return [*same, "int8", "bf16"]
+
+
+@every_precision
+def test_an_arm_is_what_it_claims(tiny_model: Path, name: str) -> None:
+    row, model = precisions()[name], load(tiny_model, name)
+    arm = verify(model, row)
+    assert [count for _, count in arm.layers] == [14, 1]
+    assert arm.unquantized == ("model.embed_tokens", "lm_head")
+    block = [layer for layer in linear_layers(model) if layer.role == "block"]
+    assert arm.weights.quantized == sum(layer.bytes for layer in block)
+    plain = 2 * sum(layer.in_features * layer.out_features for layer in block)
+    assert arm.weights.quantized < plain * (row.bits / 16 + 0.1)
+    assert smoke_check(model).error > 0
+
+
+@every_precision
+def test_no_other_precision_is_believed(tiny_model: Path, name: str) -> None:
+    model = load(tiny_model, name)
+    for other in others(name):
+        with pytest.raises(ModelError, match=rf"precision={other} was asked for, but 14 of 1.*q_p"):
+            verify(model, precisions()[other])
+
+
+@every_precision
+def test_a_layer_that_is_not_quantized_is_named(tiny_model: Path, name: str) -> None:
+    model = load(tiny_model, name)
+    plain = transformers.AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.bfloat16)
+    model.model.layers[1].mlp.up_proj = plain.model.layers[1].mlp.up_proj
+    with pytest.raises(ModelError, match=r"1 of 14 .*layers\.1\.mlp\.up_proj \(Linear, bfloat16"):
+        verify(model, precisions()[name])
+
+
+@every_precision
+def test_a_layer_of_another_kind_is_named(tiny_model: Path, name: str) -> None:
+    model = load(tiny_model, name)
+    for other in others(name)[:-1]:
+        stranger = load(tiny_model, other).model.layers[1].mlp.up_proj
+        model.model.layers[1].mlp.up_proj = stranger
+        with pytest.raises(ModelError, match=r"1 of 14 .*layers\.1\.mlp\.up_proj \("):
+            verify(model, precisions()[name])
+
+
+@every_precision
+@pytest.mark.parametrize("broken", LOUDER)
+def test_a_kernel_that_returns_something_else(tiny_model: Path, name: str, broken: Any) -> None:
+    model = load(tiny_model, name)
+    assert smoke_check(model).layer == FIRST
+    model.get_submodule(FIRST).register_forward_hook(lambda _, __, out: broken(out))
+    with pytest.raises(ModelError, match=rf"{FIRST} .*computes something else.*relative error"):
+        smoke_check(model)
+
+
+def tensors_within(tensor: Any) -> list[Any]:
+    """The tensors that one which wraps others is made of; itself where it is none of those."""
+    flatten = getattr(type(tensor), "__tensor_flatten__", None)
+    if flatten is None:
+        return [tensor]
+    parts = (getattr(tensor, part) for part in flatten(tensor)[0])
+    return [inner for part in parts for inner in tensors_within(part)]
+
+
+def packed_parts(layer: Any) -> list[Any]:
+    """All that a layer's weight is made of: codes, scales, zeros."""
+    return [
+        *tensors_within(getattr(layer, "weight", None)),
+        *(tensor for tensor in vars(layer).values() if torch.is_tensor(tensor)),
+    ]
+
+
+@every_precision
+def test_a_changed_weight_is_another_arm(tiny_model: Path, name: str) -> None:
+    model = load(tiny_model, name)
+    before = weights_digest(model)
+    assert weights_digest(load(tiny_model, name)) == before
+    with torch.no_grad():
+        model(torch.arange(8)[None])
+    assert weights_digest(model) == before
+    parts = packed_parts(model.get_submodule(FIRST))
+    assert len(parts) >= 2
+    digests = {before}
+    for part in parts:
+        part.data.view(torch.uint8).view(-1)[0] ^= 1
+        digests.add(weights_digest(model))
+    assert len(digests) == 1 + len(parts)
+
+
+@every_precision
+def test_it_answers_and_says_what_it_is(tiny_model: Path, name: str) -> None:
+    load(tiny_model, name)
+    lm = QragLM(str(tiny_model), precision=name, device="cpu")
+    row = precisions()[name]
+    assert set(format_of(row).packages) < set(lm.identity.parts["versions"])
+    asked = {
+        "generate_until": (TEXT, {"until": [], "do_sample": False, "max_gen_toks": 6}),
+        "loglikelihood": (TEXT, " again"),
+    }
+    for kind, arguments in asked.items():
+        instance = Instance(kind, doc={}, arguments=arguments, idx=0, metadata=("task", 0, 1))
+        (answer,) = getattr(lm, kind)([instance])
+        assert answer
+    assert lm.engine.arm["precision"] == name
+    assert lm.engine.arm["weights"]["quantized"] == verify(lm.engine.model, row).weights.quantized
+
+
+@every_precision
+def test_saved_by_the_quantize_command(tiny_model: Path, tmp_path: Path, name: str) -> None:
+    made = load(tiny_model, name)
+    if not format_of(precisions()[name]).quantizer:
+        with pytest.raises(SettingsError, match="nothing here makes a checkpoint of it"):
+            quantize(str(tiny_model), name, tmp_path / "out", device="cpu")
+        return
+    provenance = quantize(str(tiny_model), name, tmp_path / "out", device="cpu")
+    assert (provenance["precision"], provenance["calibration"]) == (name, None)
+    assert set(precisions()[name].needs) < set(provenance["versions"])
+    lm = QragLM(str(tmp_path / "out"), device="cpu")
+    assert lm.engine.precision.name == name
+    assert weights_digest(lm.engine.model) == weights_digest(made)
+
+
+@every_precision
+def test_a_checkpoint_says_what_it_is(tiny_model: Path, tmp_path: Path, name: str) -> None:
+    load(tiny_model, name).save_pretrained(tmp_path)
+    checkpoint = read_checkpoint(str(tmp_path))
+    assert checkpoint.precision == precisions()[name]
+    assert weights_digest(load(tmp_path, name)) == weights_digest(load(tiny_model, name))
