@@ -12,7 +12,7 @@ import click
 from rich.text import Text
 
 from qrag_tasks.cli.group import console, main
-from qrag_tasks.cli.outputs import OutFile
+from qrag_tasks.cli.outputs import OutFile, OutFolder
 from qrag_tasks.cli.progress import tracking
 from qrag_tasks.cli.tables import Table, fits, print_tables
 from qrag_tasks.errors import SettingsError, StoreError
@@ -136,12 +136,19 @@ def kept_comparisons() -> KeptComparisons:
     type=OutFile(*_FORMATS),
     help=f"Also write it to a file ({', '.join(_FORMATS)}); may be given often.",
 )
+@click.option(
+    "--figures",
+    "figure_folder",
+    type=OutFolder(),
+    help="Folder for the figures, as SVG and PDF.",
+)
 def compare(
     base: Path,
     others: tuple[Path, ...],
     metrics: tuple[str, ...],
     wide: bool,
     outs: tuple[Path, ...],
+    figure_folder: Path | None,
     **choices: Any,
 ) -> None:
     """Compare arms sample by sample.
@@ -163,10 +170,14 @@ def compare(
         console(stderr=True).print(Text(f"note: {note}"), soft_wrap=True)
     for path in outs:
         _write(path, comparison, metrics)
+    if figure_folder is not None:
+        from qrag_tasks.experiment.report.figures import save_figures
+
+        save_figures(comparison, figure_folder)
 
 
 def _show(comparison: Comparison, metrics: tuple[str, ...], wide: bool) -> None:
-    from qrag_tasks.experiment.comparison.tables import sections, texts
+    from qrag_tasks.experiment.comparison.tables import arm_sections, sections, texts
     from qrag_tasks.experiment.report.answer import sentences
 
     if wide:
@@ -175,6 +186,9 @@ def _show(comparison: Comparison, metrics: tuple[str, ...], wide: bool) -> None:
     else:
         shown = sections.sections(comparison, metrics, fits)
         shown += sections.trend_sections(comparison, metrics, fits)
+    room = (lambda *_: True) if wide else fits
+    shown += arm_sections.knee_sections(comparison, metrics, room)
+    shown += arm_sections.arm_sections(comparison, room)
     tables = []
     for section in shown:
         tables.append(Table(*section.headings, title=section.title))

@@ -50,6 +50,8 @@ class Precision:
     :ivar dtype: name of the ``torch.dtype`` of all weights, where none is quantized. Quantized
         arms compute in the dtype that :func:`~qrag_tasks.arms.loading.computing_dtype` decides.
     :ivar quant_type: what tells it from the format's other rows of the same bits.
+    :ivar family: what it and its like at other bits are called, where a score is drawn against
+        bits; the format's name where nothing else is said.
     :ivar made_on_loading: whether it is made of a checkpoint that is not quantized, while that is
         loaded; else it is read from a checkpoint that was made beforehand.
     :ivar has_groups: whether a scale belongs to a group of weights, and not to a whole row.
@@ -75,6 +77,7 @@ class Precision:
     install: str = "pip install 'qrag-tasks[hf]'"
     devices: tuple[str, ...] = DEVICES
     ci: str = ""
+    family: str = ""
 
     @property
     def quantized(self) -> bool:

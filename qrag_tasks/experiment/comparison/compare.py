@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from qrag_tasks.experiment.comparison.agreement import agreement, flips
+from qrag_tasks.experiment.comparison.bits import weights_of
 from qrag_tasks.experiment.comparison.caveats import caveats
 from qrag_tasks.experiment.comparison.k_series import corrected, trends
 from qrag_tasks.experiment.comparison.kept import KeptComparisons
@@ -161,7 +162,12 @@ def _arm(side: Side, samples: Sequence[Any]) -> ArmFacts:
         side.run.precision,
         str(side.run.path),
         side.run.logged.identity,
-        *(rate(name) for name in RATES),
+        valid_rate=rate("valid_rate"),
+        runaway_rate=rate("runaway_rate"),
+        unfinished_thought_rate=rate("unfinished_thought_rate"),
+        engine=side.run.logged.engine_name,
+        evidence=side.run.logged.evidence,
+        weights=weights_of(side.run),
     )
 
 

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from qrag_tasks.experiment.comparison.agreement import Agreement, Flips
 from qrag_tasks.experiment.statistics import Interval
+
+
+@dataclass(frozen=True)
+class ArmWeights:
+    """What the weights of an arm are, as far as its results say.
+
+    :ivar method: how they are quantized, alike at all bits: a format's name as a rule; ``none``
+        where they are not.
+    :ivar bits: that a weight of the linear layers in blocks takes, scales and zeros included.
+    :ivar model_bits: that a weight of the whole model takes.
+    :ivar bytes: of the whole model.
+    :ivar shares: of a GGUF file: kind of its tensors -> share of its bytes, the largest first.
+    """
+
+    method: str | None = None
+    bits: float | None = None
+    model_bits: float | None = None
+    bytes: int | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -23,6 +42,8 @@ class ArmFacts:
     :ivar runaway_rate: share of answers that hit their length limit, where the task counts it.
     :ivar unfinished_thought_rate: share of answers that are a thought without an end, where the
         task counts it.
+    :ivar engine: what ran it, where it is known.
+    :ivar evidence: how its precision is known: :data:`qrag_tasks.engines.base.Evidence`.
     """
 
     label: str
@@ -34,6 +55,9 @@ class ArmFacts:
     valid_rate: float | None
     runaway_rate: float | None
     unfinished_thought_rate: float | None
+    engine: str | None = None
+    evidence: str | None = None
+    weights: ArmWeights = field(default_factory=ArmWeights)
 
 
 @dataclass(frozen=True)

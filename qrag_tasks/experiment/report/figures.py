@@ -1,87 +1,37 @@
-"""Figures of a comparison, as SVG that takes the page's colours, and as files."""
+"""Figures of a comparison: scores along k, retrievers, and what bits and memory cost."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from qrag_tasks.errors import StoreError
 from qrag_tasks.experiment.comparison.notes import percent
 from qrag_tasks.experiment.comparison.rows import Comparison, MetricRow
-from qrag_tasks.experiment.comparison.verdicts import ALPHA, BETTER, DIFFERENT, WORSE, verdict
 from qrag_tasks.experiment.report.answer import headline_row, loss
+from qrag_tasks.experiment.report.bits_figure import bits_figures
+from qrag_tasks.experiment.report.drawing import (
+    BASE,
+    FILLED,
+    INK,
+    Figure,
+    add_legend,
+    differs,
+    page_style,
+)
 from qrag_tasks.experiment.report.looks import Looks
 from qrag_tasks.experiment.report.panels import Line, Panel, panels_of, short_name, wrapped
-
-_INK = "#010203"
-"""Stands for the page's own text colour until the SVG is written."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure.
-
-    :ivar name: for a file.
-    :ivar caption: what it shows.
-    :ivar drawn: matplotlib's.
-    """
-
-    name: str
-    caption: str
-    drawn: Any
-
-    def svg(self) -> str:
-        """Return it for a page: text as text, in the page's colour."""
-        out = io.StringIO()
-        import matplotlib
-
-        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "qrag"}):
-            self.drawn.savefig(out, format="svg", transparent=True, metadata={"Date": None})
-        text = out.getvalue()
-        return text[text.index("<svg") :].replace(_INK, "currentColor")
-
-    def save(self, folder: Path) -> list[Path]:
-        """Write it as SVG and PDF, black on white.
-
-        :raises StoreError: when it cannot be written.
-        """
-        import matplotlib
-
-        paths = [folder / f"{self.name}.{form}" for form in ("svg", "pdf")]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            # TrueType: publishers refuse the Type 3 fonts that are matplotlib's default.
-            with matplotlib.rc_context({"pdf.fonttype": 42}):
-                for path in paths:
-                    self.drawn.savefig(path, metadata={} if path.suffix == ".svg" else None)
-        except OSError as error:
-            raise StoreError(f"{folder}: cannot be written: {error.strerror}") from error
-        return paths
 
 
 def figures(comparison: Comparison) -> list[Figure]:
     """Return the figures that a comparison has the cells for.
 
-    Score against k, the difference against k, retrievers compared, and loss against memory saved.
-    In all of them a colour is an arm, a marker a model and a line style a retriever.
+    Score against k, the difference against k, retrievers compared, score against bits a weight,
+    and loss against memory saved. In those along k and memory a colour is an arm, a marker a model
+    and a line style a retriever; along bits a colour and a marker are a method.
     """
-    import matplotlib
-
-    settings = {
-        **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor"), _INK),
-        **dict.fromkeys(("xtick.color", "ytick.color", "axes.titlecolor"), _INK),
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "font.size": 9.0,
-        "legend.frameon": False,
-        "axes.titlesize": 9.0,
-        "figure.constrained_layout.use": True,
-    }
-    with matplotlib.rc_context(settings):
+    with page_style():
         panels = list(panels_of(comparison))
         looks, level = Looks.of(comparison), percent(comparison.level)
         drawn = []
@@ -90,21 +40,22 @@ def figures(comparison: Comparison) -> list[Figure]:
             drawn.append(_gaps(panels, looks, level))
             if len({panel.retriever for panel in panels}) > 1:
                 drawn.append(_retrievers(panels, looks))
+        drawn += bits_figures(comparison)
         if saved := _savings(comparison, looks):
             drawn.append(saved)
     return drawn
 
 
+def save_figures(comparison: Comparison, folder: Path) -> None:
+    """Write the figures of a comparison as SVG and PDF.
+
+    :raises StoreError: when one cannot be written.
+    """
+    for figure in figures(comparison):
+        figure.save(folder)
+
+
 _SQUARE_ROOT = "k stands at the square root of the mean number of documents."
-_FILLED = (
-    "A filled marker is a score that is worse or better by more than chance explains "
-    f"(p < {ALPHA}, corrected by Holm)."
-)
-_BASE = {"linewidth": 3.0}
-_LETTERS = 13
-"""Letters of a legend that an inch holds."""
-_LINE = 0.2
-"""Inches that a line of a legend takes."""
 _BANDED = 3
 """Arms beside the base in a panel: the bands of more would hide each other."""
 
@@ -132,22 +83,6 @@ def _ticks(axes: Any, panel: Panel) -> None:
     axes.set_xlabel("k")
 
 
-def _legend(drawn: Any, entries: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """Add one legend above all panels, in as many columns as there is room for.
-
-    It begins at the left, where a narrow screen begins to show the figure.
-    """
-    from matplotlib.lines import Line2D
-
-    shown = list(entries)
-    handles = [Line2D([], [], label=label, **style) for label, style in shown]
-    widest = max(len(label) for label, _ in shown)
-    room = max(1, int(drawn.get_figwidth() * _LETTERS / (widest + 6)))
-    rows = -(-len(handles) // room)
-    drawn.set_figheight(drawn.get_figheight() + rows * _LINE)
-    drawn.legend(handles=handles, loc="outside upper left", ncols=-(-len(handles) // rows))
-
-
 def _arms(panels: Sequence[Panel], looks: Looks) -> dict[str, Mapping[str, Any]]:
     arms = dict.fromkeys(line.arm for panel in panels for line in panel.lines)
     return {arm: {"color": looks.colours[arm]} for arm in arms}
@@ -161,7 +96,7 @@ def _scores(panels: Sequence[Panel], looks: Looks, level: str) -> Figure:
         first = panel.longest
         colour = looks.colours[panel.base]
         scores = [row.base for row in first.rows]
-        axes.plot(first.places, scores, linestyle=dashes, color=colour, label=panel.base, **_BASE)
+        axes.plot(first.places, scores, linestyle=dashes, color=colour, label=panel.base, **BASE)
         for line in panel.lines:
             others = [row.other for row in line.rows]
             _marked(axes, line, others, looks, panel)
@@ -175,15 +110,15 @@ def _scores(panels: Sequence[Panel], looks: Looks, level: str) -> Figure:
         axes.set_ylabel(panel.metric.metric + _arrow(panel.metric))
         axes.set_title(panel.title)
     bases = dict.fromkeys(panel.base for panel in panels)
-    base_entries = [(f"{arm} (base)", {"color": looks.colours[arm], **_BASE}) for arm in bases]
-    _legend(drawn, [*base_entries, *_arms(panels, looks).items()])
+    base_entries = [(f"{arm} (base)", {"color": looks.colours[arm], **BASE}) for arm in bases]
+    add_legend(drawn, [*base_entries, *_arms(panels, looks).items()])
     bands = (
         f"A band is the {level} interval of an arm's difference to the base, paired by sample and "
         f"drawn around the arm's own score; it is not corrected for the number of comparisons. "
     )
     return Figure(
         "score-by-k",
-        f"Score against k. The thick line is the base. {bands if banded else ''}{_FILLED} "
+        f"Score against k. The thick line is the base. {bands if banded else ''}{FILLED} "
         f"{_SQUARE_ROOT}",
         drawn,
     )
@@ -201,20 +136,16 @@ def _marked(
     sure = [
         both
         for both, row in zip(zip(x, values, strict=True), line.rows, strict=True)
-        if _differs(row)
+        if differs(row)
     ]
     if sure:
         axes.plot(*zip(*sure, strict=True), linestyle="none", **style)
 
 
-def _differs(row: MetricRow) -> bool:
-    return not {WORSE, BETTER, DIFFERENT}.isdisjoint(verdict(row).split(", "))
-
-
 def _gaps(panels: Sequence[Panel], looks: Looks, level: str) -> Figure:
     drawn, places = _grid(panels)
     for axes, panel in zip(places, panels, strict=True):
-        axes.axhline(0, color=_INK, linewidth=0.8)
+        axes.axhline(0, color=INK, linewidth=0.8)
         step = _closest(panel.longest.places) / (len(panel.lines) + 1)
         for number, line in enumerate(panel.lines):
             shift = step * (number - (len(panel.lines) - 1) / 2)
@@ -223,12 +154,12 @@ def _gaps(panels: Sequence[Panel], looks: Looks, level: str) -> Figure:
         _ticks(axes, panel)
         axes.set_ylabel(f"{panel.metric.metric}, less {panel.base}'s")
         axes.set_title(panel.title)
-    _legend(drawn, _arms(panels, looks).items())
+    add_legend(drawn, _arms(panels, looks).items())
     return Figure(
         "gap-by-k",
         f"Difference to the base against k: does the gap grow with the documents? A bar is the "
         f"{level} interval of one difference, not corrected for the number of comparisons. "
-        f"{_FILLED} {_SQUARE_ROOT}",
+        f"{FILLED} {_SQUARE_ROOT}",
         drawn,
     )
 
@@ -258,7 +189,7 @@ def _retrievers(panels: Sequence[Panel], looks: Looks) -> Figure:
         for panel in members:
             line = panel.longest
             dashes = looks.dashes[panel.retriever]
-            shown[panel.retriever] = {"linestyle": dashes, "color": _INK}
+            shown[panel.retriever] = {"linestyle": dashes, "color": INK}
             axes.plot(
                 line.places,
                 [row.base for row in line.rows],
@@ -272,7 +203,7 @@ def _retrievers(panels: Sequence[Panel], looks: Looks) -> Figure:
         metric = members[0].metric
         axes.set_ylabel(metric.metric + _arrow(metric))
         axes.set_title(wrapped(f"{members[0].model}, {members[0].task}, {members[0].base}"))
-    _legend(drawn, ((short_name(retriever), style) for retriever, style in shown.items()))
+    add_legend(drawn, ((short_name(retriever), style) for retriever, style in shown.items()))
     return Figure(
         "retrievers",
         f"Retrievers compared, by the scores of the base. {_SQUARE_ROOT}",
@@ -290,12 +221,12 @@ def _savings(comparison: Comparison, looks: Looks) -> Figure | None:
         if row is not None and share is not None and row.base:
             lost = 100 * loss(row) / abs(row.base)
             its_points = points.setdefault((cell.other.model, cell.other.arm), [])
-            its_points.append((100 * (1 - share), lost, _differs(row)))
+            its_points.append((100 * (1 - share), lost, differs(row)))
     if not points:
         return None
     drawn = Drawn(figsize=(5.4, 3.4))
     axes = drawn.subplots()
-    axes.axhline(0, color=_INK, linewidth=0.8)
+    axes.axhline(0, color=INK, linewidth=0.8)
     arms: dict[str, dict[str, Any]] = {}
     models = list(dict.fromkeys(model for model, _ in points))
     for (model, arm), members in points.items():
@@ -308,14 +239,14 @@ def _savings(comparison: Comparison, looks: Looks) -> Figure | None:
                 x, y = zip(*those, strict=True)
                 axes.plot(x, y, markerfacecolor=face, label=f"{model} {arm}", **style)
     marks = [
-        (model, {"linestyle": "none", "marker": looks.markers[model], "color": _INK})
+        (model, {"linestyle": "none", "marker": looks.markers[model], "color": INK})
         for model in models
     ]
     axes.set_xlabel("bytes of weights saved, % of the base's")
     axes.set_ylabel("loss of score, % of the base's")
-    _legend(drawn, [*arms.items(), *(marks if len(marks) > 1 else ())])
+    add_legend(drawn, [*arms.items(), *(marks if len(marks) > 1 else ())])
     return Figure(
         "loss-by-memory",
-        f"Loss against memory saved: a point for each task, retriever and k. {_FILLED}",
+        f"Loss against memory saved: a point for each task, retriever and k. {FILLED}",
         drawn,
     )

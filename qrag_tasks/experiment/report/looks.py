@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import cycle
 
@@ -50,23 +50,32 @@ class Looks:
         cells = comparison.cells
         retrievers = dict.fromkeys(line[4] for line in lines(cells))
         return cls(
-            _colours([arm.arm for cell in cells for arm in (cell.base, cell.other)]),
-            dict(zip(dict.fromkeys(cell.other.model for cell in cells), cycle(_MARKERS))),
+            colours([arm.arm for cell in cells for arm in (cell.base, cell.other)], COLOURS),
+            markers(cell.other.model for cell in cells),
             {name: _dashes(n) for n, name in enumerate(retrievers)},
         )
 
 
-def _colours(arms: Sequence[str]) -> dict[str, str]:
-    """Return a colour for each arm, no two the same."""
+def colours(names: Iterable[str], own: Mapping[str, str]) -> dict[str, str]:
+    """Return a colour for each name, no two the same.
+
+    :param own: name -> the colour that it has wherever it is drawn; others take what is left.
+    """
     import matplotlib
 
-    known = {arm: COLOURS[arm] for arm in arms if arm in COLOURS}
-    others = [arm for arm in dict.fromkeys(arms) if arm not in known]
+    names = list(dict.fromkeys(names))
+    known = {name: own[name] for name in names if name in own}
+    others = [name for name in names if name not in known]
     free = [one for one in (*_FURTHER, *COLOURS.values()) if one not in known.values()]
     if len(others) > len(free):
         sampled = matplotlib.colormaps["turbo"].resampled(len(others))
         free = [matplotlib.colors.to_hex(sampled(n)) for n in range(len(others))]
     return known | dict(zip(others, free, strict=False))
+
+
+def markers(names: Iterable[str]) -> dict[str, str]:
+    """Return a marker for each name; no two the same, while there are as many."""
+    return dict(zip(dict.fromkeys(names), cycle(_MARKERS)))
 
 
 def _dashes(number: int) -> Dashes:

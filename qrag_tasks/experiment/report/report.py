@@ -21,6 +21,7 @@ from qrag_tasks.experiment.comparison.notes import percent
 from qrag_tasks.experiment.comparison.options import Options, Track
 from qrag_tasks.experiment.comparison.paired import PairedCells
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison
+from qrag_tasks.experiment.comparison.tables.arm_sections import arm_sections, knee_sections
 from qrag_tasks.experiment.comparison.tables.sections import sections, trend_sections
 from qrag_tasks.experiment.report.answer import headline_row, sentences
 from qrag_tasks.experiment.report.figures import figures
@@ -79,6 +80,8 @@ def make_report(
         tables={
             "All comparisons": cell_tables,
             "Does the difference grow with the documents?": trend_tables,
+            "How few bits will do?": knee_sections(comparison, (), _all_fits),
+            "The arms": arm_sections(comparison, _all_fits),
         },
         notes=comparison.notes,
         level=percent(comparison.level),

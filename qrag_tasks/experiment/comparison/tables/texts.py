@@ -100,7 +100,7 @@ def record(cell: CellRow, row: MetricRow | None, level: float) -> dict[str, str]
         return texts
     flips = row.flips
     return texts | {
-        "Metric": row.metric + _arrow(row),
+        "Metric": row.metric + arrow(row),
         "Base score": f"{row.base:.4f}",
         "Other score": f"{row.other:.4f}",
         "Difference": f"{row.difference:+.4f}",
@@ -112,7 +112,8 @@ def record(cell: CellRow, row: MetricRow | None, level: float) -> dict[str, str]
     }
 
 
-def _arrow(row: MetricRow | TrendRow) -> str:
+def arrow(row: MetricRow | TrendRow) -> str:
+    """Return which way a metric is better; nothing where that is not known."""
     return {True: " ↑", False: " ↓", None: ""}[row.higher_is_better]
 
 
@@ -159,7 +160,7 @@ def trend_record(row: TrendRow, level: float) -> dict[str, str]:
         "Model": row.model,
         "Base": row.base_arm,
         "Other": row.arm,
-        "Metric": row.metric + _arrow(row),
+        "Metric": row.metric + arrow(row),
         "k": ", ".join(row.k),
         "n": str(row.samples),
         SLOPE: f"{row.slope:+.5f}",
