@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qrag_tasks.arms.argument_names import Mistake
+from qrag_tasks.arms.kv_caches import given_cache
 
 PADDED, CONTINUOUS = "padded", "continuous"
 """Values of ``batching``: how the engine of transformers puts prompts together."""
@@ -54,3 +55,9 @@ def _not_continuous(given: Mapping[str, Any]) -> Iterator[Mistake]:
     ):
         if given.get(name):
             yield Mistake(name, f"{name}={given[name]} and batching={CONTINUOUS}: {why}; leave one")
+    if (cache := given_cache(given)) is not None:
+        yield Mistake(
+            "kv_cache",
+            f"kv_cache={cache} and batching={CONTINUOUS}: transformers' continuous batching keeps "
+            f"its pages in the dtype of computation; leave batching out, or give engine=vllm",
+        )

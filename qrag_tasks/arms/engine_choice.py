@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from qrag_tasks.arms.argument_names import Mistake
 from qrag_tasks.arms.arguments import argument_mistakes, check_arguments
+from qrag_tasks.arms.kv_caches import asked_cache
 from qrag_tasks.errors import QragError, SettingsError
 from qrag_tasks.registry import ENGINES, Supplied
 
@@ -29,7 +30,8 @@ def chosen_engine(arguments: Mapping[str, Any]) -> Supplied[EngineFactory]:
     """Return the engine that ``engine=`` names.
 
     :param arguments: of ``--model qrag``.
-    :raises SettingsError: when there is none of that name, or it cannot load the precision.
+    :raises SettingsError: when there is none of that name, or it cannot load the precision, or does
+        not keep keys and values as ``kv_cache=`` says.
     """
     supplied = ENGINES.get(engine_name("qrag", arguments))
     able = supplied.value.abilities.precisions
@@ -39,6 +41,7 @@ def chosen_engine(arguments: Mapping[str, Any]) -> Supplied[EngineFactory]:
             f"precision={precision}: engine={supplied.name} cannot load it (it loads: "
             f"{', '.join(sorted(able))})"
         )
+    asked_cache(arguments, supplied.value.abilities.kv_caches, supplied.name)
     return supplied
 
 
@@ -69,7 +72,10 @@ def model_mistakes(
     say, and the first that is wrong.
     """
     if engine_name(model, arguments) in ("", TRANSFORMERS):
-        return argument_mistakes(model, arguments, offline=offline)
+        return [
+            *argument_mistakes(model, arguments, offline=offline),
+            *_cache_mistakes(model, arguments),
+        ]
     try:
         check_engine(arguments)
     except QragError as error:
@@ -85,8 +91,19 @@ def check_model(model: str, arguments: Mapping[str, Any]) -> None:
     """
     if engine_name(model, arguments) in ("", TRANSFORMERS):
         check_arguments(model, arguments)
+        for mistake in _cache_mistakes(model, arguments):
+            raise SettingsError(mistake.message)
     else:
         check_engine(arguments)
+
+
+def _cache_mistakes(model: str, arguments: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Find what is wrong with the cache of keys and values that is asked of transformers."""
+    if model == "qrag":
+        try:
+            chosen_engine(arguments)
+        except SettingsError as error:
+            yield Mistake("kv_cache", str(error))
 
 
 def check_engine(arguments: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
 from qrag_tasks.arms.formats.base import DEVICES, Precision
+from qrag_tasks.arms.kv_caches import CacheFacts, KvCache
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.decoding import Decoding
 from qrag_tasks.metering.meter import Meter
@@ -58,6 +59,8 @@ class Abilities:
     :ivar support: precision -> how it is run, where that is not as the precision's own row says.
     :ivar needs: modules that must be importable for it to load anything.
     :ivar install: the command that brings them.
+    :ivar kv_caches: the ways to keep keys and values that the model argument ``kv_cache`` may ask
+        it for, beside its own.
     """
 
     evidence: Evidence
@@ -66,6 +69,7 @@ class Abilities:
     deterministic: bool = True
     precisions: frozenset[str] | None = None
     loads_checkpoint: bool = True
+    kv_caches: tuple[KvCache, ...] = ()
     support: Mapping[str, Support] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     install: str = ""
@@ -176,6 +180,8 @@ class Engine(ABC):
     :ivar limit: how much runs at once. May be set between calls; an engine that has no batches
         keeps it and looks at it no further. It falls where memory runs out.
     :ivar ranks: the processes that share the run.
+    :ivar kv_cache: what its cache of keys and values showed, once :meth:`smoke` has run; ``None``
+        where nothing shows it.
     :ivar batch_invariant: whether an answer depends on its own prompt alone, and not on what else
         is in its batch: the model argument ``deterministic=True`` asks for it, and an engine that
         cannot keep it refuses that.
@@ -193,6 +199,7 @@ class Engine(ABC):
     limit: BatchLimit
     ranks: Ranks = Ranks()
     batch_invariant: bool = False
+    kv_cache: CacheFacts | None = None
 
     @abstractmethod
     def generate(

@@ -17,7 +17,9 @@ from qrag_tasks.arms import embedded, loading
 from qrag_tasks.arms.arguments import asked_dtype, settings_of_config
 from qrag_tasks.arms.batching_arguments import CONTINUOUS
 from qrag_tasks.arms.devices import checked_device
+from qrag_tasks.arms.engine_choice import TRANSFORMERS
 from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.kv_caches import asked_cache
 from qrag_tasks.arms.precisions import format_of
 from qrag_tasks.arms.verification import verify
 from qrag_tasks.engines.batch_limit import BatchLimit
@@ -30,7 +32,7 @@ logger = logging.getLogger("lm_eval.qrag_tasks")
 
 _OURS = (
     *("engine", "precision", "group_size", "kernel", "max_batch_size", "max_batch_tokens"),
-    *("deterministic", "batching"),
+    *("deterministic", "batching", "kv_cache"),
 )
 """Arguments that ``HFLM`` does not get."""
 
@@ -136,6 +138,7 @@ def load(arguments: Mapping[str, Any], meter: Meter) -> TransformersEngine:
         meter=meter,
         continuous=arguments.get("batching") == CONTINUOUS,
         batch_invariant=bool(arguments.get("deterministic")),
+        kv_cache=asked_cache(arguments, TransformersEngine.abilities.kv_caches, TRANSFORMERS),
         mixed_precision=loader.mixed_precision_dtype,
         ranks=loader,
         describe=loader.get_model_info,

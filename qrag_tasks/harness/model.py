@@ -56,6 +56,8 @@ class QragLM(TokenizedLM):
         transformers' own, which packs them and begins the next where one is done.
     :param deterministic: whether an answer must not depend on what else is in its batch; then
         two arms differ by their weights alone.
+    :param kv_cache: how keys and values are kept: one of the engine's ways, such as ``fp8``;
+        ``"auto"`` for the dtype that the arm computes in.
     :raises ModelError: when the arm cannot be had, or is not what it claims.
     :raises SettingsError: for an impossible argument.
     """
@@ -76,6 +78,7 @@ class QragLM(TokenizedLM):
         engine: str = TRANSFORMERS,
         batching: str | None = None,
         deterministic: bool | None = None,
+        kv_cache: str | None = None,
         **arguments: Any,
     ) -> None:
         named = {
@@ -91,6 +94,7 @@ class QragLM(TokenizedLM):
             "engine": engine,
             "batching": batching,
             "deterministic": deterministic,
+            "kv_cache": kv_cache,
         }
         arguments |= {name: value for name, value in named.items() if value is not None}
         arguments = with_whole_places(arguments)
@@ -109,6 +113,8 @@ class QragLM(TokenizedLM):
         # Before any pass through the model: bitsandbytes packs its weights again at the first.
         self.identity = arm_identity(self)
         self.smoke = self.engine.smoke()
+        if (cache := self.engine.kv_cache) is not None:
+            self._meter.cache_bytes_per_token = cache.bytes_per_token
         self._session = Session(self.engine, self._meter, self._chosen.name)
         self._text = ModelText(self.tokenizer, self.max_length, self.add_bos_token)
 
@@ -248,6 +254,7 @@ class QragLM(TokenizedLM):
             smoke_check=self.smoke,
             cost=self.cost.as_dict(),
             deterministic=self.engine.batch_invariant,
+            kv_cache=None if self.engine.kv_cache is None else self.engine.kv_cache.as_dict(),
             **self._engine_row(),
         )
         return {**self.engine.model_info(), BLOCK: arm.as_dict()}

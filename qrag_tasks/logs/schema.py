@@ -44,6 +44,8 @@ class LoggedArm(_Block):
         (:class:`~qrag_tasks.engines.base.Abilities`).
     :ivar deterministic: whether no answer depended on what else was in its batch, as the model
         argument ``deterministic=True`` promises.
+    :ivar kv_cache: what the cache of keys and values showed; see
+        :class:`~qrag_tasks.arms.kv_caches.CacheFacts`.
     """
 
     precision: str | None = None
@@ -55,19 +57,26 @@ class LoggedArm(_Block):
     cost: Mapping[str, Any] | None = None
     engine: Mapping[str, Any] | None = None
     deterministic: bool | None = None
+    kv_cache: Mapping[str, Any] | None = None
 
     def facts(self) -> dict[str, Any]:
         """Return its fields by their names, without those that say nothing.
 
         These are the engine where transformers ran the model, and what nobody asked for.
         """
-        silent = ("engine", "deterministic")
+        silent = ("engine", "deterministic", "kv_cache")
         return {name: value for name, value in vars(self).items() if value or name not in silent}
 
     @property
     def engine_name(self) -> str | None:
         """Which engine ran the model; ``None`` where ``--model qrag`` did not run it."""
         return self._of_engine("name", "transformers")
+
+    @property
+    def kv_cache_name(self) -> str | None:
+        """How keys and values were kept; ``None`` where nothing else was asked for than usual."""
+        name = (self.kv_cache or {}).get("name")
+        return name if isinstance(name, str) and name != "auto" else None
 
     @property
     def evidence(self) -> str | None:

@@ -41,6 +41,8 @@ class Cost:
     :ivar peak_device_bytes: in tensors on the GPU since the meter was made, weights included.
     :ivar peak_device_reserved_bytes: what torch took from the GPU for them.
     :ivar peak_rss_bytes: main memory of the process since its start.
+    :ivar cache_bytes_per_token: that the keys and values of a token take in the cache, in all
+        layers, with what they are scaled by.
     :ivar energy_joules: of the whole GPU while it answered. Its counter moves about every 0.1 s.
     """
 
@@ -65,6 +67,7 @@ class Cost:
     peak_device_bytes: int | None = None
     peak_device_reserved_bytes: int | None = None
     peak_rss_bytes: int | None = None
+    cache_bytes_per_token: float | None = None
     energy_joules: float | None = None
 
     @property
@@ -181,6 +184,7 @@ def _rows(cost: Mapping[str, Any], weights: Mapping[str, Any]) -> list[tuple[str
             f"GB, {_gigabytes(reserved)} reserved",
         ),
         ("peak main memory", _gigabytes(cost["peak_rss_bytes"]), "GB"),
+        ("cache", *_cache(cost)),
         ("loading", f"{cost['load_seconds']:,.1f}", "s"),
         ("answering", f"{cost['run_seconds']:,.1f}", "s"),
         ("prefill", *_rate(cost["prefill_tokens_per_second"], cost["prefill_seconds"])),
@@ -191,6 +195,11 @@ def _rows(cost: Mapping[str, Any], weights: Mapping[str, Any]) -> list[tuple[str
         ("batches", count("batches"), batches),
         ("energy", "" if joules is None else f"{joules / 1000:,.2f}", "kJ"),
     ]
+
+
+def _cache(cost: Mapping[str, Any]) -> tuple[str, str]:
+    each = cost.get("cache_bytes_per_token")
+    return ("", "") if each is None else (f"{each / 1e3:,.2f}", "KB of keys and values a token")
 
 
 def _undivided_rate(cost: Mapping[str, Any]) -> float | None:

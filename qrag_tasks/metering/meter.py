@@ -111,9 +111,11 @@ class Meter:
     :param clock: in seconds.
     :param joules: energy counter; by default the device's own.
     :ivar threads: that compute on a CPU, where these are not torch's.
+    :ivar cache_bytes_per_token: of the model's cache of keys and values, where it is known.
     """
 
     threads: int | None = None
+    cache_bytes_per_token: float | None = None
 
     def __init__(
         self,
@@ -224,7 +226,7 @@ class Meter:
 
     def cost(self) -> Cost:
         """Return the cost so far, of this one rank."""
-        measured = dict(self._totals)
+        measured = {**self._totals, "cache_bytes_per_token": self.cache_bytes_per_token}
         if isinstance(self.device, Elsewhere):
             return Cost(device=self.device.name, **measured)
         import torch

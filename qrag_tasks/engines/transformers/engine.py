@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +14,7 @@ from transformers import LogitsProcessorList
 from qrag_tasks.arms.checkpoints import Checkpoint
 from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.identity import model_parts
+from qrag_tasks.arms.kv_caches import KvCache
 from qrag_tasks.arms.smoke import smoke_check
 from qrag_tasks.arms.verification import VerifiedArm
 from qrag_tasks.engines.base import (
@@ -34,6 +36,7 @@ from qrag_tasks.engines.transformers.generation import (
     generation_config,
     groups_of,
 )
+from qrag_tasks.engines.transformers.kv_cache import KvCaches
 from qrag_tasks.engines.transformers.not_a_number import Watch
 from qrag_tasks.errors import ModelError
 from qrag_tasks.metering.meter import Meter
@@ -56,6 +59,7 @@ class TransformersEngine(Engine):
     :param dtype: ``torch.dtype`` that the arm computes in.
     :param continuous: whether transformers' continuous batching answers what it can.
     :param batch_invariant: whether every prompt is to be alone in its batch, whatever the limit.
+    :param kv_cache: how keys and values are to be kept; ``None`` for the model's own way.
     :param mixed_precision: ``torch.dtype`` of autocast; ``None`` for none.
     :param describe: returns what lm_eval's results say of the model.
     """
@@ -78,6 +82,7 @@ class TransformersEngine(Engine):
         meter: Meter,
         continuous: bool = False,
         batch_invariant: bool = False,
+        kv_cache: KvCache | None = None,
         mixed_precision: torch.dtype | None = None,
         ranks: Ranks | None = None,
         describe: Callable[[], dict[str, Any]] = dict,
@@ -98,6 +103,7 @@ class TransformersEngine(Engine):
         self._meter = meter
         self.batch_invariant = batch_invariant
         limit = BatchLimit(rows=1) if batch_invariant else limit
+        self._caches = KvCaches(model, kv_cache)
         self._batches = Batches(limit, Footprint.of(self.config, dtype.itemsize), device, meter)
         self.decoding = decide(tokenizer, self.config, getattr(model, "generation_config", None))
         # transformers fills what a request leaves open from here.
@@ -120,13 +126,24 @@ class TransformersEngine(Engine):
         parts = model_parts(self.model, self.tokenizer, self.device)
         if self._continuous is not None:
             parts["batching"] = {"kind": "continuous", "attention": self._continuous.attention}
+        if (cache := self._caches.identity) is not None:
+            parts["kv_cache"] = cache
         return parts
 
     def smoke(self) -> Mapping[str, Any] | None:
-        """Run the smallest quantized layer, and compare with its dequantized weights."""
+        """Run the smallest quantized layer, and compare with its dequantized weights.
+
+        The cache of keys and values is filled, looked at and, where one was asked for, compared
+        with a plain one.
+        """
         result = smoke_check(self.model, self._checkpoint) if self.precision.quantized else None
+        with self._autocast():
+            self.kv_cache, check = self._caches.check(self.device)
         logger.info("%s: %s", self.precision.name, self._summary)
-        return result.as_dict() if result else None
+        return {
+            **(result.as_dict() if result else {}),
+            **({"kv_cache": asdict(check)} if check else {}),
+        } or None
 
     def model_info(self) -> dict[str, Any]:
         """Return what whoever loaded the model says of it."""
@@ -221,6 +238,7 @@ class TransformersEngine(Engine):
                 out = self.model.generate(
                     input_ids=ids,
                     attention_mask=mask,
+                    **self._caches.new(),
                     generation_config=generation_config(
                         self.decoding, first.settings, first.max_new_tokens
                     ),
@@ -267,6 +285,7 @@ class TransformersEngine(Engine):
                 max(map(_kept, requests)),
                 self.decoding.pad_token,
                 getattr(torch, requests[0].softmax_dtype),
+                self._caches.new(),
             )
 
     def _autocast(self) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 
@@ -18,7 +19,12 @@ def left_padded(prompts: Sequence[Sequence[int]], pad: int, device: Any) -> tupl
 
 
 def last_log_probabilities(
-    model: Any, rows: Sequence[Sequence[int]], kept: int, pad: int, dtype: Any
+    model: Any,
+    rows: Sequence[Sequence[int]],
+    kept: int,
+    pad: int,
+    dtype: Any,
+    cache: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
     """Return the log-probabilities after the last tokens of every sequence.
 
@@ -30,6 +36,8 @@ def last_log_probabilities(
     :param kept: positions at the end of each.
     :param pad: token id for the left of shorter sequences.
     :param dtype: of the result.
+    :param cache: what the model is given so that it reads keys and values out of a cache; by
+        default none is filled.
     :returns: shape (rows, kept, vocabulary).
     """
     import torch
@@ -42,7 +50,8 @@ def last_log_probabilities(
     if "logits_to_keep" in parameters:
         options["logits_to_keep"] = kept
     if "use_cache" in parameters:
-        options["use_cache"] = False
+        options["use_cache"] = bool(cache)
+    options |= cache
     logits = model(input_ids=ids, **options).logits[:, -kept:]
     return torch.log_softmax(logits, dim=-1, dtype=dtype)
 
