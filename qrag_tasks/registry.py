@@ -48,6 +48,8 @@ BUILT_IN = tuple(
         ("gguf", "arms.formats.gguf"),
         ("fp8", "arms.formats.fp8"),
         ("torchao", "arms.formats.torchao"),
+        ("hqq", "arms.formats.hqq"),
+        ("quanto", "arms.formats.quanto"),
         ("transformers", "harness.built_in_engine"),
         ("vllm", "engines.vllm.registration"),
         ("server", "engines.server.registration"),

@@ -108,6 +108,8 @@ class FormatSubject:
 
         :raises CheckSkipped: when nothing here makes one.
         """
+        if not self.format.has_checkpoints:
+            raise CheckSkipped(f"there are no checkpoints in {row.name}")
         folder = self._folder / row.name
         if not folder.is_dir():
             if self._write is not None:

@@ -11,7 +11,14 @@ from qrag_tasks.errors import SettingsError
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("int4", " For 4 bits take int4-nf4, made on loading, or int4-gptq or int4-awq, from a "),
+        (
+            "int4",
+            " For 4 bits take int4-nf4 or int4-hqq or int4-quanto, made on loading, or int4-gptq "
+            "or int4-awq, from a ",
+        ),
+        ("int3", " Did you mean 'int3-hqq'?"),
+        ("2bit", " For 2 bits take int2-hqq or int2-quanto, made on loading."),
+        ("hqq", " Did you mean 'int4-hqq'?"),
         ("nf4", " Did you mean 'int4-nf4'?"),
         ("GPTQ", " Did you mean 'int4-gptq'?"),
         ("float16", " Did you mean 'fp16'?"),
@@ -19,7 +26,7 @@ from qrag_tasks.errors import SettingsError
         ("8bit", " Did you mean 'int8'?"),
         ("int4-gtpq", " Did you mean 'int4-gptq'?"),
         ("fp61", ""),
-        ("int2", ""),
+        ("int5", ""),
     ],
 )
 def test_advice_is_never_another_meaning(name: str, advice: str) -> None:

@@ -45,6 +45,14 @@ class TestTorchAo(FormatConformance):
     spec = "torchao"
 
 
+class TestHqq(FormatConformance):
+    spec = "hqq"
+
+
+class TestQuanto(FormatConformance):
+    spec = "quanto"
+
+
 class TestGguf(FormatConformance):
     spec = "gguf"
 

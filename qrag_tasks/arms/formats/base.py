@@ -206,6 +206,8 @@ class Format(ABC):
         where there is no choice.
     :cvar engine: the only engine that loads its precisions, where transformers does not; empty
         where it does.
+    :cvar has_checkpoints: whether checkpoints of it can be read; where not, it is made on loading
+        and nowhere kept.
     :cvar unpacked_by: engines that unpack its weights when they load them, and hold and multiply
         them in the dtype that the arm computes in.
     :cvar quantizer: what makes checkpoints of it for ``qrag quantize``, as entry points are
@@ -220,6 +222,7 @@ class Format(ABC):
     has_kernels: ClassVar[bool] = False
     default_group_size: ClassVar[int | None] = None
     engine: ClassVar[str] = ""
+    has_checkpoints: ClassVar[bool] = True
     unpacked_by: ClassVar[frozenset[str]] = frozenset()
     quantizer: ClassVar[str] = ""
 
@@ -265,7 +268,7 @@ class Format(ABC):
 
         :raises ModelError: with the command that brings what is missing.
         """
-        missing = [name for name in row.needs if importlib.util.find_spec(name) is None]
+        missing = [name for name in row.needs if not is_importable(name)]
         if missing:
             raise ModelError(f"precision={row.name} needs {' and '.join(missing)}: {row.install}")
 
@@ -376,6 +379,19 @@ class FormatOfEngine(Format):
     def layer_facts(self, module: Any) -> LayerFacts | None:
         """Recognise nothing."""
         return None
+
+
+def words_for_bits(bits: int) -> tuple[str, ...]:
+    """Return what people write for weights of so many bits, whoever quantizes them."""
+    return f"int{bits}", f"{bits}bit", f"{bits}-bit", f"w{bits}", f"w{bits}a16"
+
+
+def is_importable(module: str) -> bool:
+    """Tell whether a module is there, without importing it; of a package's part, the package is."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package itself is not there
+        return False
 
 
 def common_declaration(method: str, config: Mapping[str, Any]) -> Declaration:

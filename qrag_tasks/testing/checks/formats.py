@@ -167,7 +167,9 @@ def kernels_compute_their_weights(subject: FormatSubject) -> None:
 def weights_are_those_of_the_model(subject: FormatSubject) -> None:
     """The weights that its layers stand for are the plain ones, except for rounding."""
     for row in subject.rows:
-        _near_plain(subject, row, subject.model(row), subject.checkpoint(row))
+        made = subject.format.has_checkpoints
+        of = subject.checkpoint(row) if made else subject.checkpoint_of_plain()
+        _near_plain(subject, row, subject.model(row), of)
 
 
 @check
