@@ -309,7 +309,10 @@ limit: 0
             "data: expected a text, not nothing ('~' as YAML reads it; quoted it is a text)",
         ),
         ("k: [-1]", "8: k[0]: unknown k -1 (known: 0, 1, 3, 5, 10, max4k, max8k)."),
-        ("precisions: [int4]", "For 4 bits take int4-nf4, made on loading, or int4-gptq or"),
+        (
+            "precisions: [int4]",
+            "For 4 bits take int4-nf4 or int4-hqq or int4-quanto, made on loading, or",
+        ),
         ("k: 5", "8: k: expected a list, such as [5], not 5"),
         ("tasks: lamp3u", "8: tasks: expected a list, such as [lamp3u], not 'lamp3u'"),
         ("k: []", "8: k: the list is empty: name one at least"),
