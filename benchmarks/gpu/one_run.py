@@ -59,7 +59,8 @@ def child(record: Path, marlin: str | None, arguments: list[str]) -> None:
 
     if any("vllm" in argument for argument in arguments):
         with contextlib.suppress(ImportError):
-            import vllm  # noqa: F401
+            # Of the package alone next to nothing is imported.
+            import vllm.entrypoints.llm  # noqa: F401
 
     def now() -> float:
         if gpu:

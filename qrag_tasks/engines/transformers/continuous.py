@@ -127,6 +127,7 @@ class ContinuousBatches:
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         each = 2 * config.num_hidden_layers * heads * size * self._model.dtype.itemsize
         fits = pages * PAGE * each < free_bytes(self._model.device) / 2
+        on_gpu = self._model.device.type == "cuda"
         return ContinuousBatchingConfig(
             # All of them at once where that is little; as many as fit where not.
             num_blocks=pages if fits else None,
@@ -137,6 +138,8 @@ class ContinuousBatches:
             scheduler_type="prefill_first",
             # They show whether the logits were numbers.
             return_logprobs=True,
+            # Transformers asks whether the machine has a GPU, not whether the model is on it.
+            **({} if on_gpu else {"use_async_batching": False, "use_cuda_graph": False}),
         )
 
     @contextmanager
