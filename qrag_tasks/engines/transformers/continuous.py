@@ -138,8 +138,11 @@ class ContinuousBatches:
             scheduler_type="prefill_first",
             # They show whether the logits were numbers.
             return_logprobs=True,
+            # Graphs are for passes of decoding, of which there are few sizes: a graph of each
+            # size of prefill takes passes of its own, and as many tokens as are padded.
+            use_cuda_graph=(False, on_gpu),
             # Transformers asks whether the machine has a GPU, not whether the model is on it.
-            **({} if on_gpu else {"use_async_batching": False, "use_cuda_graph": False}),
+            use_async_batching=None if on_gpu else False,
         )
 
     @contextmanager
