@@ -11,6 +11,7 @@ import click
 from rich.table import Table as Drawn
 from rich.text import Text
 
+from qrag_tasks.arms.kv_caches import AUTO
 from qrag_tasks.cli.group import console, main, print_prose
 from qrag_tasks.cli.tables import Table, print_tables
 from qrag_tasks.errors import PlanError
@@ -87,6 +88,7 @@ def _dimensions(plan: Plan) -> Table:
     for name, values in {
         "models": [cell.arm.model for cell in cells],
         "precisions": [cell.arm.precision for cell in cells],
+        **({"caches": [cell.arm.kv_cache for cell in cells]} if _has_caches(plan) else {}),
         "retrievers": [cell.retriever or "no documents" for cell in cells],
         "tasks": [cell.task for cell in cells],
         "k": [cell.k for cell in cells],
@@ -99,19 +101,23 @@ def _dimensions(plan: Plan) -> Table:
     return table
 
 
+def _has_caches(plan: Plan) -> bool:
+    return any(arm.kv_cache != AUTO for arm in plan.arms())
+
+
 def _arms(plan: Plan, estimated: Estimate) -> Iterator[Table]:
     """Yield a table a model, and one of the sums."""
     headings = ("precision", "weights, MB, about", "cells", *_SUMS.values())
     for model in plan.models:
-        base = plan.base_of(model)
-        whole = estimated.weights[f"{model.name}/{base}"].total
-        title = f"{model.name}, compared with {base}"
+        base = plan.base_arm(model)
+        whole = estimated.weights[base.name].total
+        title = f"{model.name}, compared with {base.called}"
         table = Table(*headings, "engine, evidence", title=title)
         for arm in plan.arms():
             if arm.model == model.name:
                 table.add_row(
-                    arm.precision,
-                    _size(estimated.weights[arm.name].total, whole, arm.precision == base),
+                    arm.called,
+                    _size(estimated.weights[arm.name].total, whole, arm == base),
                     f"{sum(row.cell.arm == arm for row in estimated.cells):,}",
                     *(_number(estimated.total(what, arm)) for what in _SUMS),
                     ", ".join(_engine(arm).values()),
@@ -179,7 +185,7 @@ def _as_json(plan: Plan, estimated: Estimate) -> dict[str, Any]:
         "arms": [
             {
                 "name": arm.name,
-                "base": plan.base_of(model),
+                "base": plan.base_arm(model).called,
                 "arguments": dict(arm.arguments),
                 "engine": _engine(arm),
                 "weight_bytes": estimated.weights[arm.name].total,

@@ -63,6 +63,20 @@ def precision_of(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> str
     return None if dtype is None else _PRECISIONS.get(dtype, dtype)
 
 
+def kv_cache_of(arguments: Mapping[str, Any]) -> str | None:
+    """Say how ``--model vllm`` was asked to keep keys and values; ``None`` for its own way."""
+    dtype = arguments.get("kv_cache_dtype")
+    return None if dtype in _NOT_STATED else str(dtype)
+
+
+def arm_called(precision: str, kv_cache: str | None) -> str:
+    """Return what an arm is called by the precision of its weights, and of its cache.
+
+    :param kv_cache: ``None`` where nothing else was asked for than usual.
+    """
+    return precision if kv_cache is None else f"{precision}+kv-{kv_cache}"
+
+
 # lm_eval takes what is written on its command line for a text: None too.
 _NOT_STATED = (None, "None", "auto")
 

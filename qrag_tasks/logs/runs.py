@@ -10,7 +10,14 @@ from typing import Any
 
 from qrag_tasks.errors import ComparisonError, DataError, QragError
 from qrag_tasks.logs.damage import RUN_AGAIN
-from qrag_tasks.logs.model_facts import arguments_of, dtype_of, name_of, precision_of
+from qrag_tasks.logs.model_facts import (
+    arguments_of,
+    arm_called,
+    dtype_of,
+    kv_cache_of,
+    name_of,
+    precision_of,
+)
 from qrag_tasks.logs.reported_metrics import Metric, aggregations
 from qrag_tasks.logs.results import Results, results_in
 from qrag_tasks.logs.sample_logs import SampleLog
@@ -89,6 +96,8 @@ class Run:
         template and the system instruction by their sha256, generation arguments, end tokens.
     :ivar texts: those settings that are a text of several lines, as it is.
     :ivar called: the arm's name in tables, where somebody gave it one.
+    :ivar kv_cache: how keys and values were kept; ``None`` where nothing else was asked for than
+        usual.
     """
 
     path: Path
@@ -100,11 +109,17 @@ class Run:
     texts: Mapping[str, str | None]
     tasks: Mapping[str, TaskRun]
     called: str | None = None
+    kv_cache: str | None = None
 
     @property
     def arm(self) -> str:
         """What the arm is called beside its model; empty where nothing is known."""
-        return self.called or self.precision or ""
+        return self.called or self.of_precisions
+
+    @property
+    def of_precisions(self) -> str:
+        """What it is called by its precisions alone; empty where that of its weights is unknown."""
+        return arm_called(self.precision, self.kv_cache) if self.precision else ""
 
     @property
     def label(self) -> str:
@@ -170,6 +185,7 @@ def _read(results: Results) -> Run:
             "system instruction": body.get("system_instruction"),
         },
         tasks={task: _task(results, task) for task in results.tasks},
+        kv_cache=arm.kv_cache_name or kv_cache_of(arguments),
     )
 
 

@@ -41,6 +41,7 @@ class Sample(NamedTuple):
     :ivar user: whose question it is, of our tasks.
     :ivar kept: documents in the prompt; ``None`` where the task is not ours.
     :ivar distribution: answer -> log-probability, where likelihoods were measured.
+    :ivar prompt_tokens: of the prompt; ``None`` where nobody counted them.
     :ivar documents: what the task says of its documents: ``kept``, ``dropped``, ``shortfall``.
     """
 
@@ -55,6 +56,7 @@ class Sample(NamedTuple):
     kept: int | None
     distribution: Mapping[str, float] | None
     documents: Mapping[str, Any]
+    prompt_tokens: int | None = None
 
     @property
     def prompt(self) -> str:
@@ -136,6 +138,7 @@ def _sample(line: bytes) -> Sample:
             kept=len(doc["kept"]) if doc else None,
             distribution=_distribution(requests, answers),
             documents={name: doc[name] for name in _DOCUMENTS if doc.get(name)} if doc else {},
+            prompt_tokens=doc.get("prompt_tokens") if doc else None,
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise _LineError(

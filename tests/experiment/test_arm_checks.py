@@ -286,3 +286,22 @@ def test_an_engine_of_one_precision(tiny_model: Path, tmp_path: Path) -> None:
     model["args_of"] = {"bf16": {"pretrained": "x"}}
     (mistake,) = mistakes_in(tmp_path, [model])
     assert "'pretrained' has a field of its own; leave it out of args_of" in mistake
+
+
+def test_a_cache_that_the_engine_does_not_have(tiny_model: Path, tmp_path: Path) -> None:
+    models = [
+        {"name": "a", "pretrained": str(tiny_model)},
+        {"name": "b", "pretrained": str(tiny_model), "kv_caches": ["auto", "int44"]},
+    ]
+    mistakes = mistakes_in(tmp_path, models, kv_caches=["auto", "fp9"])
+    assert [line.partition(": kv_cache=")[0] for line in mistakes] == [
+        "kv_caches[1]",
+        "models[1].kv_caches[1]",
+    ]
+    assert all("engine=transformers does not keep" in line for line in mistakes)
+
+
+def test_a_cache_that_does_not_go_with_another_argument(tiny_model: Path, tmp_path: Path) -> None:
+    model = {"name": "a", "pretrained": str(tiny_model), "args": {"batching": "continuous"}}
+    (mistake,) = mistakes_in(tmp_path, [model], kv_caches=["auto", "fp8"])
+    assert mistake.startswith("kv_caches[1]: kv_cache=fp8 and batching=continuous: ")

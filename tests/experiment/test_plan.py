@@ -189,14 +189,45 @@ def test_the_fingerprint_changes_with_what_changes_answers() -> None:
             {"retrievers": ["random"]},
             {"models": [{"name": "m", "args": {"max_length": 9}}]},
             {"models": [{"name": "m", "args_of": {"int8": {"max_length": 9}}}]},
+            {"kv_caches": ["auto", "fp8"]},
+            {"models": [{"name": "m", "kv_caches": ["fp8"]}]},
         )
     ]
-    assert len({plan.fingerprint(), *(other.fingerprint() for other in others)}) == 9
+    assert len({plan.fingerprint(), *(other.fingerprint() for other in others)}) == 11
     # A grid goes on that was begun before there were such arguments.
-    body = plan.model_dump(mode="json", exclude={"base", "margins", "answer_tokens"})
-    del body["models"][0]["args_of"]
+    newer = {"answer_tokens", "kv_caches"}
+    body = plan.model_dump(mode="json", exclude={"base", "margins", *newer})
+    del body["models"][0]["args_of"], body["models"][0]["kv_caches"]
     before = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     assert plan.fingerprint() == before
+
+
+def test_every_precision_is_run_with_every_cache() -> None:
+    model = {"name": "m", "pretrained": "p"}
+    plan = built(models=[model], precisions=["bf16", "int8"], kv_caches=["auto", "fp8"])
+    assert {arm.name: arm.arguments for arm in plan.arms()} == {
+        "m/bf16": {"pretrained": "p", "precision": "bf16"},
+        "m/bf16+kv-fp8": {"pretrained": "p", "precision": "bf16", "kv_cache": "fp8"},
+        "m/int8": {"pretrained": "p", "precision": "int8"},
+        "m/int8+kv-fp8": {"pretrained": "p", "precision": "int8", "kv_cache": "fp8"},
+    }
+    assert plan.base_arm(plan.models[0]).name == "m/bf16"
+    assert {cell.folder.split("/")[1] for cell in plan.cells()} == {
+        arm.called for arm in plan.arms()
+    }
+
+
+def test_a_model_may_have_caches_of_its_own() -> None:
+    plan = built(
+        models=[{"name": "m", "kv_caches": ["int8", "fp8"]}, {"name": "n"}], precisions=["bf16"]
+    )
+    assert [arm.name for arm in plan.arms()] == ["m/bf16+kv-int8", "m/bf16+kv-fp8", "n/bf16"]
+    assert plan.base_arm(plan.models[0]).called == "bf16+kv-int8"
+
+
+def test_the_cache_has_a_field_of_its_own() -> None:
+    with pytest.raises(ValidationError, match="'kv_cache' has a field of its own, kv_caches"):
+        built(models=[{"name": "m", "args": {"kv_cache": "fp8"}}])
 
 
 def test_a_plan_survives_json() -> None:

@@ -58,7 +58,7 @@ def _given(runs: Sequence[Run]) -> set[str]:
 
 
 def _called(run: Run, place: str) -> str:
-    return f"{run.precision} ({place})" if run.precision else place
+    return f"{run.of_precisions} ({place})" if run.precision else place
 
 
 def _folder(runs: Sequence[Run]) -> Path:

@@ -120,6 +120,8 @@ def bits_panels(comparison: Comparison, metrics: Sequence[str] = ()) -> list[Bit
     """
     groups: dict[tuple[str, ...], list[CellRow]] = {}
     for cell in comparison.cells:
+        if cell.base.kv_cache != cell.other.kv_cache:
+            continue  # What it loses is not due to its weights alone.
         key = (cell.base.model, cell.base.arm, _task(cell), cell.retriever or "", cell.order or "")
         groups.setdefault((*key, cell.k or ""), []).append(cell)
     panels = [_panel(key, cells, metrics) for key, cells in groups.items()]

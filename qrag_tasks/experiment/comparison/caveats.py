@@ -39,6 +39,7 @@ def caveats(values: Sequence[Values], cells: Sequence[CellRow]) -> list[str]:
         *mixed_arms((side.run.label, side.run.logged) for side in sides),
         *_other_dtypes(values),
         *_other_engines(values),
+        *_other_caches(values),
         *_batch_noise(values),
         *_no_answers(values),
         *folded(untested, *_UNTESTED),
@@ -96,6 +97,24 @@ def _other_engines(values: Sequence[Values]) -> Iterator[str]:
         kinds = [_EVIDENCE.get(run.logged.evidence or "") for run in runs]
         if None not in kinds and kinds[0] != kinds[1]:
             yield f"the precision of {one} is {kinds[0]}, that of {two} {kinds[1]}"
+
+
+def _other_caches(values: Sequence[Values]) -> Iterator[str]:
+    """Find arms that differ from their base in the precision of weights and of the cache alike."""
+    seen = set()
+    for cell in values:
+        one, two = cell.base.run, cell.other.run
+        if one.kv_cache == two.kv_cache or one.precision == two.precision:
+            continue
+        if (one.label, two.label) in seen:
+            continue
+        seen.add((one.label, two.label))
+        yield (
+            f"{one.label} and {two.label} differ in the precision of their weights "
+            f"({one.precision} and {two.precision}) and of their keys and values "
+            f"({one.kv_cache or 'auto'} and {two.kv_cache or 'auto'}), so the difference has two "
+            f"causes; to part them, run {one.precision} with kv_cache={two.kv_cache or 'auto'}, too"
+        )
 
 
 def _batch_noise(values: Sequence[Values]) -> Iterator[str]:

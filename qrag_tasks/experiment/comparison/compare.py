@@ -155,6 +155,7 @@ def _arm(side: Side, samples: Sequence[Any]) -> ArmFacts:
         known = all(isinstance(value, int | float) and math.isfinite(value) for value in rates)
         return float(np.mean(rates)) if known else None
 
+    tokens = [sample.prompt_tokens for sample in samples]
     return ArmFacts(
         side.run.label,
         side.run.name,
@@ -168,6 +169,9 @@ def _arm(side: Side, samples: Sequence[Any]) -> ArmFacts:
         engine=side.run.logged.engine_name,
         evidence=side.run.logged.evidence,
         weights=weights_of(side.run),
+        kv_cache=side.run.kv_cache,
+        cache_bytes_per_token=_measured(side.run.logged, "cache_bytes_per_token"),
+        prompt_tokens=float(np.mean(tokens)) if all(n is not None for n in tokens) else None,
     )
 
 

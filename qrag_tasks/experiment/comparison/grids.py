@@ -1,4 +1,4 @@
-"""Compares the arms of a grid: every cell with the same cell in the base precision."""
+"""Compares the arms of a grid: every cell with the same cell of the base arm."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def with_margins(root: Path, options: Options) -> Options:
 
 
 def match_grid(root: Path) -> Matched:
-    """Find every complete cell's own in the base precision.
+    """Find every complete cell's own of the base arm.
 
     :param root: folder of ``qrag run``.
     :raises PlanError: when there is no grid.
@@ -39,8 +39,7 @@ def match_grid(root: Path) -> Matched:
     """
     grid = _grid(root)
     plan = grid.plan
-    bases = {model.name: plan.base_of(model) for model in plan.models}
-    arms = {(arm.model, arm.precision): arm for arm in plan.arms()}
+    bases = {model.name: plan.base_arm(model) for model in plan.models}
     sides = {}
     unfinished = []
     for cell in plan.cells():
@@ -52,14 +51,14 @@ def match_grid(root: Path) -> Matched:
     matched = []
     for cell, side in sides.items():
         base = bases[cell.arm.model]
-        if cell.arm.precision != base:
-            base_side = sides.get(replace(cell, arm=arms[cell.arm.model, base]))
+        if cell.arm != base:
+            base_side = sides.get(replace(cell, arm=base))
             if base_side is not None:
                 matched.append((base_side, side))
     if not matched:
         raise ComparisonError(
             f"{root}: no cell is complete both in a base precision and in another: run `qrag run` "
-            f"again, or plan more than one precision"
+            f"again, or plan more than one precision, or more than one kv_cache"
         )
     notes = folded(unfinished, "is not complete", "cells are not complete")
     return Matched(in_table_order(matched), notes)
@@ -85,5 +84,5 @@ def _side(folder: Path, cell: Cell) -> Side:
     (run,) = read_runs(folder)
     # As the plan names it, not by its checkpoint's folder: GPTQ's is another.
     return Side(
-        replace(run, name=cell.arm.model, called=cell.arm.precision), run.tasks[cell.task_name]
+        replace(run, name=cell.arm.model, called=cell.arm.called), run.tasks[cell.task_name]
     )

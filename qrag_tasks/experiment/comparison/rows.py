@@ -44,6 +44,10 @@ class ArmFacts:
         task counts it.
     :ivar engine: what ran it, where it is known.
     :ivar evidence: how its precision is known: :data:`qrag_tasks.engines.base.Evidence`.
+    :ivar kv_cache: how keys and values were kept; ``None`` where nothing else was asked for than
+        usual.
+    :ivar cache_bytes_per_token: of its keys and values, where they were read.
+    :ivar prompt_tokens: of a prompt, the mean of those that are compared, where they were counted.
     """
 
     label: str
@@ -58,6 +62,9 @@ class ArmFacts:
     engine: str | None = None
     evidence: str | None = None
     weights: ArmWeights = field(default_factory=ArmWeights)
+    kv_cache: str | None = None
+    cache_bytes_per_token: float | None = None
+    prompt_tokens: float | None = None
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,21 @@ from typing import Any
 from qrag_tasks.arms.checkpoints import Checkpoint, check_checkpoint, read_checkpoint
 from qrag_tasks.arms.engine_choice import (
     TRANSFORMERS,
+    abilities_of,
     check_engine,
     engine_name,
     loads_checkpoint,
     model_mistakes,
 )
+from qrag_tasks.arms.kv_caches import asked_cache
 from qrag_tasks.arms.loading import check_installed
 from qrag_tasks.arms.places import check_additions, whole_place
 from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.errors import ModelError, SettingsError
 from qrag_tasks.experiment.plan.cells import Arm
 from qrag_tasks.experiment.plan.checkpoints import LocalCheckpoint, local_checkpoint, window_of
-from qrag_tasks.experiment.plan.grid import Finding, Model, Place, Plan
+from qrag_tasks.experiment.plan.grid import Finding, Place, Plan
+from qrag_tasks.experiment.plan.planned_model import Model
 from qrag_tasks.experiment.plan.token_rates import chat_template, read_tokenizer
 from qrag_tasks.tasks.base import Depth
 
@@ -43,18 +46,36 @@ def check_arms(plan: Plan, to_run: bool, needed: Container[Arm]) -> Iterator[Fin
         hub's local cache, and nothing is wrong where it is not there.
     :param needed: the arms to look at.
     """
-    arms = iter(plan.arms())
     for index, model in enumerate(plan.models):
-        for precision in plan.precisions_of(model):
-            arm = next(arms)
-            made_on_loading = precision_named(precision).made_on_loading
+        for arm in (arm for arm in plan.arms() if arm.model == model.name):
+            made_on_loading = precision_named(arm.precision).made_on_loading
             # Else it has no checkpoint at all, which the plan itself says.
             if arm in needed and (
-                precision in model.checkpoints
+                arm.precision in model.checkpoints
                 or not loads_checkpoint(arm.arguments)
                 or (made_on_loading and (model.pretrained or not model.checkpoints))
             ):
-                yield from _check(plan, arm, model, ("models", index), to_run)
+                at: Place = ("models", index)
+                wrong = list(_check_cache(plan, arm, model, at, to_run))
+                yield from wrong or _check(plan, arm, model, at, to_run)
+
+
+def _check_cache(plan: Plan, arm: Arm, model: Model, at: Place, to_run: bool) -> Iterator[Finding]:
+    """Find what is wrong with how an arm is to keep keys and values."""
+    abilities = abilities_of(arm.arguments)
+    if abilities is None:
+        return
+    place = _cache_of(plan, arm, model, at)
+    try:
+        asked = asked_cache(arm.arguments, abilities.kv_caches, engine_name("qrag", arm.arguments))
+    except SettingsError as error:
+        yield Finding(place, str(error))
+        return
+    try:
+        if asked is not None and to_run:
+            asked.check_installed()
+    except ModelError as error:
+        yield Finding(place, str(error), missing=True)
 
 
 def _check(plan: Plan, arm: Arm, model: Model, at: Place, to_run: bool) -> Iterator[Finding]:
@@ -67,7 +88,8 @@ def _check(plan: Plan, arm: Arm, model: Model, at: Place, to_run: bool) -> Itera
     if here.folder is not None and "pretrained" not in arguments:
         arguments["pretrained"] = str(here.folder)
     for argument, text in model_mistakes("qrag", arguments, offline=not to_run):
-        yield Finding(_place_of(argument, arm, model, at) or where, text)
+        in_plan = _cache_of(plan, arm, model, at) if argument == "kv_cache" else None
+        yield Finding(in_plan or _place_of(argument, arm, model, at) or where, text)
     absent = list(_absent_folders(arm, model, at))
     yield from absent
     if to_run and not absent:
@@ -133,6 +155,12 @@ def _place_of(argument: str, arm: Arm, model: Model, at: Place) -> Place | None:
     if argument in model.args_of.get(arm.precision, {}):
         return (*at, "args_of", arm.precision, argument)
     return (*at, "args", argument) if argument in model.args else None
+
+
+def _cache_of(plan: Plan, arm: Arm, model: Model, at: Place) -> Place:
+    """Return the field that says how an arm is to keep keys and values."""
+    field: Place = ("kv_caches",) if model.kv_caches is None else (*at, "kv_caches")
+    return (*field, plan.kv_caches_of(model).index(arm.kv_cache))
 
 
 def _absent_folders(arm: Arm, model: Model, at: Place) -> Iterator[Finding]:

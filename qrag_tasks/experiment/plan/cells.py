@@ -8,22 +8,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qrag_tasks.arms.kv_caches import AUTO
+from qrag_tasks.logs.model_facts import arm_called
+
 
 @dataclass(frozen=True)
 class Arm:
-    """A model in one precision.
+    """A model in one precision, with its keys and values kept in one way.
 
     :ivar arguments: of ``--model qrag``.
+    :ivar kv_cache: as the model argument of that name; ``auto`` for the engine's own way.
     """
 
     model: str
     precision: str
     arguments: Mapping[str, Any]
+    kv_cache: str = AUTO
+
+    @property
+    def called(self) -> str:
+        """What it is called beside its model: ``PRECISION``, or ``PRECISION+kv-CACHE``."""
+        return arm_called(self.precision, None if self.kv_cache == AUTO else self.kv_cache)
 
     @property
     def name(self) -> str:
-        """``MODEL/PRECISION``."""
-        return f"{self.model}/{self.precision}"
+        """``MODEL/PRECISION``, or ``MODEL/PRECISION+kv-CACHE``."""
+        return f"{self.model}/{self.called}"
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -53,7 +63,7 @@ class Cell:
     @property
     def folder(self) -> str:
         """Where the cell lies, in a grid's folder: a path of safe names, its own."""
-        parts = [self.arm.model, self.arm.precision]
+        parts = [self.arm.model, self.arm.called]
         if self.retriever is not None:
             parts.append(_safe(self.retriever))
         if self.order not in (None, "best-first"):

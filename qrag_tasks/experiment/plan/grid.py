@@ -1,4 +1,4 @@
-"""The plan of a grid, typed: models x precisions x retrievers x tasks x k x orders."""
+"""The plan of a grid, typed: models x precisions x caches x retrievers x tasks x k x orders."""
 
 from __future__ import annotations
 
@@ -8,20 +8,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationInfo, model_validator
 
 from qrag_tasks.arms.engine_choice import engine_name, loads_checkpoint
+from qrag_tasks.arms.kv_caches import AUTO
 from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.errors import QragError, SettingsError
 from qrag_tasks.experiment.plan.cells import Arm, Cell
-from qrag_tasks.experiment.plan.fields import Argument, K, MetricName, Name, PrecisionName, TaskName
+from qrag_tasks.experiment.plan.fields import K, MetricName, Name, PrecisionName, TaskName
+from qrag_tasks.experiment.plan.planned_model import Model, Strict
 from qrag_tasks.prompting.prompt_source import no_likelihoods
 from qrag_tasks.prompting.protocols import PROTOCOLS
 from qrag_tasks.prompting.settings import Settings
@@ -50,50 +45,17 @@ class Finding(NamedTuple):
 Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
-
-
-class Model(_Strict):
-    """One model of the grid.
-
-    :ivar name: in tables and folders.
-    :ivar pretrained: folder or hub name of its 16-bit checkpoint; without one, the embedded model.
-    :ivar checkpoints: precision -> folder or hub name of a checkpoint that holds it. GPTQ and AWQ
-        need one.
-    :ivar args: further ``--model_args`` of ``--model qrag``, ``engine`` among them.
-    :ivar args_of: precision -> further arguments of that precision alone, before ``args``.
-    :ivar precisions: its own, in place of the plan's.
-    :ivar k: its own, in place of the plan's: windows differ.
-    """
-
-    name: Name
-    pretrained: str | None = None
-    checkpoints: Mapping[PrecisionName, str] = Field(default_factory=dict)
-    args: Mapping[str, Argument] = Field(default_factory=dict)
-    args_of: Mapping[PrecisionName, Mapping[str, Argument]] = Field(default_factory=dict)
-    precisions: tuple[PrecisionName, ...] | None = Field(default=None, min_length=1)
-    k: tuple[K, ...] | None = Field(default=None, min_length=1)
-
-    @field_validator("args", "args_of")
-    @classmethod
-    def _no_fields_of_ours(cls, args: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
-        for given in args.values() if info.field_name == "args_of" else (args,):
-            for name in ("pretrained", "precision"):
-                if name in given:
-                    raise ValueError(
-                        f"{name!r} has a field of its own; leave it out of {info.field_name}"
-                    )
-        return args
-
-
-class Plan(_Strict):
+class Plan(Strict):
     """A grid: every model in every precision over every task, by every retriever, at every k.
+
+    Each with keys and values kept in each of the ways that ``kv_caches`` names.
 
     At k = 0 no retriever is asked, and there is one cell for all of them; one document has no
     order.
 
     :ivar data: folder with LaMP's files, or ``mini``.
+    :ivar kv_caches: how keys and values are kept: as the model argument ``kv_cache``. The first is
+        the base's.
     :ivar answer_tokens: the longest answer; the task's own or the protocol's by default.
     :ivar limit: samples of each task; all of them by default.
     :ivar base: precision that the others are compared with; the first by default.
@@ -106,6 +68,7 @@ class Plan(_Strict):
     data: str = "mini"
     models: tuple[Model, ...] = Field(min_length=1)
     precisions: tuple[PrecisionName, ...] = Field(min_length=1)
+    kv_caches: tuple[Name, ...] = Field(default=(AUTO,), min_length=1)
     retrievers: tuple[str, ...] = Field(default=("bm25",), min_length=1)
     tasks: tuple[TaskName, ...] = Field(min_length=1)
     k: tuple[K, ...] = Field(min_length=1)
@@ -146,11 +109,12 @@ class Plan(_Strict):
     def _twice(self) -> Iterator[Finding]:
         lists: dict[Place, Sequence[str]] = {
             (name,): getattr(self, name)
-            for name in ("precisions", "retrievers", "tasks", "k", "orders")
+            for name in ("precisions", "kv_caches", "retrievers", "tasks", "k", "orders")
         }
         lists["models",] = [model.name for model in self.models]
         for place, model in enumerate(self.models):
             lists["models", place, "precisions"] = model.precisions or ()
+            lists["models", place, "kv_caches"] = model.kv_caches or ()
             lists["models", place, "k"] = model.k or ()
         for field, values in lists.items():
             for place, value in enumerate(values):
@@ -276,6 +240,10 @@ class Plan(_Strict):
         """Return the precisions of one model."""
         return model.precisions or self.precisions
 
+    def kv_caches_of(self, model: Model) -> tuple[str, ...]:
+        """Return how one model is to keep keys and values."""
+        return model.kv_caches or self.kv_caches
+
     def k_of(self, model: Model) -> tuple[str, ...]:
         """Return the k of one model."""
         return model.k or self.k
@@ -284,13 +252,24 @@ class Plan(_Strict):
         """Return the precision that the others of a model are compared with."""
         return self.base or self.precisions_of(model)[0]
 
+    def base_arm(self, model: Model) -> Arm:
+        """Return the arm that the others of a model are compared with."""
+        return self._arm(model, self.base_of(model), self.kv_caches_of(model)[0])
+
     def arms(self) -> tuple[Arm, ...]:
         """Return all arms, in running order."""
         return tuple(
-            Arm(model.name, precision, self._arguments(model, precision))
+            self._arm(model, precision, kv_cache)
             for model in self.models
             for precision in self.precisions_of(model)
+            for kv_cache in self.kv_caches_of(model)
         )
+
+    def _arm(self, model: Model, precision: str, kv_cache: str) -> Arm:
+        arguments = self._arguments(model, precision)
+        if kv_cache != AUTO:
+            arguments["kv_cache"] = kv_cache
+        return Arm(model.name, precision, arguments, kv_cache)
 
     def _arguments(self, model: Model, precision: str) -> dict[str, Any]:
         pretrained = model.checkpoints.get(precision, model.pretrained)
@@ -329,10 +308,13 @@ class Plan(_Strict):
         left_out = {"base", "margins"}
         if self.answer_tokens is None:  # as in the plans of versions that had no such field
             left_out.add("answer_tokens")
+        if self.kv_caches == (AUTO,):
+            left_out.add("kv_caches")
         answers = self.model_dump(mode="json", exclude=left_out)
         for model in answers["models"]:
-            if not model["args_of"]:  # the same
-                del model["args_of"]
+            for name in ("args_of", "kv_caches"):
+                if not model[name]:  # the same
+                    del model[name]
         body = json.dumps(answers, sort_keys=True)
         return hashlib.sha256(body.encode()).hexdigest()
 

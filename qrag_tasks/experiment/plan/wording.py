@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from qrag_tasks.errors import did_you_mean
-from qrag_tasks.experiment.plan.grid import Model, Plan
+from qrag_tasks.experiment.plan.grid import Plan
+from qrag_tasks.experiment.plan.planned_model import Model
 from qrag_tasks.experiment.plan.yaml_values import flow, plain
 from qrag_tasks.tasks.base import DEPTHS
 

@@ -108,3 +108,23 @@ def add_legend(drawn: Any, entries: Iterable[tuple[str, Mapping[str, Any]]]) -> 
 def differs(row: MetricRow) -> bool:
     """Tell whether a score is shown to differ from the base's, whichever way."""
     return not {WORSE, BETTER, DIFFERENT}.isdisjoint(verdict(row).split(", "))
+
+
+def panel_grid(count: int) -> tuple[Any, list[Any]]:
+    """Return an empty figure of some panels, two in a row, and their axes."""
+    from matplotlib.figure import Figure as Drawn
+
+    columns = min(2, count)
+    rows = -(-count // columns)
+    drawn = Drawn(figsize=(3.6 * columns, 2.6 * rows))
+    axes = drawn.subplots(rows, columns, squeeze=False)
+    for unused in list(axes.flat)[count:]:
+        unused.remove()
+    return drawn, list(axes.flat)[:count]
+
+
+def arrow(row: MetricRow) -> str:
+    """Say which direction of a metric is better; nothing where that is not known."""
+    return {True: " (higher is better)", False: " (lower is better)", None: ""}[
+        row.higher_is_better
+    ]

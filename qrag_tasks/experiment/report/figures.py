@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks.experiment.comparison.notes import percent
-from qrag_tasks.experiment.comparison.rows import Comparison, MetricRow
+from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.report.answer import headline_row, loss
 from qrag_tasks.experiment.report.bits_figure import bits_figures
+from qrag_tasks.experiment.report.cache_figure import cache_figures
 from qrag_tasks.experiment.report.drawing import (
     BASE,
     FILLED,
     INK,
     Figure,
     add_legend,
+    arrow,
     differs,
     page_style,
+    panel_grid,
 )
 from qrag_tasks.experiment.report.looks import Looks
 from qrag_tasks.experiment.report.panels import Line, Panel, panels_of, short_name, wrapped
@@ -28,8 +31,9 @@ def figures(comparison: Comparison) -> list[Figure]:
     """Return the figures that a comparison has the cells for.
 
     Score against k, the difference against k, retrievers compared, score against bits a weight,
-    and loss against memory saved. In those along k and memory a colour is an arm, a marker a model
-    and a line style a retriever; along bits a colour and a marker are a method.
+    score against the memory of keys and values, and loss against memory saved. In those along k
+    and memory a colour is an arm, a marker a model and a line style a retriever; along bits a
+    colour and a marker are a method.
     """
     with page_style():
         panels = list(panels_of(comparison))
@@ -41,6 +45,7 @@ def figures(comparison: Comparison) -> list[Figure]:
             if len({panel.retriever for panel in panels}) > 1:
                 drawn.append(_retrievers(panels, looks))
         drawn += bits_figures(comparison)
+        drawn += cache_figures(panels, looks)
         if saved := _savings(comparison, looks):
             drawn.append(saved)
     return drawn
@@ -60,24 +65,6 @@ _BANDED = 3
 """Arms beside the base in a panel: the bands of more would hide each other."""
 
 
-def _grid(panels: Sequence[Panel]) -> tuple[Any, list[Any]]:
-    from matplotlib.figure import Figure as Drawn
-
-    columns = min(2, len(panels))
-    rows = -(-len(panels) // columns)
-    drawn = Drawn(figsize=(3.6 * columns, 2.6 * rows))
-    axes = drawn.subplots(rows, columns, squeeze=False)
-    for unused in list(axes.flat)[len(panels) :]:
-        unused.remove()
-    return drawn, list(axes.flat)[: len(panels)]
-
-
-def _arrow(row: MetricRow) -> str:
-    return {True: " (higher is better)", False: " (lower is better)", None: ""}[
-        row.higher_is_better
-    ]
-
-
 def _ticks(axes: Any, panel: Panel) -> None:
     axes.set_xticks(panel.longest.places, panel.longest.k)
     axes.set_xlabel("k")
@@ -89,7 +76,7 @@ def _arms(panels: Sequence[Panel], looks: Looks) -> dict[str, Mapping[str, Any]]
 
 
 def _scores(panels: Sequence[Panel], looks: Looks, level: str) -> Figure:
-    drawn, places = _grid(panels)
+    drawn, places = panel_grid(len(panels))
     banded = all(len(panel.lines) <= _BANDED for panel in panels)
     for axes, panel in zip(places, panels, strict=True):
         dashes = looks.dashes[panel.retriever]
@@ -107,7 +94,7 @@ def _scores(panels: Sequence[Panel], looks: Looks, level: str) -> Figure:
                 colour = looks.colours[line.arm]
                 axes.fill_between(line.places, low, high, color=colour, alpha=0.15, linewidth=0)
         _ticks(axes, panel)
-        axes.set_ylabel(panel.metric.metric + _arrow(panel.metric))
+        axes.set_ylabel(panel.metric.metric + arrow(panel.metric))
         axes.set_title(panel.title)
     bases = dict.fromkeys(panel.base for panel in panels)
     base_entries = [(f"{arm} (base)", {"color": looks.colours[arm], **BASE}) for arm in bases]
@@ -143,7 +130,7 @@ def _marked(
 
 
 def _gaps(panels: Sequence[Panel], looks: Looks, level: str) -> Figure:
-    drawn, places = _grid(panels)
+    drawn, places = panel_grid(len(panels))
     for axes, panel in zip(places, panels, strict=True):
         axes.axhline(0, color=INK, linewidth=0.8)
         step = _closest(panel.longest.places) / (len(panel.lines) + 1)
@@ -183,7 +170,7 @@ def _retrievers(panels: Sequence[Panel], looks: Looks) -> Figure:
     for panel in panels:
         groups.setdefault((panel.model, panel.task, panel.order), []).append(panel)
     chosen = [members for members in groups.values() if len(members) > 1] or list(groups.values())
-    drawn, places = _grid([members[0] for members in chosen])
+    drawn, places = panel_grid(len(chosen))
     shown: dict[str, Mapping[str, Any]] = {}
     for axes, members in zip(places, chosen, strict=True):
         for panel in members:
@@ -201,7 +188,7 @@ def _retrievers(panels: Sequence[Panel], looks: Looks) -> Figure:
             )
         _ticks(axes, members[0])
         metric = members[0].metric
-        axes.set_ylabel(metric.metric + _arrow(metric))
+        axes.set_ylabel(metric.metric + arrow(metric))
         axes.set_title(wrapped(f"{members[0].model}, {members[0].task}, {members[0].base}"))
     add_legend(drawn, ((short_name(retriever), style) for retriever, style in shown.items()))
     return Figure(
@@ -218,6 +205,8 @@ def _savings(comparison: Comparison, looks: Looks) -> Figure | None:
     for cell in comparison.cells:
         row = headline_row(cell)
         share = cell.cost.get("weight_bytes")
+        if cell.base.kv_cache != cell.other.kv_cache:
+            continue  # The loss is not that of its weights.
         if row is not None and share is not None and row.base:
             lost = 100 * loss(row) / abs(row.base)
             its_points = points.setdefault((cell.other.model, cell.other.arm), [])

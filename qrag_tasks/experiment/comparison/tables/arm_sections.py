@@ -10,14 +10,18 @@ from qrag_tasks.experiment.comparison.tables.sections import Fits, Section
 from qrag_tasks.experiment.comparison.tables.texts import arrow
 
 ARMS = "What the arms are"
-_ARM = ("Model", "Arm", "Bits a weight", "Whole model", "MB", "Engine", "Evidence", "Tensors")
+_CACHE = "KB a token"
+_ARM = (
+    *("Model", "Arm", "Bits a weight", "Whole model", "MB", _CACHE, "Engine", "Evidence"),
+    "Tensors",
+)
 _LABELS = ("Task", "Retriever", "Order", "k")
 _KNEE = (*_LABELS, "Method", "No loss shown to", "Equivalent to", "Worse from", "Bits tried")
 _NONE = "none"
 
 
 def arm_sections(comparison: Comparison, fits: Fits) -> list[Section]:
-    """Return a table of the arms, the bases first; nothing where no results tell of weights.
+    """Return a table of the arms, the bases first; nothing where no results tell of their bytes.
 
     What is the same for all is left out, as are the kinds of tensors where there is no room.
     """
@@ -25,7 +29,7 @@ def arm_sections(comparison: Comparison, fits: Fits) -> list[Section]:
     arms = {arm.label: arm for cell in cells for arm in (cell.base, cell.other)}
     bases = {cell.base.label for cell in cells}
     listed = sorted(arms.values(), key=lambda arm: arm.label not in bases)
-    if all(arm.weights.bytes is None for arm in listed):
+    if all(arm.weights.bytes is None and arm.kv_cache is None for arm in listed):
         return []
     rows = [dict(zip(_ARM, _arm(arm), strict=True)) for arm in listed]
     wanted = [name for name in _ARM if name == "Arm" or _differs(rows, name)]
@@ -63,11 +67,12 @@ def _percent(share: float) -> str:
 
 
 def _arm(arm: ArmFacts) -> tuple[str, ...]:
-    weights = arm.weights
+    weights, cache = arm.weights, arm.cache_bytes_per_token
     return (
         *(arm.model, arm.arm or arm.label),
         *(_bits(weights.bits, ""), _bits(weights.model_bits, "")),
         "" if weights.bytes is None else f"{weights.bytes / 1e6:,.1f}",
+        "" if cache is None else f"{cache / 1e3:,.2f}",
         *(arm.engine or "", arm.evidence or "", shares_text(weights.shares)),
     )
 
