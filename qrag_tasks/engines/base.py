@@ -59,6 +59,7 @@ class Abilities:
     :ivar support: precision -> how it is run, where that is not as the precision's own row says.
     :ivar needs: modules that must be importable for it to load anything.
     :ivar install: the command that brings them.
+    :ivar install_on_cpu: what brings them where there is no GPU, if that is something else.
     :ivar kv_caches: the ways to keep keys and values that the model argument ``kv_cache`` may ask
         it for, beside its own.
     """
@@ -73,6 +74,7 @@ class Abilities:
     support: Mapping[str, Support] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     install: str = ""
+    install_on_cpu: str = ""
 
     def support_of(self, row: Precision) -> Support | None:
         """Return how the engine runs a precision; ``None`` where it cannot load it."""

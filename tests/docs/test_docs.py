@@ -193,17 +193,12 @@ def test_the_table_of_protocols() -> None:
 PRECISION_DOCS = (ROOT / "docs" / "precisions.md").read_text(encoding="utf-8")
 
 
-def test_the_table_of_precisions() -> None:
-    rows = [line for line in PRECISION_DOCS.splitlines() if line.startswith("| `")]
-    told = {row.split("|")[1].strip(" `"): row.split("|")[2:-1] for row in rows}
-    for name, precision in precisions().items():
-        made = "on loading" if precision.made_on_loading else "beforehand"
-        made = made if precision.quantized else ""
-        expected = [str(precision.bits), made, precision.summary]
-        assert [cell.strip() for cell in told[name]] == expected
-        engine = format_of(precision).engine
-        named = f"engine={engine}" if engine else f"`{name}`"
-        assert named in section("Precision arms")
+def test_the_engines_of_precisions() -> None:
+    """What transformers does not load is said with its engine; a table of them all is at hand."""
+    text = section("Precision arms")
+    assert "(docs/precisions.md#precisions)" in text
+    engines = {format_of(row).engine for row in precisions().values()} - {""}
+    assert all(f"engine={engine}" in text for engine in engines)
 
 
 def test_the_noise_floor_of_the_embedded_model() -> None:

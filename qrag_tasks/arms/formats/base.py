@@ -45,6 +45,8 @@ class Precision:
 
     :ivar name: what users write: ``int4-nf4``. No two formats may bring the same name.
     :ivar bits: of a weight of a linear layer; embeddings and head stay in 16 or 32 bits.
+    :ivar mixed: whether some layers are in more bits than most: ``bits`` and
+        :meth:`Format.layer_bytes` are then those of most.
     :ivar method: name of the format that brings it; results say who quantized a layer by it.
     :ivar summary: what it is, with its source, in one line.
     :ivar dtype: name of the ``torch.dtype`` of all weights, where none is quantized. Quantized
@@ -78,6 +80,7 @@ class Precision:
     devices: tuple[str, ...] = DEVICES
     ci: str = ""
     family: str = ""
+    mixed: bool = False
 
     @property
     def quantized(self) -> bool:

