@@ -25,12 +25,14 @@ from qrag_tasks.engines.base import (
 )
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.decoding import decide
+from qrag_tasks.engines.readings import Reading, ReadingRequest, of_distributions
 from qrag_tasks.engines.tokenizers import model_text
 from qrag_tasks.errors import ModelError, SettingsError
 from qrag_tasks.metering.meter import Meter
 
 ABILITIES = Abilities(
     evidence="stated",
+    readings=True,
     sampling=False,
     precisions=frozenset({"fp32"}),
     loads_checkpoint=False,
@@ -96,6 +98,23 @@ class NgramEngine(Engine):
                     for continuation in request.continuations
                 ]
             answered({place: likelihoods}, batch.cost)
+
+    def read(self, requests: Sequence[ReadingRequest], answered: Answered[Reading]) -> None:
+        for place, request in enumerate(requests):
+            length = len(request.tokens)
+            with self._meter.batch([length], length, "likelihood") as batch:
+                reading = of_distributions(self.distributions(request), request)
+            answered({place: reading}, batch.cost)
+
+    def distributions(self, request: ReadingRequest) -> list[list[float]]:
+        """Return log-probabilities at each place of an answer, over the vocabulary."""
+        first, last = len(request.prompt), len(request.tokens)
+        return [self.distribution(request.tokens[:end]) for end in range(first, last + 1)]
+
+    def distribution(self, tokens: Sequence[int]) -> list[float]:
+        counts, size = self.counts(tokens), len(self.tokenizer)
+        total = counts.total() + self.prior * size
+        return [math.log((counts[token] + self.prior) / total) for token in range(size)]
 
     def likelihood(self, fed: Sequence[int], continuation: Sequence[int]) -> Likelihood:
         whole = [*fed, continuation[-1]]

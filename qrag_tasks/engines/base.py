@@ -23,6 +23,7 @@ from qrag_tasks.arms.formats.base import DEVICES, Precision
 from qrag_tasks.arms.kv_caches import CacheFacts, KvCache
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.decoding import Decoding
+from qrag_tasks.engines.readings import Reading, ReadingRequest
 from qrag_tasks.metering.meter import Meter
 
 Evidence = Literal["layers", "headers", "stated"]
@@ -50,6 +51,7 @@ class Abilities:
 
     :ivar evidence: how it is known that a loaded model is in its precision.
     :ivar likelihoods: whether it measures the likelihood of given answers (:meth:`Engine.score`).
+    :ivar readings: whether it tells its distributions along a given answer (:meth:`Engine.read`).
     :ivar sampling: whether it draws tokens (``do_sample``), or takes the likeliest only.
     :ivar deterministic: whether the same requests, given again in the same process, have the same
         answers, greedy ones, with the same batch limit.
@@ -66,6 +68,7 @@ class Abilities:
 
     evidence: Evidence
     likelihoods: bool = True
+    readings: bool = False
     sampling: bool = True
     deterministic: bool = True
     precisions: frozenset[str] | None = None
@@ -237,6 +240,16 @@ class Engine(ABC):
 
         :raises ModelError: when memory runs out on a single request.
         """
+
+    def read(self, requests: Sequence[ReadingRequest], answered: Answered[Reading]) -> None:
+        """Tell the distributions along every request's answer; do nothing for none.
+
+        They are the model's own, before any generation argument. Called only where
+        :attr:`Abilities.readings` says so.
+
+        :raises ModelError: when memory runs out on a single request, or logits are not numbers.
+        """
+        raise NotImplementedError(f"{type(self).__name__} tells no distributions")
 
     @property
     @abstractmethod

@@ -17,6 +17,7 @@ from qrag_tasks.engines.base import (
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.journal import Journal
 from qrag_tasks.engines.not_a_number import not_a_number
+from qrag_tasks.engines.readings import Reading, ReadingRequest
 from qrag_tasks.errors import ModelError, SettingsError
 from qrag_tasks.metering.meter import Meter
 
@@ -110,6 +111,34 @@ class Session:
             return list(likelihoods)
 
         return self._answers(requests, keys, self._engine.score, read, tell)
+
+    def read(
+        self, requests: Sequence[ReadingRequest], keys: Sequence[str], tell: Tell
+    ) -> list[Reading]:
+        """Return what the model makes of each request's answer, in their order.
+
+        :param keys: of the requests in the journal.
+        :raises ModelError: as :meth:`Engine.read`; where a logit is not a number, and where the
+            engine breaks its contract, or tells no distributions.
+        """
+        if not self._engine.abilities.readings:
+            raise ModelError(
+                f"engine={self._name} tells no distributions: take another engine to read answers "
+                f"token by token"
+            )
+
+        def read(place: int, reading: Reading) -> Mapping[str, Any]:
+            request = requests[place]
+            if len(reading) != len(request.answer):
+                raise self._broken(
+                    f"read {len(reading)} of {len(request.answer)} tokens of {request.name}"
+                )
+            if not reading.is_number:
+                raise not_a_number(request.name, self._engine)
+            return reading.as_dict()
+
+        read_all = self._answers(requests, keys, self._engine.read, read, tell)
+        return [Reading.from_dict(values) for values in read_all]
 
     def _answers(
         self,

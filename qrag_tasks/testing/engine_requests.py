@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from qrag_tasks.engines.base import Engine, GenerationRequest, Likelihood, LikelihoodRequest
+from qrag_tasks.engines.readings import Reading, ReadingRequest
 
 LONGEST = 8
 """Tokens of the longest answer."""
@@ -45,20 +46,25 @@ def sample_requests(engine: Engine, **changes: Any) -> list[GenerationRequest]:
 
 def generate(engine: Engine, requests: Sequence[GenerationRequest]) -> list[list[int]]:
     """Return the generated tokens, in the order of the requests; each request is answered once."""
-    return _in_order(engine.generate, requests)
+    return [list(tokens) for tokens in _in_order(engine.generate, requests)]
 
 
 def score(engine: Engine, requests: Sequence[LikelihoodRequest]) -> list[list[Likelihood]]:
     """Return the likelihoods, in the order of the requests; each request is answered once."""
-    return _in_order(engine.score, requests)
+    return [list(likelihoods) for likelihoods in _in_order(engine.score, requests)]
 
 
-def _in_order(ask: Callable[..., None], requests: Sequence[Any]) -> list[list[Any]]:
-    answers: dict[int, list[Any]] = {}
+def read(engine: Engine, requests: Sequence[ReadingRequest]) -> list[Reading]:
+    """Return the readings, in the order of the requests; each answer is read once."""
+    return _in_order(engine.read, requests)
 
-    def answered(batch: Mapping[int, Sequence[Any]], _cost: Mapping[str, float]) -> None:
+
+def _in_order(ask: Callable[..., None], requests: Sequence[Any]) -> list[Any]:
+    answers: dict[int, Any] = {}
+
+    def answered(batch: Mapping[int, Any], _cost: Mapping[str, float]) -> None:
         assert not answers.keys() & batch.keys(), "a request was answered twice"
-        answers.update({place: list(answer) for place, answer in batch.items()})
+        answers.update(batch)
 
     ask(requests, answered)
     assert sorted(answers) == list(range(len(requests))), "not every request was answered"
@@ -74,3 +80,11 @@ def likelihood_requests(engine: Engine) -> list[LikelihoodRequest]:
         continuations = tuple((*last, end) for end in (prompt[0], prompt[-1], prompt[1])[:length])
         requests.append(LikelihoodRequest(f"request {number}", tuple(prompt), continuations))
     return requests
+
+
+def reading_requests(engine: Engine, top: int = 16) -> list[ReadingRequest]:
+    """Return requests to read answers of one to five tokens, likely ones and others."""
+    return [
+        ReadingRequest(f"request {n}", prompt[: -(1 + n % 5)], prompt[-(1 + n % 5) :], top)
+        for n, prompt in enumerate(prompts(engine))
+    ]

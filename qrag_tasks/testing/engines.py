@@ -33,6 +33,7 @@ from qrag_tasks.engines.session import Session
 from qrag_tasks.errors import ModelError, SettingsError
 from qrag_tasks.metering.meter import Meter
 from qrag_tasks.registry import ENGINES
+from qrag_tasks.testing.engine_readings import ReadingConformance
 from qrag_tasks.testing.engine_requests import (
     GREEDY,
     LONGEST,
@@ -59,7 +60,7 @@ class _Killed(Exception):  # noqa: N818 - stands for a signal
     pass
 
 
-class EngineConformance:
+class EngineConformance(ReadingConformance):
     """Inherit from it, in a class that pytest collects, and say which engine is meant.
 
     :cvar name: of the engine, as users write it. Required.

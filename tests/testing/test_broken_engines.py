@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from math import log
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +113,21 @@ class MeasuresTheLastTokenAlone(NgramEngine):
         return super().likelihood(fed, continuation[-1:])
 
 
+class ReadsAPlaceEarlier(NgramEngine):
+    def distributions(self, request: Any) -> list[list[float]]:
+        return super().distributions(replace(request, prompt=request.prompt[:-1]))
+
+
+class SharpensWhatItReads(NgramEngine):
+    def distribution(self, tokens: Sequence[int]) -> list[float]:
+        return [value / 0.7 for value in super().distribution(tokens)]
+
+
+class ReadsWhatIsLikeliest(NgramEngine):
+    def read(self, requests: Any, answered: Any) -> None:
+        super().read([replace(each, wanted=None) for each in requests], answered)
+
+
 class Learns(NgramEngine):
     def generate(self, requests: Any, answered: Any) -> None:
         super().generate(requests, answered)
@@ -145,6 +159,9 @@ BROKEN: Mapping[type[NgramEngine], tuple[str, ...]] = {
     ForgetsTheContext: ("test_likelihoods_are_the_references",),
     CallsAllLikeliest: ("test_likelihoods_are_the_references",),
     MeasuresTheLastTokenAlone: ("test_likelihoods_are_the_references",),
+    ReadsAPlaceEarlier: ("test_readings_are_the_references",),
+    SharpensWhatItReads: ("test_readings_are_the_references",),
+    ReadsWhatIsLikeliest: ("test_tokens_of_another_arm_are_read",),
     Learns: ("test_its_identity_stays",),
     IsNeverTheSame: ("test_it_answers_again_alike",),
 }
@@ -177,10 +194,7 @@ def test_a_broken_engine_is_found(
 
     def reference(tokens: Sequence[int]) -> list[float]:
         sound, _ = loading(NgramEngine)()
-        counts = sound.counts(tokens)
-        size, prior = len(sound.tokenizer), sound.prior
-        total = counts.total() + prior * size
-        return [log((counts[token] + prior) / total) for token in range(size)]
+        return sound.distribution(tokens)
 
     fixtures = {"reference": reference, "tmp_path": tmp_path / "sound", "kept": 2}
     for folder in ("sound", "broken"):

@@ -8,6 +8,7 @@ from qrag_tasks.engines.base import Abilities
 NAME = "llama_cpp"
 ABILITIES = Abilities(
     evidence="headers",
+    readings=True,
     sampling=False,
     precisions=frozenset(row.name for row in Gguf.precisions),
     needs=("gguf", "llama_cpp"),

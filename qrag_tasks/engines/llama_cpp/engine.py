@@ -36,6 +36,7 @@ from qrag_tasks.engines.llama_cpp.native import Native, OutOfMemoryError
 from qrag_tasks.engines.llama_cpp.vocabulary import tokenizer_of
 from qrag_tasks.engines.not_a_number import not_a_number
 from qrag_tasks.engines.ordering import by_shared_prefix, shared_prefix
+from qrag_tasks.engines.readings import Reading, ReadingRequest, of_distributions
 from qrag_tasks.errors import ModelError, SettingsError
 from qrag_tasks.metering.meter import Meter
 
@@ -210,6 +211,22 @@ class LlamaCppEngine(Engine):
                 logprobs = _log_softmax(logits)
                 likelihoods = [_likelihood(logprobs, each) for each in request.continuations]
             answered({place: likelihoods}, batch.cost)
+
+    def read(self, requests: Sequence[ReadingRequest], answered: Answered[Reading]) -> None:
+        """Read one answer after the other; log-probabilities are taken in 64 bits."""
+        most = max((len(request.answer) for request in requests), default=1)
+        rows = [request.tokens for request in requests]
+        self._make_room([(r.name, len(row)) for r, row in zip(requests, rows, strict=True)], most)
+        for place in by_shared_prefix(rows):
+            request, tokens = requests[place], rows[place]
+            with (
+                self._named(request.name),
+                self._meter.batch([len(tokens)], len(tokens), "likelihood") as batch,
+            ):
+                kept, logits = self._run(tokens, len(request.answer))
+                batch.cached(kept)
+                reading = of_distributions(_log_softmax(logits), request)
+            answered({place: reading}, batch.cost)
 
     # ------------------------------------------------------------------ the model
     def _make_room(self, needed: Sequence[tuple[str, int]], outputs: int = 1) -> None:

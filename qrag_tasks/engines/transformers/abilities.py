@@ -19,6 +19,7 @@ KV_CACHES = (
 )
 ABILITIES = Abilities(
     evidence="layers",
+    readings=True,
     needs=("torch", "transformers"),
     install="pip install 'qrag-tasks[hf]'",
     kv_caches=KV_CACHES,

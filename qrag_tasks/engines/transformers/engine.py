@@ -27,6 +27,7 @@ from qrag_tasks.engines.base import (
 )
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.decoding import decide
+from qrag_tasks.engines.readings import Reading, ReadingRequest, of_distributions
 from qrag_tasks.engines.transformers import likelihoods
 from qrag_tasks.engines.transformers.abilities import ABILITIES
 from qrag_tasks.engines.transformers.batches import Batches, Footprint, OutOfMemory
@@ -262,7 +263,11 @@ class TransformersEngine(Engine):
             members = [requests[place] for place in batch]
             lengths = [len(request.tokens) for request in members]
             with self._meter.batch(lengths, len(batch) * max(lengths), "likelihood") as measured:
-                logprobs = self._log_probabilities(members)
+                logprobs = self._log_probabilities(
+                    [request.tokens for request in members],
+                    max(map(_kept, members)),
+                    getattr(torch, members[0].softmax_dtype),
+                )
                 answers = {
                     place: [
                         likelihoods.of_continuation(row, continuation)
@@ -276,17 +281,37 @@ class TransformersEngine(Engine):
         most = max(map(_kept, requests), default=1)
         self._batches.run(widths, most, [request.name for request in requests], run)
 
-    def _log_probabilities(self, requests: Sequence[LikelihoodRequest]) -> Any:
+    def read(self, requests: Sequence[ReadingRequest], answered: Answered[Reading]) -> None:
+        """Read in batches of like length; log-probabilities are taken in 32 bits."""
+        rows = [request.tokens for request in requests]
+
+        def run(batch: Sequence[int]) -> None:
+            lengths = [len(rows[place]) for place in batch]
+            with self._meter.batch(lengths, len(batch) * max(lengths), "likelihood") as measured:
+                most = max(len(requests[place].answer) for place in batch)
+                logprobs = self._log_probabilities(
+                    [rows[place] for place in batch], most, torch.float32
+                )
+                readings = {
+                    place: of_distributions(row[-len(requests[place].answer) :], requests[place])
+                    for place, row in zip(batch, logprobs, strict=True)
+                }
+            answered(readings, measured.cost)
+
+        most = max((len(request.answer) for request in requests), default=1)
+        names = [request.name for request in requests]
+        self._batches.run([len(row) for row in rows], most, names, run)
+
+    def _log_probabilities(
+        self, rows: Sequence[Sequence[int]], kept: int, dtype: torch.dtype
+    ) -> torch.Tensor:
+        """Return log-probabilities after the last tokens: shape (rows, kept, vocabulary)."""
         # As in generate(): under inference_mode(), some tensors that wrap others have no views.
         with torch.no_grad(), self._autocast():
-            return likelihoods.last_log_probabilities(
-                self.model,
-                [request.tokens for request in requests],
-                max(map(_kept, requests)),
-                self.decoding.pad_token,
-                getattr(torch, requests[0].softmax_dtype),
-                self._caches.new(),
+            logprobs: torch.Tensor = likelihoods.last_log_probabilities(
+                self.model, rows, kept, self.decoding.pad_token, dtype, self._caches.new()
             )
+        return logprobs
 
     def _autocast(self) -> Any:
         return torch.autocast(

@@ -20,6 +20,7 @@ SUPPORT: Mapping[str, Support] = {
 """Precision of a format that is not vLLM's own -> how vLLM runs it."""
 ABILITIES = Abilities(
     evidence="layers",
+    readings=True,
     precisions=frozenset(SUPPORT) | {row.name for row in Fp8.precisions},
     support=SUPPORT,
     needs=("vllm",),

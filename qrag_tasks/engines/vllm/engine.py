@@ -23,8 +23,10 @@ from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.decoding import decide
 from qrag_tasks.engines.not_a_number import not_a_number
 from qrag_tasks.engines.ordering import by_shared_prefix
+from qrag_tasks.engines.readings import Reading, ReadingRequest
 from qrag_tasks.engines.vllm import environment, failures, running
 from qrag_tasks.engines.vllm.abilities import ABILITIES
+from qrag_tasks.engines.vllm.answer_reading import AnswerReading
 from qrag_tasks.engines.vllm.arguments import MEMORY, Asked
 from qrag_tasks.engines.vllm.evidence import stored_digest, verify
 from qrag_tasks.engines.vllm.layers import read
@@ -226,6 +228,36 @@ class VllmEngine(Engine):
                     answers = {n: likelihoods_of(requests[n], places) for n in whole}
                     answered(answers, metered.answered(read, 0, cached))
                     read = cached = 0
+
+    # ------------------------------------------------------------------ readings
+    def read(self, requests: Sequence[ReadingRequest], answered: Answered[Reading]) -> None:
+        """Ask for the next token at every place of the answers."""
+        readings = [AnswerReading(request) for request in requests]
+        order = by_shared_prefix([request.tokens for request in requests])
+        # The longest first: what is before it is then in the cache.
+        left = [(n, p) for n in order for p in reversed(range(len(requests[n].answer)))]
+        metered = self._metered(len(left))
+        read = cached = 0
+        while left:
+            again: list[tuple[int, int]] = []
+            waiting = (
+                ((number, place), readings[number].prompt(place), readings[number].params(place))
+                for number, place in left
+            )
+            with closing(self._run(waiting, lambda tag: requests[tag[0]].name)) as steps:
+                for finished in steps:
+                    whole: dict[int, Reading] = {}
+                    for (number, place), output in finished.items():
+                        read += len(requests[number].prompt) + place
+                        cached += output.num_cached_tokens or 0
+                        if not readings[number].take(place, output):
+                            again.append((number, place))
+                        elif readings[number].done:
+                            whole[number] = readings[number].reading()
+                    if whole:
+                        answered(whole, metered.answered(read, 0, cached))
+                        read = cached = 0
+            left = again
 
     # ------------------------------------------------------------------ one batch
     def _metered(self, requests: int) -> SideBySide:

@@ -15,6 +15,7 @@ from qrag_tasks.engines.tokenizers import load_tokenizer, model_window
 from qrag_tasks.engines.vllm import environment, failures
 from qrag_tasks.engines.vllm.arguments import QUANTIZATION, Asked, asked
 from qrag_tasks.engines.vllm.engine import VllmEngine
+from qrag_tasks.engines.vllm.sampling import MOST_LOGPROBS
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.metering.meter import Meter
 
@@ -54,6 +55,7 @@ def load(arguments: Mapping[str, Any], meter: Meter) -> VllmEngine:
             # The checkpoint's own settings of sampling are set aside.
             generation_config="vllm",
             logprobs_mode="raw_logprobs",
+            max_logprobs=MOST_LOGPROBS,
             **({"device_ids": [device.index]} if device.index else {}),
             **{"max_num_seqs": _most_at_once(given), **own},
         )

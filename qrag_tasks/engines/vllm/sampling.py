@@ -23,7 +23,7 @@ _ALWAYS: Mapping[str, str] = {
 _KNOWN = frozenset({"do_sample", *_DRAWING, *_ALWAYS})
 
 MOST_LOGPROBS = 128
-"""The most tokens of one request whose log-probabilities vLLM returns by their ids."""
+"""The most tokens of one request whose log-probabilities vLLM returns."""
 
 
 def generation_params(request: GenerationRequest, decoding: Decoding) -> Any:
@@ -94,4 +94,23 @@ def next_token_params(wanted: Sequence[int]) -> Any:
         detokenize=False,
         output_kind=RequestOutputKind.FINAL_ONLY,
         logprob_token_ids=list(wanted),
+    )
+
+
+def likeliest_params(count: int) -> Any:
+    """Return vLLM's ``SamplingParams`` to have the likeliest next tokens.
+
+    :param count: of them, at most :data:`MOST_LOGPROBS`; their log-probabilities are in the
+        model's own distribution.
+    """
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        max_tokens=1,
+        temperature=0.0,
+        ignore_eos=True,
+        detokenize=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        logprobs=count,
     )
