@@ -45,6 +45,7 @@ BUILT_IN = tuple(
         ("bitsandbytes", "arms.formats.bitsandbytes"),
         ("gptq", "arms.formats.gptq"),
         ("awq", "arms.formats.awq"),
+        ("compressed_tensors", "arms.formats.compressed_tensors"),
         ("gguf", "arms.formats.gguf"),
         ("fp8", "arms.formats.fp8"),
         ("torchao", "arms.formats.torchao"),

@@ -110,6 +110,7 @@ def own_precision(checkpoint: Checkpoint) -> Precision:
     """
     if checkpoint.quantization is not None:
         if checkpoint.precision is None:
+            _check_refused(checkpoint)
             raise ModelError(
                 f"pretrained={checkpoint.pretrained} is quantized by {checkpoint.declared}, which "
                 f"is none of the known precisions ({', '.join(precisions())}); --model hf may run "
@@ -183,6 +184,8 @@ def _check_unquantized(
 
 def _check_claim(checkpoint: Checkpoint, precision: Precision) -> None:
     name, claim, own = checkpoint.pretrained, checkpoint.declared, checkpoint.precision
+    if own is None:
+        _check_refused(checkpoint)
     if own != precision:
         advice = f"leave precision out, or give precision={own.name}" if own else "take another"
         raise ModelError(
@@ -195,8 +198,12 @@ def _check_claim(checkpoint: Checkpoint, precision: Precision) -> None:
             f"{', '.join(SIDECARS)}, where transformers does not look: put it into its config.json "
             f'as quantization_config, with "quant_method": "{claim.method}"'
         )
-    if claim.refused:
-        raise ModelError(f"pretrained={name}: {claim.refused}")
+    _check_refused(checkpoint)
+
+
+def _check_refused(checkpoint: Checkpoint) -> None:
+    if reason := checkpoint.declared.refused:
+        raise ModelError(f"pretrained={checkpoint.pretrained}: {reason}")
 
 
 def _in_config(checkpoint: Checkpoint) -> bool:

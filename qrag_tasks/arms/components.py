@@ -144,8 +144,12 @@ def _layer(layer: Any, contents: dict[tuple[Any, ...], Any]) -> Any:
 
 
 def quantizers(layers: Any) -> set[str]:
-    """Return which packages of formats some layers, or their weights, have their classes from."""
-    things = (thing for layer in layers for thing in (layer, *layer.parameters(recurse=False)))
+    """Return which packages of formats some layers, or what they hold, have their classes from."""
+    things = (
+        thing
+        for layer in layers
+        for thing in (layer, *layer.parameters(recurse=False), *vars(layer).values())
+    )
     classes = {base for kind in {type(thing) for thing in things} for base in kind.__mro__}
     modules = {f"{base.__module__}." for base in classes}
     return {name for name in packages() if any(each.startswith(f"{name}.") for each in modules)}

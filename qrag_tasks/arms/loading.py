@@ -42,6 +42,9 @@ def asked_arm(arguments: Mapping[str, Any]) -> tuple[Checkpoint, Precision]:
     )
     precision = arm_of(checkpoint, arguments.get("precision"), arguments.get("group_size"))
     check_against(precision, arguments)
+    reason = format_of(precision).not_loadable(checkpoint.quantization or {})
+    if reason:
+        raise ModelError(f"pretrained={checkpoint.pretrained}: {reason}")
     return checkpoint, precision
 
 

@@ -60,7 +60,8 @@ def smoke_check(model: Any, checkpoint: Checkpoint | None = None) -> SmokeResult
     bias = getattr(module, "bias", None)
     bias = None if bias is None else bias.detach().float().clone()
     generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(ROWS, layer.in_features, generator=generator).to(device, model.dtype)
+    # As in a model, where a scale may belong to a token: one text of so many tokens.
+    inputs = torch.randn(1, ROWS, layer.in_features, generator=generator).to(device, model.dtype)
     try:
         with torch.no_grad():
             outputs = module(inputs)
@@ -70,6 +71,7 @@ def smoke_check(model: Any, checkpoint: Checkpoint | None = None) -> SmokeResult
             f"the kernel of {layer} fails on {device}: {type(error).__name__}: {reason}. Quantize "
             f"otherwise (group size, format), or take another device or version of its package."
         ) from error
+    inputs = form.rounded_inputs(module, inputs)
     expected = torch.nn.functional.linear(inputs.float(), weight, bias)
     distance = (outputs.float() - expected).norm() / expected.norm()
     tolerance = form.tolerance(layer)

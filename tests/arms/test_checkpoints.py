@@ -200,7 +200,7 @@ def test_own_precision_of_quantized_weights(quantization: Any, expected: str) ->
     [
         (gptq_config(128, bits=3), "gptq, 3 bits"),
         ({"quant_method": "mxfp4"}, "mxfp4"),
-        ({"quant_method": "compressed-tensors", "format": "pack-quantized"}, "compressed-tensors"),
+        ({"quant_method": "nobody-has-this", "format": "packed"}, "nobody-has-this"),
     ],
 )
 def test_a_quantization_without_a_row(quantization: Any, named: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from compressed_files import compressed_config, compressed_folder
 from quantized_files import awq_config, gptq_config, quantized_folder
 
 from qrag_tasks.registry import FORMATS
@@ -51,6 +52,13 @@ class TestHqq(FormatConformance):
 
 class TestQuanto(FormatConformance):
     spec = "quanto"
+
+
+class TestCompressedTensors(FormatConformance):
+    spec = "compressed-tensors"
+
+    def write_checkpoint(self, precision: str, plain: Path, folder: Path) -> None:
+        compressed_folder(plain, folder, compressed_config(precision))
 
 
 class TestGguf(FormatConformance):

@@ -18,7 +18,7 @@ from qrag_tasks.hookspecs import RegisterFormat, hookimpl
 
 ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 """Which of eight columns a 32-bit word of the GEMM layout holds, from its lowest bits on."""
-_FOUR_BITS = ("int4", "4bit", "4-bit", "w4", "w4a16", "load_in_4bit")
+_FOUR_BITS = ("int4", "4bit", "4-bit", "w4", "load_in_4bit")
 
 
 class Awq(GptqModelFormat):

@@ -313,6 +313,14 @@ class Format(ABC):
         :param model: of this format; it is changed in place.
         """
 
+    def not_loadable(self, config: Mapping[str, Any]) -> str:
+        """Return why transformers, as it is installed, cannot load a checkpoint; empty if it can.
+
+        :param config: its ``quantization_config``, which other engines may load.
+        :returns: what follows the checkpoint's name, with what to do.
+        """
+        return ""
+
     @abstractmethod
     def layer_facts(self, module: Any) -> LayerFacts | None:
         """Recognise a loaded layer of this format.
@@ -338,6 +346,16 @@ class Format(ABC):
         :raises ModelError: when it cannot be told.
         """
         raise ModelError(f"{name}: format {self.name} has no formula to check its kernel by")
+
+    def rounded_inputs(self, module: Any, inputs: Any) -> Any:
+        """Return the inputs of a layer as it rounds them before it multiplies, by a formula.
+
+        Of a layer whose activations stay in 16 bits, or whose rounding :meth:`tolerance` allows
+        for, the inputs themselves.
+
+        :param inputs: ``torch.Tensor`` of shape (1, tokens, inputs).
+        """
+        return inputs
 
     def tolerance(self, facts: LayerFacts) -> float:
         """Return the largest relative error of a sound kernel: norm of difference over norm."""

@@ -55,7 +55,7 @@ class BitsAndBytes(Format):
             quant_type="nf4",
             family="nf4",
             has_groups=True,
-            aliases=("nf4", "int4", "4bit", "4-bit", "w4", "w4a16", "load_in_4bit"),
+            aliases=("nf4", "int4", "4bit", "4-bit", "w4", "load_in_4bit"),
             needs=(_NAME,),
             ci="py311-hf",
         ),

@@ -19,7 +19,7 @@ class Fp8(FormatOfEngine):
             8,
             "fp8",
             "8-bit floating point (E4M3), arXiv 2209.05433: weights and activations",
-            aliases=("float8", "e4m3", "w8a8", "w8a8-fp8"),
+            aliases=("float8", "e4m3", "w8a8"),
             devices=("cuda",),
         ),
     )

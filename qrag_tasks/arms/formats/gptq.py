@@ -15,7 +15,7 @@ from qrag_tasks.arms.formats.base import (
 from qrag_tasks.arms.formats.gptqmodel import INSTALL, NEEDS, GptqModelFormat, Packed, codes
 from qrag_tasks.hookspecs import RegisterFormat, hookimpl
 
-_FOUR_BITS = ("int4", "4bit", "4-bit", "w4", "w4a16", "load_in_4bit")
+_FOUR_BITS = ("int4", "4bit", "4-bit", "w4", "load_in_4bit")
 
 
 class Gptq(GptqModelFormat):
