@@ -26,6 +26,7 @@ from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.transformers.engine import TransformersEngine
 from qrag_tasks.errors import ModelError
 from qrag_tasks.metering.meter import Meter
+from qrag_tasks.metering.usage import spread_over
 from qrag_tasks.upstream.name_checks import require
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
@@ -118,6 +119,9 @@ def load(arguments: Mapping[str, Any], meter: Meter) -> TransformersEngine:
         )
     # A rank's own, where accelerate chose it.
     meter.device = loader.device
+    devices = {tensor.device for tensor in loader.model.parameters()}
+    if len(gpus := sorted((each for each in devices if each.type == "cuda"), key=str)) > 1:
+        meter.usages = spread_over(gpus)
     arm = verify(
         loader.model,
         precision,

@@ -18,9 +18,11 @@ _SUMMED = (
 class Cost:
     """What a run has cost so far. Seconds are wall seconds; what was not measured is ``None``.
 
+    Of a model that lies on several devices, their bytes and joules are added up.
+
     :ivar device: name of the GPU, or of the CPU.
     :ivar threads: that compute, on a CPU.
-    :ivar ranks: processes that answered side by side, each with a device of its own.
+    :ivar ranks: models that answered side by side, each with devices of its own.
     :ivar load_seconds: loading the model.
     :ivar run_seconds: answering, the making of batches and what was lost included.
     :ivar prefill_seconds: from the start of a batch until its first token is chosen, or until its
@@ -40,7 +42,7 @@ class Cost:
     :ivar decode_tokens: the same, without the first of each answer, which prefill chooses.
     :ivar peak_device_bytes: in tensors on the GPU since the meter was made, weights included.
     :ivar peak_device_reserved_bytes: what torch took from the GPU for them.
-    :ivar peak_rss_bytes: main memory of the process since its start.
+    :ivar peak_rss_bytes: main memory of the processes since their start.
     :ivar cache_bytes_per_token: that the keys and values of a token take in the cache, in all
         layers, with what they are scaled by.
     :ivar energy_joules: of the whole GPU while it answered. Its counter moves about every 0.1 s.

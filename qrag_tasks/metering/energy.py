@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from qrag_tasks.metering.usage import uuid_of
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -21,10 +23,22 @@ def energy_counter(device: Any) -> Joules:
     """
     if device.type != "cuda":
         return _unknown
-    import torch
+    return together_counted([uuid_of(device)])
 
-    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
-    return _unknown if uuid is None else nvml_counter(str(uuid))
+
+def together_counted(uuids: Iterable[str | None]) -> Joules:
+    """Return the counter of several GPUs, each counted once; unknown where one of them is.
+
+    :param uuids: as of :func:`nvml_counter`; ``None`` for what has no counter.
+    """
+    counters = [_unknown if each is None else nvml_counter(each) for each in dict.fromkeys(uuids)]
+
+    def joules() -> float | None:
+        read = [counter() for counter in counters]
+        known = [each for each in read if each is not None]
+        return sum(known) if len(known) == len(read) > 0 else None
+
+    return joules
 
 
 def nvml_counter(uuid: str) -> Joules:

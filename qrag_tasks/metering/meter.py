@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from qrag_tasks.metering.cost import Cost, seconds_of
-from qrag_tasks.metering.energy import Joules, energy_counter
+from qrag_tasks.metering.energy import Joules, energy_counter, together_counted
+from qrag_tasks.metering.usage import Usages, fullest, together, usage_of
 
 
 class Batch:
@@ -112,9 +110,12 @@ class Meter:
     :param joules: energy counter; by default the device's own.
     :ivar threads: that compute on a CPU, where these are not torch's.
     :ivar cache_bytes_per_token: of the model's cache of keys and values, where it is known.
+    :ivar usages: tells the memory of all processes and devices that compute, where there is more
+        than this process and its device.
     """
 
     threads: int | None = None
+    usages: Usages | None = None
     cache_bytes_per_token: float | None = None
 
     def __init__(
@@ -148,7 +149,7 @@ class Meter:
     def answering(self) -> Iterator[None]:
         """Meter one call of the model's, all its batches; not one within another."""
         if self._joules is None:
-            self._joules = energy_counter(self.device)
+            self._joules = self._energy_counter()
         before, start = self._joules(), self._clock()
         try:
             yield
@@ -209,10 +210,16 @@ class Meter:
         for batch in batches:
             self._add_batch(batch)
             self._add(run_seconds=seconds_of(batch))
-        if self.device.type == "cuda":
-            import torch
+        if self.usages is not None:
+            self.usages(True)
+        elif self.device.type == "cuda":
+            usage_of(self.device, begin=True)
 
-            torch.cuda.reset_peak_memory_stats(self.device)
+    def _energy_counter(self) -> Joules:
+        if self.usages is None:
+            return energy_counter(self.device)
+        used = [each for model in self.usages(False) for each in model]
+        return together_counted(each.uuid for each in used if each.device)
 
     def _add_batch(self, cost: Mapping[str, float]) -> None:
         largest = max(self._totals.get("largest_batch", 0), cost["largest_batch"])
@@ -229,21 +236,19 @@ class Meter:
         measured = {**self._totals, "cache_bytes_per_token": self.cache_bytes_per_token}
         if isinstance(self.device, Elsewhere):
             return Cost(device=self.device.name, **measured)
-        import torch
-
-        if self.device.type == "cuda":
-            measured["device"] = torch.cuda.get_device_name(self.device)
-            measured["peak_device_bytes"] = torch.cuda.max_memory_allocated(self.device)
-            measured["peak_device_reserved_bytes"] = torch.cuda.max_memory_reserved(self.device)
-        elif self.device.type == "cpu":
-            measured["device"] = _cpu_name()
-            measured["threads"] = self.threads or torch.get_num_threads()
-        else:
-            measured["device"] = self.device.type
+        models = self.usages(False) if self.usages else [[usage_of(self.device)]]
+        used = fullest([together(each) for each in models])
+        measured["ranks"] = len(models)
+        measured["device"] = used.device
+        measured["peak_device_bytes"] = used.device_bytes
+        measured["peak_device_reserved_bytes"] = used.device_reserved_bytes
+        measured["peak_rss_bytes"] = used.rss_bytes
+        if used.threads is not None:
+            measured["threads"] = self.threads or used.threads
         known = [joules for joules in self._energies if joules is not None]
         if known and len(known) == len(self._energies):
             measured["energy_joules"] = sum(known)
-        return Cost(peak_rss_bytes=_peak_rss_bytes(), **measured)
+        return Cost(**measured)
 
     def _add(self, **amounts: float) -> None:
         for name, amount in amounts.items():
@@ -256,29 +261,3 @@ class Meter:
 
             torch.cuda.synchronize(self.device)
         return self._clock()
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, "") or platform.processor() or platform.machine() or "CPU"
-
-
-def _peak_rss_bytes() -> int | None:
-    try:
-        # Not getrusage, where this is to be had: there, a process starts with its parent's peak.
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -17,8 +17,9 @@ transformers = pytest.importorskip("transformers", reason="the hf extra is not i
 
 from qrag_tasks.engines.transformers.generation import FirstToken  # noqa: E402
 from qrag_tasks.metering.cost import Cost, cost_table, seconds_of  # noqa: E402
-from qrag_tasks.metering.energy import nvml_counter  # noqa: E402
+from qrag_tasks.metering.energy import nvml_counter, together_counted  # noqa: E402
 from qrag_tasks.metering.meter import Elsewhere, Meter  # noqa: E402
+from qrag_tasks.metering.usage import Usage, spread_over  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -578,6 +579,39 @@ def test_answers_that_come_together_cost_as_one(clock: Clock, meter: Meter) -> N
     metered.answered(300, 12, cached=100, answers=3)
     cost = meter.cost()
     assert (cost.generated_tokens, cost.decode_tokens, cost.largest_batch) == (12, 9, 64)
+
+
+def test_a_model_on_several_devices_and_models_side_by_side(meter: Meter) -> None:
+    begun: list[bool] = []
+
+    def usages(begin: bool) -> list[list[Usage]]:
+        begun.append(begin)
+        one = [Usage("", rss_bytes=1), *(Usage("A", f"GPU-{n}", None, 10, 20, 5) for n in "12")]
+        other = [Usage("B", "GPU-3", None, 30, 50, 4)]
+        return [one, other]
+
+    meter.usages = usages
+    cost = meter.cost()
+    assert (cost.device, cost.ranks, cost.threads) == ("2 x A, B", 2, None)
+    assert (cost.peak_device_bytes, cost.peak_device_reserved_bytes) == (30, 50)
+    assert cost.peak_rss_bytes == 11
+    meter.restart(())
+    assert begun == [False, True]
+
+
+def test_a_model_that_one_process_has_on_several_devices(meter: Meter) -> None:
+    alone = meter.cost()
+    meter.usages = spread_over([CPU, CPU])
+    cost = meter.cost()
+    assert (cost.device, cost.ranks) == (f"2 x {alone.device}", 1)
+    assert (cost.peak_rss_bytes or 0) < 1.5 * (alone.peak_rss_bytes or 0)
+
+
+def test_the_energy_of_several_gpus_is_added_up_and_each_counted_once(nvml: NVML) -> None:
+    assert together_counted(["aaaa", "bbbb", "bbbb"])() == 2001.75
+    assert together_counted(["aaaa", None])() is None
+    assert together_counted(["aaaa", "cccc"])() is None
+    assert together_counted([])() is None
 
 
 def test_of_another_machine_only_time_is_measured(clock: Clock, meter: Meter) -> None:
