@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +32,11 @@ def chosen_engine(arguments: Mapping[str, Any]) -> Supplied[EngineFactory]:
 
     :param arguments: of ``--model qrag``.
     :raises SettingsError: when there is none of that name, or it cannot load the precision, or does
-        not keep keys and values as ``kv_cache=`` says.
+        not keep keys and values as ``kv_cache=`` says, or this is one of several processes that it
+        does not share a run with.
     """
     supplied = ENGINES.get(engine_name("qrag", arguments))
+    _check_ranks(supplied)
     able = supplied.value.abilities.precisions
     precision = arguments.get("precision")
     if precision is not None and able is not None and precision not in able:
@@ -43,6 +46,23 @@ def chosen_engine(arguments: Mapping[str, Any]) -> Supplied[EngineFactory]:
         )
     asked_cache(arguments, supplied.value.abilities.kv_caches, supplied.name)
     return supplied
+
+
+def _check_ranks(engine: Supplied[EngineFactory]) -> None:
+    """Check that an engine shares its requests with the other processes of a launcher.
+
+    :raises SettingsError: where each of them would answer all requests.
+    """
+    abilities = engine.value.abilities
+    # As torchrun sets them, and accelerate's launcher through it.
+    processes = os.environ.get("WORLD_SIZE", "1") if "RANK" in os.environ else "1"
+    if abilities.shares_ranks or not processes.isdecimal() or int(processes) < 2:
+        return
+    instead = f"; {abilities.side_by_side}" if abilities.side_by_side else ""
+    raise SettingsError(
+        f"engine={engine.name}: accelerate launch (or torchrun) has started {processes} processes, "
+        f"and each of them would answer every request. Start lm_eval without it, once{instead}"
+    )
 
 
 def abilities_of(arguments: Mapping[str, Any]) -> Abilities | None:

@@ -64,6 +64,10 @@ class Abilities:
     :ivar install_on_cpu: what brings them where there is no GPU, if that is something else.
     :ivar kv_caches: the ways to keep keys and values that the model argument ``kv_cache`` may ask
         it for, beside its own.
+    :ivar shares_ranks: whether processes that ``accelerate launch`` or ``torchrun`` started share
+        the requests of a run among them (:class:`Ranks`).
+    :ivar side_by_side: where they do not: what has requests run side by side instead, as an
+        imperative for an error.
     """
 
     evidence: Evidence
@@ -74,6 +78,8 @@ class Abilities:
     precisions: frozenset[str] | None = None
     loads_checkpoint: bool = True
     kv_caches: tuple[KvCache, ...] = ()
+    shares_ranks: bool = False
+    side_by_side: str = ""
     support: Mapping[str, Support] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     install: str = ""

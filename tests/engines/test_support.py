@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from qrag_tasks.arms.engine_choice import chosen_engine
 from qrag_tasks.arms.formats.base import DEVICES, Precision
 from qrag_tasks.arms.precisions import precision, precisions
 from qrag_tasks.engines.base import Abilities, Support
+from qrag_tasks.errors import SettingsError
 from qrag_tasks.registry import ENGINES
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +66,26 @@ def test_an_engine_that_needs_packages_says_how_to_have_them(name: str) -> None:
     assert extra is not None
     extras = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert re.search(rf"^{extra[1]} = \[", extras, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_an_engine_shares_a_run_among_processes_or_says_what_does(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    abilities = FACTORIES[name].abilities
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    chosen_engine({"engine": name})  # no launcher has set it: there would be a rank
+    monkeypatch.setenv("RANK", "1")
+    if abilities.shares_ranks:
+        chosen_engine({"engine": name})
+        return
+    assert abilities.side_by_side
+    with pytest.raises(SettingsError) as raised:
+        chosen_engine({"engine": name})
+    assert str(raised.value).endswith(f"once; {abilities.side_by_side}")
+    assert "has started 2 processes" in str(raised.value)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    chosen_engine({"engine": name})
 
 
 def test_rows_of_plugins_run_anywhere_by_default() -> None:

@@ -169,8 +169,15 @@ def test_the_tasks_know_every_model_argument_and_a_home_folder(
 
 
 def launched(processes: int, out: Path, *arguments: object) -> dict[str, Any]:
+    """Run ``lm_eval`` in several processes; return its results."""
+    done = launch(processes, out, *arguments)
+    assert done.returncode == 0, done.stderr
+    return results_of(out)
+
+
+def launch(processes: int, out: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run ``lm_eval`` in several processes, as ``accelerate launch`` does with several GPUs."""
-    done = subprocess.run(
+    return subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
             *("--nproc_per_node", str(processes)),
@@ -182,8 +189,6 @@ def launched(processes: int, out: Path, *arguments: object) -> dict[str, Any]:
         timeout=600,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return results_of(out)
 
 
 def test_two_processes_share_the_work(tiny_model: Path, tmp_path: Path) -> None:
@@ -212,3 +217,16 @@ def test_two_processes_share_the_work(tiny_model: Path, tmp_path: Path) -> None:
         ]
         assert len(answers[0]) == 4
         assert answers[0] == answers[1] == answers[2]
+
+
+def test_an_engine_that_shares_nothing_is_refused_in_two_processes(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    arguments = f"engine=server,base_url=http://localhost:1/v1,tokenizer={tiny_model}"
+    done = launch(
+        *(2, tmp_path, "--model", "qrag", "--model_args", arguments),
+        *("--tasks", "lamp_rag_k3", "--metadata", MINI, "--limit", 4),
+    )
+    assert done.returncode != 0
+    assert "engine=server: accelerate launch (or torchrun) has started 2 processes" in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -10,6 +10,7 @@ ABILITIES = Abilities(
     evidence="headers",
     readings=True,
     sampling=False,
+    side_by_side="n_threads sets how many threads it computes with",
     precisions=frozenset(row.name for row in Gguf.precisions),
     needs=("gguf", "llama_cpp"),
     install="pip install 'qrag-tasks[llama-cpp]'",

@@ -12,6 +12,7 @@ ABILITIES = Abilities(
     sampling=False,
     deterministic=False,
     loads_checkpoint=False,
+    side_by_side="concurrency sets how many requests it sends at once",
 )
 """No likelihoods: a server tells those of its likeliest tokens, and not of the tokens that are
 asked for. Not deterministic: which requests it computes together is its own affair."""

