@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import accumulate, pairwise, zip_longest
+
+_UNEVEN = 0.05
 
 
 def by_shared_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
@@ -48,6 +50,36 @@ def in_rounds(prompts: Sequence[Sequence[int]], page: int, apart: int) -> list[i
             order += _by_turns(together)
             together = []
     return order + _by_turns(together)
+
+
+def in_parts(
+    prompts: Sequence[Sequence[int]], answers: Sequence[int], count: int
+) -> list[list[int]]:
+    """Share out prompts among engines that work side by side, each with a cache of its own.
+
+    Every part has about as many tokens to compute, where what a prompt shares with the one before
+    it is computed once. The parts are cut where the prompts before and after have least in common,
+    as far as that leaves them even.
+
+    :param prompts: token ids.
+    :param answers: the most tokens of each one's answer.
+    :param count: of the parts.
+    :returns: places of each part's prompts, in the order of :func:`by_shared_prefix`; some parts
+        are empty where there are fewer prompts than parts.
+    """
+    order = by_shared_prefix(prompts)
+    shared = [0, *(shared_prefix(prompts[one], prompts[next_]) for one, next_ in pairwise(order))]
+    work = [len(prompts[at]) - same + answers[at] for at, same in zip(order, shared, strict=False)]
+    before = [0, *accumulate(work)]
+    even = before[-1] / count
+    cuts = [0]
+    for number in range(1, count):
+        off = [abs(done - number * even) for done in before]
+        places = range(cuts[-1], len(order) + 1)
+        near = [at for at in places if off[at] <= _UNEVEN * even and at < len(order)]
+        closest = min(places, key=off.__getitem__)
+        cuts.append(min(near, key=lambda at: (shared[at], off[at]), default=closest))
+    return [order[begin:end] for begin, end in pairwise([*cuts, len(order)])]
 
 
 def _by_turns(families: Sequence[Sequence[int]]) -> list[int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from qrag_tasks.arms.arguments import asked_dtype, check_against
 from qrag_tasks.arms.checkpoints import Checkpoint, check_checkpoint, checkpoint_in, own_precision
+from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.loading import check_libraries
 from qrag_tasks.arms.places import checked_places
@@ -33,16 +35,25 @@ _OURS = frozenset(
     {
         *("pretrained", "precision", "dtype", "torch_dtype", "device", "batch_size"),
         *("group_size", "deterministic", "max_length", "revision", "subfolder", "tokenizer"),
-        *("trust_remote_code",),
+        *("trust_remote_code", "data_parallel_size"),
         *OF_TEXT,
         "max_gen_toks",
     }
 )
 
+_SIZES = ("data_parallel_size", "tensor_parallel_size", "pipeline_parallel_size")
+"""Arguments that say how many devices there must be: of the first, for models side by side."""
+
 _DRAFTS = "drafts of another model would change which tokens are likely; leave it out"
 _OTHER_MODEL = "it would change the model that is run, and no layer would show it; leave it out"
 _OTHER_PROMPTS = "prompts are token ids here, which nothing reads again; leave it out"
 _BY_US = "engine=vllm sets it itself; leave it out"
+_OF_REPLICAS = (
+    *("data_parallel_rank", "data_parallel_start_rank", "data_parallel_size_local"),
+    *("data_parallel_address", "data_parallel_rpc_port", "data_parallel_backend"),
+    *("data_parallel_hybrid_lb", "data_parallel_external_lb"),
+    "data_parallel_multi_port_external_lb",
+)
 REFUSED: Mapping[str, str] = {
     "model": "its name here is pretrained",
     "max_model_len": "its name here is max_length",
@@ -64,6 +75,7 @@ REFUSED: Mapping[str, str] = {
     "diffusion_config": _DRAFTS,
     **dict.fromkeys(("tokenizer_mode", "tokenizer_revision"), _OTHER_PROMPTS),
     **dict.fromkeys(("skip_tokenizer_init", "tokens_only", "enable_prompt_embeds"), _OTHER_PROMPTS),
+    **dict.fromkeys(_OF_REPLICAS, "data_parallel_size alone sets it; leave it out"),
     **dict.fromkeys(("runner", "convert", "served_model_name", "stream_interval"), _BY_US),
     **dict.fromkeys(("disable_log_stats", "device_ids", "use_tqdm_on_load"), _BY_US),
 }
@@ -86,6 +98,8 @@ class Asked:
 
     :ivar arguments: those that were given; ``pretrained`` among them.
     :ivar own: those of them that are vLLM's own, and passed on.
+    :ivar replicas: models that answer side by side, each in a process of its own.
+    :ivar workers: devices that each of them is spread over.
     """
 
     arguments: Mapping[str, Any]
@@ -93,6 +107,8 @@ class Asked:
     precision: Precision
     deterministic: bool
     own: Mapping[str, Any]
+    replicas: int = 1
+    workers: int = 1
 
 
 def asked(arguments: Mapping[str, Any]) -> Asked:
@@ -123,7 +139,9 @@ def asked(arguments: Mapping[str, Any]) -> Asked:
     if deterministic:
         _check_deterministic(row)
     own = {name: value for name, value in given.items() if name in of_vllm - _OURS}
-    return Asked(given, checkpoint, row, deterministic, own)
+    replicas, *sizes = (int(given.get(name) or 1) for name in _SIZES)
+    _check_devices(given, replicas, math.prod(sizes))
+    return Asked(given, checkpoint, row, deterministic, own, replicas, math.prod(sizes))
 
 
 def _check_names(given: Mapping[str, Any], of_vllm: Collection[str]) -> None:
@@ -142,12 +160,35 @@ def _check_names(given: Mapping[str, Any], of_vllm: Collection[str]) -> None:
 
 def _check_values(given: Mapping[str, Any]) -> None:
     asked_dtype(given)
-    for name in ("batch_size", "max_length"):
+    for name in ("batch_size", "max_length", *_SIZES):
         value = given.get(name, "auto")
         auto = name == "batch_size" and value == "auto"
         if name in given and not auto and not (str(value).isdecimal() and int(value) > 0):
             or_auto = ", or auto for vLLM's own choice" if name == "batch_size" else ""
             raise SettingsError(f"{name}={value}: give a whole number above 0{or_auto}")
+
+
+def _check_devices(given: Mapping[str, Any], replicas: int, workers: int) -> None:
+    """Check that there are as many GPUs as are asked for.
+
+    :raises SettingsError: when there are fewer, or when one of several is named.
+    """
+    device = checked_device(given.get("device"))
+    if replicas * workers == 1 or device.type != "cuda":
+        return
+    sizes = " and ".join(f"{name}={given[name]}" for name in _SIZES if given.get(name))
+    if device.index:
+        raise SettingsError(
+            f"device={given['device']} and {sizes}: several GPUs are taken from the first on; "
+            f"choose them by CUDA_VISIBLE_DEVICES, and leave device out"
+        )
+    import torch
+
+    if (there := torch.cuda.device_count()) < replicas * workers:
+        raise SettingsError(
+            f"{sizes}: this takes {replicas * workers} GPUs, and torch finds {there} here; give "
+            f"smaller sizes"
+        )
 
 
 def _check_precision(row: Precision) -> None:

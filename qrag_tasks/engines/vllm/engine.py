@@ -32,6 +32,7 @@ from qrag_tasks.engines.vllm.evidence import stored_digest, verify
 from qrag_tasks.engines.vllm.layers import read
 from qrag_tasks.engines.vllm.positions import Place, Prompt, likelihoods_of, places_of
 from qrag_tasks.engines.vllm.sampling import MOST_LOGPROBS, generation_params, next_token_params
+from qrag_tasks.engines.vllm.workers import WorkersUsage
 from qrag_tasks.metering.meter import Meter, SideBySide
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
@@ -88,6 +89,8 @@ class VllmEngine(Engine):
         self.device = device
         self.batch_invariant = asked.deterministic
         self._loaded = list(llm.apply_model(read))
+        if len(self._loaded) > 1:
+            meter.usages = WorkersUsage(llm)
         arm = verify(
             self._loaded,
             asked.precision,
@@ -154,6 +157,10 @@ class VllmEngine(Engine):
                 "max_num_seqs": self._at_once,
                 "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
                 "prefix_caching": bool(config.cache_config.enable_prefix_caching),
+                "workers": [
+                    {"linear_layers": len(one.layers), "weight_bytes": one.weights.total}
+                    for one in self._loaded
+                ],
                 "attention": sorted({each for one in self._loaded for each in one.attention}),
                 "arguments": {name: plain(value) for name, value in self._own.items()},
             }

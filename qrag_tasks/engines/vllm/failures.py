@@ -16,6 +16,9 @@ _NO_ROOM = (
 )
 # What torch says where a build has no kernel behind one of vLLM's operators.
 _OWN_KERNELS = re.compile(r"\b_C\w*::\w+\(\)|_OpNamespace '_C\w*'")
+# What it says once a worker process has ended, and where its threads find no processors.
+_WORKER_GONE = ("cancelled", "Executor failed.")
+_BINDING = "bind threads manually"
 _TOO_LONG = ("is greater than the derived max_model_len", "longer than the maximum model length")
 
 
@@ -78,6 +81,13 @@ def _advice(error: BaseException) -> str:
         )
     if any(each in text for each in _TOO_LONG):
         return " Give a smaller max_length."
+    if text in _WORKER_GONE:
+        return (
+            " One of its worker processes has ended (was memory short?); its last words stand in "
+            "the log. Run again to go on."
+        )
+    if _BINDING in text:
+        return " Set VLLM_CPU_OMP_THREADS_BIND to the processors of each worker, as in 0-3|4-7."
     if _OWN_KERNELS.search(text):
         return (
             " This build of vLLM has no kernel for it on this device: give another precision or a "

@@ -11,8 +11,9 @@ from qrag_tasks.arms import embedded
 from qrag_tasks.arms.arguments import asked_dtype
 from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.arms.loading import computing_dtype
+from qrag_tasks.engines.base import Engine
 from qrag_tasks.engines.tokenizers import load_tokenizer, model_window
-from qrag_tasks.engines.vllm import environment, failures
+from qrag_tasks.engines.vllm import environment, failures, replicas
 from qrag_tasks.engines.vllm.arguments import QUANTIZATION, Asked, asked
 from qrag_tasks.engines.vllm.engine import VllmEngine
 from qrag_tasks.engines.vllm.sampling import MOST_LOGPROBS
@@ -22,7 +23,7 @@ from qrag_tasks.metering.meter import Meter
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
 
-def load(arguments: Mapping[str, Any], meter: Meter) -> VllmEngine:
+def load(arguments: Mapping[str, Any], meter: Meter) -> Engine:
     """Start vLLM, verify that it runs the arm that was asked for, and return its engine.
 
     :param arguments: of ``--model qrag``, where they were given.
@@ -32,6 +33,13 @@ def load(arguments: Mapping[str, Any], meter: Meter) -> VllmEngine:
     if arguments.get("pretrained") is None:
         arguments = {**arguments, "pretrained": embedded.instead_of_none()}
     wanted = asked(arguments)
+    if wanted.replicas > 1:
+        return replicas.load(wanted, meter)
+    return load_here(wanted, meter)
+
+
+def load_here(wanted: Asked, meter: Meter) -> VllmEngine:
+    """Start vLLM in this process, as :func:`load` does."""
     given, precision = wanted.arguments, wanted.precision
     device = checked_device(given.get("device"))
     environment.prepare(wanted.deterministic and device.type == "cuda")
