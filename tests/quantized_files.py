@@ -53,9 +53,32 @@ def packed_rows(codes: Any, bits: int) -> Any:
     """Pack codes (rows, columns) along the rows: int32 of shape (rows * bits / 32, columns)."""
     import torch
 
+    if bits == 3:
+        return packed_threes(codes)
     count = 32 // bits
     parts = codes.long().reshape(-1, count, codes.shape[1])
     words = sum(parts[:, i] << (bits * i) for i in range(count))
+    return torch.where(words >= 2**31, words - 2**32, words).int().contiguous()
+
+
+def packed_threes(codes: Any) -> Any:
+    """Pack 32 codes of 3 bits into three words, as AutoGPTQ did: 10 and a part, 10 and parts, 10.
+
+    The eleventh code has two bits in the first word and one in the second, the twenty-second one
+    in the second and two in the third.
+    """
+    import torch
+
+    parts = codes.long().reshape(-1, 32, codes.shape[1])
+    one, two, three = torch.zeros(3, parts.shape[0], parts.shape[2], dtype=torch.long)
+    for place in range(10):
+        one |= parts[:, place] << (3 * place)
+        two |= parts[:, 11 + place] << (3 * place + 1)
+        three |= parts[:, 22 + place] << (3 * place + 2)
+    one |= (parts[:, 10] & 3) << 30
+    two |= parts[:, 10] >> 2 | (parts[:, 21] & 1) << 31
+    three |= parts[:, 21] >> 1
+    words = torch.stack([one, two, three], 1).reshape(-1, codes.shape[1])
     return torch.where(words >= 2**31, words - 2**32, words).int().contiguous()
 
 

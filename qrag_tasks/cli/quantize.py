@@ -19,7 +19,7 @@ from qrag_tasks.cli.outputs import OutFolder
     "--precision",
     required=True,
     metavar="PRECISION",
-    help="int4-gptq, int4-awq, int4-nf4, int4-fp4 or int8.",
+    help="What to make: int4-gptq, int4-awq, or another quantized precision that can be saved.",
 )
 @click.option(
     "--out",

@@ -33,7 +33,7 @@ AWQ_OUTPUTS = 64
 
 
 class GptqModelQuantizer(Quantizer):
-    """Makes a 4-bit precision with GPT-QModel."""
+    """Makes a precision with GPT-QModel."""
 
     takes_calibration = True
     # Some kernels that GPT-QModel would choose on a GPU build themselves first, some take no
@@ -139,7 +139,7 @@ class GptqModelQuantizer(Quantizer):
 
 
 class GptqQuantizer(GptqModelQuantizer):
-    """Makes ``int4-gptq``."""
+    """Makes ``int8-gptq``, ``int4-gptq``, ``int3-gptq`` and ``int2-gptq``."""
 
     def rows(self, texts: Calibration) -> Sequence[Sequence[int]]:
         """Return the texts as they are."""

@@ -16,8 +16,11 @@ from qrag_tasks.errors import SettingsError
             " For 4 bits take int4-nf4 or int4-hqq or int4-quanto, made on loading, or int4-gptq "
             "or int4-awq, from a ",
         ),
-        ("int3", " Did you mean 'int3-hqq'?"),
-        ("2bit", " For 2 bits take int2-hqq or int2-quanto, made on loading."),
+        ("int3", " For 3 bits take int3-hqq, made on loading, or int3-gptq, from a "),
+        (
+            "2bit",
+            " For 2 bits take int2-hqq or int2-quanto, made on loading, or int2-gptq, from a ",
+        ),
         ("hqq", " Did you mean 'int4-hqq'?"),
         ("nf4", " Did you mean 'int4-nf4'?"),
         ("GPTQ", " Did you mean 'int4-gptq'?"),

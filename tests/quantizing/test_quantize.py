@@ -25,6 +25,7 @@ from dying import dies_over
 
 from qrag_tasks.engines.tokenizers import model_text
 from qrag_tasks.errors import ModelError, SettingsError
+from qrag_tasks.harness.model import QragLM
 from qrag_tasks.quantizing.calibration import Wanted
 from qrag_tasks.quantizing.quantize import PROVENANCE, quantize
 
@@ -37,12 +38,18 @@ needs_gptqmodel = (
     pytest.mark.filterwarnings("ignore"),
 )
 BY_GPTQMODEL = [pytest.param(name, marks=needs_gptqmodel) for name in ("int4-gptq", "int4-awq")]
+# Bits of GPTQ -> how far logits may be from their source's, and how near they are.
+OTHER_BITS = [
+    pytest.param("int8-gptq", 0.0005, 0.01, marks=needs_gptqmodel),
+    pytest.param("int3-gptq", 0.02, 0.2, marks=needs_gptqmodel),
+    pytest.param("int2-gptq", 0.05, 0.5, marks=needs_gptqmodel),
+]
 FEW = Wanted(samples=6, max_tokens=1000)
 PREFIXES = ("self_attn.", "mlp.")
 
 
 def make(model: Path, precision: str, out: Path, **options: Any) -> dict[str, Any]:
-    if precision in ("int4-gptq", "int4-awq"):
+    if precision.endswith(("-gptq", "-awq")):
         options = {"group_size": 32, "calibration": FEW, **options}
     return quantize(str(model), precision, out, device="cpu", **options)
 
@@ -122,6 +129,21 @@ def test_gptqmodel_checkpoints_are_quantized_and_close_to_their_source(
     calibration = made["calibration"]
     assert calibration["fewest_tokens_of_a_layer"] == calibration["tokens_in_rows"]
     assert calibration["tokens_in_rows"] > calibration["tokens"] - calibration["rows"]
+
+
+@pytest.mark.parametrize(("precision", "least", "most"), OTHER_BITS)
+def test_gptq_in_other_bits(
+    tiny_model: Path, tmp_path: Path, precision: str, least: float, most: float
+) -> None:
+    made = make(tiny_model, precision, tmp_path / "out")
+    assert f"int{made['bits']}-gptq" == precision
+    lm = QragLM(str(tmp_path / "out"), device="cpu")
+    assert lm.engine.precision.name == precision
+    tokens = torch.arange(5, 400)[None]
+    with torch.no_grad():
+        want = loaded(tiny_model, dtype=torch.bfloat16)(tokens).logits.float()
+        error = (lm.engine.model(tokens).logits.float() - want).pow(2).mean().sqrt() / want.std()
+    assert least < error < most
 
 
 @pytest.mark.parametrize("precision", [*BY_BITSANDBYTES, *BY_GPTQMODEL])

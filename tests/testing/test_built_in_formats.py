@@ -31,7 +31,8 @@ class TestGptq(FormatConformance):
     spec = "gptq"
 
     def write_checkpoint(self, precision: str, plain: Path, folder: Path) -> None:
-        quantized_folder(plain, folder, gptq_config(128))
+        bits = int(precision.removeprefix("int").removesuffix("-gptq"))
+        quantized_folder(plain, folder, gptq_config(128, bits))
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

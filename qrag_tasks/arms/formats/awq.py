@@ -12,13 +12,13 @@ from qrag_tasks.arms.formats.base import (
     Precision,
     StoredLayer,
     declared_method,
+    words_for_bits,
 )
 from qrag_tasks.arms.formats.gptqmodel import INSTALL, NEEDS, GptqModelFormat, Packed, codes
 from qrag_tasks.hookspecs import RegisterFormat, hookimpl
 
 ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 """Which of eight columns a 32-bit word of the GEMM layout holds, from its lowest bits on."""
-_FOUR_BITS = ("int4", "4bit", "4-bit", "w4", "load_in_4bit")
 
 
 class Awq(GptqModelFormat):
@@ -33,7 +33,7 @@ class Awq(GptqModelFormat):
             "AWQ, arXiv 2306.00978: 4-bit weights scaled by activations",
             made_on_loading=False,
             has_groups=True,
-            aliases=("awq", *_FOUR_BITS),
+            aliases=("awq", *words_for_bits(4), "load_in_4bit"),
             needs=NEEDS,
             install=INSTALL,
             ci="gptq",

@@ -404,7 +404,7 @@ class FormatOfEngine(Format):
 
 def words_for_bits(bits: int) -> tuple[str, ...]:
     """Return what people write for weights of so many bits, whoever quantizes them."""
-    return f"int{bits}", f"{bits}bit", f"{bits}-bit", f"w{bits}", f"w{bits}a16"
+    return f"int{bits}", f"{bits}bit", f"{bits}-bit", f"w{bits}"
 
 
 def is_importable(module: str) -> bool:

@@ -11,30 +11,30 @@ from qrag_tasks.arms.formats.base import (
     Precision,
     StoredLayer,
     declared_method,
+    words_for_bits,
 )
 from qrag_tasks.arms.formats.gptqmodel import INSTALL, NEEDS, GptqModelFormat, Packed, codes
 from qrag_tasks.hookspecs import RegisterFormat, hookimpl
 
-_FOUR_BITS = ("int4", "4bit", "4-bit", "w4", "load_in_4bit")
-
 
 class Gptq(GptqModelFormat):
-    """4-bit weights with a scale a group, fitted to calibration text; packed along the inputs."""
+    """Weights with a scale a group, fitted to calibration text; packed along the inputs."""
 
     name = "gptq"
-    precisions = (
+    precisions = tuple(
         Precision(
-            "int4-gptq",
-            4,
+            f"int{bits}-gptq",
+            bits,
             "gptq",
-            "GPTQ, arXiv 2210.17323: 4-bit weights fitted to calibration text",
+            f"GPTQ, arXiv 2210.17323: {bits}-bit weights fitted to calibration text",
             made_on_loading=False,
             has_groups=True,
-            aliases=("gptq", *_FOUR_BITS),
+            aliases=words + words_for_bits(bits) if bits < 8 else (),
             needs=NEEDS,
             install=INSTALL,
             ci="gptq",
-        ),
+        )
+        for bits, words in ((8, ()), (4, ("gptq", "load_in_4bit")), (3, ()), (2, ()))
     )
     layouts = ("gptq", "gptq_v2")
     quantizer = "qrag_tasks.quantizing.gptqmodel_runs:GptqQuantizer"

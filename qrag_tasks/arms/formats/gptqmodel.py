@@ -176,9 +176,17 @@ class GptqModelFormat(Format):
 
 
 def codes(packed: Any, bits: int) -> Any:
-    """Return the codes in words of 32 bits: from (rows, words) to (rows, words * 32 / bits)."""
+    """Return the codes in words of 32 bits: from (rows, words) to (rows, words * 32 / bits).
+
+    Codes follow one another from the lowest bits of the first word on. Those of 3 bits, of which 32
+    are in three words, reach from one word into the next.
+    """
     import torch
 
-    shifts = torch.arange(0, 32, bits)
-    unpacked = (packed.long()[:, :, None] >> shifts) & (2**bits - 1)
-    return unpacked.reshape(packed.shape[0], -1)
+    words = packed.long() & 0xFFFFFFFF
+    first = torch.arange(0, 32 * packed.shape[1], bits)
+    first = first[: 32 * packed.shape[1] // bits]
+    place, shift = first // 32, first % 32
+    following = words[:, (place + 1).clamp(max=packed.shape[1] - 1)]
+    pairs = words[:, place] | ((following & (2**bits - 1)) << 32)
+    return (pairs >> shift) & (2**bits - 1)

@@ -45,13 +45,13 @@ class Hqq(Format):
             _NAME,
             f"HQQ, {bits}-bit weights in groups of {GROUP_SIZE}, fitted without text: weights only",
             has_groups=True,
-            # 4 bits are the library's default; "8bit" means bitsandbytes to all.
-            aliases=(*(("hqq",) if bits == 4 else ()), *(words_for_bits(bits) if bits < 8 else ())),
+            # Of 8 bits, "8bit" means those of bitsandbytes to all.
+            aliases=words + words_for_bits(bits) if bits < 8 else (),
             needs=(_NAME,),
             install=_INSTALL,
             ci="formats",
         )
-        for bits in (8, 4, 3, 2)
+        for bits, words in ((8, ()), (4, ("hqq",)), (3, ()), (2, ()))
     )
     packages = (_NAME,)
     quantizer = "qrag_tasks.quantizing.saving:HqqQuantizer"

@@ -145,7 +145,7 @@ class KvCaches:
 
     def _run(self, ids: Any, given: Mapping[str, Any]) -> tuple[Any, Any]:
         """Return the cache that a pass has filled, and its logits."""
-        with torch.inference_mode():
+        with torch.no_grad():
             out = self._model(input_ids=ids, use_cache=True, **given)
         held = next((out[n] for n in ("cache", "past_key_values") if n in out), None)
         return (held if hasattr(held, "layers") else None), out.logits[0].float()

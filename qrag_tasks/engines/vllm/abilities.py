@@ -14,6 +14,8 @@ SUPPORT: Mapping[str, Support] = {
     "fp16": _ANYWHERE,
     "bf16": _ANYWHERE,
     "int4-nf4": Support(devices=("cuda",), needs=("bitsandbytes",)),
+    # Its kernels for CPUs are of 4 bits alone; of 3 and 2 bits, it has none on any device.
+    "int8-gptq": Support(devices=("cuda",)),
     "int4-gptq": _ANYWHERE,
     "int4-awq": _ANYWHERE,
 }

@@ -17,7 +17,7 @@ from qrag_tasks.testing.check import CheckFailed, check
 from qrag_tasks.testing.format_subject import LAYERS, FormatSubject
 from qrag_tasks.testing.processes import Request, examine, import_path, imports_of
 
-TABLES = 128
+TABLES = 256
 """Bytes that a layer may hold beside its weights and scales: a kernel's small tables."""
 _ROUNDING = ((9, 0.01), (8, 0.04), (3, 0.4), (0, 0.7))
 """Bits of a weight, at least -> the most that rounding may take of a matrix's norm.
