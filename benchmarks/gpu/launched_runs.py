@@ -66,11 +66,7 @@ class Run:
             *("--metadata", json.dumps({"data": data_of(options)})),
             *("--output_path", str(self.folder / "results")),
             *(["--apply_chat_template"] if options.chat_template else []),
-            *(
-                ["--limit", str(options.limit)]
-                if options.limit and "--limit" not in self.more
-                else []
-            ),
+            *(["--limit", str(limit)] if (limit := self.limit or options.limit) else []),
         ]
         script = [str(HERE / "lm_eval_in_turn.py"), str(self.turn)]
         return [*self.launcher(), *(script if self.in_turn else ["-m", "lm_eval"]), *arguments]
@@ -168,6 +164,8 @@ def environment(
     if options.device == "cpu":
         # As many threads as torchrun gives each of its processes: more would wait for each other.
         return {"OMP_NUM_THREADS": "1", **given, "ACCELERATE_USE_CPU": "true"}
+    # vLLM would try to add up by NVLink's multicast, which GPUs that are shared out do not have.
+    given = {"VLLM_ALLREDUCE_USE_SYMM_MEM": "0", **given}
     return {**given, "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))}
 
 

@@ -104,7 +104,7 @@ def kind_of(name: str) -> str:
 # ---------------------------------------------------------------------- the table
 def table(report: Mapping[str, Any]) -> str:
     head = (
-        *("run", "seconds", "x", "processes", "prompts", "prompt tokens", "peak GB", "energy kJ"),
+        *("run", "seconds", "x", "models", "prompts", "prompt tokens", "peak GB", "energy kJ"),
         *("equal answers", "what else"),
     )
     rows = [head, ("---", *["---:"] * (len(head) - 2), "---")]
