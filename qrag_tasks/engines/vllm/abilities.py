@@ -9,6 +9,7 @@ from qrag_tasks.engines.base import Abilities, Support
 
 NAME = "vllm"
 _ANYWHERE = Support(ci="vllm")
+_ON_GPU = Support(devices=("cuda",))
 SUPPORT: Mapping[str, Support] = {
     "fp32": _ANYWHERE,
     "fp16": _ANYWHERE,
@@ -18,6 +19,13 @@ SUPPORT: Mapping[str, Support] = {
     "int8-gptq": Support(devices=("cuda",)),
     "int4-gptq": _ANYWHERE,
     "int4-awq": _ANYWHERE,
+    "w4a16": _ANYWHERE,
+    "w8a16": _ON_GPU,
+    "w8a8-int8": _ANYWHERE,
+    "w8a8-fp8": _ANYWHERE,
+    "w8a16-fp8": _ON_GPU,
+    "nvfp4": _ON_GPU,
+    "nvfp4a16": _ON_GPU,
 }
 """Precision of a format that is not vLLM's own -> how vLLM runs it."""
 ABILITIES = Abilities(

@@ -22,6 +22,8 @@ from qrag_tasks.locations import embedded_model
 
 QUANTIZATION: Mapping[str, str] = {
     "fp8": "fp8_per_tensor",
+    "fp8-channel": "fp8_per_channel",
+    "fp8-block": "fp8_per_block",
     "int4-nf4": "bitsandbytes",
 }
 """Precision that is made on loading -> vLLM's name of what makes it."""

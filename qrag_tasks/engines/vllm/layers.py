@@ -22,11 +22,18 @@ from qrag_tasks.arms.layers import (
     weights_of_blocks,
 )
 from qrag_tasks.arms.module_names import in_block
+from qrag_tasks.engines.vllm.compressed import bytes_taken, facts_of
 
+_FP8_KINDS: Mapping[str, str | None] = {
+    "Fp8PerTensorOnlineLinearMethod": None,
+    "Fp8PtpcOnlineLinearMethod": "channel",
+    "Fp8PerBlockOnlineLinearMethod": "block",
+}
+"""vLLM's class of what makes 8-bit floating point on loading -> ``quant_type`` of the row."""
 _METHODS: Mapping[str, str] = {
     "UnquantizedLinearMethod": PLAIN,
     "BitsAndBytesLinearMethod": "bitsandbytes",
-    "Fp8PerTensorOnlineLinearMethod": "fp8",
+    **dict.fromkeys(_FP8_KINDS, "fp8"),
     **dict.fromkeys(("AutoGPTQLinearMethod", "GPTQMarlinLinearMethod", "GPTQLinearMethod"), "gptq"),
     **dict.fromkeys(("AutoAWQMarlinLinearMethod", "AutoAWQLinearMethod"), "awq"),
     **dict.fromkeys(("AWQMarlinLinearMethod", "AWQLinearMethod"), "awq"),
@@ -95,6 +102,9 @@ def read(model: Any) -> Loaded:
             if _packed_away(module):
                 unreadable += 1
                 held += _packed_bytes(module, found)
+            if taken := bytes_taken(module, found):
+                unreadable += 1
+                held += taken
         else:
             part = "other"
             if _is_embedding(module):
@@ -131,7 +141,12 @@ def _linear(name: str, module: Any, merged: Mapping[str, Any]) -> list[Layer]:
         return []
     inputs = int(getattr(module, "input_size_per_partition", module.input_size))
     outputs = int(getattr(module, "output_size_per_partition", module.output_size))
-    method, bits, quant_type, group_size, dtype = _facts(module, inputs, outputs)
+    own = facts_of(module, dict(_held(module)), inputs, outputs)
+    method, bits, quant_type, group_size, dtype = (
+        (own.method, own.bits, own.quant_type, own.group_size, own.dtype)
+        if own is not None
+        else _facts(module, inputs, outputs)
+    )
     held = sum(tensor.nbytes + sum(map(_bytes, _states(tensor))) for _, tensor in _held(module))
     before, _, last = name.rpartition(".")
     names = [f"{before}.{part}".lstrip(".") for part in merged.get(last, ())]
@@ -140,6 +155,7 @@ def _linear(name: str, module: Any, merged: Mapping[str, Any]) -> list[Layer]:
         names, rows = [name], [outputs]
     if _packed_away(module):
         held += inputs * outputs * module.weight.element_size()
+    held += own.unread if own is not None else 0
     return [
         Layer(
             in_features=inputs,
@@ -148,6 +164,7 @@ def _linear(name: str, module: Any, merged: Mapping[str, Any]) -> list[Layer]:
             quant_type=quant_type,
             group_size=group_size,
             dtype=dtype,
+            details=own.details if own is not None and own.details else None,
             name=each,
             kernel=" with ".join(type(one).__name__ for one in _computing(module)),
             role=_role(name),
@@ -189,7 +206,8 @@ def _facts(
         return method, bits, kind, block, _BITSANDBYTES_COMPUTES_IN
     if method == "fp8":
         # Where a GPU has no arithmetic in 8 bits, the weights alone are in them.
-        kind = None if "float8" in str(main.dtype) else "weights-only"
+        kind = _FP8_KINDS[type(module.quant_method).__name__]
+        kind = kind if "float8" in str(main.dtype) else "weights-only"
         return method, bits, kind, None, dtype_name(main.dtype)
     scales = tensors.get("scales")
     if scales is None or main.is_floating_point():
@@ -254,7 +272,9 @@ def _computing(module: Any) -> Iterator[Any]:
     if method is None:
         return
     yield method
-    for value in (*vars(method).values(), *vars(module).values()):
+    scheme = getattr(module, "scheme", None)
+    of_scheme = () if scheme is None else vars(scheme).values()
+    for value in (*vars(method).values(), *vars(module).values(), *of_scheme):
         if type(value).__module__.startswith("vllm.model_executor.kernels."):
             yield value
 
