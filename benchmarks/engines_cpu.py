@@ -16,14 +16,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cpu_runs import Way, Workload, cpu, lacks, make_gguf, measure, same
 from gpu.marked_page import between_marks
 
 MARKS = ("<!-- engines on a CPU: begin -->", "<!-- engines on a CPU: end -->")
@@ -31,26 +29,8 @@ BASE = "transformers, bf16"
 """The way whose answers all others are compared with."""
 GGUF = ("q8_0", "q4_k_m")
 BATCH_SIZES = (1, 8, 16, 32)
-TESTS = Path(__file__).resolve().parents[1] / "tests"
 NEEDED = {"main": "bitsandbytes", "llama_cpp": "llama_cpp", "vllm": "vllm"}
 """Name of an interpreter -> the package that it must have."""
-
-
-@dataclass(frozen=True)
-class Way:
-    """One way to run the workload.
-
-    :ivar python: name of the interpreter.
-    :ivar model: lm_eval's name of the model.
-    :ivar arguments: of the model; ``{model}`` is the folder, ``{work}`` where GGUF files are.
-    """
-
-    name: str
-    python: str
-    model: str
-    arguments: str
-    batch_size: int | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def ways(threads: int) -> Iterator[Way]:
@@ -73,13 +53,14 @@ def ways(threads: int) -> Iterator[Way]:
 
 def main() -> None:
     options = parse()
-    if options.here:
-        child(Path(options.here[0]), options.here[1:])
-        return
     options.work.mkdir(parents=True, exist_ok=True)
     missing = {name: lacks(options.python[name], package) for name, package in NEEDED.items()}
     if not missing["llama_cpp"]:
-        make_gguf(options)
+        make_gguf(options.model, options.work, GGUF, options.python["llama_cpp"])
+    load = Workload(
+        *(options.model, options.work, "lamp_rag_k5", {"data": "mini"}),
+        *(options.limit, options.threads, options.chat),
+    )
     report: dict[str, Any] = {
         "cpu": cpu(),
         "threads": options.threads,
@@ -93,7 +74,7 @@ def main() -> None:
         if missing[way.python]:
             print(f"{way.name:40} left out: {missing[way.python]}", flush=True)
             continue
-        run = report["runs"][way.name] = measure(way, options)
+        run = report["runs"][way.name] = measure(way, load, options.python)
         said = run.get("error") or f"{run['seconds']:.1f} s, {run['peak'] / 1e9:.2f} GB"
         print(f"{way.name:40} {said}", flush=True)
         options.out.write_text(json.dumps(report, indent=1))
@@ -101,105 +82,6 @@ def main() -> None:
     print(f"\n{text}")
     if options.page:
         options.page.write_text(between_marks(options.page.read_text(), text, MARKS))
-
-
-def lacks(python: str, package: str) -> str:
-    """Say what an interpreter lacks; nothing where it has the package."""
-    code = f"import importlib.util as u, sys; sys.exit(u.find_spec({package!r}) is None)"
-    try:
-        if subprocess.run([python, "-c", code], check=False).returncode == 0:
-            return ""
-    except OSError as error:
-        return str(error)
-    return f"{python} has no {package}"
-
-
-def make_gguf(options: argparse.Namespace) -> None:
-    """Write the model's GGUF files that are not there yet, by the interpreter of llama_cpp."""
-    code = (
-        "import sys; from pathlib import Path; from gguf_models import *\n"
-        "model, work = map(Path, sys.argv[1:3])\n"
-        "source = work / 'f16.gguf'\n"
-        "source.exists() or write_gguf(model, source, 'f16')\n"
-        "[quantize_gguf(source, work / f'{kind}.gguf', kind) for kind in sys.argv[3:]]\n"
-    )
-    kinds = [kind for kind in GGUF if not (options.work / f"{kind}.gguf").exists()]
-    if kinds:
-        path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
-        subprocess.run(
-            [options.python["llama_cpp"], "-c", code, options.model, options.work, *kinds],
-            env={**os.environ, "PYTHONPATH": path},
-            check=True,
-        )
-
-
-# ---------------------------------------------------------------------- one way
-def measure(way: Way, options: argparse.Namespace) -> dict[str, Any]:
-    record = options.work / "record.json"
-    record.unlink(missing_ok=True)
-    arguments = way.arguments.format(model=options.model, work=options.work)
-    command = [
-        *(options.python[way.python], __file__, "--here", record, "run"),
-        *("--model", way.model, "--model_args", arguments, "--tasks", "lamp_rag_k5"),
-        *("--metadata", json.dumps({"data": "mini"}), "--output_path", options.work / "results"),
-        *(["--apply_chat_template"] if options.chat else []),
-        *(["--limit", options.limit] if options.limit else []),
-        *(["--batch_size", way.batch_size] if way.batch_size else []),
-    ]
-    start = time.perf_counter()
-    done = subprocess.run(
-        list(map(str, command)),
-        env={**os.environ, "OMP_NUM_THREADS": str(options.threads), **way.environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    wall = time.perf_counter() - start
-    if done.returncode or not record.exists():
-        return {"error": (done.stdout.strip().splitlines() or ["no output"])[-1], "wall": wall}
-    measured: dict[str, Any] = json.loads(record.read_text())
-    return {**measured, "wall": wall}
-
-
-def child(record: Path, arguments: list[str]) -> None:
-    """Run lm_eval's command line here, and write what was measured to ``record``."""
-    measured: dict[str, Any] = {}
-    import lm_eval.evaluator
-    from lm_eval.__main__ import cli_evaluate
-
-    evaluate = lm_eval.evaluator.evaluate
-
-    def timed(lm: Any, *more: Any, **options: Any) -> Any:
-        answer = lm.generate_until
-
-        def generate_until(requests: Any, *rest: Any, **settings: Any) -> Any:
-            start, busy = time.perf_counter(), time.process_time()
-            answers = answer(requests, *rest, **settings)
-            measured["seconds"] = time.perf_counter() - start
-            measured["cpu_seconds"] = time.process_time() - busy
-            measured["answers"] = list(answers)
-            return answers
-
-        lm.generate_until = generate_until
-        results = evaluate(lm, *more, **options)
-        measured["scores"] = results["results"]
-        if hasattr(lm, "engine"):
-            measured["qrag"] = lm.get_model_info()["qrag"]
-        measured["peak"] = peak()
-        record.write_text(json.dumps(measured, default=str))
-        return results
-
-    lm_eval.evaluator.evaluate = timed
-    sys.argv = ["lm_eval", *arguments]
-    cli_evaluate()
-
-
-def peak() -> int:
-    """Return the most bytes that this process held; not its parent's, as getrusage may."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 # ---------------------------------------------------------------------- the table
@@ -247,20 +129,10 @@ def table(report: Mapping[str, Any]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def same(run: Mapping[str, Any], base: Mapping[str, Any]) -> float:
-    pairs = list(zip(run["answers"], base["answers"], strict=True))
-    return sum(one.strip() == other.strip() for one, other in pairs) / len(pairs)
-
-
-def cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
-    add("model", type=Path, nargs="?", metavar="FOLDER")
+    add("model", type=Path, metavar="FOLDER")
     add("--python", action="append", default=[], metavar="NAME=PATH", help="an interpreter")
     add("--work", type=Path, default=Path("build/engines_cpu"), help="GGUF files and records")
     add("--out", type=Path, help="all that was measured, as JSON; in --work by default")
@@ -269,17 +141,13 @@ def parse() -> argparse.Namespace:
     add("--limit", type=int, help="samples a task, for a quick look")
     add("--only", action="append", metavar="TEXT", help="only ways whose name has this")
     add("--plain", dest="chat", action="store_false", help="without the chat template")
-    add("--here", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     options = parser.parse_args()
     named = dict(each.split("=", 1) for each in options.python)
     if unknown := named.keys() - NEEDED.keys():
         parser.error(f"--python {unknown.pop()}=: known are {', '.join(NEEDED)}")
     options.python = {**dict.fromkeys(NEEDED, sys.executable), **named}
-    if not options.here:
-        if options.model is None:
-            parser.error("name the FOLDER of a model")
-        options.model, options.work = options.model.resolve(), options.work.resolve()
-        options.out = options.out or options.work / "engines_cpu.json"
+    options.model, options.work = options.model.resolve(), options.work.resolve()
+    options.out = options.out or options.work / "engines_cpu.json"
     return options
 
 

@@ -116,6 +116,7 @@ def test_doctor_writes_into_the_cache(
     place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pytest.importorskip("torch", reason="the hf extra is not installed")
+    monkeypatch.setenv("COLUMNS", "500")  # whatever else it has to say
     monkeypatch.setenv("QRAG_DATA", "mini")
     monkeypatch.setenv("QRAG_CACHE", str(tmp_path / "cache"))
     # A folder of the system's that nobody may write into, not even root.

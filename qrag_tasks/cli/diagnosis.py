@@ -14,6 +14,7 @@ from typing import Literal
 
 from qrag_tasks import registry
 from qrag_tasks.arms import embedded
+from qrag_tasks.cli.requirement_conflicts import conflicts
 from qrag_tasks.errors import DataError
 from qrag_tasks.harness import autoload
 from qrag_tasks.locations import cache_dir, mini_root, task_yamls
@@ -67,6 +68,8 @@ def _packages() -> Iterator[Finding]:
             yield Finding("ok", name, version(name))
         except PackageNotFoundError:
             yield Finding("missing", name, "not installed", install, install)
+    for conflict in conflicts():
+        yield Finding("note", conflict.package, str(conflict), conflict.remedy)
 
 
 def _autoload() -> Iterator[Finding]:
