@@ -33,17 +33,17 @@ def test_two_processes_and_one_that_is_lost(tiny_model: Path, tmp_path: Path) ->
     page = tmp_path / "speed.md"
     page.write_text("above\n<!-- two GPUs: begin -->\n<!-- two GPUs: end -->\nbelow\n")
     found = rows_of(
-        *(tiny_model, tmp_path, "--arms", "bf16,int4-nf4", "--limit", "4", "--few", "8"),
-        *("--kinds", "ranks,deterministic,shards,lost,ray", "--page", str(page)),
+        *(tiny_model, tmp_path, "--arms", "bf16,int4-nf4", "--few", "6"),
+        *("--kinds", "deterministic,shards,lost,ray", "--page", str(page)),
     )
-    assert [row.get("error") for row in found] == [None] * 9, found
+    assert [row.get("error") for row in found] == [None] * 6, found
     rows = {row["name"]: row for row in found}
     alone, both = (rows[f"deterministic on {n} GPU{s}"] for n, s in (("one", ""), ("two", "s")))
     assert (alone["ranks"], both["ranks"], both["equal"]) == (1, 2, 1.0)
     for name in ("samples", "prompt_tokens", "generated_tokens", "identity"):
         assert alone[name] == both[name]
     lost = rows["a lost rank, continued"]
-    assert 0 < lost["kept"] < lost["samples"] == 16
+    assert 0 < lost["kept"] < lost["samples"] == 12
     assert (lost["equal"], lost["answered_again"]) == (1.0, 0)
     grid = rows["grid whose arm was lost, continued"]
     assert grid["kept"] > 0

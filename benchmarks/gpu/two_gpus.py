@@ -64,25 +64,24 @@ def vllm_runs(options: argparse.Namespace) -> list[tuple[Run, ...]]:
     ]
 
 
-def timed(turns: Sequence[tuple[Run, ...]], deadline: float, note: Callable[[Row], None]) -> None:
-    """Have runs answer in turn; note each, compared with the first of its kind and arm."""
-    for turn in turns:
-        for run in turn:
-            with contextlib.suppress(Failed):  # which the run's own row says
-                run.wait_until_ready(deadline)
+def timed(
+    turns: Sequence[tuple[Run, ...]],
+    every: Sequence[Run],
+    deadline: float,
+    note: Callable[[Row], None],
+) -> None:
+    """Have runs answer in turn; note each, compared with the first of its engine and arm.
+
+    :param every: all that are timed.
+    """
     for turn in turns:
 
         def finish(run: Run) -> None:
             row: Row = {"name": run.name}
             try:
                 row |= run.finish(deadline)
-                base = next(
-                    each
-                    for one in turns
-                    for each in one
-                    if each.name.split()[:2] == run.name.split()[:2]
-                )
-                row["equal"] = share(run.answers(), base.answers())
+                if base := first_of(run, every).answers():
+                    row["equal"] = share(run.answers(), base)
             except Failed as error:
                 stop(run.process)
                 row["error"] = str(error)
@@ -92,9 +91,9 @@ def timed(turns: Sequence[tuple[Run, ...]], deadline: float, note: Callable[[Row
         together([partial(finish, run) for run in turn])
 
 
-def first_of(run: Run, turns: Sequence[tuple[Run, ...]]) -> Run:
+def first_of(run: Run, every: Sequence[Run]) -> Run:
     """Return the first run of the same engine and arm."""
-    return next(each for turn in turns for each in turn if kind_of(each.name) == kind_of(run.name))
+    return next(each for each in every if kind_of(each.name) == kind_of(run.name))
 
 
 def kind_of(name: str) -> str:
@@ -198,12 +197,16 @@ def main(arguments: Sequence[str] | None = None) -> Mapping[str, Any]:
     try:
         for run in runs:
             run.start()
-        timed(turns, deadline, timed_row)
-        # These start while vLLM answers, and touch the GPUs once that is done.
+        # What transformers loads is to be loaded before the first is timed.
+        for run in (run for turn in turns for run in turn):
+            with contextlib.suppress(Failed):  # which the run's own row says
+                run.wait_until_ready(deadline)
+        timed(turns[:-1], runs, deadline, timed_row)
+        # While the last ones answer, these only import what they need.
         threads = [threading.Thread(target=note_all, args=(part,)) for part in rest]
         for each in threads:
             each.start()
-        timed(of_vllm, deadline, timed_row)
+        timed([*turns[-1:], *of_vllm], runs, deadline, timed_row)
         for each in threads:
             each.join()
     finally:
