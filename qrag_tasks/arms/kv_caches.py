@@ -27,7 +27,8 @@ class KvCache:
     """A way to keep keys and values that an engine has.
 
     :ivar name: as users write it.
-    :ivar bits: of a number, without what it is scaled by.
+    :ivar bits: of a number, without what it is scaled by; the mean, where keys have others than
+        values.
     :ivar scales: what numbers are scaled by, in words.
     :ivar own: the engine's own name of it; empty where it is ``name``.
     :ivar also: other names that users may write.
@@ -36,7 +37,7 @@ class KvCache:
     """
 
     name: str
-    bits: int
+    bits: float
     scales: str
     own: str = ""
     also: tuple[str, ...] = ()

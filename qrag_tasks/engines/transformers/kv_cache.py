@@ -81,9 +81,10 @@ class KvCaches:
             )
         heads = config.num_attention_heads
         size = getattr(config, "head_dim", None) or config.hidden_size // heads
-        if size % (8 // asked.bits):
+        together = 8 // int(asked.bits)
+        if size % together:
             raise ModelError(
-                f"kv_cache={asked.name}: {8 // asked.bits} numbers share a byte, and a head of "
+                f"kv_cache={asked.name}: {together} numbers share a byte, and a head of "
                 f"this model has {size}; give a cache of more bits"
             )
         return config.num_hidden_layers, size
@@ -107,7 +108,7 @@ class KvCaches:
         if self.asked is None or self._parameter is None:
             return {}
         kind = _LAYERS[self.asked.name]
-        layers = [kind(self.asked.bits, self._head_size) for _ in range(self._layers)]
+        layers = [kind(int(self.asked.bits), self._head_size) for _ in range(self._layers)]
         return {self._parameter: Cache(layers=layers)}
 
     def check(self, device: Any) -> tuple[CacheFacts | None, CacheCheck | None]:
@@ -168,7 +169,7 @@ def _compared(asked: KvCache, plain: Any, made: Any, logits: Any, other: Any) ->
     if not error <= 1.0 or math.isnan(divergence):
         raise ModelError(
             f"kv_cache={asked.name}: the cache reads back something else than went into it: a "
-            f"number is {error:.3g} times as far from itself as {asked.bits} bits allow, and the "
+            f"number is {error:.3g} times as far from itself as {asked.bits:g} bits allow, and the "
             f"next tokens diverge by {divergence:.3g} nats. Its answers would mean nothing; take "
             f"another version of {asked.distribution or 'transformers'}, or another kv_cache"
         )

@@ -11,12 +11,13 @@ from qrag_tasks.arms.arguments import asked_dtype, check_against
 from qrag_tasks.arms.checkpoints import Checkpoint, check_checkpoint, checkpoint_in, own_precision
 from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.kv_caches import KvCache, asked_cache
 from qrag_tasks.arms.loading import check_libraries
 from qrag_tasks.arms.places import checked_places
 from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.engines.arguments import OF_TEXT, switched_on
 from qrag_tasks.engines.vllm import environment
-from qrag_tasks.engines.vllm.abilities import ABILITIES
+from qrag_tasks.engines.vllm.abilities import ABILITIES, NAME
 from qrag_tasks.errors import ModelError, SettingsError, did_you_mean
 from qrag_tasks.locations import embedded_model
 
@@ -37,7 +38,7 @@ _OURS = frozenset(
     {
         *("pretrained", "precision", "dtype", "torch_dtype", "device", "batch_size"),
         *("group_size", "deterministic", "max_length", "revision", "subfolder", "tokenizer"),
-        *("trust_remote_code", "data_parallel_size"),
+        *("trust_remote_code", "data_parallel_size", "kv_cache"),
         *OF_TEXT,
         "max_gen_toks",
     }
@@ -63,8 +64,8 @@ REFUSED: Mapping[str, str] = {
     "quantization": "its name here is precision",
     "quantization_config": "a named precision fixes it; give precision",
     "load_format": "the checkpoint and its precision decide it; leave it out",
-    "kv_cache_dtype": "keys and values stay in the dtype that the arm computes in; leave it out",
-    "calculate_kv_scales": "keys and values stay in the dtype that the arm computes in",
+    "kv_cache_dtype": "its name here is kv_cache",
+    "calculate_kv_scales": "keys and values are scaled as the checkpoint says, or by 1.0",
     "generation_config": "a checkpoint's own sampling settings are set aside, so that all arms "
     "decode alike; --gen_kwargs sets them for a run",
     "override_generation_config": "--gen_kwargs sets these for a run",
@@ -102,6 +103,7 @@ class Asked:
     :ivar own: those of them that are vLLM's own, and passed on.
     :ivar replicas: models that answer side by side, each in a process of its own.
     :ivar workers: devices that each of them is spread over.
+    :ivar kv_cache: how keys and values are to be kept; ``None`` for vLLM's own way.
     """
 
     arguments: Mapping[str, Any]
@@ -111,6 +113,7 @@ class Asked:
     own: Mapping[str, Any]
     replicas: int = 1
     workers: int = 1
+    kv_cache: KvCache | None = None
 
 
 def asked(arguments: Mapping[str, Any]) -> Asked:
@@ -141,9 +144,24 @@ def asked(arguments: Mapping[str, Any]) -> Asked:
     if deterministic:
         _check_deterministic(row)
     own = {name: value for name, value in given.items() if name in of_vllm - _OURS}
+    cache = asked_cache(given, ABILITIES.kv_caches, NAME)
+    if cache is not None:
+        _check_cache(cache)
+        own["kv_cache_dtype"] = cache.engine_name
     replicas, *sizes = (int(given.get(name) or 1) for name in _SIZES)
     _check_devices(given, replicas, math.prod(sizes))
-    return Asked(given, checkpoint, row, deterministic, own, replicas, math.prod(sizes))
+    return Asked(given, checkpoint, row, deterministic, own, replicas, math.prod(sizes), cache)
+
+
+def _check_cache(cache: KvCache) -> None:
+    """Check that this vLLM has such a cache; whether its platform runs it, it says itself."""
+    known = environment.cache_dtypes()
+    if known and cache.engine_name not in known:
+        name, version = environment.version()
+        raise ModelError(
+            f"kv_cache={cache.name}: {name} {version} does not have it (no kv_cache_dtype "
+            f"{cache.engine_name!r}); take another release of vLLM, or engine=transformers"
+        )
 
 
 def _check_names(given: Mapping[str, Any], of_vllm: Collection[str]) -> None:

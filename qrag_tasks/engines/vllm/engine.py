@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from qrag_tasks.arms.components import digest_of, plain
 from qrag_tasks.arms.identity import without_names
+from qrag_tasks.arms.kv_caches import CacheFacts
 from qrag_tasks.engines.base import (
     Answered,
     Engine,
@@ -29,6 +30,7 @@ from qrag_tasks.engines.vllm.abilities import ABILITIES
 from qrag_tasks.engines.vllm.answer_reading import AnswerReading
 from qrag_tasks.engines.vllm.arguments import MEMORY, Asked
 from qrag_tasks.engines.vllm.evidence import stored_digest, verify
+from qrag_tasks.engines.vllm.kv_cache import facts_of, read_cache
 from qrag_tasks.engines.vllm.layers import read
 from qrag_tasks.engines.vllm.positions import Place, Prompt, likelihoods_of, places_of
 from qrag_tasks.engines.vllm.sampling import MOST_LOGPROBS, generation_params, next_token_params
@@ -135,14 +137,25 @@ class VllmEngine(Engine):
         """Have an answer and a likelihood made.
 
         What the kernels cannot compute shows here, and those that are compiled at their first use
-        are compiled before a run is timed.
+        are compiled before a run is timed. The cache of keys and values is looked at.
         """
         answer = generation_params(GenerationRequest("smoke", [0], 2), self.decoding)
         both = (("answer", [0], answer), ("likelihood", [0], next_token_params([0])))
         with failures.at_start(self._asked.arguments["pretrained"], self.precision.name):
             for _ in self._run(iter(both), lambda what: f"a first {what}"):
                 pass
+        self.kv_cache = self._read_cache()
         logger.info("%s: %s", self.precision.name, self._summary)
+
+    def _read_cache(self) -> CacheFacts | None:
+        workers = list(self._llm.apply_model(read_cache))
+        config = self._core.engine_core.engine_core.scheduler.kv_cache_config
+        sizes = {
+            name: int(group.kv_cache_spec.block_size)
+            for group in config.kv_cache_groups
+            for name in group.layer_names
+        }
+        return facts_of(workers, int(config.num_blocks), sizes, self._asked.kv_cache)
 
     def model_info(self) -> dict[str, Any]:
         """Return what vLLM has made of its arguments."""

@@ -101,8 +101,18 @@ def engine_arguments() -> frozenset[str]:
 
 def quantization_methods() -> frozenset[str]:
     """Return vLLM's names of the ways to quantize that it knows, read from its source."""
-    for node in _source("model_executor/layers/quantization/__init__.py").body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "QuantizationMethods":
+    return _listed("model_executor/layers/quantization/__init__.py", "QuantizationMethods")
+
+
+def cache_dtypes() -> frozenset[str]:
+    """Return vLLM's names of the ways to keep keys and values, read from its source."""
+    return _listed("config/cache.py", "CacheDType")
+
+
+def _listed(file: str, name: str) -> frozenset[str]:
+    """Return the texts of a ``Literal`` that a file gives a name; nothing where it has none."""
+    for node in _source(file).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             constants = (each for each in ast.walk(node.value) if isinstance(each, ast.Constant))
             return frozenset(str(each.value) for each in constants)
     return frozenset()

@@ -22,6 +22,8 @@ from qrag_tasks.metering.meter import Meter
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
+_READ_BY_FLASH = ("fp8_e4m3",)
+
 
 def load(arguments: Mapping[str, Any], meter: Meter) -> Engine:
     """Start vLLM, verify that it runs the arm that was asked for, and return its engine.
@@ -118,9 +120,12 @@ def _deterministic(wanted: Asked, device: Any, computing: str) -> dict[str, Any]
     if not wanted.deterministic:
         return {}
     if device.type == "cuda":
-        # In 32 bits vLLM chooses among the others that are batch-invariant, and any of them may be
-        # chosen otherwise; one that is not, vLLM refuses.
-        default = {} if computing == "float32" else {"attention_backend": "FLASH_ATTN"}
+        # In 32 bits, and for a cache that FlashAttention does not read, vLLM chooses among the
+        # others that are batch-invariant. Any may be given; one that is not, vLLM refuses.
+        flash = computing != "float32" and (
+            wanted.kv_cache is None or wanted.kv_cache.engine_name in _READ_BY_FLASH
+        )
+        default = {"attention_backend": "FLASH_ATTN"} if flash else {}
         return {name: wanted.own.get(name, value) for name, value in default.items()}
     # A prompt must be read in the same pieces, whatever was read before it.
     needed = {"batch_size": 1, "enable_prefix_caching": False}

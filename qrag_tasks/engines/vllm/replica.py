@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from qrag_tasks.arms.kv_caches import CacheFacts
 from qrag_tasks.engines.base import Engine
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.decoding import Decoding
@@ -119,8 +120,12 @@ def main(file: int) -> None:
             alone = [[usage_of(loaded.device, call.begin)]]
             return meter.usages(call.begin)[0] if meter.usages else alone[0]
 
+        def smoke(_call: Call) -> CacheFacts | None:
+            loaded.smoke()
+            return loaded.kv_cache
+
         methods["used"] = used
-        methods["smoke"] = lambda _: loaded.smoke()
+        methods["smoke"] = smoke
         methods["model_info"] = lambda _: loaded.model_info()
         methods["generate"] = lambda call: _answer(connection, loaded, loaded.generate, call)
         methods["score"] = lambda call: _answer(connection, loaded, loaded.score, call)

@@ -190,11 +190,11 @@ class ReplicatedEngine(Engine):
         return self._identity
 
     def smoke(self) -> None:
-        """Have each replica make an answer and a likelihood."""
+        """Have each replica make an answer and a likelihood, and look at its cache."""
         for each in self._replicas:
             each.send(Call("smoke"))
-        for each in self._replicas:
-            each.result(each.receive())
+        # Each has checked its own; they are alike, as what they were started with is.
+        self.kv_cache, *_ = [each.result(each.receive()) for each in self._replicas]
 
     def model_info(self) -> dict[str, Any]:
         """Return what the first replica tells, and the workers of all."""
