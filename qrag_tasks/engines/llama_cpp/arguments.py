@@ -9,11 +9,12 @@ from typing import Any
 from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.formats.gguf import Gguf, precision_of
 from qrag_tasks.arms.gguf_files import GgufFile, names_gguf, read_gguf
+from qrag_tasks.arms.kv_caches import KvCache, asked_cache
 from qrag_tasks.engines.arguments import OF_TEXT, refuse_unknown, switched_on
-from qrag_tasks.engines.llama_cpp.abilities import NAME
+from qrag_tasks.engines.llama_cpp.abilities import KV_CACHES, NAME
 from qrag_tasks.errors import ModelError, SettingsError
 
-CACHE_KINDS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+CACHE_KINDS = tuple(row.name for row in KV_CACHES)
 """ggml's kinds of numbers that a key-value cache can be in."""
 TOKENS_AT_ONCE = 512
 """Tokens of a prompt that run through the model together, as llama.cpp has it by default."""
@@ -22,7 +23,7 @@ _SWITCHES = ("flash_attn", "deterministic")
 _CACHES = ("type_k", "type_v")
 KNOWN = (
     *("pretrained", "precision", "device", "batch_size", "tokenizer", "trust_remote_code"),
-    *(*_CACHES, *_COUNTS, *_SWITCHES, *OF_TEXT),
+    *("kv_cache", *_CACHES, *_COUNTS, *_SWITCHES, *OF_TEXT),
 )
 """All arguments that the engine takes."""
 _PIECES = "a prompt runs n_ubatch= tokens at a time; give that"
@@ -52,6 +53,7 @@ class Settings:
     :ivar type_k: kind of the numbers that the keys are kept in; ``None`` for float32 with a file
         in float32, and for float16 with all others.
     :ivar type_v: as ``type_k``, of the values.
+    :ivar kv_cache: how both are kept, where that was asked for by the name that all engines have.
     :ivar deterministic: whether an answer depends on its own prompt alone.
     """
 
@@ -64,6 +66,7 @@ class Settings:
     type_k: str | None = None
     type_v: str | None = None
     deterministic: bool = False
+    kv_cache: KvCache | None = None
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Settings:
@@ -83,6 +86,7 @@ class Settings:
         }
         values |= {name: switched_on(given, name) for name in _SWITCHES if name in given}
         values |= {name: _cache_kind(name, given[name]) for name in _CACHES if name in given}
+        values |= _cache(given)
         if str(given.get("batch_size", 1)) not in ("1", "auto"):
             raise SettingsError(
                 f"batch_size={given['batch_size']}: engine={NAME} answers one prompt at a time; "
@@ -90,9 +94,11 @@ class Settings:
             )
         settings = cls(**values)
         if settings.type_v not in (None, "f32", "f16", "bf16") and not settings.flash_attn:
+            named = "type_v" if settings.kv_cache is None else "kv_cache"
             raise SettingsError(
-                f"type_v={settings.type_v}: llama.cpp quantizes the values of the cache with "
-                f"flash_attn=True only; give both"
+                f"{named}={given[named]}: llama.cpp quantizes the values of the cache with "
+                f"flash_attn=True only; give both, and flash_attn=True to the arm that this one "
+                f"is compared with"
             )
         return settings
 
@@ -151,6 +157,20 @@ def _count(name: str, value: Any, least: int) -> int:
         which = " above 0" if least > 0 else ", 0 or above, or -1 for all layers"
         raise SettingsError(f"{name}={value}: give a whole number{which}")
     return value
+
+
+def _cache(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``kv_cache`` comes to; nothing where it was not given."""
+    row = asked_cache(given, KV_CACHES, NAME)
+    if row is None:
+        return {}
+    for name in _CACHES:
+        if name in given:
+            raise SettingsError(
+                f"kv_cache={given['kv_cache']} and {name}={given[name]}: kv_cache is both type_k "
+                f"and type_v; leave one of them out"
+            )
+    return {"kv_cache": row, **dict.fromkeys(_CACHES, row.engine_name)}
 
 
 def _cache_kind(name: str, value: Any) -> str:

@@ -32,6 +32,7 @@ from qrag_tasks.engines.llama_cpp import evidence
 from qrag_tasks.engines.llama_cpp.abilities import ABILITIES, NAME
 from qrag_tasks.engines.llama_cpp.arguments import Settings, asked_file, window_of
 from qrag_tasks.engines.llama_cpp.head_check import check_head
+from qrag_tasks.engines.llama_cpp.kv_cache import read_cache
 from qrag_tasks.engines.llama_cpp.native import Native, OutOfMemoryError
 from qrag_tasks.engines.llama_cpp.vocabulary import tokenizer_of
 from qrag_tasks.engines.not_a_number import not_a_number
@@ -142,8 +143,11 @@ class LlamaCppEngine(Engine):
         }
 
     def smoke(self) -> Mapping[str, Any] | None:
-        """Compare the kernel of the model's head with its unpacked weights."""
+        """Compare the kernel of the model's head with its unpacked weights; look at the cache."""
         result = check_head(self._native, self._file)
+        self.kv_cache = read_cache(
+            self._native, self._settings.kv_cache, evidence.cached_numbers(self._file)
+        )
         logger.info("%s: %s", self.precision.name, evidence.summary(self.arm))
         return result.as_dict() if result else None
 

@@ -15,6 +15,7 @@ from qrag_tasks.arms.layers import WeightBytes
 from qrag_tasks.arms.verification import LayerKind, VerifiedArm
 
 _BITS = re.compile(r"\d+")
+_MAKES_CACHE = re.compile(r"^blk\.\d+\.attn_[kv]\.weight$")
 HEAD, EMBEDDINGS = "output.weight", "token_embd.weight"
 """Their names in a file; of a model that has one matrix for both, the second."""
 
@@ -59,6 +60,12 @@ def summary(arm: Mapping[str, Any]) -> str:
     )
     size = arm["weights"]["bytes"] / 1e6
     return f"{size:,.1f} MB, {arm['bits_per_weight']:.2f} bits a weight: {shares}"
+
+
+def cached_numbers(file: GgufFile) -> int:
+    """Return the numbers of a token's keys and values, in all layers; 0 where it is not known."""
+    kept = [t for t in file.tensors if _MAKES_CACHE.search(t.name)]
+    return sum(tensor.shape[0] for tensor in kept)
 
 
 def _kind(tensor: GgufTensor) -> LayerKind:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import weakref
 from collections.abc import Sequence
 from typing import Any
 
+import gguf
 import llama_cpp
 import numpy as np
 
@@ -53,6 +55,11 @@ def _unread(file: GgufFile) -> ModelError:
         f"{messages.first_error()}. A newer llama-cpp-python knows newer architectures; a damaged "
         f"file has to be made again; and the weights take {file.bytes / 1e9:,.2f} GB of memory"
     )
+
+
+def kind_number(kind: str) -> int:
+    """Return ggml's number for a kind of numbers, which llama-cpp-python does not name in full."""
+    return int(gguf.GGMLQuantizationType[kind.upper()])
 
 
 class OutOfMemoryError(Exception):
@@ -131,8 +138,7 @@ class Native:
             else llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         )
         params.type_k, params.type_v = (
-            getattr(llama_cpp, f"GGML_TYPE_{str(kind).upper()}")
-            for kind in (settings.type_k, settings.type_v)
+            kind_number(str(kind)) for kind in (settings.type_k, settings.type_v)
         )
         # Or a prefix could not be used again in a model whose layers see a part of it only.
         params.swa_full = True
@@ -187,6 +193,19 @@ class Native:
                 shape = (outputs, self.vocabulary)
                 rows.append(np.ctypeslib.as_array(logits, shape=shape).copy())
         return rows[0] if len(rows) == 1 else np.concatenate(rows)
+
+    def state_after(self, tokens: Sequence[int]) -> bytes:
+        """Run tokens from an empty cache; return what llama.cpp writes out of the sequence."""
+        self.make_room(len(tokens))
+        self.keep(0)
+        try:
+            self._decode(list(tokens), 1)
+            size = llama_cpp.llama_state_seq_get_size(self._context, 0)
+            room = (ctypes.c_uint8 * size)()
+            written = llama_cpp.llama_state_seq_get_data(self._context, room, size, 0)
+            return bytes(room[:written])
+        finally:
+            self.keep(0)
 
     def around_head(self, tokens: Sequence[int]) -> tuple[Any, Any]:
         """Run tokens from an empty cache; return what goes into the head, and the logits.
