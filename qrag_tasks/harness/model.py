@@ -19,6 +19,7 @@ from qrag_tasks.arms.places import with_whole_places
 from qrag_tasks.engines.base import Generated, Likelihood
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.journal import Journal, request_keys
+from qrag_tasks.engines.readings import Reading, ReadingRequest
 from qrag_tasks.engines.session import Session
 from qrag_tasks.harness import answer_likelihoods
 from qrag_tasks.harness.engine_requests import generation_request, likelihood_requests, read_answer
@@ -125,7 +126,7 @@ class QragLM(TokenizedLM):
         :raises BudgetError: when a prompt would be cut.
         :raises ModelError: when memory runs out on a single prompt, or logits are not numbers.
         """
-        prompts = self._text.encode_all([request.args[0] for request in requests])
+        prompts = self.encode_prompts([request.args[0] for request in requests])
         engine_requests = [
             generation_request(request, prompt, self.max_gen_toks)
             for request, prompt in zip(requests, prompts, strict=True)
@@ -189,6 +190,22 @@ class QragLM(TokenizedLM):
         with self._bar("loglikelihood", len(requests), disable_tqdm) as bar:
             self._session.score(engine_requests, keys, tell)
         return [measured[index] for index in range(len(requests))]
+
+    def read_answers(self, requests: Sequence[ReadingRequest]) -> list[Reading]:
+        """Return what the model makes of given answers, token by token.
+
+        They are kept in the journal, where there is one (:meth:`keep_answers`).
+
+        :raises ModelError: when memory runs out on a single one, logits are not numbers, or the
+            engine tells no distributions.
+        """
+        wanted = ([r.tokens, r.answer[-1:], r.top, r.wanted] for r in requests)
+        with self._bar("read_answers", len(requests), False) as bar, self._meter.answering():
+            return self._session.read(requests, request_keys(wanted), lambda *_: bar.update())
+
+    def encode_prompts(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Return the tokens of prompts, as requests are encoded."""
+        return self._text.encode_all(prompts)
 
     def _bar(self, what: str, total: int, disabled: bool) -> Any:
         off = disabled or self.rank != 0

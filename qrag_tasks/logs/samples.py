@@ -42,6 +42,7 @@ class Sample(NamedTuple):
     :ivar kept: documents in the prompt; ``None`` where the task is not ours.
     :ivar distribution: answer -> log-probability, where likelihoods were measured.
     :ivar prompt_tokens: of the prompt; ``None`` where nobody counted them.
+    :ivar response: the model's own words, before any filter; ``None`` where it generated none.
     :ivar documents: what the task says of its documents: ``kept``, ``dropped``, ``shortfall``.
     """
 
@@ -57,6 +58,7 @@ class Sample(NamedTuple):
     distribution: Mapping[str, float] | None
     documents: Mapping[str, Any]
     prompt_tokens: int | None = None
+    response: str | None = None
 
     @property
     def prompt(self) -> str:
@@ -139,6 +141,7 @@ def _sample(line: bytes) -> Sample:
             distribution=_distribution(requests, answers),
             documents={name: doc[name] for name in _DOCUMENTS if doc.get(name)} if doc else {},
             prompt_tokens=doc.get("prompt_tokens") if doc else None,
+            response=_response(record.get("resps")),
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise _LineError(
@@ -158,6 +161,13 @@ def _doc_of_ours(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if not answers or not all(isinstance(answer, str | None) for answer in answers):
         raise _LineError(f"field 'filtered_resps': expected texts, got {answers!r:.80}")
     return doc
+
+
+def _response(responses: Any) -> str | None:
+    """Return what the model said, where lm_eval logs one text."""
+    while isinstance(responses, list) and len(responses) == 1:
+        (responses,) = responses
+    return responses if isinstance(responses, str) else None
 
 
 def _user(doc: Mapping[str, Any]) -> str | None:

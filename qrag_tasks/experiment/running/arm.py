@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--arm", required=True, help="MODEL/PRECISION")
     parser.add_argument("--cells", required=True, help="numbers of the plan's cells, by commas")
     options = parser.parse_args(arguments)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    threading.Thread(target=end_with_the_parent, daemon=True).start()
     grid = GridFolder.at(options.root)
     cells = grid.plan.cells()
     chosen = [cells[int(number)] for number in options.cells.split(",")]
@@ -139,7 +139,8 @@ def _told(error: Exception, log: Path) -> str:
     return f"{type(error).__name__}: {error} (see {log})"
 
 
-def _end_with_the_parent() -> None:
+def end_with_the_parent() -> None:
+    """End this process when whoever started it ends: its standard input then ends."""
     # Not through sys.stdin: its lock, held by this thread, would be fatal when the process ends.
     while os.read(0, 4096):
         pass

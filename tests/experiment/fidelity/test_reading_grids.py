@@ -1,0 +1,222 @@
+"""Every arm of a grid reads the base arm's answers: whole, killed, damaged, and as a command."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the hf extra is not installed")
+
+import torch
+from click.testing import CliRunner
+from in_process_arms import InProcess
+from transformers import AutoModelForCausalLM
+
+from qrag_tasks.cli import main
+from qrag_tasks.errors import ComparisonError, PlanError, StoreError
+from qrag_tasks.experiment.fidelity import process, store
+from qrag_tasks.experiment.fidelity.answers import GOLD, OWN, answers_of
+from qrag_tasks.experiment.fidelity.places import Reads, reads_of
+from qrag_tasks.experiment.fidelity.run import read_grid, readings_of
+from qrag_tasks.experiment.plan import Plan
+from qrag_tasks.experiment.running.arm import load
+from qrag_tasks.experiment.running.grid import run_plan
+from qrag_tasks.experiment.running.grid_folder import GridFolder
+
+TOP = 127
+
+
+@pytest.fixture(scope="module")
+def answered(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A grid that is answered."""
+    plan = Plan.model_validate(
+        {
+            "name": "tiny",
+            "models": [{"name": "llama", "pretrained": str(tiny_model)}],
+            "precisions": ["fp32", "bf16"],
+            "tasks": ["lamp3u", "lamp5u"],
+            "k": [0, 1],
+            "limit": 6,
+            "answer_tokens": 5,
+        }
+    )
+    root = tmp_path_factory.mktemp("answered") / "grid"
+    assert not run_plan(plan, root, launcher=InProcess()).failed
+    return root
+
+
+@pytest.fixture(scope="module")
+def read(answered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, read by its arms."""
+    root = tmp_path_factory.mktemp("read") / "grid"
+    shutil.copytree(answered, root)
+    read_grid(root, TOP)
+    return root
+
+
+@pytest.fixture
+def grid(answered: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(answered, tmp_path / "grid"))
+
+
+def reads(root: Path, precision: str, kind: str = OWN) -> list[Reads]:
+    return [
+        each
+        for each in reads_of(GridFolder.at(root), TOP)
+        if each.cell.arm.precision == precision and each.kind == kind
+    ]
+
+
+def test_kl_is_that_of_the_whole_distributions(read: Path, tiny_model: Path) -> None:
+    """Against plain transformers, over the whole vocabulary."""
+    (cell,) = [r for r in reads(read, "bf16") if r.cell.task_name == "lamp5u_rag_k1"]
+    (found,) = [
+        each for each in readings_of(read, TOP) if (each.cell, each.kind) == (cell.cell, OWN)
+    ]
+    stored = store.read(cell.base_file)
+    assert stored is not None
+    models = [
+        AutoModelForCausalLM.from_pretrained(tiny_model, dtype=dtype)
+        for dtype in (torch.float32, torch.bfloat16)
+    ]
+    lm = load(cell.base)
+    given = answers_of(cell.base_folder, OWN)
+    for each, tokens, divergence in zip(given, stored.tokens, found.read, strict=True):
+        prompt = lm.encode_prompts([each.prompt])[0]
+        ids = torch.tensor([[*prompt, *tokens[:-1]]])
+        with torch.no_grad():
+            one, other = (
+                torch.log_softmax(model(ids).logits[0, -len(tokens) :].double(), -1).numpy()
+                for model in models
+            )
+        true = (np.exp(one) * (one - other)).sum(axis=1)
+        assert (divergence.kl <= true + 1e-4).all()
+        assert (true <= divergence.kl_at_most + 1e-4).all()
+        assert divergence.same.tolist() == (one.argmax(1) == other.argmax(1)).tolist()
+    # It generated what it finds likeliest.
+    assert found.base_itself == 1.0
+
+
+def test_golds_are_read_too(read: Path) -> None:
+    golds = [each for each in readings_of(read, TOP) if each.kind == GOLD]
+    assert [len(each.read) for each in golds] == [6] * 4
+    (ratings,) = [each for each in golds if each.cell.task_name == "lamp3u_rag_k0"]
+    given = answers_of(GridFolder.at(read).cell(ratings.cell), GOLD)
+    assert {each.answer.strip() for each in given} <= set("12345")
+    own = answers_of(GridFolder.at(read).cell(ratings.cell), OWN)
+    for gold, answer in zip(given, own, strict=True):
+        begins = len(answer.answer) - len(answer.answer.lstrip())
+        assert gold.answer[:begins] == answer.answer[:begins]
+
+
+def test_what_is_there_is_not_read_again(read: Path) -> None:
+    files = {each.file: each.file.stat().st_mtime_ns for each in reads(read, "bf16")}
+    for each in reads(read, "bf16"):
+        process.read_cell(load(each.cell.arm), each)
+    assert {file: file.stat().st_mtime_ns for file in files} == files
+    # Fewer tokens of each are another reading.
+    first = reads(read, "fp32")[0]
+    before = first.file.read_bytes()
+    process.read_cell(load(first.cell.arm), replace(first, top=3))
+    kept = store.read(first.file)
+    assert kept is not None
+    assert kept.readings[0].tokens.shape[1] == 3
+    first.file.write_bytes(before)
+
+
+def test_a_kill_loses_nothing(grid: Path, read: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (first, *_), (undisturbed, *_) = reads(grid, "fp32"), reads(read, "fp32")
+    arm = replace(first.cell.arm, arguments={**first.cell.arm.arguments, "batch_size": 2})
+    lm = load(arm)
+    asked: list[int] = []
+    sound = lm.engine.read
+
+    def dying(requests: Any, answered: Any) -> None:
+        asked.append(len(requests))
+
+        def once(batch: Any, cost: Any) -> None:
+            answered(batch, cost)
+            if len(asked) == 1:
+                raise KeyboardInterrupt
+
+        sound(requests, once)
+
+    monkeypatch.setattr(lm.engine, "read", dying)
+    with pytest.raises(KeyboardInterrupt):
+        process.read_cell(lm, first)
+    assert store.read(first.file) is None
+    process.read_cell(lm, first)
+    assert asked == [6, 4]
+    one, other = store.read(first.file), store.read(undisturbed.file)
+    assert one is not None
+    assert other is not None
+    assert one.answers == other.answers
+    for mine, theirs in zip(one.readings, other.readings, strict=True):
+        assert mine.logprobs == pytest.approx(theirs.logprobs, abs=1e-4)
+    assert not list(first.file.parent.glob("readings_*.jsonl"))
+
+
+# ---------------------------------------------------------------------- what cannot be
+def test_the_base_reads_first(grid: Path) -> None:
+    (first, *_) = reads(grid, "bf16")
+    with pytest.raises(ComparisonError, match="the base arm has to read first"):
+        process.read_cell(load(first.cell.arm), first)
+
+
+def test_other_tokens_are_refused(grid: Path) -> None:
+    (first, *_), (other, *_) = reads(grid, "fp32"), reads(grid, "bf16")
+    process.read_cell(load(first.cell.arm), first)
+    stored = store.read(first.file)
+    assert stored is not None
+    store.write(first.file, replace(stored, tokens=[[1, *each[1:]] for each in stored.tokens]))
+    with pytest.raises(ComparisonError, match="their tokenizers make different tokens"):
+        process.read_cell(load(other.cell.arm), other)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 and no more", None])
+def test_damaged_readings(grid: Path, read: Path, damage: bytes | None) -> None:
+    (first, *_), (whole, *_) = reads(grid, "fp32"), reads(read, "fp32")
+    body = whole.file.read_bytes()
+    first.file.write_bytes(body[: len(body) // 2] if damage is None else damage)
+    with pytest.raises(StoreError, match=r"readings_own\.parquet: cannot be read: .*remove it to"):
+        store.read(first.file)
+
+
+def test_a_grid_that_is_not_complete(grid: Path) -> None:
+    (first, *_) = reads(grid, "bf16")
+    (first.folder.path / "complete.json").unlink()
+    result = CliRunner().invoke(main, ["fidelity", str(grid)])
+    assert result.exit_code == 1
+    assert "is not complete: run the plan first, `qrag run PLAN --out " in result.output
+
+
+def test_likelihoods_are_no_answers(grid: Path) -> None:
+    file = grid / "plan.json"
+    body = json.loads(file.read_text())
+    file.write_text(
+        json.dumps({**body, "answer": "likelihood", "tasks": ["lamp3u"], "answer_tokens": None})
+    )
+    with pytest.raises(PlanError, match="fidelity is of answers that are generated"):
+        list(reads_of(GridFolder.at(grid), TOP))
+
+
+# ---------------------------------------------------------------------- the command
+def test_the_command(read: Path, tmp_path: Path) -> None:
+    out = tmp_path / "fidelity.json"
+    result = CliRunner().invoke(main, ["fidelity", str(read), "--top", str(TOP), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "llama/bf16 against fp32, along the base's own answers" in result.stdout
+    assert "along the right answers" in result.stdout
+    assert "KL changes by " in result.stdout
+    assert re.search(r"Of the tokens of the base's own answers, [\d.]+% or more", result.stdout)
+    body = json.loads(out.read_text())
+    assert [cell["samples"] for cell in body["cells"]] == [6] * 8
+    assert all(cell["kl"]["value"] < 0.01 for cell in body["cells"])
+    assert len(body["trends"]) == 4
