@@ -30,7 +30,7 @@ from typing import Any
 from marked_page import between_marks
 from one_run import Run
 from precisions import machine, work_folder
-from random_models import FOLDERS, SHAPES, write_checkpoints
+from random_models import SHAPES, write_checkpoints
 
 CELLS = [f"lamp{task}u_rag_k{k}" for task in (3, 5) for k in (0, 1, 5, 10)]
 IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "INFO"}
@@ -65,24 +65,25 @@ class Way:
         return ["--model", self.model, "--model_args", arguments, *size]
 
 
-def _by_vllm(
+def by_vllm(
     arguments: str, environment: Mapping[str, str] = IN_PROCESS, checkpoint: str = "fp16"
 ) -> Way:
+    """Return how our engine of vLLM runs a checkpoint."""
     return Way("qrag", f"engine=vllm,{arguments}", checkpoint, environment=environment)
 
 
 WAYS: Mapping[str, Way] = {
     BASE: Way("vllm", "dtype=float16", batch_size="auto", environment=IN_PROCESS),
-    "vllm, fp16": _by_vllm("precision=fp16"),
-    "vllm, fp16, started again": _by_vllm("precision=fp16"),
-    "vllm, fp8": _by_vllm("precision=fp8,dtype=float16"),
+    "vllm, fp16": by_vllm("precision=fp16"),
+    "vllm, fp16, started again": by_vllm("precision=fp16"),
+    "vllm, fp8": by_vllm("precision=fp8,dtype=float16"),
     "vllm of lm_eval, fp8": Way(
         "vllm", "dtype=float16,quantization=fp8", batch_size="auto", environment=IN_PROCESS
     ),
-    "vllm, fp16, deterministic": _by_vllm("precision=fp16,deterministic=True", INVARIANT),
-    "vllm, int4-nf4": _by_vllm("precision=int4-nf4,dtype=float16"),
-    "vllm, int4-gptq": _by_vllm("precision=int4-gptq,dtype=float16", checkpoint="gptq"),
-    "vllm, int4-awq": _by_vllm("precision=int4-awq,dtype=float16", checkpoint="awq"),
+    "vllm, fp16, deterministic": by_vllm("precision=fp16,deterministic=True", INVARIANT),
+    "vllm, int4-nf4": by_vllm("precision=int4-nf4,dtype=float16"),
+    "vllm, int4-gptq": by_vllm("precision=int4-gptq,dtype=float16", checkpoint="gptq"),
+    "vllm, int4-awq": by_vllm("precision=int4-awq,dtype=float16", checkpoint="awq"),
     "transformers, fp16, continuous batching": Way("qrag", "precision=fp16,batching=continuous"),
     "transformers, int4-nf4, continuous batching": Way(
         "qrag", "precision=int4-nf4,dtype=float16,batching=continuous"
@@ -174,7 +175,7 @@ def make(options: argparse.Namespace, folders: set[str]) -> None:
     if all((options.work / folder / "config.json").is_file() for folder in folders):
         return
     start = time.perf_counter()
-    kinds = [kind for kind in FOLDERS.values() if kind in folders]
+    kinds = sorted(folders - {"fp16"})
     device = "cuda" if torch.cuda.is_available() else "cpu"
     sizes = write_checkpoints(options.work, SHAPES[options.shape], kinds, options.tokenizer, device)
     for kind in kinds:

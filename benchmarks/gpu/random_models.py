@@ -1,4 +1,4 @@
-"""Make checkpoints of random weights: in 16 bits, and in GPTQ's and AWQ's 4-bit layouts."""
+"""Make checkpoints of random weights: in 16 bits, in GPTQ's and AWQ's 4-bit layouts, and others."""
 
 from __future__ import annotations
 
@@ -32,6 +32,17 @@ SHAPES: Mapping[str, dict[str, int]] = {
     },
 }
 FOLDERS = {"int4-gptq": "gptq", "int4-awq": "awq"}
+_GROUPS = {"type": "int", "symmetric": True, "strategy": "group", "group_size": GROUP}
+_ROWS = {"num_bits": 8, "symmetric": True, "strategy": "channel", "dynamic": False}
+_TOKENS = {"num_bits": 8, "symmetric": True, "strategy": "token", "dynamic": True}
+COMPRESSED: Mapping[str, tuple[dict[str, Any], dict[str, Any] | None, str]] = {
+    "w4a16": ({"num_bits": 4, **_GROUPS}, None, "pack-quantized"),
+    "w8a16": ({"num_bits": 8, **_GROUPS}, None, "pack-quantized"),
+    "w8a8-int8": ({"type": "int", **_ROWS}, {"type": "int", **_TOKENS}, "int-quantized"),
+    "w8a8-fp8": ({"type": "float", **_ROWS}, {"type": "float", **_TOKENS}, "float-quantized"),
+    "w8a16-fp8": ({"type": "float", **_ROWS}, None, "naive-quantized"),
+}
+"""Precision of compressed-tensors -> weights, activations, layout; its folder has its name."""
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 RELATIVE_ERROR = 0.02
 
@@ -132,7 +143,56 @@ def configuration(shape: Mapping[str, int], vocabulary: int) -> dict[str, Any]:
     }
 
 
+def compressed(kind: str) -> Any:
+    """Return what stores a weight in a scheme of compressed-tensors; see :func:`gptq`."""
+    weights, _, layout = COMPRESSED[kind]
+
+    def packed(weight: Any) -> tuple[dict[str, Any], Any]:
+        import torch
+
+        rows, columns = weight.shape
+        bits = weights["num_bits"]
+        half = 2 ** (bits - 1)
+        groups = weight.float().view(rows, -1, GROUP)
+        scales = (groups.abs().amax(-1) / (half - 1)).clamp_min(1e-6).half()
+        codes = (groups / scales.float().unsqueeze(-1)).round().clamp(-half, half - 1) + half
+        levels = codes.to(torch.int32).view(rows, columns)
+        words = torch.zeros(rows, columns * bits // 32, dtype=torch.int32, device=weight.device)
+        for i in range(32 // bits):
+            words |= levels[:, i :: 32 // bits] << bits * i
+        shape = torch.tensor([rows, columns])
+        return {"weight_packed": words, "weight_scale": scales, "weight_shape": shape}, weight
+
+    def by_row(weight: Any) -> tuple[dict[str, Any], Any]:
+        import torch
+
+        is_int = weights["type"] == "int"
+        largest = 127 if is_int else 448
+        scale = (weight.float().abs().amax(1, keepdim=True) / largest).clamp_min(1e-8)
+        codes = weight.float() / scale
+        stored = codes.round().to(torch.int8) if is_int else codes.to(torch.float8_e4m3fn)
+        return {"weight": stored, "weight_scale": scale.half()}, weight
+
+    return packed if layout == "pack-quantized" else by_row
+
+
 def quantization(kind: str, kernel: str) -> dict[str, Any]:
+    if kind in COMPRESSED:
+        weights, inputs, layout = COMPRESSED[kind]
+        group = {
+            "targets": ["Linear"],
+            "weights": weights,
+            "input_activations": inputs,
+            "output_activations": None,
+            "format": layout,
+        }
+        return {
+            "quant_method": "compressed-tensors",
+            "format": layout,
+            "quantization_status": "compressed",
+            "config_groups": {"group_0": group},
+            "ignore": ["lm_head"],
+        }
     common = {"bits": 4, "group_size": GROUP, "backend": kernel}
     if kind == "gptq":
         return {
@@ -159,7 +219,8 @@ def write_checkpoints(
 
     vocabulary = -(-len(AutoTokenizer.from_pretrained(tokenizer)) // 64) * 64
     meant = shape["num_hidden_layers"] <= 2
-    folders = ["fp16", *kinds, *(f"{kind}-meant" for kind in kinds if meant)]
+    checked = [kind for kind in kinds if meant and kind not in COMPRESSED]
+    folders = ["fp16", *kinds, *(f"{kind}-meant" for kind in checked)]
     index: dict[str, dict[str, str]] = {folder: {} for folder in folders}
     for folder in folders:
         (root / folder).mkdir(parents=True, exist_ok=True)
@@ -168,8 +229,10 @@ def write_checkpoints(
                 shutil.copy(file, root / folder)
         config = configuration(shape, vocabulary)
         if folder in kinds:
-            config["quantization_config"] = quantization(folder, candidates(folder, device)[0])
+            kernel = "" if folder in COMPRESSED else candidates(folder, device)[0]
+            config["quantization_config"] = quantization(folder, kernel)
         (root / folder / "config.json").write_text(json.dumps(config, indent=1))
+    packs = {kind: {"gptq": gptq, "awq": awq}.get(kind) or compressed(kind) for kind in kinds}
     generator = torch.Generator(device).manual_seed(0)
     for number, names in enumerate(weight_shapes(shape, vocabulary)):
         tensors: dict[str, dict[str, Any]] = {folder: {} for folder in folders}
@@ -180,16 +243,14 @@ def write_checkpoints(
                 weight = torch.empty(size, dtype=torch.float16, device=device)
                 weight.normal_(0, 0.02, generator=generator)
             tensors["fp16"][name] = weight.cpu()
-            for kind, pack in (("gptq", gptq), ("awq", awq)):
-                if kind not in kinds:
-                    continue
+            for kind, pack in packs.items():
                 parts, stands_for = {"weight": weight}, weight
                 if "_proj" in name:
                     parts, stands_for = pack(weight)
                 stem = name.removesuffix("weight")
                 for part, tensor in parts.items():
                     tensors[kind][stem + part] = tensor.contiguous().cpu()
-                if meant:
+                if kind in checked:
                     tensors[f"{kind}-meant"][name] = stands_for.cpu()
         for folder in folders:
             file = f"model-{number:05}.safetensors"
