@@ -120,6 +120,28 @@ def awq_config(group_size: int, **others: Any) -> dict[str, Any]:
     return {**settings, "zero_point": True, "version": "gemm", **others}
 
 
+def auto_round_folder(model: Path, folder: Path, packing: str, bits: int = 4) -> Path:
+    """Write ``model`` into ``folder`` as AutoRound does: groups of 32, no ``g_idx``.
+
+    :param packing: ``auto_round:auto_gptq``, ``auto_round:auto_awq``, or ``auto_round``, which does
+        not store zeros less one.
+    """
+    version = "gptq" if packing.endswith("auto_gptq") else "gptq_v2"
+    config = gptq_config(32, bits, sym=True, checkpoint_format=version)
+    quantized_folder(model, folder, awq_config(32) if packing.endswith("awq") else config)
+    write_tensors(
+        folder, {name: t for name, t in read_tensors(folder).items() if "g_idx" not in name}
+    )
+    change_config(folder, quantization_config=auto_round_config(packing, bits))
+    return folder
+
+
+def auto_round_config(packing: str, bits: int = 4, **others: Any) -> dict[str, Any]:
+    settings = {"quant_method": "auto-round", "packing_format": packing, "bits": bits}
+    more = {"group_size": 32, "data_type": "int", "sym": not packing.endswith("awq")}
+    return {**settings, **more, "autoround_version": "0.16.1", **others}
+
+
 def read_tensors(folder: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 

@@ -137,7 +137,7 @@ def loading_arguments(
         return {"quantization_config": form.quantization_config(precision, dtype)}
     # Within the configuration: beside it, transformers passes over most of it, with a warning.
     config = copy.deepcopy(config)
-    config.quantization_config = {**own, **form.config_changes(precision, dtype, kernel)}
+    config.quantization_config = form.loading_config(own, precision, dtype, kernel)
     for name, value in settings.items():
         setattr(config, name, value)
     return {"config": config, "quantization_config": None}

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from quantized_files import (
+    auto_round_config,
+    auto_round_folder,
     awq_config,
     change_config,
     gptq_config,
@@ -339,6 +341,36 @@ def test_a_group_size_that_the_tensors_contradict(
     folder = quantized_folder(tiny_model, tmp_path / "model", config, packed_group_size=packed)
     with pytest.raises(ModelError, match=f"says group size 32, but 14 of 14 .* so {packed}$"):
         check(folder, precision)
+
+
+@pytest.mark.parametrize(
+    ("packing", "changes", "message"),
+    [
+        (
+            "auto_round:llm_compressor",
+            {"data_type": "mx_fp"},
+            "packing auto_round:llm_compressor, ",
+        ),
+        ("auto_round", {"data_type": "fp8"}, "data type fp8, which is not read .packings that are"),
+        ("auto_round", {"act_bits": 8}, "activations in 8 bits, which is not read"),
+        (
+            "auto_round:auto_gptq",
+            {"extra_config": {"model.layers.0.mlp.up_proj": {"bits": 8}}},
+            r"some modules otherwise .extra_config: model\.layers\.0\.mlp\.up_proj",
+        ),
+    ],
+)
+def test_what_auto_round_writes_and_nothing_here_reads(
+    tiny_model: Path, tmp_path: Path, packing: str, changes: Any, message: str
+) -> None:
+    folder = auto_round_folder(tiny_model, tmp_path / "model", "auto_round:auto_gptq")
+    config = auto_round_config(packing, **changes)
+    change_config(folder, quantization_config=config)
+    with pytest.raises(ModelError, match=message):
+        check(folder, "int4-gptq")
+    head = auto_round_config("auto_round:auto_gptq", extra_config={"lm_head": {"bits": 16}})
+    change_config(folder, quantization_config=head)
+    check(folder, "int4-gptq")
 
 
 def test_other_bits_than_the_file_says(tiny_model: Path, tmp_path: Path) -> None:

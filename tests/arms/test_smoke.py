@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from quantized_files import (
+    auto_round_folder,
     awq_config,
     awq_tensors,
     change_config,
@@ -30,6 +31,7 @@ from qrag_tasks.arms.formats.gptq import gptq_weight  # noqa: E402
 from qrag_tasks.arms.precisions import formats  # noqa: E402
 from qrag_tasks.arms.smoke import smoke_check  # noqa: E402
 from qrag_tasks.errors import ModelError  # noqa: E402
+from qrag_tasks.harness.model import QragLM  # noqa: E402
 
 FIRST = "model.layers.0.self_attn.q_proj"
 NF4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
@@ -191,6 +193,28 @@ def test_gptq_and_awq_kernels_are_whole(
     assert 0 <= result.error < result.tolerance
     with pytest.raises(ModelError, match="without the folder of its checkpoint"):
         smoke_check(model)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # GPT-QModel's own temporary folders
+@pytest.mark.parametrize(
+    ("packing", "bits", "precision"),
+    [
+        ("auto_round:auto_gptq", 4, "int4-gptq"),
+        ("auto_round:auto_gptq", 2, "int2-gptq"),
+        ("auto_round", 4, "int4-gptq"),
+        ("auto_round:auto_awq", 4, "int4-awq"),
+    ],
+)
+def test_what_auto_round_wrote_is_read(
+    tiny_model: Path, tmp_path: Path, packing: str, bits: int, precision: str
+) -> None:
+    pytest.importorskip("gptqmodel", reason="the gptq extra is not installed")
+    folder = auto_round_folder(tiny_model, tmp_path / "model", packing, bits)
+    lm = QragLM(str(folder), precision=precision, device="cpu")
+    assert lm.smoke["error"] < lm.smoke["tolerance"]
+    weight = stored_weight(folder, FIRST)
+    plain = read_tensors(tiny_model)[f"{FIRST}.weight"].float()
+    assert (weight - plain).norm() / plain.norm() < (0.15 if bits == 4 else 0.7)
 
 
 @pytest.mark.parametrize("config", [gptq_config(32), awq_config(32)])

@@ -43,7 +43,7 @@ class Awq(GptqModelFormat):
     layout_keys = ("checkpoint_format", "format", "version")
     quantizer = "qrag_tasks.quantizing.gptqmodel_runs:AwqQuantizer"
 
-    def claims(self, config: Mapping[str, Any]) -> bool:
+    def claims_own(self, config: Mapping[str, Any]) -> bool:
         """Claim what names AWQ; and, as AutoAWQ wrote it, bits as ``w_bit``."""
         method = declared_method(config)
         return method == "awq" or (method is None and "w_bit" in config)

@@ -321,6 +321,18 @@ class Format(ABC):
         """
         return ""
 
+    def loading_config(
+        self, own: Mapping[str, Any], row: Precision, dtype: Any, kernel: str | None
+    ) -> dict[str, Any]:
+        """Return the ``quantization_config`` that a checkpoint of this format is loaded with.
+
+        :param own: what its file says.
+        :param dtype: as of :meth:`config_changes`, which most formats need alone.
+        :param kernel: as of :meth:`config_changes`.
+        :raises SettingsError: as :meth:`config_changes`.
+        """
+        return {**own, **self.config_changes(row, dtype, kernel)}
+
     @abstractmethod
     def layer_facts(self, module: Any) -> LayerFacts | None:
         """Recognise a loaded layer of this format.

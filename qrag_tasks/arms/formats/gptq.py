@@ -39,7 +39,7 @@ class Gptq(GptqModelFormat):
     layouts = ("gptq", "gptq_v2")
     quantizer = "qrag_tasks.quantizing.gptqmodel_runs:GptqQuantizer"
 
-    def claims(self, config: Mapping[str, Any]) -> bool:
+    def claims_own(self, config: Mapping[str, Any]) -> bool:
         """Claim what names GPTQ; and, as AutoGPTQ wrote it, what names nobody."""
         if (method := declared_method(config)) is not None:
             return method == "gptq"

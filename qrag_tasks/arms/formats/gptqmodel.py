@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from qrag_tasks.arms.adapters import name_without_adapter
 from qrag_tasks.arms.checkpoint_files import TensorFacts, read_parts
+from qrag_tasks.arms.formats import auto_round
 from qrag_tasks.arms.formats.base import (
     Declaration,
     Format,
@@ -79,8 +80,17 @@ class GptqModelFormat(Format):
     default_group_size = GROUP_SIZE
 
     # ------------------------------------------------------------------ what a checkpoint says
+    def claims(self, config: Mapping[str, Any]) -> bool:
+        """Claim what is stored so, by AutoRound, too."""
+        return self.claims_own(auto_round.in_others_words(config))
+
+    @abstractmethod
+    def claims_own(self, config: Mapping[str, Any]) -> bool:
+        """Tell whether a ``quantization_config``, none of AutoRound's, is of this format."""
+
     def declaration(self, config: Mapping[str, Any]) -> Declaration:
         """Read bits, group size and layout, and what is left as it was."""
+        not_read, config = auto_round.refused(config), auto_round.in_others_words(config)
         shared = common_declaration(self.name, config)
         layout = str(setting(config, *self.layout_keys) or self.layouts[0]).lower()
         unquantized = list(shared.unquantized)
@@ -88,19 +98,22 @@ class GptqModelFormat(Format):
             names = [name for part in only for name in ([part] if isinstance(part, str) else part)]
             ends = "|".join(map(re.escape, names))
             unquantized.append(rf"(?!.*(?:{ends})$)(?:.*\.)?\d+\..*")
-        refused = ""
+        refused = not_read or self._refused(shared, layout, config)
+        return replace(shared, layout=layout, unquantized=tuple(unquantized), refused=refused)
+
+    def _refused(self, shared: Declaration, layout: str, config: Mapping[str, Any]) -> str:
         if layout not in self.layouts:
-            refused = (
+            return (
                 f"is {shared} in the layout {layout}, which is not read "
                 f"(known: {', '.join(self.layouts)}); quantize again with `qrag quantize`"
             )
-        elif dynamic := config.get("dynamic"):
-            refused = (
+        if dynamic := config.get("dynamic"):
+            return (
                 f"its quantization_config treats some modules otherwise (dynamic: "
                 f"{', '.join(dynamic)}). transformers does not read that, "
                 f"and would load these without their weights: quantize again without dynamic"
             )
-        return replace(shared, layout=layout, unquantized=tuple(unquantized), refused=refused)
+        return ""
 
     # ------------------------------------------------------------------ loading
     def prepare(self) -> None:
@@ -118,6 +131,29 @@ class GptqModelFormat(Format):
                 + did_you_mean(kernel, known)
             )
         return {"backend": kernel}
+
+    def loading_config(
+        self, own: Mapping[str, Any], row: Precision, dtype: Any, kernel: str | None
+    ) -> dict[str, Any]:
+        """Return what the file says, AutoRound's in the words of this format."""
+        return super().loading_config(auto_round.in_others_words(own), row, dtype, kernel)
+
+    def settle(self, model: Any) -> None:
+        """Say which group each input is in, where a checkpoint does not: AutoRound's leave it out.
+
+        They are in order then. transformers leaves such a tensor as the memory was, so that it is
+        known by groups that have not as many inputs as they should.
+        """
+        import torch
+
+        for module in model.modules():
+            groups: Any = getattr(module, "g_idx", None)
+            facts = None if groups is None or not groups.numel() else self.layer_facts(module)
+            if facts is not None and groups.numel() == facts.in_features:
+                size = facts.group_size or -1
+                in_order = torch.arange(groups.numel()) // (size if size > 0 else groups.numel())
+                if sorted(groups.tolist()) != in_order.tolist():
+                    groups.data.copy_(in_order)
 
     @abstractmethod
     def kernels(self) -> list[str]:
