@@ -46,7 +46,7 @@ class Call:
     """What is asked of a replica.
 
     :ivar name: of a method of the engine, or of what this module adds to them.
-    :ivar requests: of ``generate`` and ``score``.
+    :ivar requests: of ``generate``, ``score`` and ``read``.
     :ivar limit: how much runs at once.
     :ivar decoding: what ends an answer.
     :ivar begin: of ``used``: whether peaks of memory begin again.
@@ -128,6 +128,7 @@ def main(file: int) -> None:
         methods["smoke"] = smoke
         methods["model_info"] = lambda _: loaded.model_info()
         methods["generate"] = lambda call: _answer(connection, loaded, loaded.generate, call)
+        methods["read"] = lambda call: _answer(connection, loaded, loaded.read, call)
         methods["score"] = lambda call: _answer(connection, loaded, loaded.score, call)
         return About(
             arm=loaded.arm,

@@ -18,14 +18,16 @@ from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from typing import Any
 
-from qrag_tasks.arms.components import canonical
+from qrag_tasks.arms.components import canonical, plain
 from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.engines.base import Answered, Engine, GenerationRequest, LikelihoodRequest
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.ordering import in_parts
+from qrag_tasks.engines.readings import Reading, ReadingRequest
 from qrag_tasks.engines.tokenizers import load_tokenizer
 from qrag_tasks.engines.vllm.abilities import ABILITIES
 from qrag_tasks.engines.vllm.arguments import Asked
+from qrag_tasks.engines.vllm.environment import INVARIANT
 from qrag_tasks.engines.vllm.replica import STOP, About, Begin, Call, Done, Some
 from qrag_tasks.errors import ModelError, QragError
 from qrag_tasks.metering.meter import Meter
@@ -45,7 +47,9 @@ class Replica:
     def __init__(self, number: int, asked: Asked) -> None:
         self.number, self._of = number, asked.replicas
         arguments = {n: v for n, v in asked.arguments.items() if n != "data_parallel_size"}
-        environment, processors = dict(os.environ), frozenset[int]()
+        # It sets itself what holds for one process; this one may have run another arm.
+        environment = {n: v for n, v in os.environ.items() if n != INVARIANT}
+        processors = frozenset[int]()
         if checked_device(arguments.get("device")).type == "cuda":
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(_gpus(number, asked.workers))
         elif hasattr(os, "sched_getaffinity"):
@@ -162,11 +166,12 @@ class ReplicatedEngine(Engine):
     ) -> None:
         first = about[0]
         for other in about[1:]:
-            for name, part in first.identity.items():
-                if canonical(part) != canonical(other.identity.get(name)):
+            parts = {**other.identity, "loaded": other.arm}
+            for name, part in {**first.identity, "loaded": first.arm}.items():
+                if canonical(plain(part)) != canonical(plain(parts.get(name))):
                     raise ModelError(
                         f"the replicas of vLLM are not alike: {name} is {part} in one and "
-                        f"{other.identity.get(name)} in another; give each GPU a run of its own"
+                        f"{parts.get(name)} in another; give each GPU a run of its own"
                     )
         given = asked.arguments
         self._replicas = replicas
@@ -219,6 +224,12 @@ class ReplicatedEngine(Engine):
         prompts = [request.tokens for request in requests]
         tokens = [sum(map(len, request.continuations)) for request in requests]
         self._share_out("score", requests, in_parts(prompts, tokens, len(self)), answered)
+
+    def read(self, requests: Sequence[ReadingRequest], answered: Answered[Reading]) -> None:
+        """Read distributions on all replicas, shared out as by :meth:`generate`."""
+        prompts = [request.prompt for request in requests]
+        tokens = [len(request.answer) for request in requests]
+        self._share_out("read", requests, in_parts(prompts, tokens, len(self)), answered)
 
     def __len__(self) -> int:
         return len(self._replicas)
