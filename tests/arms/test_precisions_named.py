@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qrag_tasks.arms.precisions import precision
+from qrag_tasks.arms.precisions import precision, precisions
 from qrag_tasks.errors import SettingsError
 
 
@@ -37,3 +37,15 @@ def test_advice_is_never_another_meaning(name: str, advice: str) -> None:
         precision(name)
     told = str(caught.value).partition(").")[2]
     assert told.startswith(advice) if advice else told == ""
+
+
+def test_a_line_is_what_differs_in_bits_alone() -> None:
+    lines: dict[str, list[int]] = {}
+    for row in precisions().values():
+        if row.quantized and not row.mixed and row.method != "gguf":
+            lines.setdefault(row.line, []).append(row.bits)
+    assert all(len(bits) == len(set(bits)) for bits in lines.values()), lines
+    names = ("int3-gptq", "int4-nf4", "w4a16", "w8a8-int8", "int8", "gguf-q4_k_m", "fp8-channel")
+    assert [precision(name).line for name in names] == [
+        *("gptq", "nf4", "wNa16", "wNa8-int8", "LLM.int8()", "gguf", "fp8-channel"),
+    ]

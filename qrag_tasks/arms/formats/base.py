@@ -14,6 +14,7 @@ torch, only where a method needs them.
 from __future__ import annotations
 
 import importlib.util
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -52,8 +53,8 @@ class Precision:
     :ivar dtype: name of the ``torch.dtype`` of all weights, where none is quantized. Quantized
         arms compute in the dtype that :func:`~qrag_tasks.arms.loading.computing_dtype` decides.
     :ivar quant_type: what tells it from the format's other rows of the same bits.
-    :ivar family: what it and its like at other bits are called, where a score is drawn against
-        bits; the format's name where nothing else is said.
+    :ivar family: what it and its like at other bits are called, where its name does not tell; see
+        :attr:`line`.
     :ivar made_on_loading: whether it is made of a checkpoint that is not quantized, while that is
         loaded; else it is read from a checkpoint that was made beforehand.
     :ivar has_groups: whether a scale belongs to a group of weights, and not to a whole row.
@@ -86,6 +87,14 @@ class Precision:
     def quantized(self) -> bool:
         """Whether linear layers hold anything but plain floating-point weights."""
         return self.method != PLAIN
+
+    @property
+    def line(self) -> str:
+        """What it and its like at other bits are called, where a score is drawn against bits.
+
+        Its name without the bits of its weights: ``gptq`` of ``int3-gptq``, ``wNa16`` of ``w4a16``.
+        """
+        return self.family or re.sub(r"^w\d+", "wN", re.sub(r"^int\d+-", "", self.name))
 
     def matches(self, method: str, bits: int | None, quant_type: str | None) -> bool:
         """Tell whether what is declared, stored or loaded so is in this precision."""

@@ -138,6 +138,7 @@ class Gguf(FormatOfEngine):
             needs=("gguf", "llama_cpp"),
             install="pip install 'qrag-tasks[llama-cpp]'",
             ci="llama-cpp" if name in _MADE_IN_CI else "",
+            family="gguf",
             mixed=mixed,
         )
         for name, bits, mixed, summary in (

@@ -103,7 +103,7 @@ def weights_of(run: Run) -> ArmWeights:
 def _method(precision: str | None, arm: LoggedArm) -> str | None:
     row = precisions().get(precision or "")
     if row is not None:
-        return row.family or row.method
+        return row.line if row.quantized else PLAIN
     # A plugin's precision, and the plugin is not here: its results say who quantized the layers.
     layers = (arm.arm or {}).get("layers")
     methods = {str(kind.get("method")) for kind in layers or () if isinstance(kind, dict)}

@@ -144,7 +144,7 @@ def _looks(bases: Iterable[str], methods: Sequence[str]) -> dict[str, Mapping[st
     """
     rows = precisions()
     own = {
-        rows[name].family or rows[name].method: colour
+        rows[name].line: colour
         for name, colour in COLOURS.items()
         if name in rows and rows[name].quantized
     }
