@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -209,9 +210,10 @@ def free_port() -> int:
 
 def last_words(log: Path) -> str:
     lines = log.read_text(errors="replace").replace("\r", "\n").splitlines() if log.exists() else []
-    said = [line.strip() for line in lines if line.strip() and "warn" not in line.lower()]
-    # Launchers end with frames and tables of their own.
-    errors = [line for line in said if "Error" in line and "ChildFailedError" not in line]
+    # Behind that, the launcher speaks of itself.
+    own = list(itertools.takewhile(lambda line: "torch/distributed/elastic" not in line, lines))
+    said = [line.strip() for line in own or lines if line.strip() and "warn" not in line.lower()]
+    errors = [line for line in said if "error" in line.lower()]
     return (errors or said or ["it said nothing"])[-1][:300]
 
 
