@@ -171,7 +171,7 @@ def _check_unquantized(
         )
     if not precision.made_on_loading:
         advice = f"name a checkpoint that is in {precision.name}"
-        if format_of(precision).quantizer:
+        if format_of(precision).is_made_here(precision):
             advice = (
                 f"make a checkpoint that is with `qrag quantize {checkpoint.pretrained} "
                 f"--precision {precision.name} --out FOLDER`"

@@ -19,7 +19,7 @@ from qrag_tasks.cli.outputs import OutFolder
     "--precision",
     required=True,
     metavar="PRECISION",
-    help="What to make: int4-gptq, int4-awq, or another quantized precision that can be saved.",
+    help="What to make: w4a16, w8a8-fp8, int4-gptq, int4-awq, or another that can be saved.",
 )
 @click.option(
     "--out",

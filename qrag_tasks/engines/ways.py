@@ -39,7 +39,7 @@ class Way:
             return ()
         ways = (
             ("on loading", self.row.made_on_loading),
-            ("qrag quantize", bool(self.format.quantizer)),
+            ("qrag quantize", self.format.is_made_here(self.row)),
         )
         return tuple(name for name, there in ways if there) or ("read",)
 

@@ -61,12 +61,13 @@ def quantize(
     """
     row, maker = _quantizable(precision)
     group_size = maker.group_size(row, group_size)
-    if calibration is not None and not maker.takes_calibration:
+    if calibration is not None and not maker.calibrates(row):
         raise SettingsError(
             f"precision {row.name} takes no calibration: leave --calibration, --samples, "
             f"--max-tokens and --data out"
         )
     check_free(out)
+    maker.check_installed(row)
     loading.check_installed(row)
     place = checked_device(device)
     report(f"looking at {model}", 0, 0)
@@ -86,7 +87,7 @@ def quantize(
             "group_size": group_size,
         }
         texts = None
-        if maker.takes_calibration:
+        if maker.calibrates(row):
             report("making calibration texts", 0, 0)
             texts = (calibration or Wanted()).read(_text_of(source), seed)
             for note in texts.notes:
@@ -98,7 +99,8 @@ def quantize(
         provenance |= {
             "seed": seed,
             "versions": {
-                name: version(name) for name in ("qrag-tasks", "torch", "transformers", *row.needs)
+                name: version(name)
+                for name in ("qrag-tasks", "torch", "transformers", *row.needs, *maker.needs)
             },
             "device": _device_name(place),
             "seconds": round(time.monotonic() - started, 3),

@@ -40,13 +40,26 @@ class Job:
 class Quantizer(ABC):
     """Makes checkpoints of a format.
 
-    :cvar takes_calibration: whether it fits weights to texts.
+    :cvar takes_calibration: whether it fits weights to texts; see :meth:`calibrates`.
+    :cvar needs: modules that it imports, beside those that reading a precision needs. Their
+        versions are part of the provenance, so each must be a distribution's name, too.
     :cvar verified_on_cpu: whether what it wrote is loaded on a CPU to be verified, wherever it was
         made.
     """
 
     takes_calibration: ClassVar[bool] = False
     verified_on_cpu: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def calibrates(self, row: Precision) -> bool:
+        """Tell whether it fits the weights of a precision to texts."""
+        return self.takes_calibration
+
+    def check_installed(self, row: Precision) -> None:  # noqa: B027 - most need what readers need
+        """Check that what it needs can be imported, without importing it.
+
+        :raises ModelError: with the command that brings what is missing.
+        """
 
     def group_size(self, row: Precision, given: int | None) -> int | None:
         """Return the weights that share a scale; ``None`` where ``row`` has a scale a matrix row.
@@ -76,8 +89,10 @@ class Quantizer(ABC):
 
 def quantizer_of(row: Precision) -> Quantizer | None:
     """Return what makes checkpoints of a precision; ``None`` where nothing here does."""
-    path = format_of(row).quantizer
-    made: Quantizer | None = resolve_name(path)() if path else None
+    form = format_of(row)
+    made: Quantizer | None = None
+    if form.is_made_here(row):
+        made = resolve_name(form.quantizer)()
     return made
 
 

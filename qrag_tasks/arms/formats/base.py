@@ -383,6 +383,10 @@ class Format(ABC):
         return WEIGHTS_ONLY
 
     # ------------------------------------------------------------------ planning
+    def is_made_here(self, row: Precision) -> bool:
+        """Tell whether ``qrag quantize`` makes checkpoints of a precision."""
+        return bool(self.quantizer)
+
     @abstractmethod
     def layer_bytes(self, row: Precision, outputs: int, inputs: int) -> int:
         """Return the bytes of a loaded layer of that shape, scales included, the bias not.

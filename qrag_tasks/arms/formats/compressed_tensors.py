@@ -77,6 +77,14 @@ _ROWS = {
 """Precision -> the dtype in which its weights are stored; empty where that is one of several."""
 
 
+_MADE = frozenset(
+    {
+        *("w4a16", "w8a16", "w2a16", "w8a8-int8", "w4a8-int8"),
+        *("w8a8-fp8", "nvfp4a16", "mxfp4a16"),
+    }
+)
+
+
 class CompressedTensors(Format):
     """Checkpoints of compressed-tensors whose layers are all quantized in one way."""
 
@@ -84,6 +92,7 @@ class CompressedTensors(Format):
     precisions = tuple(_ROWS)
     packages = ("compressed_tensors",)
     default_group_size = GROUP_SIZE
+    quantizer = "qrag_tasks.quantizing.llmcompressor_runs:LlmCompressorQuantizer"
     unpacked_by = frozenset({"transformers"})
 
     def __init__(self) -> None:
@@ -276,6 +285,10 @@ class CompressedTensors(Format):
         return _FP8_ACTIVATIONS if str(facts.quant_type).endswith("fp8") else WITH_ACTIVATIONS
 
     # ------------------------------------------------------------------ planning
+    def is_made_here(self, row: Precision) -> bool:
+        """Tell whether llm-compressor is asked for it here."""
+        return row.name in _MADE
+
     def layer_bytes(self, row: Precision, outputs: int, inputs: int) -> int:
         """Return the bytes of codes and scales: a scale a group, or a row."""
         codes = outputs * inputs * row.bits // 8
