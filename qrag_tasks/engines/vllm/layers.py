@@ -184,7 +184,7 @@ def _facts(
     The class of what computes it names the method; bits are those that its largest tensor has for
     a weight, whatever the class claims.
     """
-    method = _METHODS.get(type(module.quant_method).__name__, OTHER)
+    method = _METHODS.get(type(_method_of(module)).__name__, OTHER)
     tensors = dict(_held(module))
     if method == PLAIN:
         weight: Any = tensors.get("weight")
@@ -268,7 +268,7 @@ def _role(name: str) -> Role:
 # ---------------------------------------------------------------------- modules and tensors
 def _computing(module: Any) -> Iterator[Any]:
     """Yield what computes a layer: its method, and that one's kernels."""
-    method = getattr(module, "quant_method", None)
+    method = _method_of(module)
     if method is None:
         return
     yield method
@@ -277,6 +277,13 @@ def _computing(module: Any) -> Iterator[Any]:
     for value in (*vars(method).values(), *vars(module).values(), *of_scheme):
         if type(value).__module__.startswith("vllm.model_executor.kernels."):
             yield value
+
+
+def _method_of(module: Any) -> Any:
+    """Return what computes a layer; of AutoRound's checkpoints, that is inside of what is named."""
+    method = getattr(module, "quant_method", None)
+    inner = getattr(getattr(method, "scheme", None), "linear_method", None)
+    return method if inner is None else inner
 
 
 def _is_embedding(module: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from quantized_files import (
+    auto_round_folder,
     awq_config,
     dequantized,
     gptq_config,
@@ -125,6 +126,18 @@ def test_a_layer_that_is_planted_shows(vllm_model: Path) -> None:
 
 
 # ---------------------------------------------------------------------- quantized weights
+@pytest.mark.parametrize(
+    ("packing", "method"), [("auto_round:auto_gptq", "gptq"), ("auto_round:auto_awq", "awq")]
+)
+def test_what_auto_round_wrote_is_known_by_its_packing(
+    vllm_model: Path, tmp_path: Path, packing: str, method: str
+) -> None:
+    folder = auto_round_folder(vllm_model, tmp_path / "m", packing)
+    engine, _ = load(folder, precision=f"int4-{method}", dtype="float16")
+    (kind,) = engine.arm["layers"]
+    assert (kind["method"], kind["bits"], kind["group_size"], kind["count"]) == (method, 4, 32, 14)
+
+
 @pytest.mark.parametrize("name", ["awq", "gptq"])
 def test_a_packed_checkpoint_is_read_and_computed(
     name: str,
