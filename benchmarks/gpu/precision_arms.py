@@ -49,9 +49,12 @@ def arms() -> dict[str, Way]:
     for way in sorted(ways(), key=lambda way: way.engine != "vllm"):
         row, engine = way.row, way.engine
         name = f"{engine}, {row.name}"
-        runs = "cuda" in here.runs_on(way) and engine in ("vllm", "transformers")
         loads = row.made_on_loading or row.name in CHECKPOINTS
-        if not runs or not loads or row.name in LEFT_OUT:
+        wanted = loads and row.name not in LEFT_OUT and "cuda" in way.support.devices
+        if not wanted or engine not in ("vllm", "transformers"):
+            continue
+        if lacks := here.lacks(way):
+            print(f"{name:35} left out: it needs {', '.join(each.what for each in lacks)}")
             continue
         if name not in BASES and best.setdefault(row.name, engine) != engine:
             continue
@@ -164,6 +167,8 @@ def table(report: Mapping[str, Any]) -> str:
 def measured_of(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return the times as ``benchmarks/measured`` has them: multiples of the base's."""
     by_name = {run["name"]: run for run in report["runs"] if "generate_seconds" in run}
+    if BASE not in by_name:
+        raise SystemExit(f"{BASE} was not measured, so that no time is a multiple of it")
     base = by_name[BASE]["generate_seconds"]
     rows = {name: {"times": run["generate_seconds"] / base} for name, run in by_name.items()}
     source = f"benchmarks/gpu/precision_arms.py: {heading(report)} Base: {BASE}"
