@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qrag_tasks.arms.engine_choice import TRANSFORMERS, engine_name
+from qrag_tasks.arms.kv_caches import AUTO
 from qrag_tasks.errors import SettingsError
+from qrag_tasks.logs.model_facts import arm_called
 from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.tasks.catalog import explain_unknown, requested
 
@@ -42,6 +44,7 @@ class TaskNoise:
 class Noise:
     """What ``qrag noise`` measured.
 
+    :ivar precision: of the arm; with that of its keys and values, where one was asked for.
     :ivar identity: digest of the arm.
     :ivar batching: how the two runs were batched.
     """
@@ -113,8 +116,9 @@ def measure_noise(
     by_tokens = model.batching()
     model.batch_otherwise(batch_size)
     second = run()
+    kv_cache = AUTO if model.engine.kv_cache is None else model.engine.kv_cache.name
     return Noise(
-        model.engine.precision.name,
+        arm_called(model.engine.precision.name, None if kv_cache == AUTO else kv_cache),
         model.identity.digest,
         (by_tokens, model.batching()),
         [

@@ -29,6 +29,7 @@ _EXAMPLE = "http://localhost:8000/v1"
 _REFUSED = {
     "pretrained": "the server has loaded its model; give its name there as model=",
     "api_key": f"arguments are logged with the results; set the environment variable {KEY}",
+    "kv_cache": "the server keeps keys and values as it was started; leave kv_cache out",
     "device": "the model runs where the server put it; leave device out",
     "dtype": "the server computes in its own dtype; say what it runs with precision=",
     "max_batch_size": "the server makes its own batches; give concurrency=, requests at once",
@@ -88,7 +89,7 @@ def read_arguments(arguments: Mapping[str, Any]) -> ServerArguments:
         if given[name] != "auto":
             value = "" if name == "api_key" else f"={given[name]}"
             raise SettingsError(f"{name}{value}: {_REFUSED[name]}")
-    refuse_unknown("server", given, (*_OURS, *OF_TEXT, "dtype"))
+    refuse_unknown("server", given, (*_OURS, *OF_TEXT, "dtype", "kv_cache"))
     if missing := [name for name in _NEEDED if name not in given]:
         raise SettingsError(
             "\n".join(f"engine=server needs {name}= ({_NEEDED[name]})" for name in missing)

@@ -37,10 +37,11 @@ class Footprint:
     logit_row: float
 
     @classmethod
-    def of(cls, config: Any, item_size: int) -> Footprint:
+    def of(cls, config: Any, item_size: int, kept_size: float | None = None) -> Footprint:
         """Estimate from a transformers configuration.
 
         :param item_size: bytes of a number in the dtype of computation.
+        :param kept_size: of a number of a cached key or value; the same by default.
         """
         text = config.get_text_config() if hasattr(config, "get_text_config") else config
         hidden = int(getattr(text, "hidden_size", 0) or 4096)
@@ -54,7 +55,8 @@ class Footprint:
         passing = 2 * key_value_heads * head_size + 6 * hidden + 3 * inner
         vocabulary = int(getattr(text, "vocab_size", 0) or 32000)
         # Logits as they come, in 32 bits, and once more while they are normalized.
-        return cls((kept + passing) * item_size, item_size + 1.0, vocabulary * (item_size + 8.0))
+        cached = kept * (item_size if kept_size is None else kept_size)
+        return cls(cached + passing * item_size, item_size + 1.0, vocabulary * (item_size + 8.0))
 
     def bytes(self, rows: int, width: int, kept: int = 1) -> float:
         """Return the bytes of a batch.

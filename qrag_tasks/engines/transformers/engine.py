@@ -105,7 +105,9 @@ class TransformersEngine(Engine):
         self.batch_invariant = batch_invariant
         limit = BatchLimit(rows=1) if batch_invariant else limit
         self._caches = KvCaches(model, kv_cache)
-        self._batches = Batches(limit, Footprint.of(self.config, dtype.itemsize), device, meter)
+        self._batches = Batches(
+            limit, Footprint.of(self.config, dtype.itemsize, self._caches.item_size), device, meter
+        )
         self.decoding = decide(tokenizer, self.config, getattr(model, "generation_config", None))
         # transformers fills what a request leaves open from here.
         model.generation_config = generation_config(self.decoding, {}, longest_answer)

@@ -100,6 +100,11 @@ class KvCaches:
             "version": self.asked.version,
         }
 
+    @property
+    def item_size(self) -> float | None:
+        """Bytes of a number, about, with what it is scaled by; ``None`` for the model's own."""
+        return None if self.asked is None else (self.asked.bits + 0.5) / 8
+
     def new(self) -> dict[str, Any]:
         """Return what a pass or ``generate`` is given, so that it fills a cache of this kind.
 

@@ -41,9 +41,11 @@ def add_cost_table(module: ModuleType) -> None:
         last = "groups" if "groups" in result_dict else "results"
         if arm is None or column != last:
             return table
+        from qrag_tasks.logs.model_facts import arm_called
         from qrag_tasks.metering.cost import cost_table
 
-        costs = cost_table(arm.cost or {}, (arm.arm or {}).get("weights"), str(arm.precision))
+        called = arm_called(str(arm.precision), arm.kv_cache_name)
+        costs = cost_table(arm.cost or {}, (arm.arm or {}).get("weights"), called)
         return f"{table}\n{costs}"
 
     module.make_table = make_table  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 from random_models import save_random_model  # noqa: E402
 from transformers.cache_utils import DynamicCache, DynamicLayer  # noqa: E402
 
+from qrag_tasks.arms.engine_choice import chosen_engine  # noqa: E402
 from qrag_tasks.arms.kv_caches import KvCache, asked_cache  # noqa: E402
 from qrag_tasks.engines.base import GenerationRequest, LikelihoodRequest  # noqa: E402
 from qrag_tasks.engines.transformers import cache_layers, kv_cache  # noqa: E402
@@ -146,7 +147,29 @@ def test_another_name_of_the_same_cache_is_the_same_arm(load: Load) -> None:
     assert load("fp8").identity == load("fp8_e4m3").identity
 
 
+def test_results_and_cost_say_it(model: Path) -> None:
+    from qrag_tasks.harness.model import QragLM
+
+    lm = QragLM(pretrained=str(model), precision="bf16", device="cpu", kv_cache="int4")
+    logged = lm.get_model_info()["qrag"]
+    assert logged["kv_cache"]["name"] == "int4"
+    assert logged["cost"]["cache_bytes_per_token"] == logged["kv_cache"]["bytes_per_token"]
+    assert logged["identity_parts"]["kv_cache"]["name"] == "int4"
+    assert logged["smoke_check"]["kv_cache"]["error"] <= 1
+
+
+def test_more_sequences_fit_where_the_cache_is_smaller(load: Load) -> None:
+    of_plain, of_four = (load(kv)._batches.footprint.token for kv in (None, "int4"))
+    assert of_plain - of_four == NUMBERS * (4 - 4.5 / 8)
+
+
 # ---------------------------------------------------------------------- what cannot be
+@pytest.mark.parametrize("engine", ["server", "llama_cpp", "vllm"])
+def test_an_engine_refuses_what_it_does_not_have(engine: str) -> None:
+    with pytest.raises(SettingsError, match=f"kv_cache=int2: engine={engine} does not keep"):
+        chosen_engine({"engine": engine, "kv_cache": "int2"})
+
+
 def test_a_misspelt_name_is_refused() -> None:
     with pytest.raises(
         SettingsError, match=r"kv_cache=int4hqq: engine=transformers .* mean .int4-hqq"
