@@ -6,7 +6,7 @@ are slower; each is compared with its own engine's plain cache::
     python benchmarks/gpu/kv_sweep.py MODEL --data FOLDER --work FOLDER --out FOLDER
 
 Grids go on where they were stopped: the same command again makes what is left. What does not fit
-``--seconds`` is left out, and the table says so. On a CPU: ``--device cpu --limit 4 --few 4``.
+``--seconds`` is left out, and is named. On a CPU: ``--device cpu --limit 4 --few 4``.
 """
 
 from __future__ import annotations

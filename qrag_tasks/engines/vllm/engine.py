@@ -30,7 +30,7 @@ from qrag_tasks.engines.vllm.abilities import ABILITIES
 from qrag_tasks.engines.vllm.answer_reading import AnswerReading
 from qrag_tasks.engines.vllm.arguments import MEMORY, Asked
 from qrag_tasks.engines.vllm.evidence import stored_digest, verify
-from qrag_tasks.engines.vllm.kv_cache import facts_of, read_cache
+from qrag_tasks.engines.vllm.kv_cache import facts_of, pages_of, read_cache
 from qrag_tasks.engines.vllm.layers import read
 from qrag_tasks.engines.vllm.positions import Place, Prompt, likelihoods_of, places_of
 from qrag_tasks.engines.vllm.sampling import MOST_LOGPROBS, generation_params, next_token_params
@@ -149,13 +149,7 @@ class VllmEngine(Engine):
 
     def _read_cache(self) -> CacheFacts | None:
         workers = list(self._llm.apply_model(read_cache))
-        config = self._core.engine_core.engine_core.scheduler.kv_cache_config
-        sizes = {
-            name: int(group.kv_cache_spec.block_size)
-            for group in config.kv_cache_groups
-            for name in group.layer_names
-        }
-        return facts_of(workers, int(config.num_blocks), sizes, self._asked.kv_cache)
+        return facts_of(workers, *pages_of(self._core), self._asked.kv_cache)
 
     def model_info(self) -> dict[str, Any]:
         """Return what vLLM has made of its arguments."""

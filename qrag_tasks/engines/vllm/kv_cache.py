@@ -59,7 +59,7 @@ def read_cache(model: Any) -> list[LiveLayer]:
         both = size + int(getattr(module, "head_size_v", None) or size)
         layers.append(
             LiveLayer(
-                name=name,
+                name=str(getattr(module, "layer_name", name)),
                 kind=str(kind),
                 dtype=dtype_name(tensor.dtype),
                 storage=storage.data_ptr(),
@@ -72,6 +72,22 @@ def read_cache(model: Any) -> list[LiveLayer]:
             )
         )
     return layers
+
+
+def pages_of(core: Any) -> tuple[int, dict[str, int]]:
+    """Return how many pages the cache has, and how many tokens a page of each layer holds.
+
+    :param core: vLLM's ``LLMEngine``.
+    :returns: no pages where this release keeps that elsewhere.
+    """
+    try:
+        config = core.engine_core.engine_core.scheduler.kv_cache_config
+        groups = [
+            (each.kv_cache_spec.block_size, each.layer_names) for each in config.kv_cache_groups
+        ]
+        return int(config.num_blocks), {name: int(size) for size, names in groups for name in names}
+    except AttributeError:
+        return 0, {}
 
 
 def _scale(module: Any, part: str) -> float:
@@ -92,12 +108,15 @@ def facts_of(
     :returns: ``None`` where there is no such cache.
     :raises ModelError: when it is not what was asked for.
     """
+    # Layers that read what another keeps have no pages of their own.
+    workers = [[layer for layer in worker if layer.name in block_sizes] for worker in workers]
     layers = [layer for worker in workers for layer in worker]
     if not layers or not blocks:
         if asked is None:
             return None
         raise ModelError(
-            f"kv_cache={asked.name}: this model keeps no keys and values; leave it out"
+            f"kv_cache={asked.name}: this vLLM shows no keys and values of this model, so that "
+            f"they cannot be verified; leave kv_cache out, or take another engine"
         )
     sizes = [size for worker in workers for size in _bytes_a_token(worker, blocks, block_sizes)]
     kinds = {layer.kind for layer in layers}

@@ -13,7 +13,7 @@ from qrag_tasks.arms.kv_caches import AUTO
 from qrag_tasks.engines.base import Engine, LikelihoodRequest
 from qrag_tasks.engines.vllm import environment
 from qrag_tasks.engines.vllm.abilities import KV_CACHES
-from qrag_tasks.engines.vllm.kv_cache import LiveLayer, facts_of
+from qrag_tasks.engines.vllm.kv_cache import LiveLayer, facts_of, pages_of
 from qrag_tasks.errors import ModelError, SettingsError
 from qrag_tasks.metering.meter import Meter
 from qrag_tasks.registry import ENGINES
@@ -216,6 +216,14 @@ def test_one_memory_for_all_layers_is_counted_once() -> None:
         [layer(name, "fp8_e4m3", 8, storage=1, storage_bytes=6 * each) for name in NAMES]
     )
     assert together.bytes_per_token == apart.bytes_per_token
+
+
+def test_what_a_release_does_not_show_is_no_evidence() -> None:
+    whole = [layer(name, "fp8_e4m3", 8) for name in NAMES]
+    blocks, sizes = pages_of(object())
+    assert facts_of([whole], blocks, sizes, None) is None
+    with pytest.raises(ModelError, match="kv_cache=fp8: this vLLM shows no keys and values"):
+        facts_of([whole], blocks, sizes, ROWS["fp8"])
 
 
 def test_a_checkpoint_that_says_it_by_itself_names_the_cache() -> None:
