@@ -200,3 +200,17 @@ def test_a_checkpoint_says_what_it_is(model_folder: Path, tmp_path: Path, name: 
     checkpoint = read_checkpoint(str(tmp_path))
     assert checkpoint.precision == precisions()[name]
     assert weights_digest(load(tmp_path, name)) == weights_digest(load(model_folder, name))
+
+
+@pytest.mark.parametrize("name", ["int4-quanto", "int2-quanto"])
+def test_quanto_needs_no_compiler(
+    model_folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compiles(**_: Any) -> None:
+        raise AssertionError("it compiles an extension")
+
+    pytest.importorskip("optimum.quanto", reason="the quanto extra is not installed")
+    monkeypatch.setattr("optimum.quanto.library.extensions.extension.load", compiles)
+    model = load(model_folder, name)
+    with torch.no_grad():
+        assert model(torch.arange(8)[None]).logits.isfinite().all()

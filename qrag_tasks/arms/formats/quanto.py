@@ -64,6 +64,8 @@ class Quanto(Format):
             quant_type=_FLOAT8,
             needs=_NEEDS,
             install=_INSTALL,
+            # On a GPU it compiles Marlin's kernels with nvcc, and packs weights for them.
+            devices=("cpu",),
             ci="formats",
         ),
     )
@@ -96,6 +98,14 @@ class Quanto(Format):
             yield StoredLayer(module, _NAME, None, codes.dtype)
 
     # ------------------------------------------------------------------ loading
+    def prepare(self) -> None:
+        """Have quanto unpack codes with torch: it would first compile C++, or CUDA, for that."""
+        from optimum.quanto.library.extensions.extension import _extensions
+
+        for extension in _extensions.values():
+            if not isinstance(extension._lib, _Unpacking):
+                extension._lib = _Unpacking(extension)
+
     def quantization_config(self, row: Precision, dtype: Any) -> Any:
         """Return a ``QuantoConfig``."""
         try:
@@ -165,6 +175,32 @@ def unpacked(packed: Any, bits: int) -> Any:
     import torch
 
     return torch.cat([(packed >> shift) & (2**bits - 1) for shift in range(0, 8, bits)])
+
+
+class _Unpacking:
+    """What quanto has of an extension: codes unpacked here, and the rest once it is compiled.
+
+    Without a compiler, and where packages may not be written to, nothing of it can be.
+
+    :param extension: of quanto, not compiled yet.
+    """
+
+    def __init__(self, extension: Any) -> None:
+        self._extension = extension
+
+    @staticmethod
+    def unpack(packed: Any, bits: int) -> Any:
+        """See :func:`unpacked`."""
+        return unpacked(packed, bits)
+
+    def __getattr__(self, name: str) -> Any:
+        extension = self._extension
+        extension._lib = None
+        try:
+            compiled = extension.lib
+        finally:
+            extension._lib = self
+        return getattr(compiled, name)
 
 
 @hookimpl
