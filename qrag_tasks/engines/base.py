@@ -283,6 +283,14 @@ class Engine(ABC):
         """Return what lm_eval's results say of the model beside its arguments."""
         return {}
 
+    def forget(self) -> None:  # noqa: B027 - most engines keep nothing of a request
+        """Drop what earlier requests left for later ones, such as a cache of prefixes.
+
+        What comes next is computed as if nothing had been asked before.
+
+        :raises ModelError: when that cannot be done.
+        """
+
     def close(self) -> None:  # noqa: B027 - most engines hold nothing that outlives them
         """Give memory, processes and connections back; the engine is not used after it.
 

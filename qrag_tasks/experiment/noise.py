@@ -115,6 +115,8 @@ def measure_noise(
     first = run()
     by_tokens = model.batching()
     model.batch_otherwise(batch_size)
+    # Or the second run would take keys and values of whole prompts from the first.
+    model.engine.forget()
     second = run()
     kv_cache = AUTO if model.engine.kv_cache is None else model.engine.kv_cache.name
     return Noise(

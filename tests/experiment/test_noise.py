@@ -74,6 +74,26 @@ def test_an_arm_in_32_bits_has_no_noise(tiny_model: Path, tmp_path: Path) -> Non
     assert "exists: name another file" in again.output
 
 
+def test_the_second_run_finds_nothing_of_the_first(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys and values of the first run's prompts would hide what other batches change."""
+    pytest.importorskip("torch", reason="the hf extra is not installed")
+    from qrag_tasks.engines.transformers.engine import TransformersEngine
+
+    done: list[str] = []
+    answer = TransformersEngine.generate
+    monkeypatch.setattr(
+        TransformersEngine, "generate", lambda *a: (done.append("answer"), answer(*a))[1]
+    )
+    monkeypatch.setattr(TransformersEngine, "forget", lambda _: done.append("forget"))
+    arguments = f"pretrained={tiny_model},precision=fp32,device=cpu"
+    options = ("--model_args", arguments, "--data", "mini", "--limit", 2)
+    done_by = run("lamp3u_rag_k0", *options)
+    assert done_by.exit_code == 0, done_by.output
+    assert done == ["answer", "forget", "answer"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

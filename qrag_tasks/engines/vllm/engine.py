@@ -35,6 +35,7 @@ from qrag_tasks.engines.vllm.layers import read
 from qrag_tasks.engines.vllm.positions import Place, Prompt, likelihoods_of, places_of
 from qrag_tasks.engines.vllm.sampling import MOST_LOGPROBS, generation_params, next_token_params
 from qrag_tasks.engines.vllm.workers import WorkersUsage
+from qrag_tasks.errors import ModelError
 from qrag_tasks.metering.meter import Meter, SideBySide
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
@@ -172,6 +173,17 @@ class VllmEngine(Engine):
                 "arguments": {name: plain(value) for name, value in self._own.items()},
             }
         }
+
+    def forget(self) -> None:
+        """Empty the cache of prefixes.
+
+        :raises ModelError: when vLLM does not do so.
+        """
+        if not self._llm.reset_prefix_cache():
+            raise ModelError(
+                f"vLLM {environment.version()[1]} did not empty its cache of prefixes: give "
+                f"enable_prefix_caching=False"
+            )
 
     def close(self) -> None:
         """Have vLLM give its memory and its processes back, once it runs no other model here."""

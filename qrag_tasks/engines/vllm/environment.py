@@ -24,6 +24,8 @@ _DEFAULTS = {
     "VLLM_LOGGING_LEVEL": "WARNING",
     # It would report to its makers what is run.
     "VLLM_NO_USAGE_STATS": "1",
+    # Where workers are processes: one that is forked cannot use a GPU that this one has touched.
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     # Triton would multiply in 19 of the 32 bits of fp32, in kernels of attention for one.
     "TRITON_F32_DEFAULT": "ieee",
 }

@@ -127,6 +127,7 @@ def main(file: int) -> None:
         methods["used"] = used
         methods["smoke"] = smoke
         methods["model_info"] = lambda _: loaded.model_info()
+        methods["forget"] = lambda _: loaded.forget()
         methods["generate"] = lambda call: _answer(connection, loaded, loaded.generate, call)
         methods["read"] = lambda call: _answer(connection, loaded, loaded.read, call)
         methods["score"] = lambda call: _answer(connection, loaded, loaded.score, call)

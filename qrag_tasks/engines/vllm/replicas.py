@@ -206,6 +206,11 @@ class ReplicatedEngine(Engine):
         told = [each.ask(Call("model_info"))["vllm"] for each in self._replicas]
         return {"vllm": {**told[0], "replicas": [each["workers"] for each in told]}}
 
+    def forget(self) -> None:
+        """Have each empty its cache of prefixes."""
+        for each in self._replicas:
+            each.ask(Call("forget"))
+
     def close(self) -> None:
         """Have the processes end."""
         self._close()

@@ -140,6 +140,24 @@ def test_shared_prefixes_are_counted(
     assert (cost.undivided_seconds > 0, cost.prefill_seconds) == (True, 0)
 
 
+def test_what_was_asked_before_is_forgotten(
+    loaded: tuple[Engine, Meter], long_prompts: list[list[int]]
+) -> None:
+    engine, meter = loaded
+    requests = [GenerationRequest(f"{len(p)}", p, 4) for p in long_prompts]
+
+    def cached() -> int:
+        meter.restart(())
+        generate(engine, requests)
+        return int(meter.cost().cached_prompt_tokens or 0)
+
+    engine.forget()
+    first = cached()
+    assert cached() > first
+    engine.forget()
+    assert cached() == first
+
+
 def test_places_of_likelihoods_are_asked_for_once(
     loaded: tuple[Engine, Meter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
