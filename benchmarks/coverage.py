@@ -19,6 +19,8 @@ was given an interval, however few units differed: every kind covers in
 two with 100 units: accuracy (8 differ), which covers in 0.973, and "ratings by user", whose
 equivalence size is 0.059. In 10,000 simulations these are 0.970 and 0.049.
 
+KL by user, 2,000 simulations of 399 resamples: 0.939 with 30 users, 0.945 with 100.
+
 With --fewest: what would be told if fewer than `FEWEST` units that differ were enough. For each
 least number of them, the share of all simulations in which an interval is told and misses, and in
 which equivalence is told at the margin.
@@ -105,6 +107,13 @@ def changed_by_user(units: int, rng: np.random.Generator) -> tuple[Any, ...]:
     )
 
 
+def divergences(units: int, rng: np.random.Generator) -> tuple[Any, ...]:
+    """KL of users' answers, one to six each, beside a base's none: skewed, and the user's."""
+    user = np.repeat(np.arange(units), rng.integers(1, 7, units))
+    typical = np.exp(rng.normal(-3.2, 0.5, units))[user]
+    return np.zeros(len(user)), typical * rng.gamma(2.0, 0.5, len(user)), user
+
+
 KINDS: dict[str, tuple[Callable[..., tuple[Any, ...]], str]] = {
     "ratings, MAE": (ratings, "mean"),
     "ratings, RMSE": (squares, "root_mean"),
@@ -114,6 +123,7 @@ KINDS: dict[str, tuple[Callable[..., tuple[Any, ...]], str]] = {
     "accuracy": (right, "mean"),
     "macro F1": (labels, "macro_f1"),
     "changes by user": (changed_by_user, "mean"),
+    "KL by user": (divergences, "mean"),
 }
 
 
