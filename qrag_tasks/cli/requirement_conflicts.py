@@ -97,7 +97,7 @@ def _takes(requirement: Requirement, version: str) -> bool:
     try:
         # What is installed was chosen by somebody, be it released or not.
         return requirement.specifier.contains(version, prereleases=True)
-    except InvalidVersion:
+    except (InvalidVersion, TypeError):  # or its metadata have none
         return True
 
 
