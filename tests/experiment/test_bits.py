@@ -128,7 +128,7 @@ def verdicts(comparison: Comparison, words: dict[str, dict[str, Any]]) -> BitsPa
 WORSE = {"p": 0.001, "p_holm": 0.001, "difference": 0.2, "equivalence_p": 0.9}
 SAME = {"p": 0.9, "p_holm": 0.9, "difference": 0.0, "equivalence_p": 0.001}
 OPEN = {"p": 0.3, "p_holm": 0.9, "difference": 0.1, "equivalence_p": 0.4}
-FEW = {"p": None, "p_holm": None, "equivalence_p": None, "bound": None}
+FEW = {"p": None, "p_holm": None, "equivalence_p": None, "units": 5}
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ FEW = {"p": None, "p_holm": None, "equivalence_p": None, "bound": None}
         ((WORSE, SAME, SAME), (None, None, 8.5)),
         # What could not be tested is not called the same.
         ((SAME, FEW, SAME), (8.5, 8.5, None)),
-        ((SAME, FEW | {"bound": 0.1}, WORSE), (4.85, 8.5, 2.9)),
+        ((SAME, FEW | {"units": 60, "differing": 2}, WORSE), (4.85, 8.5, 2.9)),
         ((OPEN, OPEN, OPEN), (2.9, None, None)),
         # Worse by more than chance explains, and by less than matters.
         ((WORSE | {"equivalence_p": 0.001}, WORSE, WORSE), (None, 8.5, 8.5)),

@@ -16,6 +16,7 @@ from qrag_tasks.experiment.comparison.verdicts import (
     headline,
     verdict,
 )
+from qrag_tasks.experiment.statistics import FEWEST
 from qrag_tasks.logs.runs import Run
 from qrag_tasks.logs.schema import LoggedArm
 
@@ -210,5 +211,5 @@ def _is(row: MetricRow, word: str) -> bool:
 
 
 def _could_be_shown(row: MetricRow) -> bool:
-    """Tell whether a loss would have been seen: where few units differ of enough, it would."""
-    return not _is(row, NOT_TESTED) and (not _is(row, TOO_FEW) or row.bound is not None)
+    """Tell whether a loss could be seen: not with too few units, but where few of enough differ."""
+    return not _is(row, NOT_TESTED) and (not _is(row, TOO_FEW) or (row.units or 0) >= FEWEST)
