@@ -7,14 +7,12 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from qrag_tasks.arms import embedded
 from qrag_tasks.arms.arguments import asked_dtype
 from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.arms.loading import computing_dtype
-from qrag_tasks.engines.base import Engine
 from qrag_tasks.engines.tokenizers import load_tokenizer, model_window
-from qrag_tasks.engines.vllm import environment, failures, replicas
-from qrag_tasks.engines.vllm.arguments import QUANTIZATION, Asked, asked
+from qrag_tasks.engines.vllm import environment, failures
+from qrag_tasks.engines.vllm.arguments import QUANTIZATION, Asked
 from qrag_tasks.engines.vllm.engine import VllmEngine
 from qrag_tasks.engines.vllm.sampling import MOST_LOGPROBS
 from qrag_tasks.errors import SettingsError
@@ -25,23 +23,13 @@ logger = logging.getLogger("lm_eval.qrag_tasks")
 _READ_BY_FLASH = ("fp8_e4m3",)
 
 
-def load(arguments: Mapping[str, Any], meter: Meter) -> Engine:
-    """Start vLLM, verify that it runs the arm that was asked for, and return its engine.
+def load(wanted: Asked, meter: Meter) -> VllmEngine:
+    """Start vLLM in this process, verify what it has loaded, and return its engine.
 
-    :param arguments: of ``--model qrag``, where they were given.
+    :param wanted: what was asked for, the checkpoint named.
     :raises ModelError: when the arm cannot be had, or is not what it claims.
     :raises SettingsError: for an impossible argument.
     """
-    if arguments.get("pretrained") is None:
-        arguments = {**arguments, "pretrained": embedded.instead_of_none()}
-    wanted = asked(arguments)
-    if wanted.replicas > 1:
-        return replicas.load(wanted, meter)
-    return load_here(wanted, meter)
-
-
-def load_here(wanted: Asked, meter: Meter) -> VllmEngine:
-    """Start vLLM in this process, as :func:`load` does."""
     given, precision = wanted.arguments, wanted.precision
     device = checked_device(given.get("device"))
     environment.prepare(wanted.deterministic and device.type == "cuda")

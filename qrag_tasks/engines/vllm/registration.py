@@ -18,9 +18,9 @@ def _check(arguments: Mapping[str, Any]) -> None:
 
 
 def _load(arguments: Mapping[str, Any], meter: Meter) -> Engine:
-    from qrag_tasks.engines.vllm.loading import load
+    from qrag_tasks.engines.vllm.starting import start
 
-    return load(arguments, meter)
+    return start(arguments, meter)
 
 
 @hookimpl

@@ -109,12 +109,13 @@ def main(file: int) -> None:
         nonlocal engine
         from qrag_tasks.arms.components import plain
         from qrag_tasks.arms.devices import checked_device
+        from qrag_tasks.engines.vllm.arguments import asked
         from qrag_tasks.engines.vllm.loading import load as load_engine
         from qrag_tasks.metering.meter import Meter
         from qrag_tasks.metering.usage import usage_of
 
         meter = Meter(checked_device(arguments.get("device")))
-        loaded = engine = load_engine(arguments, meter)
+        loaded = engine = load_engine(asked(arguments), meter)
 
         def used(call: Call) -> Any:
             alone = [[usage_of(loaded.device, call.begin)]]
