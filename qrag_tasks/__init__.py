@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from pluggy import HookimplMarker
 
-    from qrag_tasks.arms.formats.base import Format, LayerFacts, Precision, StoredLayer
+    from qrag_tasks.arms.formats.base import Format
+    from qrag_tasks.arms.formats.facts import LayerFacts, Precision, StoredLayer
     from qrag_tasks.errors import QragError
     from qrag_tasks.prompting.pipeline import PromptRecord
     from qrag_tasks.retrieval.base import Document, Query, Ranking, Retriever, ScoringRetriever

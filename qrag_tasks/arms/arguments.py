@@ -22,7 +22,7 @@ from qrag_tasks.arms.argument_names import (
     unknown_to_server,
 )
 from qrag_tasks.arms.batching_arguments import batching_mistakes
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.places import check_additions, local_folder
 from qrag_tasks.arms.precisions import format_of, formats
 from qrag_tasks.arms.precisions import precision as precision_named

@@ -11,13 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks.arms.checkpoint_files import SIDECARS, TensorFacts, read_files
-from qrag_tasks.arms.formats.base import (
-    Declaration,
-    Precision,
-    StoredLayer,
-    common_declaration,
-    declared_method,
-)
+from qrag_tasks.arms.formats.base import common_declaration, declared_method
+from qrag_tasks.arms.formats.facts import Declaration, Precision, StoredLayer
 from qrag_tasks.arms.places import local_folder
 from qrag_tasks.arms.precisions import format_of, formats, precisions
 from qrag_tasks.arms.precisions import precision as precision_named

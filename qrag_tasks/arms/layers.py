@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from qrag_tasks.arms.adapters import is_adapter
-from qrag_tasks.arms.formats.base import OTHER, PLAIN, Format, LayerFacts
+from qrag_tasks.arms.formats.base import Format
+from qrag_tasks.arms.formats.facts import OTHER, PLAIN, LayerFacts
 from qrag_tasks.arms.module_names import in_block
 from qrag_tasks.arms.module_tensors import held_tensors, place
 from qrag_tasks.arms.precisions import special_first

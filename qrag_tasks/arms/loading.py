@@ -12,7 +12,7 @@ from typing import Any
 from qrag_tasks.arms.arguments import check_against, check_qrag_arguments
 from qrag_tasks.arms.checkpoints import Checkpoint, arm_of, checkpoint_in
 from qrag_tasks.arms.dtypes import named_dtype
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.layers import linear_layers
 from qrag_tasks.arms.places import checked_places
 from qrag_tasks.arms.precisions import format_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from qrag_tasks.arms.formats.base import PLAIN, Format, Precision
+from qrag_tasks.arms.formats.base import Format
+from qrag_tasks.arms.formats.facts import PLAIN, Precision
 from qrag_tasks.errors import SettingsError, did_you_mean
 from qrag_tasks.registry import FORMATS, Supplied, listed, not_loaded
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qrag_tasks.arms.checkpoints import Checkpoint
-from qrag_tasks.arms.formats.base import Declaration
+from qrag_tasks.arms.formats.facts import Declaration
 from qrag_tasks.arms.layers import linear_layers
 from qrag_tasks.arms.precisions import formats
 from qrag_tasks.errors import ModelError

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from qrag_tasks.arms.checkpoint_files import FLOATS, TensorFacts
-from qrag_tasks.arms.formats.base import OTHER, StoredLayer
+from qrag_tasks.arms.formats.facts import OTHER, StoredLayer
 from qrag_tasks.arms.module_names import in_block, in_tower, is_linear, matches
 from qrag_tasks.arms.precisions import special_first
 

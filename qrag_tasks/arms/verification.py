@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qrag_tasks.arms.adapters import is_adapter, name_without_adapter
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.layers import (
     Layer,
     WeightBytes,
@@ -104,7 +104,7 @@ def verify(
 
     :param group_size: that all quantized layers must have; ``None`` for any.
     :param declared: patterns of the modules that the checkpoint itself says are not quantized
-        (:attr:`~qrag_tasks.arms.formats.base.Declaration.unquantized`). What a run
+        (:attr:`~qrag_tasks.arms.formats.facts.Declaration.unquantized`). What a run
         leaves out on loading is not among them, and an error.
     :raises ModelError: when the model is not what the precision says, with the layers that are
         not.

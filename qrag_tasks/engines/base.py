@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
-from qrag_tasks.arms.formats.base import DEVICES, Precision
+from qrag_tasks.arms.formats.facts import DEVICES, Precision
 from qrag_tasks.arms.kv_caches import CacheFacts, KvCache
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.decoding import Decoding
@@ -35,9 +35,9 @@ read, and the rest is the engine's word; all of it is a server's word."""
 class Support:
     """How an engine runs a precision whose format another engine loads, as a rule transformers.
 
-    :ivar devices: as :attr:`~qrag_tasks.arms.formats.base.Precision.devices`.
+    :ivar devices: as :attr:`~qrag_tasks.arms.formats.facts.Precision.devices`.
     :ivar needs: modules that must be importable, beside the engine's own.
-    :ivar ci: as :attr:`~qrag_tasks.arms.formats.base.Precision.ci`.
+    :ivar ci: as :attr:`~qrag_tasks.arms.formats.facts.Precision.ci`.
     """
 
     devices: tuple[str, ...] = DEVICES

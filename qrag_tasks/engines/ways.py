@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from qrag_tasks.arms.formats.base import Format, Precision, is_importable
+from qrag_tasks.arms.formats.base import Format, is_importable
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.engines.base import Abilities, Support
 from qrag_tasks.errors import ModelError
 from qrag_tasks.registry import ENGINES, FORMATS

@@ -18,7 +18,7 @@ from qrag_tasks.arms.arguments import asked_dtype, settings_of_config
 from qrag_tasks.arms.batching_arguments import CONTINUOUS
 from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.arms.engine_choice import TRANSFORMERS
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.kv_caches import asked_cache
 from qrag_tasks.arms.precisions import format_of
 from qrag_tasks.arms.verification import verify

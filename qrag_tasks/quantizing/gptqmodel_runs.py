@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.formats.gptqmodel import GROUP_SIZE
 from qrag_tasks.arms.precisions import format_of
 from qrag_tasks.errors import ModelError, SettingsError

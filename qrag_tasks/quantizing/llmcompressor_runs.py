@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from importlib import util
 from typing import Any
 
-from qrag_tasks.arms.formats.base import Precision
 from qrag_tasks.arms.formats.compressed_tensors import GROUP_SIZE
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.errors import ModelError, SettingsError
 from qrag_tasks.quantizing.library_output import explained, quiet
 from qrag_tasks.quantizing.quantizer import Job, Quantizer

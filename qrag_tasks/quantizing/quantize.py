@@ -14,7 +14,7 @@ from typing import Any
 from qrag_tasks.arms import loading
 from qrag_tasks.arms.checkpoints import check_checkpoint, read_checkpoint
 from qrag_tasks.arms.devices import checked_device
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.precisions import format_of, precisions
 from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.errors import SettingsError

@@ -8,7 +8,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, ClassVar
 
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.precisions import format_of
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.quantizing.calibration import Calibration

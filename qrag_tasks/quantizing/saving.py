@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.formats.hqq import GROUP_SIZE
 from qrag_tasks.arms.precisions import format_of
 from qrag_tasks.quantizing.library_output import explained, quiet

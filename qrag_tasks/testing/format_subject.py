@@ -12,7 +12,8 @@ from typing import Any
 
 from qrag_tasks.arms import loading
 from qrag_tasks.arms.checkpoints import Checkpoint, read_checkpoint
-from qrag_tasks.arms.formats.base import Format, Precision
+from qrag_tasks.arms.formats.base import Format
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.errors import ModelError
 from qrag_tasks.registry import FORMATS
 from qrag_tasks.testing.check import CheckFailed, CheckSkipped

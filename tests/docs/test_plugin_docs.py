@@ -41,7 +41,7 @@ SHOWN = {
     "qrag_register_retrievers": "from qrag_tasks.retrieval.baselines import First as VALUE",
     "qrag_register_prompt_styles": "VALUE = lambda task, question, items: question",
     "qrag_register_formats": """
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.formats.plain import Plain
 class Shown(Plain):
     name = "shown"

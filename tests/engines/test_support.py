@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qrag_tasks.arms.engine_choice import chosen_engine
-from qrag_tasks.arms.formats.base import DEVICES, Precision
+from qrag_tasks.arms.formats.facts import DEVICES, Precision
 from qrag_tasks.arms.precisions import precision, precisions
 from qrag_tasks.engines.base import Abilities, Support
 from qrag_tasks.errors import SettingsError

@@ -362,7 +362,8 @@ def test_a_prompt_style_of_a_third_party(install: InstallPlugin) -> None:
 
 FORMAT = """
 from qrag_tasks import hookimpl
-from qrag_tasks.arms.formats.base import Format, Precision
+from qrag_tasks.arms.formats.base import Format
+from qrag_tasks.arms.formats.facts import Precision
 
 class Ternary(Format):
     name = "ternary"

@@ -6,14 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qrag_tasks.arms.checkpoint_files import TensorFacts
-from qrag_tasks.arms.formats.base import (
-    Declaration,
-    LayerFacts,
-    Precision,
-    StoredLayer,
-    declared_method,
-    words_for_bits,
-)
+from qrag_tasks.arms.formats.base import declared_method, words_for_bits
+from qrag_tasks.arms.formats.facts import Declaration, LayerFacts, Precision, StoredLayer
 from qrag_tasks.arms.formats.gptqmodel import INSTALL, NEEDS, GptqModelFormat, Packed, codes
 from qrag_tasks.hookspecs import RegisterFormat, hookimpl
 

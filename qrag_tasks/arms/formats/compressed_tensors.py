@@ -17,17 +17,9 @@ from typing import Any
 
 from qrag_tasks.arms.adapters import name_without_adapter
 from qrag_tasks.arms.checkpoint_files import TensorFacts, read_parts
-from qrag_tasks.arms.formats.base import (
-    WEIGHTS_ONLY,
-    WITH_ACTIVATIONS,
-    Declaration,
-    Format,
-    LayerFacts,
-    Precision,
-    StoredLayer,
-    declared_method,
-)
+from qrag_tasks.arms.formats.base import WEIGHTS_ONLY, WITH_ACTIVATIONS, Format, declared_method
 from qrag_tasks.arms.formats.compressed_schemes import FP4_GROUPS, Config, Rounding, Scheme
+from qrag_tasks.arms.formats.facts import Declaration, LayerFacts, Precision, StoredLayer
 from qrag_tasks.errors import ModelError
 from qrag_tasks.hookspecs import RegisterFormat, hookimpl
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from math import ceil
 
-from qrag_tasks.arms.formats.base import FormatOfEngine, Precision
+from qrag_tasks.arms.formats.base import FormatOfEngine
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.hookspecs import RegisterFormat, hookimpl
 
 _SCALE = 4  # bytes: 32 bits

@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from qrag_tasks.arms.formats.base import FormatOfEngine, Precision
+from qrag_tasks.arms.formats.base import FormatOfEngine
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.gguf_files import GgufFile, GgufTensor
 from qrag_tasks.errors import ModelError, SettingsError, did_you_mean
 from qrag_tasks.hookspecs import RegisterFormat, hookimpl

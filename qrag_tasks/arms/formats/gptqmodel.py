@@ -15,14 +15,8 @@ from typing import Any, ClassVar, NamedTuple
 from qrag_tasks.arms.adapters import name_without_adapter
 from qrag_tasks.arms.checkpoint_files import TensorFacts, read_parts
 from qrag_tasks.arms.formats import auto_round
-from qrag_tasks.arms.formats.base import (
-    Declaration,
-    Format,
-    LayerFacts,
-    Precision,
-    common_declaration,
-    setting,
-)
+from qrag_tasks.arms.formats.base import Format, common_declaration, setting
+from qrag_tasks.arms.formats.facts import Declaration, LayerFacts, Precision
 from qrag_tasks.errors import ModelError, SettingsError, did_you_mean
 
 NEEDS = ("gptqmodel", "optimum")

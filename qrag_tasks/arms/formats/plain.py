@@ -8,14 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks.arms.checkpoint_files import FLOATS, TensorFacts
-from qrag_tasks.arms.formats.base import (
-    PLAIN,
-    Declaration,
-    Format,
-    LayerFacts,
-    Precision,
-    StoredLayer,
-)
+from qrag_tasks.arms.formats.base import Format
+from qrag_tasks.arms.formats.facts import PLAIN, Declaration, LayerFacts, Precision, StoredLayer
 from qrag_tasks.arms.module_names import is_linear
 from qrag_tasks.hookspecs import RegisterFormat, hookimpl
 

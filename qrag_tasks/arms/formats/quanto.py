@@ -10,16 +10,13 @@ from typing import Any
 
 from qrag_tasks.arms.checkpoint_files import TensorFacts
 from qrag_tasks.arms.formats.base import (
-    Declaration,
     Format,
-    LayerFacts,
-    Precision,
-    StoredLayer,
     common_declaration,
     declared_method,
     setting,
     words_for_bits,
 )
+from qrag_tasks.arms.formats.facts import Declaration, LayerFacts, Precision, StoredLayer
 from qrag_tasks.errors import ModelError
 from qrag_tasks.hookspecs import RegisterFormat, hookimpl
 

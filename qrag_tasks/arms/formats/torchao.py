@@ -12,14 +12,11 @@ from qrag_tasks.arms.checkpoint_files import TensorFacts
 from qrag_tasks.arms.formats.base import (
     WEIGHTS_ONLY,
     WITH_ACTIVATIONS,
-    Declaration,
     Format,
-    LayerFacts,
-    Precision,
-    StoredLayer,
     common_declaration,
     declared_method,
 )
+from qrag_tasks.arms.formats.facts import Declaration, LayerFacts, Precision, StoredLayer
 from qrag_tasks.errors import ModelError
 from qrag_tasks.hookspecs import RegisterFormat, hookimpl
 

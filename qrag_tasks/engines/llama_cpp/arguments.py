@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.formats.gguf import Gguf, precision_of
 from qrag_tasks.arms.gguf_files import GgufFile, names_gguf, read_gguf
 from qrag_tasks.arms.kv_caches import KvCache, asked_cache

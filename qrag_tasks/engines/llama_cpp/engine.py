@@ -15,7 +15,7 @@ import llama_cpp
 import numpy as np
 import torch
 
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.formats.gguf import FLOATS, MIXTURES
 from qrag_tasks.arms.gguf_files import GgufFile
 from qrag_tasks.engines.base import (

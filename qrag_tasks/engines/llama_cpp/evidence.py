@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
-from qrag_tasks.arms.formats.base import PLAIN, Precision
+from qrag_tasks.arms.formats.facts import PLAIN, Precision
 from qrag_tasks.arms.formats.gguf import FLOATS, Gguf, matrices
 from qrag_tasks.arms.gguf_files import GgufFile, GgufTensor
 from qrag_tasks.arms.layers import WeightBytes

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.engines.arguments import OF_TEXT, refuse_unknown, switched_on
 from qrag_tasks.errors import SettingsError

@@ -12,7 +12,7 @@ import transformers
 from transformers import LogitsProcessorList
 
 from qrag_tasks.arms.checkpoints import Checkpoint
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.identity import model_parts
 from qrag_tasks.arms.kv_caches import KvCache
 from qrag_tasks.arms.smoke import smoke_check

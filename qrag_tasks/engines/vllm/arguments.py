@@ -10,7 +10,7 @@ from typing import Any
 from qrag_tasks.arms.arguments import asked_dtype, check_against
 from qrag_tasks.arms.checkpoints import Checkpoint, check_checkpoint, checkpoint_in, own_precision
 from qrag_tasks.arms.devices import checked_device
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.kv_caches import KvCache, asked_cache
 from qrag_tasks.arms.loading import check_libraries
 from qrag_tasks.arms.places import checked_places

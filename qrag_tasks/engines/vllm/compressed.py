@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qrag_tasks.arms.formats.base import LayerFacts
 from qrag_tasks.arms.formats.compressed_tensors import NAME
+from qrag_tasks.arms.formats.facts import LayerFacts
 
 METHOD = "CompressedTensorsLinearMethod"
 """vLLM's class of what computes such a layer."""
@@ -21,7 +21,7 @@ _PLACES = {"tensor": "tensor", "channel": "row", "group": "group", "block": "blo
 
 @dataclass(frozen=True)
 class CompressedFacts:
-    """Facts of a loaded layer; see :class:`~qrag_tasks.arms.formats.base.LayerFacts`.
+    """Facts of a loaded layer; see :class:`~qrag_tasks.arms.formats.facts.LayerFacts`.
 
     :ivar unread: bytes of a weight that its kernel has taken where nobody can read it.
     """

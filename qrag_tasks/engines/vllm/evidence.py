@@ -9,7 +9,7 @@ from typing import Any
 
 from qrag_tasks.arms.checkpoint_files import read_tensor, tensor_files
 from qrag_tasks.arms.components import digest_of, tensor_content
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.layers import WeightBytes
 from qrag_tasks.arms.module_names import is_norm
 from qrag_tasks.arms.verification import VerifiedArm, check_quantized, kinds_of, some_names

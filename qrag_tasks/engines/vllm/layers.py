@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qrag_tasks.arms.components import digest_of, tensor_content, weights_digest
-from qrag_tasks.arms.formats.base import OTHER, PLAIN
+from qrag_tasks.arms.formats.facts import OTHER, PLAIN
 from qrag_tasks.arms.layers import (
     Layer,
     Role,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from qrag_tasks.arms.formats.base import PLAIN
+from qrag_tasks.arms.formats.facts import PLAIN
 from qrag_tasks.arms.precisions import precisions
 from qrag_tasks.experiment.comparison.rows import ArmWeights, CellRow, Comparison, MetricRow
 from qrag_tasks.experiment.comparison.verdicts import (

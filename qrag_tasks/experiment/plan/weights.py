@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qrag_tasks.arms.checkpoint_files import FLOATS, TensorFacts
 from qrag_tasks.arms.engine_choice import engine_name, loads_checkpoint
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.places import whole_place
 from qrag_tasks.arms.precisions import format_of, precision
 from qrag_tasks.arms.stored_layers import block_layers

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from qrag_tasks.arms.checkpoints import Checkpoint, check_checkpoint
-from qrag_tasks.arms.formats.base import Precision
+from qrag_tasks.arms.formats.facts import Precision
 from qrag_tasks.arms.layers import Layer, linear_layers
 from qrag_tasks.arms.precisions import formats
 from qrag_tasks.arms.smoke import smoke_check
