@@ -171,7 +171,8 @@ def test_a_plugin_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.Monk
 def test_the_examples_print(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     done = run(path)
-    missing = "is not installed: pip install ./plugins/qrag-dense" in done.output
+    # Plans for a model and data of one's own, or for a plugin, cannot be whole here.
+    missing = "there is no such folder" in done.output or "qrag-dense" in done.output
     assert done.exit_code == (1 if missing else 0), done.output
     assert "Traceback" not in done.output
     assert f"plan           {path.stem}" in done.output

@@ -306,10 +306,10 @@ def _against(row: Precision, given: Mapping[str, Any]) -> Iterator[Mistake]:
             )
     if "kernel" in given and not format_of(row).has_kernels:
         choosing = (one for one in formats().values() if one.has_kernels)
-        with_kernels = [each.name for one in choosing for each in one.precisions]
+        *others, last = [each.name for one in choosing for each in one.precisions]
         yield Mistake(
             "kernel",
-            f"kernel={given['kernel']}: only {' and '.join(with_kernels)} have kernels to choose "
+            f"kernel={given['kernel']}: only {', '.join(others)} and {last} have kernels to choose "
             f"from, not {row.name}",
         )
     if given.get("delta") and row.quantized:

@@ -280,6 +280,50 @@ INNER_NAMES: tuple[InnerName, ...] = (
         "does without",
         "a model that does not fit its device has no identity: nothing of it is kept",
     ),
+    *(
+        InnerName(
+            f"optimum.quanto.library.extensions.extension.{name}",
+            "replaced",
+            "arms.formats.quanto",
+            "has torch unpack quanto's codes: nothing is compiled at the first pass",
+            "fails",
+            "`int4-quanto` and its like cannot be loaded",
+        )
+        for name in ("_extensions", "Extension._lib")
+    ),
+    *(
+        InnerName(
+            f"optimum.quanto.QBitsTensor.{name}",
+            "read",
+            "arms.formats.quanto",
+            "tells which weights packed codes stand for",
+            "fails",
+            "`int4-quanto` and `int2-quanto` are refused, as their kernel cannot be checked",
+        )
+        for name in ("_scale", "_shift", "_scale_shift")
+    ),
+    *(
+        InnerName(
+            f"transformers.cache_utils.QuantizedLayer.{name}",
+            "read",
+            "engines.transformers.cache_layers",
+            "has the pass that reads a prompt read the cache, too",
+            "fails",
+            "`kv_cache=int4-hqq` and its like cannot be had",
+        )
+        for name in ("_quantized_keys", "_quantized_values")
+    ),
+    *(
+        InnerName(
+            f"vllm.model_executor.layers.attention.Attention.{name}",
+            "read",
+            "engines.vllm.kv_cache",
+            "tells by what keys and values in 8 bits are scaled",
+            "does without",
+            "results say 1.0 of the scales of `kv_cache=fp8`",
+        )
+        for name in ("_k_scale_float", "_v_scale_float")
+    ),
     InnerName(
         "gptqmodel.utils.threadx._DeviceWorker._abort_process",
         "replaced",

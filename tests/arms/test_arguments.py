@@ -59,7 +59,11 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("qrag", {"batching": "continuous", "parallelize": True}, "on one device; leave one"),
     ("hf", {"batching": "continuous"}, "--model qrag takes it"),
     ("qrag", {"precision": "fp16", "torch_dtype": "float32"}, "fp16 is float16, but torch_dtype="),
-    ("qrag", {"precision": "int8", "kernel": "marlin"}, "only int4-gptq and int4-awq have kernels"),
+    (
+        "qrag",
+        {"precision": "int8", "kernel": "marlin"},
+        "only int8-gptq, int4-gptq, int3-gptq, int2-gptq and int4-awq have kernels",
+    ),
     ("qrag", {"precision": "int8", "delta": "x"}, "it is added to plain weights"),
     # What --model qrag does not take.
     ("qrag", {"load_in_4bit": True}, "with --model qrag, give precision=int4-nf4"),

@@ -16,7 +16,9 @@ def test_the_commands_as_printed(tmp_path: Path) -> None:
     walk.install(tmp_path)
     tests, plugins, evaluated = map(shell_in(tmp_path), walk.commands)
     assert re.search(r"\d+ passed", tests)
-    assert not re.search(r"skipped|failed", tests)
+    assert "failed" not in tests
+    # Those of distributions, which this engine does not tell.
+    assert re.findall(r"(\d+) skipped", tests) == ["3"]
     assert re.search(r"plain +qrag-plain +0\.1\.0 +engine +plain +ok", plugins)
     assert "|lamp3u_rag_k1|" in evaluated
     assert "prefill" in evaluated

@@ -537,7 +537,10 @@ def test_the_examples_are_plans() -> None:
     plans = {name: found.plan for name, found in checked.items() if found.plan is not None}
     assert {name: plan.name for name, plan in plans.items()} == {
         name: name
-        for name in ("bits", "bits-cpu", "embedded", "mini", "reviews-and-papers", "yazan2024")
+        for name in (
+            *("bits", "bits-cpu", "embedded", "kv-cache", "mini", "reviews-and-papers"),
+            "yazan2024",
+        )
     }
     mini, paper, real = plans["mini"], plans["yazan2024"], plans["reviews-and-papers"]
     assert not checked["mini"].missing and not checked["embedded"].missing

@@ -67,7 +67,7 @@ def read_cache(model: Any) -> list[LiveLayer]:
                 own_bytes=tensor.nbytes,
                 numbers=int(module.num_kv_heads) * both if own else None,
                 head_size=size,
-                scales=(_scale(module, "k"), _scale(module, "v")),
+                scales=_factors(module),
                 narrow_queries=getattr(module, "query_quant", None) is not None,
             )
         )
@@ -90,8 +90,10 @@ def pages_of(core: Any) -> tuple[int, dict[str, int]]:
         return 0, {}
 
 
-def _scale(module: Any, part: str) -> float:
-    return float(getattr(module, f"_{part}_scale_float", 1.0))
+def _factors(module: Any) -> tuple[float, float]:
+    """Return by what keys and values are multiplied."""
+    key, value = (getattr(module, name, 1.0) for name in ("_k_scale_float", "_v_scale_float"))
+    return float(key), float(value)
 
 
 def facts_of(
