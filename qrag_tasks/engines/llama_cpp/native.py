@@ -199,7 +199,8 @@ class Native:
         self.make_room(len(tokens))
         self.keep(0)
         try:
-            self._decode(list(tokens), 1)
+            # In pieces, as a prompt: llama.cpp ends the process for more than its batch holds.
+            self.feed(tokens, 1)
             size = llama_cpp.llama_state_seq_get_size(self._context, 0)
             room = (ctypes.c_uint8 * size)()
             written = llama_cpp.llama_state_seq_get_data(self._context, room, size, 0)
