@@ -23,6 +23,7 @@ KNOWN_REASONS = {
     "it answers queries in English alike too: see differs_by_query": "nothing to check in it",
     r"engine=\w+ alone loads its precisions, and has a kit of its own": "tests/engines runs it",
     r"there are no checkpoints in .+": "its format is made on loading and nowhere kept",
+    "the engine does not say that it tells its distributions": "a server's API does not",
     "it takes no other value for any option that is a number or true/false": "nothing to check",
 }
 """Pattern of a skip's whole reason -> why no environment can be expected to run the test."""
