@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from launched_runs import (
     Answers,
@@ -198,6 +199,9 @@ def shards(options: argparse.Namespace, deadline: float) -> Iterator[Row]:
         "ray": "grid of two arms, by --launcher ray",
     }
 
+    def equal(name: str) -> dict[str, Any]:
+        return {"equal": share(cell_answers(grids[name]), cell_answers(grids["shards"]))}
+
     def do(name: str) -> None:
         rows[name] = row_of(names[name], jobs[name])
 
@@ -205,12 +209,7 @@ def shards(options: argparse.Namespace, deadline: float) -> Iterator[Row]:
         together([partial(do, name) for name in jobs])
         for name, row in rows.items():
             if name != "shards" and "error" not in row:
-                row |= row_of(
-                    row["name"],
-                    lambda name=name: {  # type: ignore[misc]
-                        "equal": share(cell_answers(grids[name]), cell_answers(grids["shards"]))
-                    },
-                )
+                row |= row_of(row["name"], partial(equal, name))
             yield row
     finally:
         for each in running:

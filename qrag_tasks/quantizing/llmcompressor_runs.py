@@ -43,7 +43,7 @@ RECIPES: Mapping[str, Recipe] = {
     "nvfp4a16": Recipe("NVFP4A16", fitted=False),
     "mxfp4a16": Recipe("MXFP4A16", fitted=False),
 }
-"""Precision -> how it is made: as llm-compressor's own examples do, but for SmoothQuant."""
+"""Precision -> how it is made: as llm-compressor's own examples do it, without SmoothQuant."""
 
 
 class LlmCompressorQuantizer(Quantizer):

@@ -218,7 +218,7 @@ def test_a_real_model_generates_the_same_while_it_is_metered(model: Any, beams: 
     assert torch.equal(metered, alone)
     cost = meter.cost()
     assert cost.prefill_seconds > 0
-    assert min(cost.decode_seconds, cost.prefill_seconds) > 0
+    assert cost.decode_seconds > 0
     assert cost.prefill_seconds + cost.decode_seconds <= cost.run_seconds
     assert (cost.prompt_tokens, cost.padded_tokens, cost.decode_tokens) == (105, 120, 21)
 

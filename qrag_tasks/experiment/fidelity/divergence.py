@@ -6,11 +6,12 @@ divergence of the base from the other arm, in nats,
 
     KL = sum over all tokens of p ln(p / q),
 
-is then known but for the tail, of which only the sums P and Q of both arms are known. By the log
-sum inequality (Cover and Thomas, Elements of Information Theory, theorem 2.7.1) the tail adds at
-least P ln(P / Q): with it, what is computed here is never more than KL. It adds at most
-P (ln m - ln q0), where no token of the tail is likelier in the base than m, and none is less likely
-than q0 in the other arm: that bound is there where the engine saw the whole vocabulary.
+is then known except for what the tail adds to it: of the tail, only the sums P and Q of both arms
+are known. By the log sum inequality (Cover and Thomas, Elements of Information Theory, theorem
+2.7.1) the tail adds at least P ln(P / Q): with it, what is computed here is never more than KL. It
+adds at most P (ln m - ln q0), where no token of the tail is likelier in the base than m, and none
+is less likely than q0 in the other arm: that bound is there where the engine saw the whole
+vocabulary.
 """
 
 from __future__ import annotations

@@ -18,9 +18,6 @@ from qrag_tasks.experiment.plan import Cell
 from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.processes import last_words, open_log
 
-MOST = 127
-"""The most tokens of a distribution that are kept: vLLM tells 128, the answer's own among them."""
-
 
 @dataclass(frozen=True)
 class CellReadings:
@@ -46,7 +43,8 @@ def read_grid(root: Path, top: int = TOP, tell: Callable[[str], None] | None = N
     What is there is not read again, and what was read before a kill is kept.
 
     :param root: folder of a grid whose cells are complete.
-    :param top: tokens of each distribution that are kept, at most :data:`MOST`.
+    :param top: tokens of each distribution that are kept, at most 127: vLLM
+        tells 128, the answer's own among them.
     :param tell: is told which arm reads.
     :raises PlanError: when a cell is not complete, or another run is at work in the folder.
     :raises ModelError: when an arm cannot read.

@@ -116,5 +116,5 @@ def test_a_perplexity_that_doubles() -> None:
     one = distributions(3, 1)
     other = one - np.log(2)
     base, read = readings(one, other, 4)
-    (found,) = [fidelity([divergence(base, read)] * 7)]
+    found = fidelity([divergence(base, read)] * 7)
     assert found.perplexity_ratio.value == pytest.approx(2, rel=1e-5)
