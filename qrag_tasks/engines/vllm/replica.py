@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -18,6 +17,7 @@ from typing import Any
 from qrag_tasks.arms.kv_caches import CacheFacts
 from qrag_tasks.engines.base import Engine
 from qrag_tasks.engines.batch_limit import BatchLimit
+from qrag_tasks.engines.child_process import end_with_the_parent
 from qrag_tasks.engines.decoding import Decoding
 from qrag_tasks.errors import ModelError, QragError
 
@@ -93,7 +93,7 @@ class _Stopped(Exception):  # noqa: N818 - no error
 
 def main(file: int) -> None:
     """Load an engine, and answer calls until there are no more."""
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    end_with_the_parent()
     connection = Connection(file)
     begun: Begin = connection.recv()
     if begun.processors:
@@ -180,13 +180,6 @@ def _answer(
     engine.limit = call.limit or engine.limit
     engine.decoding = call.decoding or engine.decoding
     method(call.requests, answered)
-
-
-def _end_with_the_parent() -> None:
-    # Not through sys.stdin: its lock, held by this thread, would be fatal when the process ends.
-    while os.read(0, 4096):
-        pass
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,18 @@ import argparse
 import hashlib
 import json
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.engines.child_process import end_with_the_parent
 from qrag_tasks.engines.journal import Journal
 from qrag_tasks.engines.readings import ReadingRequest
 from qrag_tasks.errors import ComparisonError, QragError
 from qrag_tasks.experiment.fidelity import store
 from qrag_tasks.experiment.fidelity.answers import GivenAnswer, answers_of, tokens_of
 from qrag_tasks.experiment.fidelity.places import Reads, reads_of
-from qrag_tasks.experiment.running.arm import end_with_the_parent, load
+from qrag_tasks.experiment.running.arm import load
 from qrag_tasks.experiment.running.grid_folder import GridFolder
 
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--arm", required=True, help="MODEL/PRECISION")
     parser.add_argument("--top", type=int, required=True)
     options = parser.parse_args(arguments)
-    threading.Thread(target=end_with_the_parent, daemon=True).start()
+    end_with_the_parent()
     grid = GridFolder.at(options.root)
     wanted = [reads for reads in reads_of(grid, options.top) if reads.cell.arm.name == options.arm]
     lm = load(wanted[0].cell.arm)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
-import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from qrag_tasks.arms.engine_choice import TRANSFORMERS, engine_name
+from qrag_tasks.engines.child_process import end_with_the_parent
 from qrag_tasks.errors import PlanError, QragError, StoreError
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
 from qrag_tasks.experiment.running.cell_folder import CellFolder
@@ -33,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--arm", required=True, help="MODEL/PRECISION")
     parser.add_argument("--cells", required=True, help="numbers of the plan's cells, by commas")
     options = parser.parse_args(arguments)
-    threading.Thread(target=end_with_the_parent, daemon=True).start()
+    end_with_the_parent()
     grid = GridFolder.at(options.root)
     cells = grid.plan.cells()
     chosen = [cells[int(number)] for number in options.cells.split(",")]
@@ -137,14 +136,6 @@ def _told(error: Exception, log: Path) -> str:
         return str(error)
     # Other libraries' errors may speak of what they have printed before.
     return f"{type(error).__name__}: {error} (see {log})"
-
-
-def end_with_the_parent() -> None:
-    """End this process when whoever started it ends: its standard input then ends."""
-    # Not through sys.stdin: its lock, held by this thread, would be fatal when the process ends.
-    while os.read(0, 4096):
-        pass
-    os._exit(1)
 
 
 if __name__ == "__main__":
