@@ -186,10 +186,63 @@ class TrendRow:
 
 
 @dataclass(frozen=True)
+class PooledRow:
+    """One arm against its base over all cells of a comparison together.
+
+    Every cell counts once, by its headline metric. A cell's loss is taken in margins, so that
+    losses of different metrics add up: 1 is the size that was stated to matter.
+
+    :ivar retriever: whose cells these are; :data:`ALL` for every cell, those without documents
+        among them.
+    :ivar metrics: by which the cells count.
+    :ivar samples: different questions; each may be in several cells.
+    :ivar users: different users; ``None`` where they are not known of every sample.
+    :ivar effect: mean over the cells of the other arm's loss, in margins: above 0 it is worse.
+    :ivar interval: of the effect: bootstrap over users with all of their samples in all cells;
+        ``None`` where units, or units that differ, are too few.
+    :ivar p: two-sided permutation test, in which the arms are swapped by user in all cells at once.
+    :ivar p_holm: the same, corrected by Holm over the rows of all retrievers together, or over
+        those of single retrievers.
+    :ivar equivalence_p: the larger p of two one-sided tests that the effect is within one margin.
+    :ivar recovery: mean over the cells of :attr:`MetricRow.recovery`; ``None`` where a cell has
+        none.
+    :ivar verdict: in a word, as a single cell's.
+    :ivar smallest_effect: the smallest true effect, in margins, that these samples would have shown
+        with a power of 0.8.
+    :ivar samples_needed: of an undecided row: how many samples would settle it. With so many, a
+        loss of one margin is shown, and no loss is shown to be within it, each with a power of 0.8.
+    """
+
+    model: str
+    arm: str
+    base_arm: str
+    retriever: str
+    metrics: Sequence[str]
+    cells: int
+    samples: int
+    users: int | None
+    effect: float
+    interval: Interval | None
+    p: float | None
+    p_holm: float | None
+    equivalence_p: float | None
+    recovery: float | None
+    recovery_interval: Interval | None
+    verdict: str
+    smallest_effect: float | None
+    samples_needed: int | None
+
+
+ALL = "all"
+"""The retriever of a :class:`PooledRow` that holds the cells of all of them."""
+
+
+@dataclass(frozen=True)
 class Comparison:
     """All of it.
 
     :ivar notes: what was left out, and why.
+    :ivar pooled: a row for each arm, and for each retriever where there are several.
     """
 
     cells: Sequence[CellRow]
@@ -197,3 +250,4 @@ class Comparison:
     notes: Sequence[str]
     level: float
     seed: int
+    pooled: Sequence[PooledRow] = ()
