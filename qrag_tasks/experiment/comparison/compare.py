@@ -93,7 +93,7 @@ def _compared(paired: PairedCells) -> Comparison:
     cells = _corrected([_cell(cell, drawn, options, tests) for cell, drawn in resampled])
     trend_rows = corrected(list(trends(cells, values, options.level)))
     notes = [*paired.matched.notes, *caveats(values, cells)]
-    return Comparison(cells, trend_rows, notes, options.level, options.seed)
+    return Comparison(cells, trend_rows, notes, options.level, options.seed, pooled=[])
 
 
 _TOGETHER = 16
