@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qrag_tasks.experiment.comparison.agreement import Agreement, Flips
+from qrag_tasks.experiment.comparison.fidelity_rows import FidelityRow, FidelityTrendRow
 from qrag_tasks.experiment.statistics import Interval
 
 
@@ -122,6 +123,7 @@ class CellRow:
     :ivar cost: what was measured -> the other arm's over the base's.
     :ivar noise: what ``qrag noise`` measured of the base arm on this task, where it was given.
     :ivar metrics: empty where the golds are not known.
+    :ivar fidelity: what ``qrag fidelity`` read; ``None`` where it read nothing.
     """
 
     task: str
@@ -136,6 +138,7 @@ class CellRow:
     cost: Mapping[str, float]
     noise: Mapping[str, Any] | None
     metrics: Sequence[MetricRow]
+    fidelity: FidelityRow | None = None
 
     @property
     def lamp_task(self) -> str | None:
@@ -243,6 +246,7 @@ class Comparison:
 
     :ivar notes: what was left out, and why.
     :ivar pooled: a row for each arm, and for each retriever where there are several.
+    :ivar fidelity_trends: of the KL of cells whose answers were read.
     """
 
     cells: Sequence[CellRow]
@@ -251,3 +255,4 @@ class Comparison:
     level: float
     seed: int
     pooled: Sequence[PooledRow] = ()
+    fidelity_trends: Sequence[FidelityTrendRow] = field(default_factory=list)
