@@ -25,22 +25,33 @@ _OF = {"own": "along the base's own answers", "gold": "along the right answers"}
 @click.option(
     "--top",
     type=click.IntRange(min=1, max=127),
-    default=64,
-    show_default=True,
-    help="Tokens of each distribution that are kept.",
+    help="Tokens of each distribution that are kept.  [default: the plan's, else 64]",
 )
+@click.option(
+    "--arm",
+    "arms",
+    multiple=True,
+    metavar="NAME",
+    help="Have this arm read, and its base where it has not; may be given often. Default: all.",
+)
+@click.option("--shard", metavar="I/N", help="Read the I-th of N parts, as in 2/4.")
 @click.option("--out", type=OutFile(".json"), help="Write it as JSON, too.")
-def fidelity(grid: Path, top: int, out: Path | None) -> None:
+def fidelity(
+    grid: Path, top: int | None, arms: tuple[str, ...], shard: str | None, out: Path | None
+) -> None:
     """Have every arm of GRID, a folder of `qrag run`, read its base arm's answers.
 
     Each arm reads the base arm's own answers and the right ones, token by token, on the prompts of
     the cell. KL is the Kullback-Leibler divergence of the base from the arm, in nats a token.
-    What was read once is not read again.
+    What was read once is not read again, and then no model is loaded. Several processes may share
+    a grid, on a GPU each, by --shard or --arm.
     """
     from qrag_tasks.experiment.fidelity.run import read_grid, readings_of
     from qrag_tasks.experiment.fidelity.summary import summarize
+    from qrag_tasks.experiment.running.shards import Shard
 
-    read_grid(grid, top, lambda arm: console(stderr=True).print(Text(f"{arm} reads")))
+    part = None if shard is None else Shard.parse(shard)
+    read_grid(grid, top, arms, part, lambda text: console(stderr=True).print(Text(text)))
     cells, trends = summarize(readings_of(grid, top))
     if out is not None:
         body = {

@@ -89,6 +89,16 @@ def run(
     if progress.failed:
         message += f", {len(progress.failed)} failed; the same command tries those again"
     print_prose(f"{message}, after {duration(progress.seconds)}")
+    if progress.unread:
+        count = len(progress.unread)
+        console().print(
+            Text(
+                f"{count:,} {'cell is' if count == 1 else 'cells are'} complete and not read yet, "
+                f"such as {progress.unread[0].folder}. Once its base arm's cells are complete: "
+                f"{command('fidelity', out)}"
+            ),
+            soft_wrap=True,
+        )
     if progress.complete and not progress.failed and part is None:
         console().print(Text(f"Now compare its arms: {command('compare', out)}"), soft_wrap=True)
     context.exit(1 if progress.failed else 0)

@@ -176,7 +176,7 @@ def test_a_model_may_have_precisions_and_k_of_its_own() -> None:
 
 def test_the_fingerprint_changes_with_what_changes_answers() -> None:
     plan = built(precisions=["bf16", "int8"])
-    same = built(precisions=["bf16", "int8"], base="int8", margins={"mae": 0.1})
+    same = built(precisions=["bf16", "int8"], base="int8", margins={"mae": 0.1}, fidelity=True)
     assert plan.fingerprint() == same.fingerprint()
     others = [
         built(precisions=["bf16", "int8"], **change)
@@ -195,7 +195,7 @@ def test_the_fingerprint_changes_with_what_changes_answers() -> None:
     ]
     assert len({plan.fingerprint(), *(other.fingerprint() for other in others)}) == 11
     # A grid goes on that was begun before there were such arguments.
-    newer = {"answer_tokens", "kv_caches"}
+    newer = {"answer_tokens", "kv_caches", "fidelity"}
     body = plan.model_dump(mode="json", exclude={"base", "margins", *newer})
     del body["models"][0]["args_of"], body["models"][0]["kv_caches"]
     before = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
@@ -325,6 +325,20 @@ limit: 0
         ("precisions: bf16 int8", "8: precisions: expected a list, such as [bf16, int8], not"),
         ("precisions: [null]", "8: precisions[0]: expected a text, such as bf16, not nothing"),
         ("precisions: [8]", "8: precisions[0]: expected a text, such as bf16, not 8"),
+        ("fidelity: 5", "8: fidelity: expected a mapping, such as true, not 5"),
+        (
+            "fidelity: {top: 500}",
+            "8: fidelity.top: expected a whole number of 127 or less, not 500",
+        ),
+        ("fidelity: {answers: own}", "8: fidelity.answers: expected a list, such as [own], not"),
+        (
+            "fidelity: {answers: [golds]}",
+            "8: fidelity.answers[0]: unknown answers 'golds' (known: own, gold). Did you mean",
+        ),
+        (
+            "fidelity: {most: 9}",
+            "8: fidelity.most: unknown field (known: top, answers).",
+        ),
         ("models: [5]", "8: models[0]: expected a mapping, such as {name: qwen, pretrained:"),
         ("models: 5", "8: models: expected a list, such as [{name: qwen, pretrained:"),
         (
@@ -422,6 +436,10 @@ def test_a_mistake(tmp_path: Path, line: str, told: str) -> None:
         (
             "answer: likelihood\ntasks: [lamp3u]\nanswer_tokens: 9",
             "answer_tokens: answer 'likelihood' generates nothing",
+        ),
+        (
+            "answer: likelihood\ntasks: [lamp3u]\nfidelity: true",
+            "fidelity: answer 'likelihood' generates nothing that could be read",
         ),
         ("answer: likelihood\ntasks: [lamp5u]", "tasks[0]: answer 'likelihood' is for the tasks"),
         (

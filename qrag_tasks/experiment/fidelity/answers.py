@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from qrag_tasks.errors import ComparisonError
+from qrag_tasks.experiment.plan.planned_fidelity import OWN
 from qrag_tasks.experiment.running.cell_folder import CellFolder
 from qrag_tasks.logs.runs import read_runs
 from qrag_tasks.logs.samples import Sample
-
-OWN, GOLD = "own", "gold"
-KINDS = (OWN, GOLD)
-"""Whose answer is read: the base arm's own greedy one, or the right one."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ def answers_of(folder: CellFolder, kind: str) -> list[GivenAnswer]:
     """Return the answers to read of a complete cell, in the order of the data set.
 
     :param folder: of the base arm.
-    :param kind: one of :data:`KINDS`; a sample whose gold is not known has none.
+    :param kind: ``own`` or ``gold``; a sample whose gold is not known has none.
     :raises ComparisonError: where the cell's answers were chosen by likelihood, and not generated.
     :raises DataError: when its log cannot be read.
     """

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qrag_tasks.engines.readings import TOP
-from qrag_tasks.errors import ModelError
+from qrag_tasks.errors import ModelError, PlanError
 from qrag_tasks.experiment.fidelity import store
-from qrag_tasks.experiment.fidelity.answers import OWN
 from qrag_tasks.experiment.fidelity.divergence import Divergence, divergence
 from qrag_tasks.experiment.fidelity.places import Reads, reads_of
-from qrag_tasks.experiment.plan import Cell
+from qrag_tasks.experiment.plan import Arm, Cell
+from qrag_tasks.experiment.plan.planned_fidelity import OWN
 from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.processes import last_words, open_log
+from qrag_tasks.experiment.running.shards import Shard, whole_grid
 
 
 @dataclass(frozen=True)
@@ -37,49 +37,132 @@ class CellReadings:
     base_itself: float
 
 
-def read_grid(root: Path, top: int = TOP, tell: Callable[[str], None] | None = None) -> None:
-    """Have every arm of a grid read the base arm's answers.
+def read_grid(
+    root: Path,
+    top: int | None = None,
+    arms: Collection[str] = (),
+    shard: Shard | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> None:
+    """Have the arms of a grid read the base arm's answers.
 
-    What is there is not read again, and what was read before a kill is kept.
+    What is there is not read again, and no model is loaded for it; what was read before a kill is
+    kept. Several processes may do parts of one grid at the same time. What a part needs of the
+    base arm it reads first, where nobody has; parts that need the same share that work.
 
     :param root: folder of a grid whose cells are complete.
-    :param top: tokens of each distribution that are kept, at most 127: vLLM
-        tells 128, the answer's own among them.
-    :param tell: is told which arm reads.
-    :raises PlanError: when a cell is not complete, or another run is at work in the folder.
-    :raises ModelError: when an arm cannot read.
+    :param top: tokens of each distribution that are kept, at most 127 (vLLM tells 128, the
+        answer's own among them); as the plan says, else 64, by default.
+    :param arms: those that are to read: ``MODEL/PRECISION``, or ``PRECISION`` of every model; all
+        by default.
+    :param shard: the part of the cells that are to be read; all by default. The base arm's do not
+        count.
+    :param tell: is told which arm reads how much.
+    :raises PlanError: when a cell that is needed is not complete, there is no such arm, or another
+        run is at work in the folder.
+    :raises ModelError: when an arm cannot read; what the others can read is read first.
     """
     grid = GridFolder.at(root)
-    with grid.alone("fidelity"):
-        arms = list(dict.fromkeys(reads.cell.arm for reads in reads_of(grid, top)))
-        for arm in arms:
-            if tell is not None:
-                tell(arm.name)
-            log = grid.log(arm).with_suffix(".fidelity.log")
-            command = [
-                *(sys.executable, "-m", "qrag_tasks.experiment.fidelity.process", str(root)),
-                *("--arm", arm.name, "--top", str(top)),
-            ]
-            with (
-                open_log(log) as file,
-                # Its standard input ends when this process does, however it ends.
-                subprocess.Popen(  # noqa: S603 - our own module
-                    command, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT
-                ) as process,
-            ):
-                code = process.wait()
-            if code != 0:
-                raise ModelError(f"{arm.name} cannot read: {last_words(log)} (see {log})")
+    shard = shard or whole_grid()
+    wanted = _wanted(grid, reads_of(grid, top), arms, shard)
+    part = "-".join(["fidelity", *([shard.name] if shard.count > 1 else []), *sorted(arms)])
+    with grid.alone(part.replace("/", "-")):
+        failed = read_all(grid, wanted, top, shard, tell)
+    if failed:
+        raise ModelError("; ".join(failed))
 
 
-def readings_of(root: Path, top: int = TOP) -> Iterator[CellReadings]:
+def read_all(
+    grid: GridFolder,
+    wanted: Sequence[Reads],
+    top: int | None = None,
+    shard: Shard | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> list[str]:
+    """Have what is wanted read, by a process an arm; no model is loaded for what is there.
+
+    :param wanted: of complete cells; a base arm's before what rests on it.
+    :param shard: the part that this is of what several processes read.
+    :returns: why arms could not read, a sentence each; what rests on these is not tried.
+    """
+    shard = shard or whole_grid()
+    failed: dict[str, str] = {}
+    for arm in dict.fromkeys(each.cell.arm for each in wanted):
+        of_arm = [each for each in wanted if each.cell.arm == arm]
+        left = [each for each in of_arm if not each.done]
+        if not left or left[0].base.name in failed:
+            continue
+        cells = list(dict.fromkeys(each.cell for each in left))
+        if tell is not None:
+            total = len({each.cell for each in of_arm})
+            tell(f"{arm.name} reads {len(cells)} of {total} cells")
+        # Parts that share a base arm's cells begin at different ones.
+        begin = len(cells) * (shard.number - 1) // shard.count
+        why = _read(grid, arm, [*cells[begin:], *cells[:begin]], top)
+        if why is not None:
+            failed[arm.name] = why
+    return list(failed.values())
+
+
+def _wanted(
+    grid: GridFolder, reads: Sequence[Reads], arms: Collection[str], shard: Shard
+) -> list[Reads]:
+    """Return what is to be read, with what that needs of the base arms, which come first.
+
+    :raises PlanError: when a cell of it is not complete, or there is no such arm.
+    """
+    known = list(dict.fromkeys(each.cell.arm for each in reads))
+    for name in arms:
+        if not any(_is(arm, name) for arm in known):
+            names = ", ".join(arm.name for arm in known)
+            raise PlanError(f"{grid.root}: there is no arm {name!r} (known: {names})")
+    chosen = [e for e in reads if not arms or any(_is(e.cell.arm, name) for name in arms)]
+    others = dict.fromkeys(each.cell for each in chosen if not each.is_base)
+    mine = set(shard.of(list(others))) if others else set()
+    alone = {each.cell for each in chosen if each.is_base} if shard.count == 1 else set()
+    needed = {each.of_base.cell for each in reads if each.cell in mine} | mine | alone
+    wanted = [each for each in reads if each.cell in needed]
+    for each in wanted:
+        for folder in (each.folder, each.base_folder):
+            if not folder.complete:
+                raise PlanError(
+                    f"{folder.path} is not complete: run the plan first, `qrag run PLAN --out "
+                    f"{grid.root}`"
+                )
+    return wanted
+
+
+def _is(arm: Arm, name: str) -> bool:
+    return name in (arm.name, arm.called)
+
+
+def _read(grid: GridFolder, arm: Arm, cells: Sequence[Cell], top: int | None) -> str | None:
+    """Have an arm read cells, in a process of its own; return why it could not, if so."""
+    numbers = {cell: number for number, cell in enumerate(grid.plan.cells())}
+    log = grid.log(arm).with_name(f"{arm.called}.fidelity.log")
+    command = [
+        *(sys.executable, "-m", "qrag_tasks.experiment.fidelity.process", str(grid.root)),
+        *("--arm", arm.name, "--cells", ",".join(str(numbers[cell]) for cell in cells)),
+        *(() if top is None else ("--top", str(top))),
+    ]
+    with (
+        open_log(log) as file,
+        # Its standard input ends when this process does, however it ends.
+        subprocess.Popen(  # noqa: S603 - our own module
+            command, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        code = process.wait()
+    return None if code == 0 else f"{arm.name} cannot read: {last_words(log)} (see {log})"
+
+
+def readings_of(root: Path, top: int | None = None) -> Iterator[CellReadings]:
     """Yield what was read in a grid, each arm beside its base.
 
-    :raises PlanError: when a cell is not complete.
     :raises StoreError: when readings are damaged.
     """
     for reads in reads_of(GridFolder.at(root), top):
-        if not reads.is_base and (found := _together(reads)) is not None:
+        if not reads.is_base and reads.done and (found := _together(reads)) is not None:
             yield found
 
 

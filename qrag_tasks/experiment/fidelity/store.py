@@ -2,41 +2,103 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qrag_tasks.engines.readings import Reading
 from qrag_tasks.errors import StoreError
 
-_FORMAT = 1
+_FORMAT = 2
 _ABOUT = b"qrag_tasks"
 _BY_PLACE = ("given", "likeliest", "entropy", "least")
 _BY_TOKEN = ("tokens", "logprobs")
 
 
 @dataclass(frozen=True)
-class StoredReadings:
-    """What one arm makes of the answers of one cell.
+class Origin:
+    """What readings were made of: all that tells, without a model, whether they are still right.
 
     :ivar arm: digest of the arm that read.
-    :ivar answers: digest of what was read: prompts, answers, and which tokens were kept.
-    :ivar keys: of the samples, in the order of the data set.
-    :ivar users: whose question each is.
-    :ivar tokens: of each answer, those of its end included.
+    :ivar answered_by: digest of the arm that answered the cell: as a rule the same, and another
+        where a machine or a package has changed in between.
+    :ivar source: digest of what was to be read: the base arm's sample log, whose answers of it,
+        and how many tokens of each distribution are kept.
+    :ivar base: :attr:`kept` of the base arm's readings, where the tokens are those that it kept.
+    :ivar kept: digest of the answers' tokens and of the tokens that were kept.
+    :ivar top: how many tokens of each distribution were asked for.
     """
 
     arm: str
-    answers: str
+    answered_by: str | None
+    source: str
+    base: str | None
+    kept: str
+    top: int
+
+
+@dataclass(frozen=True)
+class StoredReadings:
+    """What one arm makes of the answers of one cell.
+
+    :ivar keys: of the samples, in the order of the data set.
+    :ivar users: whose question each is.
+    :ivar tokens: of each answer, those of its end included.
+    :ivar places: what was read at the places of all answers, one answer behind the other.
+    """
+
+    origin: Origin
     keys: Sequence[str]
     users: Sequence[str | None]
     tokens: Sequence[Sequence[int]]
-    readings: Sequence[Reading]
+    places: Reading
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """How many places each answer has."""
+        return np.array([len(each) for each in self.tokens], np.int64)
+
+    @cached_property
+    def readings(self) -> list[Reading]:
+        """What was read, an answer each."""
+        ends = np.cumsum(self.lengths)[:-1]
+        columns = {
+            name: np.split(getattr(self.places, name), ends) for name in (*_BY_PLACE, *_BY_TOKEN)
+        }
+        return [
+            Reading(**{name: parts[row] for name, parts in columns.items()})
+            for row in range(len(self.tokens))
+        ]
+
+
+def together(readings: Sequence[Reading]) -> Reading:
+    """Return the readings of several answers as one, one behind the other.
+
+    :param readings: at least one, with as many tokens kept at each place.
+    """
+    return Reading(
+        **{
+            name: np.concatenate([getattr(each, name) for each in readings])
+            for name in (*_BY_PLACE, *_BY_TOKEN)
+        }
+    )
+
+
+def kept_digest(tokens: Sequence[Sequence[int]], readings: Sequence[Reading]) -> str:
+    """Return the sha256 of the answers' tokens and of the tokens that were kept."""
+    digest = hashlib.sha256()
+    for answer, reading in zip(tokens, readings, strict=True):
+        digest.update(json.dumps([list(answer), list(reading.tokens.shape)]).encode())
+        digest.update(np.ascontiguousarray(reading.tokens, np.int32).tobytes())
+    return digest.hexdigest()
 
 
 def write(path: Path, stored: StoredReadings) -> None:
@@ -56,7 +118,7 @@ def write(path: Path, stored: StoredReadings) -> None:
         values = [getattr(reading, name).reshape(-1) for reading in stored.readings]
         kind = pa.int32() if name in ("tokens", "likeliest") else pa.float32()
         columns[name] = pa.array(values, pa.list_(kind))
-    about = {"format": _FORMAT, "arm": stored.arm, "answers": stored.answers}
+    about = {"format": _FORMAT, **asdict(stored.origin)}
     table = pa.table(columns).replace_schema_metadata({_ABOUT: json.dumps(about).encode()})
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -71,8 +133,10 @@ def write(path: Path, stored: StoredReadings) -> None:
         raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def stamp(path: Path) -> tuple[str, str] | None:
-    """Return which arm read which answers: two digests; ``None`` where there is no such file.
+def origin(path: Path) -> Origin | None:
+    """Return what a file's readings were made of; ``None`` where there is no such file.
+
+    Also of a file of an earlier release, which did not say it.
 
     :raises StoreError: when it is something else, or damaged.
     """
@@ -82,39 +146,40 @@ def stamp(path: Path) -> tuple[str, str] | None:
         return None
     try:
         about = json.loads((pq.read_schema(path).metadata or {})[_ABOUT])
-        if about["format"] != _FORMAT:
+        if about.pop("format") > _FORMAT:
             raise StoreError(f"{path}: written by a later release; {_AGAIN}")
-        return str(about["arm"]), str(about["answers"])
-    except (OSError, KeyError, ValueError) as error:
+        return Origin(**about) if "source" in about else None
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path}: cannot be read: {error}; {_AGAIN}") from error
 
 
 def read(path: Path) -> StoredReadings | None:
-    """Return what a file holds; ``None`` where there is no such file.
+    """Return what a file holds; ``None`` where :func:`origin` does.
 
     :raises StoreError: when it is something else, or damaged.
     """
     import pyarrow.parquet as pq
 
-    stamped = stamp(path)
-    if stamped is None:
+    made_of = origin(path)
+    if made_of is None:
         return None
     try:
         table = pq.read_table(path)
         columns = {name: table.column(name).to_pylist() for name in ("sample", "user", "answer")}
-        arrays = {name: table.column(name).combine_chunks() for name in (*_BY_PLACE, *_BY_TOKEN)}
-        readings = []
-        for row, answer in enumerate(columns["answer"]):
-            values = {
-                name: np.asarray(array[row].values.to_numpy(zero_copy_only=False))
-                for name, array in arrays.items()
-            }
-            for name in _BY_TOKEN:
-                values[name] = values[name].reshape(len(answer), -1)
-            readings.append(Reading(**values))
+        places = sum(map(len, columns["answer"]))
+        values = {
+            name: table.column(name).combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            for name in (*_BY_PLACE, *_BY_TOKEN)
+        }
+        for name in _BY_PLACE:
+            values[name] = values[name].reshape(places)
+        for name in _BY_TOKEN:
+            values[name] = values[name].reshape(places, -1) if places else values[name][:, None]
     except (OSError, KeyError, ValueError) as error:
         raise StoreError(f"{path}: cannot be read: {error}; {_AGAIN}") from error
-    return StoredReadings(*stamped, columns["sample"], columns["user"], columns["answer"], readings)
+    return StoredReadings(
+        made_of, columns["sample"], columns["user"], columns["answer"], Reading(**values)
+    )
 
 
 _AGAIN = "remove it to have its answers read again"

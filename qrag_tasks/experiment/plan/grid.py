@@ -8,14 +8,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from qrag_tasks.arms.engine_choice import engine_name, loads_checkpoint
+from qrag_tasks.arms.engine_choice import abilities_of, engine_name, loads_checkpoint
 from qrag_tasks.arms.kv_caches import AUTO
 from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.errors import QragError, SettingsError
 from qrag_tasks.experiment.plan.cells import Arm, Cell
 from qrag_tasks.experiment.plan.fields import K, MetricName, Name, PrecisionName, TaskName
+from qrag_tasks.experiment.plan.planned_fidelity import Fidelity, chosen_fidelity
 from qrag_tasks.experiment.plan.planned_model import Model, Strict
 from qrag_tasks.prompting.prompt_source import no_likelihoods
 from qrag_tasks.prompting.protocols import PROTOCOLS
@@ -60,6 +61,7 @@ class Plan(Strict):
     :ivar limit: samples of each task; all of them by default.
     :ivar base: precision that the others are compared with; the first by default.
     :ivar margins: metric -> difference that does not matter, for the comparison.
+    :ivar fidelity: what its arms read of answers, token by token; ``None`` for nothing.
 
     The other fields are those of lm_eval's ``--metadata`` and of its command.
     """
@@ -89,6 +91,7 @@ class Plan(Strict):
     seed: int = Field(default=0, ge=0, strict=True)
     base: PrecisionName | None = None
     margins: Mapping[MetricName, Margin] = Field(default_factory=dict)
+    fidelity: Annotated[Fidelity | None, BeforeValidator(chosen_fidelity)] = None
 
     @model_validator(mode="after")
     def _whole(self, info: ValidationInfo) -> Plan:
@@ -99,6 +102,7 @@ class Plan(Strict):
             *self._missing_checkpoints(),
             *self._idle_fields(),
             *self._missing_bases(),
+            *self._unreadable(),
         ]
         if info.context is not None and FINDINGS in info.context:
             info.context[FINDINGS].extend(findings)
@@ -221,6 +225,29 @@ class Plan(Strict):
             if self.base is not None and self.base not in self.precisions_of(model):
                 yield Finding(("base",), f"{self.base!r} is no precision of model {model.name!r}")
 
+    def _unreadable(self) -> Iterator[Finding]:
+        """Find what has no distributions to read."""
+        if self.fidelity is None:
+            return
+        if self.answer == "likelihood":
+            yield Finding(
+                ("fidelity",),
+                "answer 'likelihood' generates nothing that could be read: leave fidelity out",
+            )
+        silent = [
+            arm
+            for arm in self.arms()
+            if (abilities := abilities_of(arm.arguments)) is not None and not abilities.readings
+        ]
+        if silent:
+            engines = ", ".join(dict.fromkeys(engine_name("qrag", arm.arguments) for arm in silent))
+            yield Finding(
+                ("fidelity",),
+                f"engine {engines} tells no distributions, and is to run "
+                f"{', '.join(arm.name for arm in silent)}: leave fidelity out, and have `qrag "
+                f"fidelity --arm` read the other arms after the run",
+            )
+
     def choices(self) -> dict[str, Any]:
         """Return what all cells have in common of lm_eval's ``--metadata``."""
         return {
@@ -304,8 +331,8 @@ class Plan(Strict):
         return {} if self.answer_tokens is None else {"max_gen_toks": self.answer_tokens}
 
     def fingerprint(self) -> str:
-        """Return the sha256 of everything in the plan but how its arms are compared."""
-        left_out = {"base", "margins"}
+        """Return the sha256 of everything in the plan that answers depend on."""
+        left_out = {"base", "margins", "fidelity"}
         if self.answer_tokens is None:  # as in the plans of versions that had no such field
             left_out.add("answer_tokens")
         if self.kv_caches == (AUTO,):

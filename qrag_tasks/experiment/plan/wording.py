@@ -8,7 +8,8 @@ from typing import Any
 
 from qrag_tasks.errors import did_you_mean
 from qrag_tasks.experiment.plan.grid import Plan
-from qrag_tasks.experiment.plan.planned_model import Model
+from qrag_tasks.experiment.plan.planned_fidelity import Fidelity
+from qrag_tasks.experiment.plan.planned_model import Model, Strict
 from qrag_tasks.experiment.plan.yaml_values import flow, plain
 from qrag_tasks.tasks.base import DEPTHS
 
@@ -26,6 +27,8 @@ _FORMS: Mapping[str, str] = {
     "checkpoints": "{int4-gptq: ./models/Qwen2.5-0.5B-Instruct-int4-gptq}",
     "args": "{max_length: 8192}",
     "pretrained": "./models/Qwen2.5-0.5B-Instruct",
+    "fidelity": "true",
+    "answers": "[own, gold]",
 }
 _MEMBERS: Mapping[str, str] = {
     "models": "{name: qwen, pretrained: ./models/Qwen2.5-0.5B-Instruct}",
@@ -34,6 +37,7 @@ _MEMBERS: Mapping[str, str] = {
     "tasks": "lamp3u",
     "k": "5",
     "orders": "best-first",
+    "answers": "own",
 }
 # pydantic's name of an error -> what was expected.
 _EXPECTED: Mapping[str, str] = {
@@ -47,6 +51,7 @@ _EXPECTED: Mapping[str, str] = {
     "finite_number": "a finite number",
     **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
     "greater_than_equal": "a whole number of {ge} or more",
+    "less_than_equal": "a whole number of {le} or less",
     "greater_than": "a number above {gt:g}",
 }
 
@@ -59,7 +64,8 @@ def message(error: Mapping[str, Any]) -> str:
     kind, given = error["type"], error.get("input")
     *_, last = error["loc"] or ("",)
     if kind == "extra_forbidden":
-        known = list((Model if len(error["loc"]) > 1 else Plan).model_fields)
+        inner: type[Strict] = Fidelity if error["loc"][0] == "fidelity" else Model
+        known = list((inner if len(error["loc"]) > 1 else Plan).model_fields)
         return f"unknown field (known: {', '.join(known)}).{did_you_mean(str(last), known)}"
     if kind == "missing":
         form = "qwen" if len(error["loc"]) > 1 else _FORMS[str(last)]  # a model's name

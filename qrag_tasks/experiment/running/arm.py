@@ -17,6 +17,8 @@ from typing import Any
 from qrag_tasks.arms.engine_choice import TRANSFORMERS, engine_name
 from qrag_tasks.engines.child_process import end_with_the_parent
 from qrag_tasks.errors import PlanError, QragError, StoreError
+from qrag_tasks.experiment.fidelity.places import readable
+from qrag_tasks.experiment.fidelity.reading import read_cells
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
 from qrag_tasks.experiment.running.cell_folder import CellFolder
 from qrag_tasks.experiment.running.grid_folder import GridFolder
@@ -43,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def answer_cells(grid: GridFolder, arm: Arm, cells: Sequence[Cell]) -> bool:
     """Load an arm and answer cells of it, one after the other.
 
-    Every cell is complete then, or its folder says why not.
+    Every cell is complete then, or its folder says why not. Where the plan asks for it, the arm
+    then reads answers token by token, as far as the base arm has read them.
 
     :returns: whether all of them are complete.
     """
@@ -54,7 +57,10 @@ def answer_cells(grid: GridFolder, arm: Arm, cells: Sequence[Cell]) -> bool:
             grid.cell(cell).fail(_told(error, grid.log(arm)), traceback.format_exc())
         logger.exception("%s cannot be loaded", arm.name)
         return False
-    return not sum(not _answer_or_tell(lm, grid, cell) for cell in cells)
+    complete = not sum(not _answer_or_tell(lm, grid, cell) for cell in cells)
+    if grid.plan.fidelity is not None:
+        _read_or_log(lm, grid, arm)
+    return complete
 
 
 def load(arm: Arm) -> Any:
@@ -82,6 +88,17 @@ def _answer_or_tell(lm: Any, grid: GridFolder, cell: Cell) -> bool:
         logger.exception("%s failed", cell.folder)
         return False
     return True
+
+
+def _read_or_log(lm: Any, grid: GridFolder, arm: Arm) -> None:
+    """Have the arm read what it can: the base arm may have to read before it.
+
+    Whatever goes wrong is in the log, and the cells stay complete; the run says what is not read.
+    """
+    try:
+        read_cells(lm, [each for each in readable(grid) if each.cell.arm == arm], wait=False)
+    except Exception:
+        logger.exception("%s cannot read", arm.name)
 
 
 def answer(lm: Any, plan: Plan, cell: Cell, folder: CellFolder) -> None:

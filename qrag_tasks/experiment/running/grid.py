@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from qrag_tasks.experiment.fidelity.places import readable, unread
+from qrag_tasks.experiment.fidelity.reading import JOURNAL
+from qrag_tasks.experiment.fidelity.run import read_all
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
 from qrag_tasks.experiment.running.answered_by import mixed_arms_of
 from qrag_tasks.experiment.running.cell_folder import CellFolder, cell_settings
 from qrag_tasks.experiment.running.grid_folder import GridFolder
-from qrag_tasks.experiment.running.launchers import Here, Launcher
+from qrag_tasks.experiment.running.launchers import Here, Launcher, Ray
 from qrag_tasks.experiment.running.processes import last_words, open_log
 from qrag_tasks.experiment.running.progress import Progress
 from qrag_tasks.experiment.running.run_notes import RunNotes
@@ -69,6 +72,10 @@ def run_plan(
             if left:
                 _answer(grid, launcher or Here(), left, progress, note)
                 _name_the_rest(grid, left, progress)
+            if plan.fidelity is not None:
+                if shard.count == 1 and not isinstance(launcher, Ray):
+                    _read_the_rest(grid, progress, note)
+                progress.unread = list(dict.fromkeys(each.cell for each in unread(grid)))
             progress.doing = ""
         finally:
             notes.note(progress, now=True)
@@ -143,7 +150,7 @@ def _answer(
     for cell in cells:
         grid.cell(cell).forget_failure()
     by_arm: dict[Arm, list[Cell]] = {}
-    for cell in cells:
+    for cell in _in_running_order(grid.plan, cells):
         by_arm.setdefault(cell.arm, []).append(cell)
     progress.tell_of_arms(by_arm)
     tell(progress)
@@ -159,7 +166,42 @@ def _answer(
             if (begun := {cell.arm for cell in cells if cell in progress.complete}) != seen:
                 seen, progress.notes = begun, mixed_arms_of(grid)
             progress.tell_of_arms(by_arm)
+            if reading := _reading_now(grid, cells):
+                progress.doing = f"{reading.name} reads answers"
             tell(progress)
+
+
+def _in_running_order(plan: Plan, cells: Sequence[Cell]) -> list[Cell]:
+    """Return cells in the order in which they are answered.
+
+    Where answers are to be read, a model's base arm comes before the arms that read its answers.
+    """
+    if plan.fidelity is None:
+        return list(cells)
+    bases = {model.name: plan.base_arm(model) for model in plan.models}
+    models = list(bases)
+    return sorted(cells, key=lambda c: (models.index(c.arm.model), c.arm != bases[c.arm.model]))
+
+
+def _reading_now(grid: GridFolder, cells: Sequence[Cell]) -> Arm | None:
+    """Return the arm that reads answers now, if one does."""
+    if grid.plan.fidelity is None:
+        return None
+    return next((c.arm for c in cells if (grid.cell(c).path / JOURNAL).exists()), None)
+
+
+def _read_the_rest(grid: GridFolder, progress: Progress, tell: Callable[[Progress], None]) -> None:
+    """Have read what the arms did not read while they were loaded, as where one was killed."""
+
+    def say(doing: str) -> None:
+        progress.doing = doing
+        tell(progress)
+
+    # Once a base arm has read, more can be read than before it.
+    before: list[Cell] = []
+    while (left := readable(grid)) and (cells := [each.cell for each in left]) != before:
+        before = cells
+        progress.notes += read_all(grid, left, tell=say)
 
 
 def _name_the_rest(grid: GridFolder, cells: Sequence[Cell], progress: Progress) -> None:

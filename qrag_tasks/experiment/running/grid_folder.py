@@ -10,6 +10,7 @@
         results_TIME.json, samples_TASK_TIME.jsonl   as lm_eval writes them
         complete.json                      written last: the cell is whole
         failed.json                        why the last attempt failed
+        readings_own.parquet, readings_gold.parquet   what was read of answers, token by token
 """
 
 from __future__ import annotations

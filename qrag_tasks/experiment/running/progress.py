@@ -24,6 +24,7 @@ class Progress:
     :ivar failed: cell -> why it could not be made.
     :ivar notes: a sentence for every arm whose cells were answered by different arms.
     :ivar doing: what is being done, in words.
+    :ivar unread: cells whose answers the plan wants read, token by token, and are not.
     """
 
     samples: Mapping[Cell, int]
@@ -32,6 +33,7 @@ class Progress:
     failed: dict[Cell, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     doing: str = ""
+    unread: Sequence[Cell] = ()
     _journals: dict[Cell, Answered] = field(default_factory=dict)
     _before: dict[Cell, int] = field(default_factory=dict)
     _begun: float = field(default_factory=lambda: time.monotonic())

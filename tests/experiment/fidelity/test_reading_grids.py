@@ -10,43 +10,50 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
 
 import torch
 from click.testing import CliRunner
+from filelock import FileLock
 from in_process_arms import InProcess
 from transformers import AutoModelForCausalLM
 
 from qrag_tasks.cli import main
 from qrag_tasks.errors import ComparisonError, PlanError, StoreError
-from qrag_tasks.experiment.fidelity import process, store
-from qrag_tasks.experiment.fidelity.answers import GOLD, OWN, answers_of
-from qrag_tasks.experiment.fidelity.places import Reads, reads_of
+from qrag_tasks.experiment.fidelity import reading, run, store
+from qrag_tasks.experiment.fidelity.answers import answers_of
+from qrag_tasks.experiment.fidelity.places import Reads, reads_of, unread
 from qrag_tasks.experiment.fidelity.run import read_grid, readings_of
-from qrag_tasks.experiment.plan import Plan
+from qrag_tasks.experiment.plan import Arm, Cell, Plan
+from qrag_tasks.experiment.plan.planned_fidelity import GOLD, OWN
 from qrag_tasks.experiment.running.arm import load
 from qrag_tasks.experiment.running.grid import run_plan
 from qrag_tasks.experiment.running.grid_folder import GridFolder
+from qrag_tasks.experiment.running.shards import Shard
 
 TOP = 127
+
+
+def tiny_plan(model: Path, **fields: Any) -> Plan:
+    body = {
+        "name": "tiny",
+        "models": [{"name": "llama", "pretrained": str(model)}],
+        "precisions": ["fp32", "bf16"],
+        "tasks": ["lamp3u", "lamp5u"],
+        "k": [0, 1],
+        "limit": 6,
+        "answer_tokens": 5,
+    }
+    return Plan.model_validate({**body, **fields})
 
 
 @pytest.fixture(scope="module")
 def answered(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A grid that is answered."""
-    plan = Plan.model_validate(
-        {
-            "name": "tiny",
-            "models": [{"name": "llama", "pretrained": str(tiny_model)}],
-            "precisions": ["fp32", "bf16"],
-            "tasks": ["lamp3u", "lamp5u"],
-            "k": [0, 1],
-            "limit": 6,
-            "answer_tokens": 5,
-        }
-    )
+    plan = tiny_plan(tiny_model)
     root = tmp_path_factory.mktemp("answered") / "grid"
     assert not run_plan(plan, root, launcher=InProcess()).failed
     return root
@@ -57,8 +64,15 @@ def read(answered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, read by its arms."""
     root = tmp_path_factory.mktemp("read") / "grid"
     shutil.copytree(answered, root)
-    read_grid(root, TOP)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(run, "_read", here)
+        read_grid(root, TOP)
     return root
+
+
+def here(grid: GridFolder, arm: Arm, cells: list[Cell], top: int | None) -> None:
+    """Read in the test's own process, which has imported torch already."""
+    reading.read_cells(load(arm), [r for r in reads_of(grid, top) if r.cell in cells])
 
 
 @pytest.fixture
@@ -119,12 +133,12 @@ def test_golds_are_read_too(read: Path) -> None:
 def test_what_is_there_is_not_read_again(read: Path) -> None:
     files = {each.file: each.file.stat().st_mtime_ns for each in reads(read, "bf16")}
     for each in reads(read, "bf16"):
-        process.read_cell(load(each.cell.arm), each)
+        reading.read_cell(load(each.cell.arm), each)
     assert {file: file.stat().st_mtime_ns for file in files} == files
     # Fewer tokens of each are another reading.
     first = reads(read, "fp32")[0]
     before = first.file.read_bytes()
-    process.read_cell(load(first.cell.arm), replace(first, top=3))
+    reading.read_cell(load(first.cell.arm), replace(first, top=3))
     kept = store.read(first.file)
     assert kept is not None
     assert kept.readings[0].tokens.shape[1] == 3
@@ -150,34 +164,162 @@ def test_a_kill_loses_nothing(grid: Path, read: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(lm.engine, "read", dying)
     with pytest.raises(KeyboardInterrupt):
-        process.read_cell(lm, first)
+        reading.read_cell(lm, first)
     assert store.read(first.file) is None
-    process.read_cell(lm, first)
+    reading.read_cell(lm, first)
     assert asked == [6, 4]
     one, other = store.read(first.file), store.read(undisturbed.file)
     assert one is not None
     assert other is not None
-    assert one.answers == other.answers
+    assert one.origin.source == other.origin.source
     for mine, theirs in zip(one.readings, other.readings, strict=True):
         assert mine.logprobs == pytest.approx(theirs.logprobs, abs=1e-4)
     assert not list(first.file.parent.glob("readings_*.jsonl"))
+
+
+# ---------------------------------------------------------------------- what need not be read
+@pytest.fixture
+def whole(read: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(read, tmp_path / "whole"))
+
+
+def refuse(*_: Any, **__: Any) -> None:
+    raise AssertionError("a process was started")
+
+
+def test_nothing_is_loaded_where_all_is_there(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run.subprocess, "Popen", refuse)
+    told: list[str] = []
+    read_grid(whole, TOP, tell=told.append)
+    assert told == []
+
+
+def left(root: Path) -> set[str]:
+    return {each.cell.arm.precision for each in unread(GridFolder.at(root), TOP)}
+
+
+def test_other_answers_are_read_again(whole: Path) -> None:
+    assert left(whole) == set()
+    (first, *_) = reads(whole, "fp32")
+    (log,) = first.folder.path.glob("samples_*.jsonl")
+    body = log.read_bytes()
+    log.write_bytes(body.replace(b'"user"', b'"User"', 1))
+    assert left(whole) == {"fp32", "bf16"}
+
+
+def test_another_arm_is_read_again(whole: Path) -> None:
+    (first, *_) = reads(whole, "bf16")
+    (results,) = first.folder.path.glob("results_*.json")
+    identity = str(first.answered_by)
+    body = results.read_text()
+    assert identity in body
+    results.write_text(body.replace(identity, identity[::-1]))
+    assert left(whole) == {"bf16"}
+
+
+def test_what_rests_on_other_readings_is_read_again(whole: Path) -> None:
+    (first, *_) = reads(whole, "fp32")
+    stored = store.read(first.file)
+    assert stored is not None
+    store.write(first.file, replace(stored, origin=replace(stored.origin, kept="others")))
+    assert left(whole) == {"bf16"}
+
+
+def test_readings_of_an_earlier_release_are_made_again(whole: Path) -> None:
+    (first, *_) = reads(whole, "fp32")
+    table = pq.read_table(first.file)
+    about = {"format": 1, "arm": "a", "answers": "b"}
+    pq.write_table(
+        table.replace_schema_metadata({b"qrag_tasks": json.dumps(about).encode()}), first.file
+    )
+    assert store.read(first.file) is None
+    assert left(whole) == {"fp32", "bf16"}
+
+
+# ---------------------------------------------------------------------- several processes
+def test_a_cell_that_another_process_reads_is_left_to_it(grid: Path) -> None:
+    wanted = reads(grid, "fp32")
+    lm = load(wanted[0].cell.arm)
+    with FileLock(wanted[0].folder.path / ".readings.lock"):
+        reading.read_cells(lm, wanted, wait=False)
+    assert [each.done for each in wanted] == [False, True, True, True]
+    reading.read_cells(lm, wanted)
+    assert all(each.done for each in wanted)
+
+
+def test_parts(grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reads its own cells of the other arms, and what these need of the base arm first."""
+    asked: list[tuple[str, list[str]]] = []
+
+    def noted(at: GridFolder, arm: Arm, cells: list[Cell], top: int | None) -> None:
+        asked.append((arm.precision, [cell.task_name for cell in cells]))
+        here(at, arm, cells, top)
+
+    monkeypatch.setattr(run, "_read", noted)
+    read_grid(grid, TOP, shard=Shard(2, 2))
+    assert [arm for arm, _ in asked] == ["fp32", "bf16"]
+    (_, of_base), (_, second) = asked
+    assert sorted(of_base) == sorted(second)
+    asked.clear()
+    read_grid(grid, TOP, ["llama/bf16"], Shard(1, 2))
+    (_, of_base), (_, first) = asked
+    assert sorted(of_base) == sorted(first)
+    assert len({*first, *second}) == 4
+    assert left(grid) == set()
+    asked.clear()
+    read_grid(grid, TOP)
+    assert asked == []
+
+
+def test_an_arm_that_is_not_there(grid: Path) -> None:
+    with pytest.raises(PlanError, match=r"no arm 'int3' \(known: llama/fp32, llama/bf16\)"):
+        read_grid(grid, TOP, ["int3"])
+
+
+# ---------------------------------------------------------------------- while a plan is run
+def test_a_run_reads_while_its_arms_are_loaded(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The base arm reads first, wherever the plan names it."""
+    monkeypatch.setattr(run, "_read", refuse)
+    plan = tiny_plan(tiny_model, base="bf16", tasks=["lamp5u"], fidelity={"top": 9}, limit=2)
+    progress = run_plan(plan, tmp_path / "grid", launcher=InProcess())
+    assert not progress.unread
+    assert [each.read[0].kl.shape for each in readings_of(tmp_path / "grid")] != []
+    stored = store.read(reads_of(GridFolder.at(tmp_path / "grid"))[0].file)
+    assert stored is not None
+    assert stored.places.tokens.shape[1] == stored.origin.top == 9
+
+
+def test_what_a_part_of_a_run_cannot_read_yet(tiny_model: Path, tmp_path: Path) -> None:
+    plan = tiny_plan(tiny_model, tasks=["lamp5u"], fidelity={"answers": ["own"]}, limit=2)
+    grid = tmp_path / "grid"
+    second = run_plan(plan, grid, Shard(2, 2), InProcess())
+    # The base arm's cells are in the first part.
+    assert {cell.arm.precision for cell in second.unread} == {"bf16"}
+    assert not any(each.done for each in reads_of(GridFolder.at(grid)))
+    first = run_plan(plan, grid, Shard(1, 2), InProcess())
+    assert {cell.arm.precision for cell in first.unread} == {"bf16"}
+    read_grid(grid)
+    assert [each.kind for each in readings_of(grid)] == [OWN, OWN]
+    assert not run_plan(plan, grid, launcher=InProcess()).unread
 
 
 # ---------------------------------------------------------------------- what cannot be
 def test_the_base_reads_first(grid: Path) -> None:
     (first, *_) = reads(grid, "bf16")
     with pytest.raises(ComparisonError, match="the base arm has to read first"):
-        process.read_cell(load(first.cell.arm), first)
+        reading.read_cell(load(first.cell.arm), first)
 
 
 def test_other_tokens_are_refused(grid: Path) -> None:
     (first, *_), (other, *_) = reads(grid, "fp32"), reads(grid, "bf16")
-    process.read_cell(load(first.cell.arm), first)
+    reading.read_cell(load(first.cell.arm), first)
     stored = store.read(first.file)
     assert stored is not None
     store.write(first.file, replace(stored, tokens=[[1, *each[1:]] for each in stored.tokens]))
     with pytest.raises(ComparisonError, match="their tokenizers make different tokens"):
-        process.read_cell(load(other.cell.arm), other)
+        reading.read_cell(load(other.cell.arm), other)
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 and no more", None])
