@@ -11,7 +11,7 @@ simulations).
 `differ` is the mean number of units whose two values differ.
 
     python benchmarks/coverage.py [--simulations 2000] [--resamples 599] [--units 100 200 500]
-        [--kinds "ratings, MAE" ...] [--fewest]
+        [--kinds "ratings, MAE" ...] [--fewest | --pooled | --mcnemar]
 
 Measured with 2,000 simulations of 399 resamples, with 100 and with 500 units, while every sample
 was given an interval, however few units differed: every kind covers in
@@ -20,6 +20,10 @@ two with 100 units: accuracy (8 differ), which covers in 0.973, and "ratings by 
 equivalence size is 0.059. In 10,000 simulations these are 0.970 and 0.049.
 
 KL by user, 2,000 simulations of 399 resamples: 0.939 with 30 users, 0.945 with 100.
+
+With --pooled: the same of several cells that are one comparison, as for rows over all cells of an
+arm, with the intervals of the mean recovery. With --mcnemar: the share of McNemar's tests, exact
+and mid-p, below 0.05 where the arms are interchangeable.
 
 With --fewest: what would be told if fewer than `FEWEST` units that differ were enough. For each
 least number of them, the share of all simulations in which an interval is told and misses, and in
@@ -30,6 +34,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,11 +42,16 @@ import numpy as np
 from qrag_tasks.experiment.statistics import (
     SCORES,
     Bootstrap,
+    PooledCell,
     Units,
     difference_interval,
     encode,
     equivalence_p,
+    mcnemar,
     permutation_p,
+    permutation_test,
+    pooled_loss,
+    pooled_recovery,
 )
 
 LEVEL, ALPHA = 0.95, 0.05
@@ -134,7 +144,15 @@ def main() -> None:
     parser.add_argument("--units", type=int, nargs="+", default=[100, 200, 500])
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--fewest", action="store_true", help="Try fewer units than are allowed.")
+    parser.add_argument("--pooled", action="store_true", help="Several cells as one.")
+    parser.add_argument("--mcnemar", action="store_true", help="McNemar's test alone.")
     asked = parser.parse_args()
+    if asked.pooled:
+        print_pooled(asked.units, asked.simulations, asked.resamples)
+        return
+    if asked.mcnemar:
+        print_mcnemar(asked.units, asked.simulations)
+        return
     if asked.fewest:
         print_fewest(asked.kinds, asked.simulations, asked.resamples)
         return
@@ -178,6 +196,120 @@ def one(draw: Any, units: int, score: Any, truth: float, seed: int, resamples: i
         ],
         dtype=float,
     )
+
+
+Cells = tuple[list[PooledCell], Any]
+"""Cells, and the unit of every sample of each."""
+
+
+def over_k(draw: Any, user: Any, spread: float, kind: tuple[bool, float], rng: Any) -> Cells:
+    """Three k of the same questions: how an arm does depends on user, question and k."""
+    effect = rng.normal(0.0, spread, user.max() + 1)[user] if len(user) else np.zeros(0)
+    cells = []
+    for _ in range(3):
+        base, other, _ = draw(len(user), rng)
+        cells.append(PooledCell(base, other + effect, user.tolist(), *kind))
+    return cells, [user] * 3
+
+
+def one_task(units: int, rng: np.random.Generator) -> Cells:
+    """Single questions, rated at three k."""
+    return over_k(ratings, np.arange(units), 0.0, (False, 0.05), rng)
+
+
+def one_task_by_user(units: int, rng: np.random.Generator) -> Cells:
+    """Users with one to six questions each, rated at three k."""
+    user = np.repeat(np.arange(units), rng.integers(1, 7, units))
+    return over_k(ratings, user, 0.08, (False, 0.05), rng)
+
+
+def two_tasks(units: int, rng: np.random.Generator) -> Cells:
+    """A third of the users rate, the others have titles written; each at three k."""
+    few = units // 3
+    first = np.repeat(np.arange(few), rng.integers(1, 4, few))
+    second = np.repeat(np.arange(few, units), rng.integers(1, 4, units - few))
+    one, its = over_k(ratings, first, 0.08, (False, 0.05), rng)
+    two, others = over_k(rouge, second, 0.05, (True, 0.01), rng)
+    return one + two, its + others
+
+
+def right_and_wrong(units: int, rng: np.random.Generator) -> Cells:
+    """Accuracy at three k, where one answer in thirteen differs."""
+    return over_k(right, np.arange(units), 0.0, (True, 0.02), rng)
+
+
+POOLED: dict[str, Callable[..., Cells]] = {
+    "one task, 3 k": one_task,
+    "one task by user, 3 k": one_task_by_user,
+    "two tasks by user, 3 k": two_tasks,
+    "accuracy, 3 k": right_and_wrong,
+}
+
+
+def print_pooled(sizes: list[int], simulations: int, resamples: int) -> None:
+    print(
+        "| kind | units | true effect | covered | permutation | equivalence | true recovery | "
+        "covered |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for kind, draw in POOLED.items():
+        cells, _ = draw(300_000, np.random.default_rng(0))
+        loss, recovery = pooled_loss(cells).observed(), pooled_recovery(cells).observed()
+        for units in sizes:
+            counts = np.zeros(6)
+            for number in range(simulations):
+                counts += one_pool(draw, units, loss, recovery, number + 1, resamples)
+            told, held, swapped, equivalent, known, within = counts / simulations
+            print(
+                f"| {kind} | {units} | {loss:+.4f} | {held / max(told, 1e-9):.3f} | {swapped:.3f} "
+                f"| {equivalent:.3f} | {recovery:.4f} | {within / max(known, 1e-9):.3f} |",
+                flush=True,
+            )
+
+
+def one_pool(draw: Any, units: int, loss: float, recovery: float, seed: int, resamples: int) -> Any:
+    rng = np.random.default_rng(seed)
+    cells, members = draw(units, rng)
+    bootstrap = Bootstrap(pooled_loss(cells), resamples, seed)
+    interval, same = bootstrap.interval(LEVEL), bootstrap.equivalence_p(abs(loss))
+    left = Bootstrap(pooled_recovery(cells), resamples, seed).interval(LEVEL)
+    swap = rng.random(units) < 0.5
+    swapped = [
+        replace(
+            cell,
+            base=np.where(swap[member], cell.other, cell.base),
+            other=np.where(swap[member], cell.base, cell.other),
+        )
+        for cell, member in zip(cells, members, strict=True)
+    ]
+    null = permutation_test(pooled_loss(swapped), resamples, seed=seed)
+    return np.array(
+        [
+            interval is not None,
+            interval is not None and interval.low <= loss <= interval.high,
+            null is not None and null.p < ALPHA,
+            same is not None and same < ALPHA,
+            left is not None,
+            left is not None and left.low <= recovery <= left.high,
+        ],
+        dtype=float,
+    )
+
+
+def print_mcnemar(sizes: list[int], simulations: int) -> None:
+    print("| units | differ | exact | mid-p |")
+    print("|---|---|---|---|")
+    for units in sizes:
+        counts = np.zeros(3)
+        for number in range(simulations):
+            rng = np.random.default_rng(number + 1)
+            base, other, _ = right(units, rng)
+            differ = int((base != other).sum())
+            better = int(rng.binomial(differ, 0.5))
+            test = mcnemar(better, differ - better)
+            counts += differ, test.p < ALPHA, test.mid_p < ALPHA
+        differ, exact, mid = counts / simulations
+        print(f"| {units} | {differ:.0f} | {exact:.4f} | {mid:.4f} |", flush=True)
 
 
 class Ungated(Units):

@@ -177,7 +177,7 @@ def compare(
 
 
 def _show(comparison: Comparison, metrics: tuple[str, ...], wide: bool) -> None:
-    from qrag_tasks.experiment.comparison.tables import arm_sections, sections, texts
+    from qrag_tasks.experiment.comparison.tables import arm_sections, pooled, sections, texts
     from qrag_tasks.experiment.report.answer import sentences
 
     if wide:
@@ -189,6 +189,7 @@ def _show(comparison: Comparison, metrics: tuple[str, ...], wide: bool) -> None:
     room = (lambda *_: True) if wide else fits
     shown += arm_sections.knee_sections(comparison, metrics, room)
     shown += arm_sections.arm_sections(comparison, room)
+    shown += pooled.pooled_sections(comparison, room)
     tables = []
     for section in shown:
         tables.append(Table(*section.headings, title=section.title))
@@ -219,7 +220,7 @@ def _noise(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, comparison: Comparison, metrics: tuple[str, ...]) -> None:
-    from qrag_tasks.experiment.comparison.tables import latex, markdown, records, texts
+    from qrag_tasks.experiment.comparison.tables import latex, markdown, pooled, records, texts
 
     if path.suffix == ".parquet":
         records.write_parquet(path, records.flat(comparison))
@@ -231,7 +232,11 @@ def _write(path: Path, comparison: Comparison, metrics: tuple[str, ...]) -> None
     elif path.suffix == ".tex":
         text = latex.latex(comparison, metrics)
     else:
-        tables = (texts.cell_table(comparison, metrics), texts.trend_table(comparison, metrics))
+        tables = (
+            texts.cell_table(comparison, metrics),
+            texts.trend_table(comparison, metrics),
+            pooled.pooled_table(comparison),
+        )
         text = "\n".join(markdown.markdown(*table) for table in tables if table.rows)
     try:
         path.write_text(text, encoding="utf-8")

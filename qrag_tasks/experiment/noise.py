@@ -9,14 +9,16 @@ between two arms means something only where it is larger.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from qrag_tasks.arms.engine_choice import TRANSFORMERS, engine_name
 from qrag_tasks.arms.kv_caches import AUTO
 from qrag_tasks.errors import SettingsError
+from qrag_tasks.experiment.statistics import SCORES, standard_error
 from qrag_tasks.logs.model_facts import arm_called
+from qrag_tasks.logs.reported_metrics import aggregations
 from qrag_tasks.prompting.settings import Settings
 from qrag_tasks.tasks.catalog import explain_unknown, requested
 
@@ -29,6 +31,8 @@ class TaskNoise:
         same likeliest answer.
     :ivar scores: metric -> its value in the first run and in the second.
     :ivar changed: metric -> number of samples that score otherwise.
+    :ivar errors: metric -> standard error of the difference between the two, where the score is a
+        known function of the samples' values.
     :ivar logprob: with likelihoods: the largest difference between two of one answer, in nats.
     """
 
@@ -38,6 +42,7 @@ class TaskNoise:
     scores: Mapping[str, tuple[float, float]]
     changed: Mapping[str, int]
     logprob: float | None = None
+    errors: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,23 @@ def compare(
         {name: (scores[key], other_scores[key]) for name, key in metrics.items()},
         {name: sum(one.get(name) != other.get(name) for one, other in pairs) for name in metrics},
         max(differences, default=None) if differences else None,
+        dict(_errors(pairs, {name: scores[key] for name, key in metrics.items()})),
     )
+
+
+def _errors(
+    pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], scores: Mapping[str, float]
+) -> Iterator[tuple[str, float]]:
+    for name, score in scores.items():
+        values = [(one[name], other[name]) for one, other in pairs if name in one and name in other]
+        if len(values) < max(len(pairs), 2):
+            continue
+        first, second = ([*arm] for arm in zip(*values, strict=True))
+        known = aggregations(name, first, score)
+        if known and not isinstance(first[0], list):
+            error = standard_error(first, second, score=SCORES[known[0]])
+            if error is not None:
+                yield name, error
 
 
 def _is_error(key: str) -> bool:

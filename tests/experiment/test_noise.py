@@ -30,7 +30,10 @@ def test_two_runs_are_compared_sample_by_sample() -> None:
     second = [logged(2, "4", mae=1.0), logged(1, "2", mae=3.0), logged(0, "5", mae=0.0)]
     scores = {"alias": TASK, "mae,none": 2 / 3, "mae_stderr,none": 0.3, "sample_len": 3}
     comparison = compare(TASK, first, second, scores, {**scores, "mae,none": 4 / 3})
-    assert comparison == TaskNoise(TASK, 3, 1 / 3, {"mae": (2 / 3, 4 / 3)}, {"mae": 1})
+    # Moved by 0, 2 and 0: a standard deviation of 2 / sqrt(3), over three samples.
+    errors = {"mae": pytest.approx(2 / 3)}
+    expected = TaskNoise(TASK, 3, 1 / 3, {"mae": (2 / 3, 4 / 3)}, {"mae": 1}, errors=errors)
+    assert comparison == expected
 
 
 def test_likelihoods_are_compared_by_the_likeliest_and_by_the_number() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from qrag_tasks.experiment.arm_identities import mixed_arms
+from qrag_tasks.experiment.comparison.batch_noise import MEASURED
 from qrag_tasks.experiment.comparison.notes import counted, folded
 from qrag_tasks.experiment.comparison.rows import CellRow, MetricRow
 from qrag_tasks.experiment.comparison.sample_arrays import Values
@@ -40,7 +41,7 @@ def caveats(values: Sequence[Values], cells: Sequence[CellRow]) -> list[str]:
         *_other_dtypes(values),
         *_other_engines(values),
         *_other_caches(values),
-        *_batch_noise(values),
+        *_batch_noise(values, cells),
         *_no_answers(values),
         *folded(untested, *_UNTESTED),
         *folded(_named(values, lambda cell: cell.incomplete), *_INCOMPLETE),
@@ -117,11 +118,12 @@ def _other_caches(values: Sequence[Values]) -> Iterator[str]:
         )
 
 
-def _batch_noise(values: Sequence[Values]) -> Iterator[str]:
-    """Tell whether the batches of an arm may have changed its answers, where it is known."""
+def _batch_noise(values: Sequence[Values], cells: Sequence[CellRow]) -> Iterator[str]:
+    """Tell whether the batches of an arm may have changed its answers, and by how much."""
     runs = {run.label: run for cell in values for run in (cell.base.run, cell.other.run)}
     fixed = [label for label, run in runs.items() if run.logged.deterministic]
     free = [label for label in runs if label not in fixed]
+    states = [cell.batch_noise for cell in cells]
     if fixed and not free:
         yield (
             "no answer of any arm depended on its batch (deterministic=True), so the noise of "
@@ -133,6 +135,17 @@ def _batch_noise(values: Sequence[Values]) -> Iterator[str]:
             f"(deterministic=True), those of {', '.join(free[:3])}"
             f"{', ...' if len(free) > 3 else ''} may have: run every arm with it to exclude the "
             f"noise of batches"
+        )
+    if MEASURED in states:
+        yield (
+            f"the noise of batches was measured for {states.count(MEASURED)} of "
+            f"{counted(len(states), 'comparison')}: a difference that batches alone would make is "
+            f"called within noise"
+        )
+    elif not fixed and any(run.logged.engine_name for run in runs.values()):
+        yield (
+            "how much of a difference the batches alone make is not known: measure it by `qrag "
+            "noise --out`, and name that file by --noise"
         )
 
 

@@ -12,6 +12,11 @@ from typing import Any
 import numpy as np
 
 from qrag_tasks.experiment.comparison.agreement import agreement, flips
+from qrag_tasks.experiment.comparison.batch_noise import (
+    batch_noise,
+    measured_noise,
+    noise_floor,
+)
 from qrag_tasks.experiment.comparison.bits import weights_of
 from qrag_tasks.experiment.comparison.caveats import caveats
 from qrag_tasks.experiment.comparison.k_series import corrected, trends
@@ -19,6 +24,7 @@ from qrag_tasks.experiment.comparison.kept import KeptComparisons
 from qrag_tasks.experiment.comparison.matching import Matched, Side, match_runs
 from qrag_tasks.experiment.comparison.options import Options, Track
 from qrag_tasks.experiment.comparison.paired import PairedCells
+from qrag_tasks.experiment.comparison.pooled import not_pooled, pooled_rows
 from qrag_tasks.experiment.comparison.rows import (
     ArmFacts,
     CellRow,
@@ -34,6 +40,7 @@ from qrag_tasks.experiment.statistics import (
     draws_needed,
     effect_to_show,
     holm,
+    mcnemar,
     permutation_test,
 )
 from qrag_tasks.logs.reported_metrics import Metric
@@ -92,8 +99,9 @@ def _compared(paired: PairedCells) -> Comparison:
     resampled = _resampled(paired.track(values, "comparing"), options)
     cells = _corrected([_cell(cell, drawn, options, tests) for cell, drawn in resampled])
     trend_rows = corrected(list(trends(cells, values, options.level)))
-    notes = [*paired.matched.notes, *caveats(values, cells)]
-    return Comparison(cells, trend_rows, notes, options.level, options.seed, pooled=[])
+    notes = [*paired.matched.notes, *caveats(values, cells), *not_pooled(cells, values)]
+    pooled = pooled_rows(cells, values, options)
+    return Comparison(cells, trend_rows, notes, options.level, options.seed, pooled)
 
 
 _TOGETHER = 16
@@ -144,7 +152,8 @@ def _cell(
         other=_arm(other, [two for _, two in values.pairs]),
         agreement=agreement(values.pairs, ours.answer.read if ours else str.strip),
         cost=cost_ratios(base.run, other.run),
-        noise=_noise(base, options),
+        noise=measured_noise(base, options),
+        batch_noise=batch_noise(base, other, options),
         metrics=_metrics(values, bootstraps, options, tests),
     )
 
@@ -203,10 +212,22 @@ def _tested(
     values: Values, metric: Metric, bootstrap: Bootstrap, options: Options, tests: int
 ) -> MetricRow:
     better, units = metric.higher_is_better, bootstrap.units
-    one, two = (float(units.score.of_sums(arm.sum(axis=0))) for arm in (units.base, units.other))
+    score = SCORES[metric.aggregation or ""]
+    one, two = (float(score.of_sums(arm.sum(axis=0))) for arm in (units.base, units.other))
     test = permutation_test(units, options.resamples, draws_needed(tests, ALPHA), options.seed)
     margin = options.margin(metric.name)
     directed = better is not None and one_by_one(metric)
+    flipped = flips(*values.of(metric.name), bool(better)) if directed else None
+    counted = None
+    # McNemar's test takes samples for independent: of users with several, they are not.
+    if (
+        flipped
+        and better
+        and len(units) == len(values.pairs)
+        and values.right_or_wrong(metric.name)
+    ):
+        counted = mcnemar(flipped.better, flipped.worse)
+    measured = [measured_noise(side, options) for side in (values.base, values.other)]
     return MetricRow(
         metric.name,
         better,
@@ -223,7 +244,10 @@ def _tested(
         margin=margin,
         equivalence_p=None if margin is None else bootstrap.equivalence_p(margin),
         smallest_effect=effect_to_show(units),
-        flips=flips(*values.of(metric.name), bool(better)) if directed else None,
+        flips=flipped,
+        mcnemar_p=counted.p if counted else None,
+        mcnemar_mid_p=counted.mid_p if counted else None,
+        noise_floor=noise_floor(measured, metric.name, len(values.pairs)),
     )
 
 
@@ -255,16 +279,6 @@ def cost_ratios(base: Run, other: Run) -> dict[str, float]:
 def _measured(arm: LoggedArm, name: str) -> float | None:
     value = arm.weight_bytes if name == "weight_bytes" else (arm.cost or {}).get(name)
     return value if isinstance(value, int | float) else None
-
-
-def _noise(side: Side, options: Options) -> Mapping[str, Any] | None:
-    identity = side.run.logged.identity
-    for measured in options.noise:
-        if identity is not None and measured.get("identity") == identity:
-            for task in measured.get("tasks", ()):
-                if task["task"] == side.task.task:
-                    return dict(task)
-    return None
 
 
 # ---------------------------------------------------------------------- many cells

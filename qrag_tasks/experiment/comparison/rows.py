@@ -90,6 +90,11 @@ class MetricRow:
         power of 0.8; ``None`` where too few units differ to tell how much the difference spreads.
     :ivar recovery: share of the base's score that is left: other over base, or base over other
         where lower is better.
+    :ivar mcnemar_p: McNemar's exact test, where every sample is right or wrong, and a unit of its
+        own; ``None`` elsewhere.
+    :ivar mcnemar_mid_p: the same by mid-p.
+    :ivar noise_floor: difference that other batches alone would make in 5 % of runs, where it was
+        measured.
     """
 
     metric: str
@@ -109,6 +114,9 @@ class MetricRow:
     equivalence_p: float | None = None
     smallest_effect: float | None = None
     flips: Flips | None = None
+    mcnemar_p: float | None = None
+    mcnemar_mid_p: float | None = None
+    noise_floor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,8 @@ class CellRow:
     :ivar users: different users, where they are known; they are resampled as a whole.
     :ivar cost: what was measured -> the other arm's over the base's.
     :ivar noise: what ``qrag noise`` measured of the base arm on this task, where it was given.
+    :ivar batch_noise: what is known of the noise of batches: ``measured``, ``excluded`` where no
+        answer of either arm depended on its batch, or ``unknown``.
     :ivar metrics: empty where the golds are not known.
     :ivar fidelity: what ``qrag fidelity`` read; ``None`` where it read nothing.
     """
@@ -139,6 +149,7 @@ class CellRow:
     noise: Mapping[str, Any] | None
     metrics: Sequence[MetricRow]
     fidelity: FidelityRow | None = None
+    batch_noise: str = "unknown"
 
     @property
     def lamp_task(self) -> str | None:
@@ -212,8 +223,11 @@ class PooledRow:
     :ivar verdict: in a word, as a single cell's.
     :ivar smallest_effect: the smallest true effect, in margins, that these samples would have shown
         with a power of 0.8.
-    :ivar samples_needed: of an undecided row: how many samples would settle it. With so many, a
-        loss of one margin is shown, and no loss is shown to be within it, each with a power of 0.8.
+    :ivar samples_needed: of an undecided row: with how many samples a verdict is reached with a
+        power of 0.8, whatever the true effect is; ``None`` where these samples do not tell.
+    :ivar bound: where too few units differ for an interval: the largest effect that is possible.
+    :ivar noise: as :attr:`CellRow.batch_noise`, of all cells.
+    :ivar noise_floor: as :attr:`MetricRow.noise_floor`, of the effect.
     """
 
     model: str
@@ -234,6 +248,9 @@ class PooledRow:
     verdict: str
     smallest_effect: float | None
     samples_needed: int | None
+    bound: float | None = None
+    noise: str = "unknown"
+    noise_floor: float | None = None
 
 
 ALL = "all"

@@ -40,6 +40,23 @@ class Values:
         self.users = numbers if len(users) == len(pairs) else None
         self._arrays: dict[str, tuple[Floats, Floats]] = {}
 
+    @property
+    def family(self) -> str:
+        """What has the same questions under the same keys: LaMP's task, or lm_eval's."""
+        return self.other.task.lamp_task or self.other.task.task
+
+    @property
+    def wholes(self) -> list[tuple[str, str]]:
+        """What each sample belongs to, equal over cells: its user, else its question."""
+        if self.users is not None:
+            return [("user", str(one.user)) for one, _ in self.pairs]
+        return [(self.family, key) for key in self.keys]
+
+    def right_or_wrong(self, metric: str) -> bool:
+        """Whether a metric says of each sample that it is right, 1, or wrong, 0."""
+        values = np.concatenate(self.of(metric))
+        return metric not in _ROUGE and bool(np.isin(values, (0.0, 1.0)).all())
+
     @cached_property
     def metrics(self) -> list[Metric]:
         """The metrics that both arms have, for every sample.

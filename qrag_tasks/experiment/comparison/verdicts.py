@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qrag_tasks.experiment.comparison.rows import MetricRow, TrendRow
+from qrag_tasks.experiment.comparison.rows import MetricRow, PooledRow, TrendRow
 
 ALPHA = 0.05
 WORSE, BETTER, DIFFERENT = "worse", "better", "different"
 EQUIVALENT, UNDECIDED = "equivalent", "undecided"
 TOO_FEW = "too few"
 NOT_TESTED = "not tested"
+WITHIN_NOISE = "within noise"
 
 HEADLINES = ("mae", "rougeL", "accuracy", "acc", "exact_match")
 """Metrics by which a cell is shown, where one of them is there: the first of them."""
@@ -24,21 +25,34 @@ def headline(metrics: Sequence[str]) -> str | None:
 def verdict(row: MetricRow, alpha: float = ALPHA) -> str:
     """Say in a word what a row shows.
 
-    ``worse`` or ``better`` where the corrected p is below ``alpha``; ``equivalent`` where two
+    ``worse`` or ``better`` where the corrected p is below ``alpha``, and ``within noise`` instead
+    where other batches alone would have made such a difference; ``equivalent`` where two
     one-sided tests place the difference within the margin; both where both hold, as a difference
     can be real and too small to matter. Otherwise ``too few`` where units, or units that differ,
     are too few for a test, ``not tested`` where the score is not known as a function of the
     samples' values, and ``undecided``.
     """
+    if row.units is None:
+        return NOT_TESTED
+    return _verdict(row, row.difference, row.higher_is_better, alpha)
+
+
+def pooled_verdict(row: PooledRow, alpha: float = ALPHA) -> str:
+    """Say in a word what a row over all cells shows, as :func:`verdict`; its margin is 1."""
+    return _verdict(row, row.effect, False, alpha)
+
+
+def _verdict(
+    row: MetricRow | PooledRow, change: float, higher_is_better: bool | None, alpha: float
+) -> str:
     words = []
-    if row.p_holm is not None and row.p_holm < alpha and row.difference:
-        words.append(_direction(row.difference, row.higher_is_better))
+    if row.p_holm is not None and row.p_holm < alpha and change:
+        is_noise = row.noise_floor is not None and abs(change) <= row.noise_floor
+        words.append(WITHIN_NOISE if is_noise else _direction(change, higher_is_better))
     if row.equivalence_p is not None and row.equivalence_p < alpha:
         words.append(EQUIVALENT)
     if words:
         return ", ".join(words)
-    if row.units is None:
-        return NOT_TESTED
     return TOO_FEW if row.p is None else UNDECIDED
 
 
@@ -49,7 +63,7 @@ def trend_verdict(row: TrendRow, alpha: float = ALPHA) -> str:
     return _direction(row.slope, row.higher_is_better) if row.p_holm < alpha else UNDECIDED
 
 
-def interval_text(row: MetricRow | TrendRow, digits: int = 4) -> str:
+def interval_text(row: MetricRow | TrendRow | PooledRow, digits: int = 4) -> str:
     """Return a row's interval as text, or why there is none.
 
     ``within ±0.0123`` where so few units differ that only a bound of the difference is known.

@@ -7,16 +7,23 @@ from qrag_tasks.experiment.statistics.intervals import (
     draw_together,
     standard_error,
 )
+from qrag_tasks.experiment.statistics.mcnemar import McNemar, mcnemar
+from qrag_tasks.experiment.statistics.pooling import PooledCell, pooled_loss, pooled_recovery
+from qrag_tasks.experiment.statistics.power import (
+    effect_to_show,
+    errors_to_show,
+    growth_to_settle,
+    smallest_effect,
+    units_to_show,
+)
 from qrag_tasks.experiment.statistics.scores import SCORES, Score, encode
 from qrag_tasks.experiment.statistics.significance import (
     PermutationTest,
     draws_needed,
-    effect_to_show,
     equivalence_p,
     holm,
     permutation_p,
     permutation_test,
-    smallest_effect,
 )
 from qrag_tasks.experiment.statistics.trends import Trend, trend
 from qrag_tasks.experiment.statistics.units import FEWEST, Units
@@ -26,7 +33,9 @@ __all__ = [
     "SCORES",
     "Bootstrap",
     "Interval",
+    "McNemar",
     "PermutationTest",
+    "PooledCell",
     "Score",
     "Trend",
     "Units",
@@ -36,10 +45,16 @@ __all__ = [
     "effect_to_show",
     "encode",
     "equivalence_p",
+    "errors_to_show",
+    "growth_to_settle",
     "holm",
+    "mcnemar",
     "permutation_p",
     "permutation_test",
+    "pooled_loss",
+    "pooled_recovery",
     "smallest_effect",
     "standard_error",
     "trend",
+    "units_to_show",
 ]

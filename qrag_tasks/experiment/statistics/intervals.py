@@ -105,7 +105,8 @@ class Bootstrap:
     def interval(self, level: float = 0.95) -> Interval | None:
         """Return what :func:`difference_interval` does."""
         units = self.units
-        if units.measurable:
+        # Without a draw that has an error, as of a mean recovery of 0, nothing is known.
+        if units.measurable and len(self.drawn):
             reach = float(np.quantile(np.abs(self.drawn), level)) * units.widened_error()
         elif units.deviating == 0 and (bound := self.bound(level)) is not None:
             reach = bound

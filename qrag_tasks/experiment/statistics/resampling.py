@@ -109,8 +109,8 @@ class _Moments:
             for row, entry in zip(rows, group, strict=True):
                 row[:] = entry
         other = base + moved
-        gradient = score.gradient(other.T).T
-        turned = gradient - score.gradient(base.T).T
+        falling, gradient = (both.T for both in score.gradients(base.T, other.T))
+        turned = gradient - falling
         squares, size = np.zeros((2, resamples))
         both = (1, gradient, gradient), (2, gradient, turned), (1, turned, turned)
         for (factor, one, two), group in zip(both, products, strict=True):
@@ -123,7 +123,7 @@ class _Moments:
             size += np.abs(term)
         # What rounding leaves of terms that cancel is 0.
         squares = np.where(squares > 1e-12 * size, squares, 0.0)
-        return score.of_sums(other.T) - score.of_sums(base.T), _error(squares, self._units)
+        return score.difference(base.T, other.T), _error(squares, self._units)
 
 
 class _Kinds:
@@ -148,10 +148,11 @@ class _Kinds:
         sorted_times = times[:, self._order]
         drawn = np.add.reduceat(sorted_times, self._starts, axis=1, dtype=np.intp).astype(float)
         base, other = np.hsplit(drawn @ self._both, 2)
-        gradients = np.hstack([-score.gradient(base), score.gradient(other)])
+        falling, rising = score.gradients(base, other)
+        gradients = np.hstack([-falling, rising])
         pull = gradients @ self._both.T
         squares = np.einsum("rk,rk,rk->r", drawn, pull, pull)
-        return score.of_sums(other) - score.of_sums(base), _error(squares, self._units)
+        return score.difference(base, other), _error(squares, self._units)
 
 
 def _error(squares: Floats, units: int) -> Floats:

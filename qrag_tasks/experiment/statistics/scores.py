@@ -5,12 +5,38 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+
+
+class Contrast(Protocol):
+    """What is compared between two arms, as a function of sums over the samples of both.
+
+    :ivar unseen: how many more units its standard error takes to differ than do.
+    :ivar linear: whether it is linear in its first part where the others are constant.
+    :ivar reach: see :class:`Score`.
+    """
+
+    @property
+    def unseen(self) -> int: ...  # noqa: D102 -- told above
+
+    @property
+    def linear(self) -> bool: ...  # noqa: D102
+
+    @property
+    def reach(self) -> Callable[[Floats, float, float], float]: ...  # noqa: D102
+
+    def difference(self, base: Floats, other: Floats) -> Floats:
+        """Return it for sums of both arms, of shape (..., parts)."""
+        ...
+
+    def gradients(self, base: Floats, other: Floats) -> tuple[Floats, Floats]:
+        """Return its derivatives by the base's sums, negated, and by the other's."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -45,6 +71,14 @@ class Score:
         :param values: of its samples, shape (n,).
         """
         return float(self.of_sums(self.parts(np.asarray(values, dtype=np.float64)).sum(axis=0)))
+
+    def difference(self, base: Floats, other: Floats) -> Floats:
+        """Return the other arm's score less the base's, for sums of shape (..., parts)."""
+        return np.asarray(self.of_sums(other) - self.of_sums(base))
+
+    def gradients(self, base: Floats, other: Floats) -> tuple[Floats, Floats]:
+        """Return the derivatives of both scores, the base's first."""
+        return self.gradient(base), self.gradient(other)
 
 
 def _value_and_one(values: Floats) -> Floats:

@@ -137,41 +137,6 @@ def equivalence_p(
     return Bootstrap.of(base, other, clusters, score, resamples, seed, span).equivalence_p(margin)
 
 
-def smallest_effect(
-    base: ArrayLike,
-    other: ArrayLike,
-    *,
-    clusters: ArrayLike | None = None,
-    score: Score = SCORES["mean"],
-    alpha: float = 0.05,
-    power: float = 0.8,
-) -> float | None:
-    """Return the smallest true difference that these samples would have shown.
-
-    That is: with probability ``power``, by a two-sided t test at ``alpha``, given the spread that
-    was observed. The noncentral t distribution tells it.
-
-    :returns: in the score's unit; ``None`` where the units do not tell how much the difference
-        spreads: fewer units, or fewer that differ, than
-        :data:`~qrag_tasks.experiment.statistics.units.FEWEST`.
-    :raises ValueError: for lengths that differ or a value that is not finite.
-    """
-    return effect_to_show(Units.of(base, other, clusters, score), alpha, power)
-
-
-def effect_to_show(units: Units, alpha: float = 0.05, power: float = 0.8) -> float | None:
-    """Return what :func:`smallest_effect` does."""
-    from scipy.special import nctdtrinc, stdtrit
-
-    if not units.measurable:
-        return None
-    freedom = len(units) - 1
-    # In standard errors. That a test errs in the direction adds less than 0.00001 to its power.
-    return float(nctdtrinc(freedom, 1 - power, stdtrit(freedom, 1 - alpha / 2))) * (
-        units.standard_error()
-    )
-
-
 def holm(p: Sequence[float | None]) -> list[float | None]:
     """Return the p of several tests, corrected by Holm (1979) for their number.
 

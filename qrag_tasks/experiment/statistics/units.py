@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qrag_tasks.experiment.statistics.scores import Floats, Score
+from qrag_tasks.experiment.statistics.scores import Contrast, Floats, Score
 
 FEWEST = 6
 """With fewer units, or fewer that differ, there is no interval and no test.
@@ -32,7 +32,7 @@ class Units:
     :ivar span: the range of one sample's values: as stated, else as it was seen in both arms.
     """
 
-    score: Score
+    score: Contrast
     base: Floats
     other: Floats
     sizes: Floats
@@ -111,7 +111,7 @@ class Units:
 
         :param base: sums over some units, shape (..., parts).
         """
-        return np.asarray(self.score.of_sums(other) - self.score.of_sums(base))
+        return self.score.difference(base, other)
 
     def observed(self) -> float:
         """Return the difference over all units."""
@@ -157,8 +157,7 @@ class Units:
 
     def _pulls(self) -> Floats:
         """Return the squares of what each unit adds to the linearized difference."""
-        rising = self.score.gradient(self.other.sum(axis=0))
-        falling = self.score.gradient(self.base.sum(axis=0))
+        falling, rising = self.score.gradients(self.base.sum(axis=0), self.other.sum(axis=0))
         return np.asarray((self.other @ rising - self.base @ falling) ** 2)
 
 

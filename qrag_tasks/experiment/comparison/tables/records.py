@@ -74,6 +74,7 @@ def _record(cell: CellRow, row: MetricRow | None) -> dict[str, Any]:
         "bits": cell.other.weights.bits,
         "base_model_bits": cell.base.weights.model_bits,
         "model_bits": cell.other.weights.model_bits,
+        "batch_noise": cell.batch_noise,
         **{f"{name}_ratio": cell.cost.get(name) for name in _COSTS},
         **dict.fromkeys(_METRIC_FIELDS),
         **dict.fromkeys(("low", "high", "verdict", "better", "worse")),
@@ -95,6 +96,7 @@ _COSTS = (
 _METRIC_FIELDS = (
     *("metric", "higher_is_better", "units", "differing", "base", "other", "difference", "bound"),
     *("p", "p_holm", "smallest_p", "margin", "equivalence_p", "smallest_effect", "recovery"),
+    *("mcnemar_p", "mcnemar_mid_p", "noise_floor"),
 )
 
 

@@ -18,7 +18,7 @@ _APART = ("Metric", "Model", "Base")
 _MOVABLE = ("Retriever", "Order", "Other", "Task")
 """What stands in a column, or above a table of its own: the first moves first."""
 _CELL = ("Task", "Retriever", "Order", "Other", "k", "n")
-_FURTHER = ("p (Holm)", "Same answers", "Recovery", "Better / worse")
+_FURTHER = ("p (Holm)", "Same answers", "Recovery", "Better / worse", "McNemar p", "Noise")
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 

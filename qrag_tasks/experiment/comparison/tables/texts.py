@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from qrag_tasks.experiment.comparison.batch_noise import UNKNOWN
 from qrag_tasks.experiment.comparison.notes import percent
-from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow, TrendRow
+from qrag_tasks.experiment.comparison.rows import (
+    CellRow,
+    Comparison,
+    MetricRow,
+    PooledRow,
+    TrendRow,
+)
 from qrag_tasks.experiment.comparison.verdicts import (
     headline,
     interval_text,
@@ -14,6 +21,8 @@ from qrag_tasks.experiment.comparison.verdicts import (
     verdict,
 )
 
+_SELDOM = ("McNemar p", "Noise")
+"""Columns that are left out where nothing stands in them."""
 SLOPE = "Slope of the difference per document"
 
 
@@ -28,6 +37,7 @@ def headings(level: float) -> tuple[str, ...]:
         *("Task", "k", "Retriever", "Order", "Model", "Base", "Other", "Metric", "n"),
         *("Base score", "Other score", "Difference", interval_heading(level)),
         *("p (Holm)", "Verdict", "Recovery", "Same answers", "Better / worse"),
+        *_SELDOM,
     )
 
 
@@ -60,6 +70,8 @@ def _table(rows: Sequence[Mapping[str, str]], columns: tuple[str, ...]) -> Table
     # The order of the documents is hardly ever varied.
     if len({row["Order"] for row in rows if row["Order"]}) < 2:
         columns = tuple(name for name in columns if name != "Order")
+    empty = {name for name in _SELDOM if not any(row.get(name) for row in rows)}
+    columns = tuple(name for name in columns if name not in empty)
     return Table(columns, [tuple(row[name] for name in columns) for row in rows])
 
 
@@ -105,7 +117,9 @@ def record(cell: CellRow, row: MetricRow | None, level: float) -> dict[str, str]
         "Other score": f"{row.other:.4f}",
         "Difference": f"{row.difference:+.4f}",
         interval_heading(level): interval_text(row),
-        "p (Holm)": _p(row),
+        "p (Holm)": p_text(row),
+        "McNemar p": _p(row.mcnemar_p),
+        "Noise": noise_text(cell.batch_noise, row.noise_floor),
         "Verdict": verdict(row),
         "Recovery": "" if row.recovery is None else f"{row.recovery:.1%}",
         "Better / worse": "" if flips is None else f"{flips.better} / {flips.worse}",
@@ -117,11 +131,23 @@ def arrow(row: MetricRow | TrendRow) -> str:
     return {True: " ↑", False: " ↓", None: ""}[row.higher_is_better]
 
 
-def _p(row: MetricRow | TrendRow) -> str:
-    if row.p_holm is None:
+def p_text(row: MetricRow | TrendRow | PooledRow) -> str:
+    """Return the corrected p as text; empty where there is none."""
+    return _p(row.p_holm)
+
+
+def _p(p: float | None) -> str:
+    if p is None:
         return ""
     # No p is zero.
-    return f"{row.p_holm:.3f}" if row.p_holm >= 0.0005 else "<0.001"
+    return f"{p:.3f}" if p >= 0.0005 else "<0.001"
+
+
+def noise_text(state: str, floor: float | None, digits: int = 4) -> str:
+    """Return what is known of the noise of batches: ``±0.0123``, ``excluded``, or nothing."""
+    if state == UNKNOWN:
+        return ""
+    return state if floor is None else f"±{floor:.{digits}f}"
 
 
 def _filter(cell: CellRow) -> str:
@@ -165,6 +191,6 @@ def trend_record(row: TrendRow, level: float) -> dict[str, str]:
         "n": str(row.samples),
         SLOPE: f"{row.slope:+.5f}",
         interval_heading(level): interval_text(row, digits=5),
-        "p (Holm)": _p(row),
+        "p (Holm)": p_text(row),
         "Verdict": trend_verdict(row),
     }
