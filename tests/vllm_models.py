@@ -35,6 +35,8 @@ def small_arguments(folder: Path, **changes: Any) -> Mapping[str, Any]:
         "device": DEVICE,
         "enforce_eager": True,
         "kv_cache_memory_bytes": 32 << 20,
+        # Of a card that others may be using; on a CPU it is a share of something else.
+        **({"gpu_memory_utilization": 0.02} if DEVICE == "cuda" else {}),
         **changes,
     }
 
