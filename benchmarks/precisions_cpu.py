@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -106,7 +107,7 @@ def chosen(options: argparse.Namespace) -> dict[str, Way]:
         kind = listed.row.name.removeprefix(PREFIX)
         if python and (listed.engine != "llama_cpp" or kind in options.kinds):
             name = f"{listed.engine}, {listed.row.name}"
-            if not options.only or any(each in name for each in options.only) or name == BASE:
+            if name == BASE or not options.only or any(re.search(o, name) for o in options.only):
                 found[name] = way_of(name, listed, python, options)
     return {BASE: found.pop(BASE), **found} if BASE in found else found
 
@@ -240,7 +241,7 @@ def parse() -> argparse.Namespace:
     add("--out", type=Path, help="JSON of all rows; by default in benchmarks/measured")
     add("--page", type=Path, help="page whose table is written again")
     add("--threads", type=int, default=os.cpu_count() or 1)
-    add("--only", action="append", metavar="TEXT", help="only ways whose name has this")
+    add("--only", action="append", metavar="REGEX", help="only ways whose name has it")
     add("--plain", dest="chat", action="store_false", help="without a chat template, as embedded")
     add("--quantize", action="append", default=[], metavar="OPTION", help="for qrag quantize")
     options = parser.parse_args()
