@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @main.command()
 @click.argument("task", metavar="TASK")
-@click.option("--data", help="Folder with LaMP's files, or `mini`. Default: as for lm_eval.")
+@click.option("--data", help="Folder of the data, or `mini`. Default: as for lm_eval.")
 @click.option(
     "--split", type=click.Choice(["dev", "train", "test"]), default="dev", show_default=True
 )

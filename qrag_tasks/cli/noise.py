@@ -23,7 +23,7 @@ from qrag_tasks.errors import SettingsError
     help="As for lm_eval --model qrag: pretrained=MODEL,precision=int4-nf4.",
 )
 @click.option("--metadata", "given", help=METADATA_HELP)
-@click.option("--data", help="Folder with LaMP's files, or `mini`. Default: as for lm_eval.")
+@click.option("--data", help="Folder of the data, or `mini`. Default: as for lm_eval.")
 @click.option("--limit", type=click.IntRange(min=1), help="Samples of each task. Default: all.")
 @click.option(
     "--batch_size",

@@ -15,7 +15,7 @@ from qrag_tasks.tasks import catalog
 @main.command()
 @click.argument("task", metavar="TASK")
 @click.option("--metadata", "given", help=METADATA_HELP)
-@click.option("--data", help="Folder with LaMP's files, or `mini`. Default: as for lm_eval.")
+@click.option("--data", help="Folder of the data, or `mini`. Default: as for lm_eval.")
 @click.option("--retriever", help="NAME or NAME:option=value,...  [default: bm25]")
 @click.option(
     "--workers",
@@ -38,7 +38,7 @@ def rank(
 ) -> None:
     """Rank every profile of TASK once and keep the rankings; lm_eval then reads them for any k.
 
-    TASK is a LaMP task such as lamp3u, or any task of `qrag tasks`. Stopped at any moment, the
+    TASK is a task such as lamp3u or own, or any of `qrag tasks`. Stopped at any moment, the
     same command goes on where it was; several may run at once and share the work.
     """
     from rich.progress import Progress
@@ -51,8 +51,8 @@ def rank(
 
     settings = Settings.from_metadata(read_metadata(given, choices), ())
     name = task if task in catalog.TASKS else catalog.entry(task).task.name
-    named = catalog.task_named(name, settings.protocol.index)
-    data = chosen_data(named, settings)
+    data = chosen_data(catalog.task_named(name, settings.protocol.index), settings)
+    named = data.task
     rankings = Rankings(data, build_retriever(settings.protocol.retriever))
     terminal = console(stderr=True)
     with Progress(console=terminal, disable=not terminal.is_terminal) as bar:

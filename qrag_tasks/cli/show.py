@@ -16,7 +16,7 @@ from qrag_tasks.cli.tables import Table, print_tables
 @click.argument("task", metavar="TASK")
 @click.option("--index", type=click.IntRange(min=0), default=0, help="Which sample, from 0.")
 @click.option("--metadata", "given", help=METADATA_HELP)
-@click.option("--data", help="Folder with LaMP's files, or `mini`. Default: as for lm_eval.")
+@click.option("--data", help="Folder of the data, or `mini`. Default: as for lm_eval.")
 @click.option("--retriever", help="NAME or NAME:option=value,...  [default: bm25]")
 @click.option("--tokenizer", help="Model whose tokens to count; needed for --context-tokens.")
 @click.option(
@@ -31,7 +31,7 @@ def show(task: str, index: int, given: str | None, tokenizer: str | None, **choi
     out = console()
     facts = Drawn.grid(padding=(0, 2))
     for name, value in (
-        ("task", f"{shown.entry.name} ({shown.entry.task.summary})"),
+        ("task", f"{shown.entry.name} ({shown.summary})"),
         ("sample", f"{record.sample.id}, {index} of {shown.size}, from {shown.source}"),
         ("gold", record.sample.target or "not published"),
         ("retriever", shown.retriever),

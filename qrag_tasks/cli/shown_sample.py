@@ -21,11 +21,13 @@ from qrag_tasks.tasks.catalog import CatalogEntry, entry
 class ShownSample:
     """One sample with all that went into its prompt.
 
+    :ivar summary: what the model is asked to do.
     :ivar retriever: its spec, and whether it is an upper bound.
     :ivar texts: document id -> text that the retriever read.
     """
 
     entry: CatalogEntry
+    summary: str
     size: int
     source: Path
     retriever: str
@@ -54,7 +56,7 @@ def show_sample(
         raise SettingsError(f"{limit} needs --tokenizer, to count with")
     if tokenizer is not None:
         text = model_text({"pretrained": tokenizer})
-    answer_tokens = source.settings.protocol.answer_tokens or listed.task.answer_tokens
+    answer_tokens = source.settings.protocol.answer_tokens or source.task.answer_tokens
     budget = source.budget(text, answer_tokens, finish=lambda prompt: prompt)
     sample = samples[index]
     ranking = source.rankings.look(index, source.depth.documents)
@@ -65,6 +67,7 @@ def show_sample(
     upper_bound = " (an upper bound: it sees the gold)" if source.retriever.sees_gold else ""
     return ShownSample(
         listed,
+        source.task.summary,
         len(samples),
         source.data.questions,
         source.retriever.spec + upper_bound,

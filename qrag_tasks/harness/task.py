@@ -64,9 +64,17 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             depth = Depth.parse(fixed["k"])
         except ValueError as error:
             raise SettingsError(f"{row}: k is {fixed['k']!r}, {error}") from None
+        self.source = PromptSource.of(row, depth, settings)
+        if self.source.task.name != row.name:
+            # The data say what the task file cannot.
+            row = self.source.task
+            config["generation_kwargs"] = {
+                **config["generation_kwargs"],
+                "max_gen_toks": row.answer_tokens,
+            }
+            config["metadata"] = {**self.given_metadata, "version": row.version}
         # What lm_eval writes into its results.
         config["dataset_kwargs"] = {**fixed, "task": row.name}
-        self.source = PromptSource.of(row, depth, settings)
         self._scores = self.source.scores
         config["metric_list"] = [
             {

@@ -23,13 +23,16 @@ from qrag_tasks.logs.results import Results, results_in
 from qrag_tasks.logs.sample_logs import SampleLog
 from qrag_tasks.logs.samples import Sample
 from qrag_tasks.logs.schema import LoggedArm, LoggedPrompts
+from qrag_tasks.tasks.base import AnswerKind
+from qrag_tasks.tasks.catalog import TASKS
+from qrag_tasks.tasks.own.kinds import kind_in_results
 
 
 @dataclass(frozen=True)
 class TaskRun:
     """One task of a run.
 
-    :ivar lamp_task: of our tasks: which of LaMP's it is.
+    :ivar lamp_task: of our tasks: the name of its row, such as ``lamp3u`` or ``own-recipes``.
     :ivar k: of our tasks: how many documents were asked for, as the task's name has it.
     :ivar prompts: of our tasks: what decided the prompts. Without documents its ``retriever`` is
         ``none``, and its ``order`` is ``None`` for one document or none.
@@ -57,6 +60,13 @@ class TaskRun:
         if self.prompts is None:
             return {}
         return {"lamp_task": self.lamp_task, "k": self.k, **self.prompts.facts()}
+
+    @property
+    def answer(self) -> AnswerKind | None:
+        """The kind of answer that our tasks ask for; ``None`` where it is not known here."""
+        row = TASKS.get(self.lamp_task or "")
+        logged = None if self.prompts is None else self.prompts.answer_kind
+        return kind_in_results(logged) if row is None else row.answer
 
     @property
     def metric_names(self) -> list[str]:

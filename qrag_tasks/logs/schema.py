@@ -150,6 +150,8 @@ class LoggedPrompts(_Block):
     :ivar retriever_from: the plugin that brought it.
     :ivar retriever_sha256: digest of its name, options, version and code.
     :ivar retriever_sees_gold: whether it ranks by the right answers.
+    :ivar answer_kind: of own data: what kind of answer they ask for, as ``corpus.toml`` says it;
+        who reads the results has no need of the data.
     """
 
     version: str | None = None
@@ -172,6 +174,11 @@ class LoggedPrompts(_Block):
     fill: str | None = None
     oversized: str | None = None
     answer: str | None = None
+    answer_kind: Mapping[str, Any] | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return its fields by their names, without a kind of answer that nobody asked for."""
+        return {name: v for name, v in vars(self).items() if v is not None or name != "answer_kind"}
 
 
 def _bits(size: int | None, count: int | None) -> float | None:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from qrag_tasks.errors import SettingsError
 from qrag_tasks.prompting.fitting import fit_documents
 from qrag_tasks.prompting.protocols import Oversized
-from qrag_tasks.tasks.prompt import Item, TaskPrompt, Tokens
+from qrag_tasks.tasks.prompt import Item, PromptWriter, TaskPrompt, Tokens
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,14 @@ class Question:
 
     :ivar text: the input.
     :ivar write: kept items, in the order in which they were chosen -> the prompt.
-    :ivar official: how LaMP's code writes and cuts the prompts of its task.
+    :ivar official: how the task's own prompts are written, and cut where its publication does.
     :ivar query: the part of the input that is the user's own text.
     :ivar examples: kept items -> their part of the prompt alone.
     """
 
     text: str
     write: Callable[[Sequence[Item]], str]
-    official: TaskPrompt
+    official: PromptWriter
     query: str
     examples: Callable[[Sequence[Item]], str]
 
@@ -157,16 +158,31 @@ def trimmed(ranked: Sequence[Item], question: Question, budget: TokenBudget) -> 
     Where that code has the tokenizer cut the end of the finished prompt, all shares are made
     smaller until it fits; where it finds no room and drops the profile, so does this.
     """
+    official = trimming_prompt(question.official)
     around = budget.count(question.write(())) - budget.tokens.count(question.text)
     length = budget.prompt_tokens - around
-    while cut := question.official.trimmed(question.text, ranked, length, budget.tokens):
+    while cut := official.trimmed(question.text, ranked, length, budget.tokens):
         over = budget.count(question.write(cut)) - budget.prompt_tokens
         if over <= 0:
-            field = question.official.long_field
+            field = official.long_field
             changed = [a["id"] for a, b in zip(ranked, cut, strict=True) if a[field] != b[field]]
             return Filling(tuple(cut), trimmed=tuple(changed))
         length -= over
     return Filling(())
+
+
+def trimming_prompt(prompt: PromptWriter) -> TaskPrompt:
+    """Return a prompt as one that says what each part of it is charged, as ``trimmed`` needs.
+
+    :raises SettingsError: when it does not, as templates of own data do not.
+    """
+    if not isinstance(prompt, TaskPrompt):
+        raise SettingsError(
+            "fill 'trimmed' cuts documents as LaMP's code cuts them in prompts of its own wording; "
+            "this prompt is a template. Take fill 'exact', with oversized 'trim' to cut a document "
+            "that is longer than the window"
+        )
+    return prompt
 
 
 FILLS: Mapping[str, Callable[[Oversized], Fill]] = {

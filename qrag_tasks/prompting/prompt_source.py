@@ -13,7 +13,7 @@ from qrag_tasks.errors import SettingsError
 from qrag_tasks.logs.schema import LoggedPrompts
 from qrag_tasks.plugins import build_retriever
 from qrag_tasks.prompting.base import PromptStyle
-from qrag_tasks.prompting.filling import FILLS, TokenBudget
+from qrag_tasks.prompting.filling import FILLS, TokenBudget, trimming_prompt
 from qrag_tasks.prompting.markers import Markers
 from qrag_tasks.prompting.pipeline import Layout, PromptRecord, check_questions, make_prompts
 from qrag_tasks.prompting.protocols import BEFORE_FILLING, CHOICES
@@ -24,6 +24,7 @@ from qrag_tasks.retrieval.named import NamedRetriever
 from qrag_tasks.tasks.base import DEPTHS, DataSet, Depth, Task
 from qrag_tasks.tasks.catalog import TASKS
 from qrag_tasks.tasks.lamp.filters import yazan2024_filter
+from qrag_tasks.tasks.own.kinds import as_record
 from qrag_tasks.tasks.scoring.answer_scores import AnswerScores
 
 if TYPE_CHECKING:
@@ -51,7 +52,10 @@ class PromptSource:
         :raises QragError: where a choice is impossible, or the data cannot be had.
         """
         chosen, name = settings.protocol, task.name
+        task = task.described(settings.data)
         chosen.published(task)
+        if chosen.fill == "trimmed":
+            trimming_prompt(task.prompt)
         if settings.answer == "likelihood" and not task.answer.likelihood_metrics:
             raise SettingsError(f"{no_likelihoods(task)}. Leave {name} out of --tasks.")
         task = replace(task, index=chosen.index)
@@ -169,7 +173,8 @@ class PromptSource:
     def scores(self) -> AnswerScores:
         """The scores that the choices ask for."""
         published = self.settings.protocol.published(self.task)
-        return AnswerScores(self.task.answer, published, self.settings.answer == "likelihood")
+        likelihoods = self.settings.answer == "likelihood"
+        return AnswerScores(self.task.answer, published, likelihoods, self.task.metrics)
 
     def provenance(self) -> LoggedPrompts:
         """Return what the results say about how the prompts came about."""
@@ -195,6 +200,7 @@ class PromptSource:
             fill=chosen.fill,
             oversized=self.settings.oversized,
             answer=self.settings.answer,
+            answer_kind=as_record(self.task.answer),
         )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
@@ -27,7 +27,7 @@ from qrag_tasks.retrieval.named import NamedRetriever
 from qrag_tasks.retrieval.store import RankingStore, StoredChunk
 from qrag_tasks.retrieval.trec import run_lines
 from qrag_tasks.tasks.base import DataSet, Index, Sample, Task
-from qrag_tasks.tasks.catalog import task_named
+from qrag_tasks.tasks.catalog import TASKS, as_row
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -58,7 +58,8 @@ def make_query(task: Task, sample: Sample, retriever: NamedRetriever) -> Query:
                 raise RetrieverError(
                     f"retriever {retriever.spec!r} needs dates: {task.name}, sample "
                     f"{sample.id!r}, profile item {item['id']!r} has no date. LaMP's "
-                    f"time-based splits have them, its user-based splits do not."
+                    f"time-based splits have them, its user-based splits do not; own data name "
+                    f"them in documents.date."
                 )
     return Query(
         sample.id,
@@ -268,7 +269,7 @@ class Rankings:
                 workers,
                 get_context("spawn"),
                 _build_in_worker,
-                (self.data.task.name, self.data.task.index, self.retriever.spec),
+                (_sendable(self.data.task), self.data.task.index, self.retriever.spec),
             ) as pool,
             ExitStack() as unfinished,
         ):
@@ -304,9 +305,17 @@ class Rankings:
 _in_worker: tuple[Task, NamedRetriever]
 
 
-def _build_in_worker(task: str, index: Index, spec: str) -> None:
+def _sendable(task: Task) -> Task | str:
+    """Return what another process makes the row of: its name where that is listed.
+
+    A listed row may hold functions, which cannot be sent; one that data describe holds none.
+    """
+    return task.name if task.name in TASKS else task
+
+
+def _build_in_worker(task: Task | str, index: Index, spec: str) -> None:
     global _in_worker
-    _in_worker = task_named(task, index), build_retriever(spec)
+    _in_worker = replace(as_row(task), index=index), build_retriever(spec)
     # A pool's workers do not notice when their parent is killed, and would wait for ever.
     Thread(target=_end_with_parent, daemon=True).start()
 

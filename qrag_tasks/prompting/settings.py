@@ -19,7 +19,8 @@ from qrag_tasks.prompting.protocols import (
 from qrag_tasks.tasks.former_names import now_called
 
 KNOWN: Mapping[str, str] = {
-    "data": "folder with LaMP's files, or `mini`, the embedded sample",
+    "data": "folder of the data: LaMP's files, or `corpus.toml` of your own; or `mini`, the "
+    "embedded sample",
     "split": "which questions: `dev`, `train`, or `test`, whose golds are not published",
     "protocol": "whose choices: `qrag`, `lamp` or `yazan2024`; each can then be made otherwise",
     "retriever": "who ranks the profile: a name, or `name:option=value,...`",

@@ -11,11 +11,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from qrag_tasks.tasks.metric import Metric, Value
 from qrag_tasks.tasks.prompt import Item as Item
-from qrag_tasks.tasks.prompt import TaskPrompt
+from qrag_tasks.tasks.prompt import PromptWriter
 
 Index = Literal["lamp", "yazan2024"]
 """Which text of a profile item a retriever reads: the task's own, or that of arXiv 2406.10251,
@@ -26,7 +26,7 @@ which took the long field alone."""
 class Sample:
     """One question of one user.
 
-    :ivar id: the question's id in LaMP's files.
+    :ivar id: the question's id in the data.
     :ivar input: the question as the data words it.
     :ivar profile: the user's own items, in the data's order; empty where the user has none. Each
         has ``id``, the task's fields, and ``date`` where the data give one.
@@ -229,6 +229,21 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class DescribingSource(Source, Protocol):
+    """A source whose data say themselves what the task is, as own data do in ``corpus.toml``."""
+
+    def described(self, task: Task, data: str | None) -> Task:
+        """Return the row as the data describe it.
+
+        What :meth:`load` returns has that row.
+
+        :param task: the row that stands for any data.
+        :raises QragError: as :meth:`find`.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Task:
     """One row of a task table.
@@ -237,7 +252,7 @@ class Task:
         lower case it begins the names of the family's groups and tag.
     :ivar version: of this row: raised when prompts or scores of equal data become others.
     :ivar license: of the data.
-    :ivar reference: the publication's arXiv id.
+    :ivar reference: the publication's arXiv id; empty where there is none.
     :ivar name: ours, which lm_eval's names begin with: ``lamp3u``.
     :ivar official_name: the publication's: ``LaMP_3``; the value of ``task`` in its outputs file.
     :ivar setting: which of the publication's splits of users or times, in words.
@@ -253,6 +268,8 @@ class Task:
     :ivar answer: the kind of answer.
     :ivar answer_tokens: the longest answer, in tokens, that the model may generate.
     :ivar evaluations: how other publications asked and scored it.
+    :ivar metrics: names of the scores of generated answers that are reported, of the kind's;
+        ``None`` for all.
     :ivar index: whose text of a profile item a retriever reads; see :meth:`indexed_text`.
     """
 
@@ -269,11 +286,12 @@ class Task:
     item_target: str | None
     query: Callable[[str], str]
     document_text: Callable[[Item], str]
-    prompt: TaskPrompt
+    prompt: PromptWriter
     answer: AnswerKind
     answer_tokens: int
     source: Source
     evaluations: tuple[Evaluation, ...] = ()
+    metrics: tuple[str, ...] | None = None
     index: Index = "lamp"
 
     def __post_init__(self) -> None:
@@ -311,6 +329,15 @@ class Task:
     def evaluation(self, name: str) -> Evaluation | None:
         """Return how the publication called ``name`` asked and scored the task, if it did."""
         return next((each for each in self.evaluations if each.name == name), None)
+
+    def described(self, data: str | None) -> Task:
+        """Return the row as the data describe it; itself, where they do not.
+
+        :raises QragError: when the data that describe it cannot be had.
+        """
+        if isinstance(self.source, DescribingSource):
+            return self.source.described(self, data)
+        return self
 
     def load(self, data: str | None = None, split: str = "dev") -> DataSet:
         """Read and check the samples; see :meth:`Source.load`."""

@@ -14,8 +14,9 @@ from qrag_tasks.errors import SettingsError, did_you_mean
 from qrag_tasks.locations import task_yamls
 from qrag_tasks.tasks.base import DEPTHS, Depth, Index, Task
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
+from qrag_tasks.tasks.own.table import OWN_TASKS
 
-FAMILIES = (LAMP_TASKS,)
+FAMILIES = (LAMP_TASKS, OWN_TASKS)
 """The tables of tasks: a family more is one more of these."""
 TASKS: Mapping[str, Task] = {name: task for family in FAMILIES for name, task in family.items()}
 GROUP_TASKS: Mapping[str, tuple[str, ...]] = {
@@ -101,7 +102,9 @@ def explain_unknown(names: Iterable[str], reason: str) -> None:
     :raises SettingsError: for all of those that begin as ours do.
     """
     missing = reason.partition(": ")[2].split(", ")
-    begins = tuple(task.family.lower() for task in TASKS.values())
+    begins = tuple(
+        begin for task in TASKS.values() for begin in (task.family.lower(), f"{task.name}_rag")
+    )
     ours = [name for name in names if name in missing and name.strip().lower().startswith(begins)]
     if not ours:
         return

@@ -27,6 +27,23 @@ class Tokens(Protocol):
         ...
 
 
+class PromptWriter(Protocol):
+    """How the prompts of a task are written."""
+
+    @property
+    def long_field(self) -> str:
+        """The field of an item that is cut where tokens are short."""
+        ...
+
+    def __call__(self, text: str, items: Sequence[Item]) -> str:
+        """Return the prompt of an input and the kept items, best first, whole."""
+        ...
+
+    def examples(self, items: Sequence[Item]) -> str:
+        """Return the items' part of the prompt alone."""
+        ...
+
+
 @dataclass(frozen=True)
 class TaskPrompt:
     """How the prompts of one task are written, and cut as LaMP's code cuts its own.

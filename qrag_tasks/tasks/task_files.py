@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from qrag_tasks.locations import task_yamls
-from qrag_tasks.tasks.base import Task
+from qrag_tasks.tasks.base import DescribingSource, Task
 from qrag_tasks.tasks.catalog import CATALOG, GROUPS, TASKS
 from qrag_tasks.tasks.scoring.metrics import AGGREGATIONS
 
@@ -26,7 +26,6 @@ generation_kwargs:
   until: []
   do_sample: false
   max_gen_toks: {answer_tokens}
-metric_list:
 {metrics}metadata:
   version: {version}
 """
@@ -70,14 +69,7 @@ def render() -> dict[str, str]:
             tag=f"tag: {task.tag}\n" if task.tag else "",
             version=task.version,
             answer_tokens=task.answer_tokens,
-            metrics="".join(
-                _METRIC.format(
-                    name=metric.name,
-                    aggregation=_AGGREGATIONS[metric.aggregation],
-                    higher_is_better=str(metric.higher_is_better).lower(),
-                )
-                for metric in task.answer.metrics
-            ),
+            metrics=_metric_list(task),
         )
         for task in TASKS.values()
     }
@@ -93,6 +85,21 @@ def render() -> dict[str, str]:
             name=group, members="".join(f"  - {member}\n" for member in members)
         )
     return files
+
+
+def _metric_list(task: Task) -> str:
+    """Return the list of scores; nothing where the data say which they are."""
+    if isinstance(task.source, DescribingSource):
+        return ""
+    return "metric_list:\n" + "".join(
+        _METRIC.format(
+            name=metric.name,
+            aggregation=_AGGREGATIONS[metric.aggregation],
+            higher_is_better=str(metric.higher_is_better).lower(),
+        )
+        for metric in task.answer.metrics
+        if task.metrics is None or metric.name in task.metrics
+    )
 
 
 def _template_name(task: Task) -> str:

@@ -12,12 +12,13 @@ import pytest
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.locations import task_yamls
 from qrag_tasks.tasks import catalog, task_files
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
 
 K = ("0", "1", "3", "5", "10", "max4k", "max8k")
 
 
 def test_names_follow_the_design() -> None:
-    tasks = [f"lamp{n}{split}" for n in range(1, 8) for split in "ut"]
+    tasks = ["own", *(f"lamp{n}{split}" for n in range(1, 8) for split in "ut")]
     assert set(catalog.CATALOG) == {f"{task}_rag_k{k}" for task in tasks for k in K}
     assert set(catalog.GROUPS) == {
         f"{group}_k{k}" for group in ("lamp_rag", "lamp_rag_all", "lamp_rag_time") for k in K
@@ -46,7 +47,7 @@ def test_task_files_are_those_of_the_catalog() -> None:
         ([str(task_yamls() / "lamp3u" / "lamp3u_rag_k3.yaml")], ["lamp3u_rag_k3"]),
         ([str(task_yamls() / "*" / "lamp6t_rag_k[05].yaml")], ["lamp6t_rag_k0", "lamp6t_rag_k5"]),
         ([str(task_yamls() / "groups" / "lamp_rag_k1.yaml")], ["lamp3u_rag_k1", "lamp5u_rag_k1"]),
-        (["lamp_rag"], [name for name in catalog.CATALOG if not name.startswith("lamp6")]),
+        (["lamp_rag"], [name for name in catalog.CATALOG if re.match("lamp[^6]", name)]),
         (["lamp6?_rag_k0"], ["lamp6u_rag_k0", "lamp6t_rag_k0"]),
         (["hellaswag"], []),
     ],
@@ -154,8 +155,8 @@ def test_every_row_says_all_of_its_task(name: str) -> None:
     for field in ("family", "license", "official_name", "setting", "summary"):
         assert getattr(task, field).strip() == getattr(task, field) != "", field
     assert re.fullmatch(r"\d+\.\d+", task.version)
-    assert re.fullmatch(r"\d{4}\.\d{5}", task.reference)
-    assert task.name.startswith(task.family.lower())
+    assert re.fullmatch(r"\d{4}\.\d{5}|", task.reference)
+    assert task.name.startswith(task.family.lower().split()[0])
     assert all(group.startswith(f"{task.family.lower()}_rag") for group in task.groups)
     # Of what nearly nobody has, nothing stands in a group or under a tag.
     assert bool(task.groups) == (task.tag is not None) == task.source.public
@@ -163,7 +164,7 @@ def test_every_row_says_all_of_its_task(name: str) -> None:
 
 
 def test_the_kinds_of_answers() -> None:
-    kinds = {name: task.answer.name for name, task in catalog.TASKS.items()}
+    kinds = {name: task.answer.name for name, task in LAMP_TASKS.items()}
     of_number = {1: "labels", 2: "labels", 3: "ratings"}
     assert kinds == {
         f"lamp{number}{split}": of_number.get(number, "text")

@@ -46,7 +46,6 @@ from qrag_tasks.experiment.statistics import (
 from qrag_tasks.logs.reported_metrics import Metric
 from qrag_tasks.logs.runs import Run
 from qrag_tasks.logs.schema import LoggedArm
-from qrag_tasks.tasks.catalog import TASKS
 
 Drawn = Mapping[str, Bootstrap]
 """Metric -> what was drawn for it, where its score is a known one."""
@@ -138,7 +137,7 @@ def _cell(
     tests: Mapping[str, int],
 ) -> CellRow:
     base, other = values.base, values.other
-    ours = TASKS.get(base.task.lamp_task or "")
+    ours = base.task.answer
     kept = [one.kept for one, _ in values.pairs]
     known = [number for number in kept if number is not None]
     return CellRow(
@@ -150,7 +149,7 @@ def _cell(
         users=None if values.users is None else int(values.users.max()) + 1,
         base=_arm(base, [one for one, _ in values.pairs]),
         other=_arm(other, [two for _, two in values.pairs]),
-        agreement=agreement(values.pairs, ours.answer.read if ours else str.strip),
+        agreement=agreement(values.pairs, ours.read if ours else str.strip),
         cost=cost_ratios(base.run, other.run),
         noise=measured_noise(base, options),
         batch_noise=batch_noise(base, other, options),

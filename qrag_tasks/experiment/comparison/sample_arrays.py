@@ -15,7 +15,6 @@ from qrag_tasks.experiment.comparison.matching import Side
 from qrag_tasks.experiment.statistics import encode
 from qrag_tasks.experiment.statistics.scores import Floats
 from qrag_tasks.logs.reported_metrics import Metric
-from qrag_tasks.tasks.catalog import TASKS
 
 RATES = ("valid_rate", "runaway_rate", "unfinished_thought_rate")
 """Metrics that say how the answers are, not how good."""
@@ -98,8 +97,8 @@ class Values:
 
     def span(self, metric: str) -> float | None:
         """Return how far apart two samples' values of a metric can be, where that is known."""
-        task = TASKS.get(self.base.task.lamp_task or "")
-        ours = task.answer.spans if task else {}
+        kind = self.base.task.answer
+        ours = kind.spans if kind else {}
         return SPANS.get(metric, ours.get(metric))
 
     def of(self, metric: str) -> tuple[Floats, Floats]:

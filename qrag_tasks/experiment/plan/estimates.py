@@ -125,7 +125,8 @@ class _Estimating:
                 f"{first}. Its prompts and tokens are not known before; see qrag download --help."
             ] = None
             return None
-        return Questions.of(self._plan, cell, chosen_data(task, settings), task)
+        data = chosen_data(task, settings)
+        return Questions.of(self._plan, cell, data, data.task)
 
     def _mean(
         self, cell: Cell, questions: Questions, rate: TokenRate, window: int | None

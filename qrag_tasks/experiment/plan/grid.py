@@ -54,7 +54,7 @@ class Plan(Strict):
     At k = 0 no retriever is asked, and there is one cell for all of them; one document has no
     order.
 
-    :ivar data: folder with LaMP's files, or ``mini``.
+    :ivar data: folder with LaMP's files, or with somebody's own; or ``mini``.
     :ivar kv_caches: how keys and values are kept: as the model argument ``kv_cache``. The first is
         the base's.
     :ivar answer_tokens: the longest answer; the task's own or the protocol's by default.
@@ -150,7 +150,11 @@ class Plan(Strict):
                 "answer 'likelihood' generates nothing: leave answer_tokens out",
             )
         for place, name in enumerate(self.tasks):
-            task, named = TASKS[name], PROTOCOLS.get(self.protocol)
+            named = PROTOCOLS.get(self.protocol)
+            try:
+                task = TASKS[name].described(self.data)
+            except QragError:
+                continue  # told where the data are looked for
             try:
                 if named is not None:
                     named.published(task)

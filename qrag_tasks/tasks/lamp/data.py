@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from qrag_tasks.errors import DataError
 from qrag_tasks.locations import cache_dir
@@ -21,6 +21,7 @@ from qrag_tasks.tasks.base import DataSet as DataSet
 from qrag_tasks.tasks.base import Item, Task
 from qrag_tasks.tasks.base import Sample as Sample
 from qrag_tasks.tasks.corpus.columns import ColumnFolder, Columns, ColumnWriter
+from qrag_tasks.tasks.corpus.file_states import State, check_unchanged, file_state
 from qrag_tasks.tasks.corpus.json_files import json_items, kind, read_json
 from qrag_tasks.tasks.lamp.data_roots import LAMP_URL as LAMP_URL
 from qrag_tasks.tasks.lamp.data_roots import MINI as MINI
@@ -45,7 +46,7 @@ def load(task: Task, data: str | None = None, split: str = "dev") -> DataSet:
     """
     questions, outputs = find_files(files_of(task), data_root(data), split)
     files = (questions, outputs)
-    states = (_state(questions), None if outputs is None else _state(outputs))
+    states = (file_state(questions), None if outputs is None else file_state(outputs))
     folder = cache_dir() / "data"
     columns = _columns(replace(task, index="lamp"), split, folder, files, states)
     if columns.samples.damaged:
@@ -64,35 +65,6 @@ def load(task: Task, data: str | None = None, split: str = "dev") -> DataSet:
         tuple(notes),
         split,
     )
-
-
-class State(NamedTuple):
-    """What tells one content of a file from another without reading it.
-
-    Size and time of the last change, which anybody can set, do not: ``rsync -t`` and ``cp -p`` put
-    another file of equal both in its place. The system alone sets inode and time of the status.
-    What stays unnoticed is a file that is written to in place within one tick of the system's clock
-    (some milliseconds; seconds on a few file systems) after it was read. What is noticed for
-    nothing is ``chmod``, a rename or another link: the file is then read again, once.
-
-    :ivar path: where the file really lies.
-    :ivar size: in bytes.
-    """
-
-    path: str
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-
-
-def _state(path: Path) -> State:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    times = status.st_mtime_ns, status.st_ctime_ns
-    return State(str(path.resolve()), status.st_size, *times, status.st_ino)
 
 
 @lru_cache(maxsize=16)
@@ -137,8 +109,8 @@ def _convert(
             f"(first ids: {', '.join(strangers[:3])}). Are both files of the same split?"
         )
     for path, state in zip(files, states, strict=True):
-        if path is not None and _state(path) != state:
-            raise DataError(f"{path}: changed while it was read. Run it again when it is complete.")
+        if path is not None and state is not None:
+            check_unchanged(path, state)
     return digest.hexdigest()
 
 

@@ -20,18 +20,21 @@ class AnswerScores:
     """The scores of a kind of answer, with what a publication computed beside them.
 
     :ivar likelihoods: whether the likelihoods of all values are scored, in place of a text.
+    :ivar names: of those of the kind's scores that are asked for; ``None`` for all.
     """
 
     kind: AnswerKind
     published: Evaluation | None = None
     likelihoods: bool = False
+    names: tuple[str, ...] | None = None
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """The scores, in the order of results."""
         if self.likelihoods:
             return self.kind.likelihood_metrics
-        return (*self.kind.metrics, *(self.published.metrics if self.published else ()))
+        of_kind = [m for m in self.kind.metrics if self.names is None or m.name in self.names]
+        return (*of_kind, *(self.published.metrics if self.published else ()))
 
     def of_text(
         self, text: str, gold: str | None, unfinished: bool, tokens: int | None, limit: int

@@ -214,10 +214,14 @@ class Ratings(AnswerKind):
 
 @dataclass(frozen=True)
 class Text(AnswerKind):
-    """Any text of one line: a title, a tweet."""
+    """Any text: a title, a tweet.
+
+    :ivar reader: a model's text -> the answer in it, or an empty text; by default one line.
+    """
 
     asks_for: str
     values: None = None
+    reader: Callable[[str], str] = answers.title
 
     name: ClassVar[str] = "text"
     metrics: ClassVar[tuple[Metric, ...]] = (
@@ -230,7 +234,7 @@ class Text(AnswerKind):
 
     def read(self, text: str) -> str:
         """Return the title, headline, subject or tweet in a model's text; empty where none is."""
-        return answers.title(text)
+        return self.reader(text)
 
     def score(self, text: str, gold: str, unfinished: bool = False) -> dict[str, Value]:
         """Score one text by ROUGE-1 and ROUGE-L F1, not stemmed."""

@@ -1,0 +1,61 @@
+"""``qrag init`` and ``qrag check``: a folder of one's own data, begun and looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from qrag_tasks.cli.group import main, print_prose
+from qrag_tasks.errors import DataError
+
+if TYPE_CHECKING:
+    from qrag_tasks.tasks.own.checking import SplitFacts
+    from qrag_tasks.tasks.own.corpus_file import Corpus
+
+
+@main.command()
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+def init(folder: Path) -> None:
+    """Write an example of own data into FOLDER, which is made: corpus.toml, and questions.
+
+    It runs as it is; put your data in the place of the example's. docs/own_data.md has the walk.
+    """
+    from qrag_tasks.tasks.own.example import write_example
+
+    for path in write_example(folder):
+        click.echo(f"written: {path}")
+    click.echo(f"Run next:\nqrag check {folder}")
+
+
+@main.command()
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+def check(folder: Path) -> None:
+    """Look at all of the own data in FOLDER: corpus.toml, and every file that it names.
+
+    Every mistake is told with its file, line and field, and makes exit code 1. Of many that are
+    alike, the first three are told and the others counted.
+    """
+    from qrag_tasks.tasks.own.checking import check as look
+
+    checked = look(folder)
+    if checked.mistakes or checked.corpus is None:
+        raise DataError("\n".join(checked.mistakes.lines()))
+    for line in _facts(checked.corpus, checked.splits):
+        print_prose(line)
+
+
+def _facts(corpus: Corpus, splits: Mapping[str, SplitFacts]) -> Iterator[str]:
+    for split, facts in splits.items():
+        fewest, most = facts.documents
+        documents = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
+        users = f", of {len(facts.users):,} users" if facts.users else ""
+        yield (
+            f"{corpus.name}, {split}: {facts.questions:,} questions{users}, {documents} documents "
+            f"each"
+        )
+        if facts.without_documents:
+            yield f"  {facts.without_documents:,} questions have no documents"
+    yield f"No mistakes. Answers: {corpus.answer.kind}. Licence: {corpus.license}"

@@ -1,0 +1,75 @@
+"""The row that stands for any folder of own data; ``corpus.toml`` says what it is.
+
+What reads the data is imported when it is asked to read: listing tasks needs none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from qrag_tasks.tasks.base import DataSet, Task
+from qrag_tasks.tasks.prompt import TaskPrompt
+from qrag_tasks.tasks.scoring.kinds import Text
+
+NAME = "own"
+"""What lm_eval's names begin with: ``own_rag_k5``."""
+FAMILY = "own data"
+
+
+@dataclass(frozen=True)
+class OwnSource:
+    """The folder that a run's ``data`` names; see :class:`~qrag_tasks.tasks.base.Source`.
+
+    :ivar public: never: a group or tag of own data would be nobody's.
+    """
+
+    public: bool = False
+
+    def described(self, task: Task, data: str | None) -> Task:
+        """Return the row that ``corpus.toml`` describes; see :class:`DescribingSource`."""
+        from qrag_tasks.tasks.own.data import described
+
+        return described(task, data)
+
+    def find(self, data: str | None, split: str) -> tuple[Path, Path | None]:
+        """Return the file of the questions, which has the golds too; see :class:`Source`."""
+        from qrag_tasks.tasks.own.data import find
+
+        return find(data, split)
+
+    def load(self, task: Task, data: str | None, split: str) -> DataSet:
+        """Read and check the samples; see :class:`Source`."""
+        from qrag_tasks.tasks.own.data import load
+
+        return load(task, data, split)
+
+
+OWN_TASKS: Mapping[str, Task] = {
+    NAME: Task(
+        family=FAMILY,
+        version="1.0",
+        license="said by corpus.toml",
+        reference="",
+        name=NAME,
+        official_name="corpus.toml",
+        setting="a folder of yours",
+        groups=(),
+        summary="what your corpus.toml says",
+        # What follows is as corpus.toml has it where it says nothing else.
+        item_fields=("text",),
+        item_target=None,
+        query=str.strip,
+        document_text=lambda item: item["text"],
+        prompt=TaskPrompt(
+            example=lambda item: item["text"],
+            merge=lambda text, examples: f"{examples}. {text}",
+            long_field="text",
+            frame=lambda _: "",
+        ),
+        answer=Text("text"),
+        answer_tokens=64,
+        source=OwnSource(),
+    )
+}
