@@ -25,6 +25,7 @@ from qrag_tasks.experiment.comparison.matching import Matched, Side, match_runs
 from qrag_tasks.experiment.comparison.options import Options, Track
 from qrag_tasks.experiment.comparison.paired import PairedCells
 from qrag_tasks.experiment.comparison.pooled import not_pooled, pooled_rows
+from qrag_tasks.experiment.comparison.readings import with_readings
 from qrag_tasks.experiment.comparison.rows import (
     ArmFacts,
     CellRow,
@@ -98,9 +99,22 @@ def _compared(paired: PairedCells) -> Comparison:
     resampled = _resampled(paired.track(values, "comparing"), options)
     cells = _corrected([_cell(cell, drawn, options, tests) for cell, drawn in resampled])
     trend_rows = corrected(list(trends(cells, values, options.level)))
-    notes = [*paired.matched.notes, *caveats(values, cells), *not_pooled(cells, values)]
-    pooled = pooled_rows(cells, values, options)
-    return Comparison(cells, trend_rows, notes, options.level, options.seed, pooled)
+    read = with_readings(cells, values, options)
+    notes = [
+        *paired.matched.notes,
+        *read.notes,
+        *caveats(values, cells),
+        *not_pooled(cells, values),
+    ]
+    return Comparison(
+        read.cells,
+        trend_rows,
+        notes,
+        options.level,
+        options.seed,
+        pooled=pooled_rows(cells, values, options),
+        fidelity_trends=read.trends,
+    )
 
 
 _TOGETHER = 16

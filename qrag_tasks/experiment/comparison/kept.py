@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from qrag_tasks.experiment.comparison.matching import Matched
 from qrag_tasks.experiment.comparison.options import Options, Track
+from qrag_tasks.experiment.comparison.readings import readings_files
 from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.logs.results import digest_of
 
@@ -29,7 +30,7 @@ _KEPT_AT_MOST = 50
 class KeptComparisons:
     """A folder with a file for each comparison, named by a digest of all that it depends on.
 
-    These are the bytes of the results and of the sample logs, what they were matched as, the
+    These are the bytes of the results, sample logs and readings, what they were matched as, the
     options, and this package's code and the libraries' versions. A folder that cannot be written
     to keeps nothing, and says so in the log.
 
@@ -52,7 +53,7 @@ class KeptComparisons:
             for both in matched.sides
             for side in both
             for path in (side.run.path, side.task.log.path)
-        }
+        } | readings_files(matched)
         files = {str(path): digest_of(path) for path in track(sorted(paths), "checking files")}
         sides = [
             [[side.run.label, side.task.task, str(side.run.path)] for side in both]

@@ -16,7 +16,8 @@ vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ in 32 bits."""
 
 @dataclass(frozen=True)
 class Divergence:
-    """Two arms along one answer; each is an array of shape (places,).
+    """Two arms along one answer, or several behind each other; each an array of shape (places,).
 
     :ivar kl: KL(base || other) in nats, with the tail taken as one token: never above the true one.
     :ivar kl_at_most: a bound from above; NaN where there is none.
@@ -67,6 +68,48 @@ class Divergence:
     def other_given(self) -> Floats:
         """Probability of the answer's own token under the other arm."""
         return np.exp(self.other_logprob)
+
+
+@dataclass(frozen=True)
+class ReadAnswers:
+    """Two arms along several answers.
+
+    :ivar places: of all answers, one behind the other.
+    :ivar lengths: how many places each answer has, at least one: shape (answers,).
+    """
+
+    places: Divergence
+    lengths: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, answers: Sequence[Divergence]) -> ReadAnswers:
+        """Put answers behind each other; at least one."""
+        columns = {
+            each.name: np.concatenate([getattr(answer, each.name) for answer in answers])
+            for each in fields(Divergence)
+        }
+        return cls(Divergence(**columns), np.array([len(answer) for answer in answers], np.int64))
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """The first place of each answer."""
+        return np.cumsum(self.lengths) - self.lengths
+
+    def means(self, values: Floats | NDArray[np.bool_]) -> Floats:
+        """Return the mean over each answer's places of what has a value a place."""
+        sums = np.add.reduceat(values.astype(np.float64), self.starts)
+        return np.asarray(sums / self.lengths)
+
+    def some(self, chosen: Sequence[int]) -> ReadAnswers:
+        """Return some of the answers, by their numbers."""
+        starts = self.starts
+        spans = [np.arange(starts[one], starts[one] + self.lengths[one]) for one in chosen]
+        rows = np.concatenate(spans)
+        columns = {each.name: getattr(self.places, each.name)[rows] for each in fields(Divergence)}
+        return ReadAnswers(Divergence(**columns), self.lengths[list(chosen)])
 
 
 def divergence(base: Reading, other: Reading) -> Divergence:

@@ -9,14 +9,14 @@ prints them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qrag_tasks.experiment.fidelity.divergence import Divergence, Floats
-from qrag_tasks.experiment.statistics import Bootstrap, Interval
+from qrag_tasks.experiment.fidelity.divergence import Floats, ReadAnswers
+from qrag_tasks.experiment.statistics import Bootstrap, Interval, draw_together, effect_to_show
 from qrag_tasks.experiment.statistics.intervals import RESAMPLES
 
 PERCENTILES = (1, 5, 10, 50, 90, 95, 99, 99.9, 100)
@@ -53,6 +53,9 @@ class Fidelity:
     :ivar perplexity_ratio: the other arm's perplexity of the answers over the base's.
     :ivar entropy: mean entropy of the base and of the other arm, in nats; ``None`` where an engine
         does not tell it.
+    :ivar samples_needed: with so many samples KL would be told from 0 with a power of 0.8, by the
+        mean and the spread that were measured (:func:`samples_to_show`); ``None`` where they do
+        not tell.
     """
 
     samples: int
@@ -67,60 +70,87 @@ class Fidelity:
     given_percentiles: Mapping[float, float]
     perplexity_ratio: Mean
     entropy: tuple[float, float] | None
+    samples_needed: float | None
 
 
 def fidelity(
-    read: Sequence[Divergence],
+    read: ReadAnswers,
     users: ArrayLike | None = None,
     *,
+    level: float = 0.95,
     resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Fidelity:
     """Return the figures of a cell.
 
-    :param read: one a sample, at least one.
+    :param read: at least one answer, one a sample.
     :param users: a label a sample; ``None`` for each on its own.
+    :param level: of the intervals.
     :param resamples: of the bootstrap.
     :raises ValueError: where there is no sample.
     """
-    if not read:
+    if not len(read):
         raise ValueError("no answer was read")
-
-    def mean(values: Sequence[float] | Floats, span: float | None = None) -> Mean:
-        array = np.asarray(values, np.float64)
-        nothing = np.zeros(len(array))
-        drawn = Bootstrap.of(nothing, array, users, span=span, resamples=resamples)
-        return Mean(float(array.mean()), drawn.interval())
-
-    kl, at_most, tail = (
-        np.concatenate([getattr(one, name) for one in read])
-        for name in ("kl", "kl_at_most", "tail")
-    )
-    change = np.concatenate([one.other_given - one.base_given for one in read])
-    # Of one answer: the ratio of the perplexities' logarithms is a mean over its tokens.
-    worse = mean([float((one.base_logprob - one.other_logprob).mean()) for one in read])
-    entropies = [
-        np.concatenate([getattr(one, name) for one in read])
-        for name in ("base_entropy", "other_entropy")
-    ]
-    short = float(np.mean([(one.kl_at_most - one.kl).mean() for one in read]))
+    places = read.places
+    change = places.other_given - places.base_given
+    by_sample: dict[str, tuple[Floats, float | None]] = {
+        "kl": (read.means(places.kl), None),
+        "same": (read.means(places.same), 1.0),
+        "given": (read.means(change), 2.0),
+        # Of one answer: the ratio of the perplexities' logarithms is a mean over its tokens.
+        "worse": (read.means(places.base_logprob - places.other_logprob), None),
+    }
+    drawn = {
+        name: Bootstrap.of(
+            np.zeros(len(values)), values, users, resamples=resamples, seed=seed, span=span
+        )
+        for name, (values, span) in by_sample.items()
+    }
+    draw_together(each for each in drawn.values() if each.units.measurable)
+    means = {
+        name: Mean(float(values.mean()), drawn[name].interval(level))
+        for name, (values, _) in by_sample.items()
+    }
+    short = read.means(places.kl_at_most - places.kl)
+    entropies = places.base_entropy, places.other_entropy
     return Fidelity(
         samples=len(read),
-        places=len(kl),
-        kl=mean([float(one.kl.mean()) for one in read]),
-        kl_percentiles=percentiles(kl),
-        kl_short=None if np.isnan(at_most).any() else short,
-        tail=float(tail.mean()),
-        same=mean([float(one.same.mean()) for one in read], span=1.0),
-        given=mean([float((one.other_given - one.base_given).mean()) for one in read], span=2.0),
+        places=len(places),
+        kl=means["kl"],
+        kl_percentiles=percentiles(places.kl),
+        kl_short=None if np.isnan(short).any() else float(short.mean()),
+        tail=float(places.tail.mean()),
+        same=means["same"],
+        given=means["given"],
         given_rms=float(np.sqrt((change**2).mean())),
         given_percentiles=percentiles(change),
-        perplexity_ratio=_exponential(worse),
+        perplexity_ratio=_exponential(means["worse"]),
         entropy=(
             None
             if any(np.isnan(values).any() for values in entropies)
             else (float(entropies[0].mean()), float(entropies[1].mean()))
         ),
+        samples_needed=samples_to_show(
+            means["kl"].value, effect_to_show(drawn["kl"].units), len(read)
+        ),
     )
+
+
+def samples_to_show(effect: float, smallest: float | None, samples: int) -> float | None:
+    """Return how many samples would show an effect with a power of 0.8.
+
+    An order of magnitude: the effect and its spread are taken for the true ones, and errors shrink
+    with the root of the number of samples.
+
+    :param effect: that was measured.
+    :param smallest: the smallest true effect that the samples would have shown with that power
+        (:func:`~qrag_tasks.experiment.statistics.effect_to_show`).
+    :param samples: that were measured.
+    :returns: ``None`` where there is no effect, or its spread is not known.
+    """
+    if smallest is None or effect == 0:
+        return None
+    return samples * (smallest / effect) ** 2
 
 
 def percentiles(values: Floats) -> dict[float, float]:
@@ -136,16 +166,15 @@ def _exponential(mean: Mean) -> Mean:
     return Mean(math.exp(mean.value), interval)
 
 
-def by_place(read: Sequence[Divergence]) -> list[tuple[int, float, float]]:
+def by_place(read: ReadAnswers) -> list[tuple[int, float, float]]:
     """Return, for each place of an answer: how many answers have it, mean KL, share of the same.
 
     The first token of an answer is at place 0.
     """
-    longest = max((len(one) for one in read), default=0)
-    rows = []
-    for place in range(longest):
-        reaching = [one for one in read if len(one) > place]
-        kl = float(np.mean([one.kl[place] for one in reaching]))
-        same = float(np.mean([one.same[place] for one in reaching]))
-        rows.append((len(reaching), kl, same))
-    return rows
+    place = np.arange(len(read.places)) - np.repeat(read.starts, read.lengths)
+    reaching = np.bincount(place)
+    kl, same = (
+        np.bincount(place, weights=values.astype(np.float64)) / reaching
+        for values in (read.places.kl, read.places.same)
+    )
+    return list(zip(reaching.tolist(), kl.tolist(), same.tolist(), strict=True))

@@ -8,9 +8,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from qrag_tasks.errors import ModelError, PlanError
 from qrag_tasks.experiment.fidelity import store
-from qrag_tasks.experiment.fidelity.divergence import Divergence, divergence
+from qrag_tasks.experiment.fidelity.divergence import ReadAnswers, divergence
 from qrag_tasks.experiment.fidelity.places import Reads, reads_of
 from qrag_tasks.experiment.plan import Arm, Cell
 from qrag_tasks.experiment.plan.planned_fidelity import OWN
@@ -33,7 +35,7 @@ class CellReadings:
     kind: str
     keys: tuple[str, ...]
     users: tuple[str | None, ...]
-    read: tuple[Divergence, ...]
+    read: ReadAnswers
     base_itself: float
 
 
@@ -170,19 +172,22 @@ def _together(reads: Reads) -> CellReadings | None:
     base, other = store.read(reads.base_file), store.read(reads.file)
     if base is None or other is None or not base.keys:
         return None
-    pairs = list(zip(base.readings, other.readings, strict=True))
-    own = [
-        token == likeliest
-        for tokens, reading in zip(base.tokens, base.readings, strict=True)
-        # The end may as well have been a stop text, or the longest length.
-        for token, likeliest in zip(tokens[:-1], reading.likeliest[: len(tokens) - 1], strict=True)
-    ]
     return CellReadings(
         reads.cell,
         reads.base.name,
         reads.kind,
         tuple(base.keys),
         tuple(base.users),
-        tuple(divergence(one, two) for one, two in pairs),
-        sum(own) / len(own) if own and reads.kind == OWN else float("nan"),
+        ReadAnswers(divergence(base.places, other.places), base.lengths),
+        _itself(base) if reads.kind == OWN else float("nan"),
     )
+
+
+def _itself(base: store.StoredReadings) -> float:
+    """Return :attr:`CellReadings.base_itself`."""
+    generated = np.concatenate([np.asarray(tokens, np.int64) for tokens in base.tokens])
+    # The end may as well have been a stop text, or the longest length.
+    inner = np.ones(len(generated), np.bool_)
+    inner[np.cumsum(base.lengths) - 1] = False
+    same = (generated == base.places.likeliest)[inner]
+    return float(same.mean()) if len(same) else float("nan")

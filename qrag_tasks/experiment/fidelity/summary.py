@@ -114,11 +114,14 @@ def _trends(read: Sequence[CellReadings]) -> list[FidelityTrend]:
     for (arm, task, retriever, kind), members in lines.items():
         documents = {each.cell.k: Depth.parse(each.cell.k).documents for each in members}
         members.sort(key=lambda each: documents[each.cell.k] or 0)
-        by_key = [dict(zip(each.keys, each.read, strict=True)) for each in members]
+        by_key = [
+            dict(zip(each.keys, each.read.means(each.read.places.kl), strict=True))
+            for each in members
+        ]
         shared = [key for key in members[0].keys if all(key in keys for keys in by_key)]
         if len({documents[each.cell.k] for each in members}) < 2 or not shared:
             continue
-        values = np.array([[keys[key].kl.mean() for keys in by_key] for key in shared])
+        values = np.array([[keys[key] for keys in by_key] for key in shared])
         labels = dict(zip(members[0].keys, _labels(members[0].users, members[0].keys), strict=True))
         slope = trend(
             [float(documents[each.cell.k] or 0) for each in members],

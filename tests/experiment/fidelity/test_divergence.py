@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="the hf extra is not installed")
 from dataclasses import replace
 
 from qrag_tasks.engines.readings import Reading, ReadingRequest, of_distributions
-from qrag_tasks.experiment.fidelity.divergence import divergence
+from qrag_tasks.experiment.fidelity.divergence import ReadAnswers, divergence
 from qrag_tasks.experiment.fidelity.figures import by_place, fidelity
 
 VOCABULARY = 500
@@ -95,7 +95,7 @@ def test_figures_are_means_of_samples() -> None:
     """A long answer counts no more than a short one; percentiles are of tokens."""
     long, short = distributions(30, 0), distributions(2, 1)
     pairs = [(long, near(long, 1.0, 5)), (short, near(short, 0.1, 6))] * 4
-    read = [divergence(*readings(one, other, VOCABULARY)) for one, other in pairs]
+    read = ReadAnswers.of([divergence(*readings(one, other, VOCABULARY)) for one, other in pairs])
     found = fidelity(read, [str(n // 2) for n in range(8)])
     each = [kl(one, other).mean() for one, other in pairs]
     assert found.kl.value == pytest.approx(np.mean(each), abs=1e-4)
@@ -116,5 +116,5 @@ def test_a_perplexity_that_doubles() -> None:
     one = distributions(3, 1)
     other = one - np.log(2)
     base, read = readings(one, other, 4)
-    found = fidelity([divergence(base, read)] * 7)
+    found = fidelity(ReadAnswers.of([divergence(base, read)] * 7))
     assert found.perplexity_ratio.value == pytest.approx(2, rel=1e-5)

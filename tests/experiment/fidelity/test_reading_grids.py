@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import torch
 from click.testing import CliRunner
 from filelock import FileLock
 from in_process_arms import InProcess
+from read_grids import TOP, read_here, tiny_plan
 from transformers import AutoModelForCausalLM
 
 from qrag_tasks.cli import main
@@ -27,57 +27,12 @@ from qrag_tasks.experiment.fidelity import reading, run, store
 from qrag_tasks.experiment.fidelity.answers import answers_of
 from qrag_tasks.experiment.fidelity.places import Reads, reads_of, unread
 from qrag_tasks.experiment.fidelity.run import read_grid, readings_of
-from qrag_tasks.experiment.plan import Arm, Cell, Plan
+from qrag_tasks.experiment.plan import Arm, Cell
 from qrag_tasks.experiment.plan.planned_fidelity import GOLD, OWN
 from qrag_tasks.experiment.running.arm import load
 from qrag_tasks.experiment.running.grid import run_plan
 from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.shards import Shard
-
-TOP = 127
-
-
-def tiny_plan(model: Path, **fields: Any) -> Plan:
-    body = {
-        "name": "tiny",
-        "models": [{"name": "llama", "pretrained": str(model)}],
-        "precisions": ["fp32", "bf16"],
-        "tasks": ["lamp3u", "lamp5u"],
-        "k": [0, 1],
-        "limit": 6,
-        "answer_tokens": 5,
-    }
-    return Plan.model_validate({**body, **fields})
-
-
-@pytest.fixture(scope="module")
-def answered(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A grid that is answered."""
-    plan = tiny_plan(tiny_model)
-    root = tmp_path_factory.mktemp("answered") / "grid"
-    assert not run_plan(plan, root, launcher=InProcess()).failed
-    return root
-
-
-@pytest.fixture(scope="module")
-def read(answered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, read by its arms."""
-    root = tmp_path_factory.mktemp("read") / "grid"
-    shutil.copytree(answered, root)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(run, "_read", here)
-        read_grid(root, TOP)
-    return root
-
-
-def here(grid: GridFolder, arm: Arm, cells: list[Cell], top: int | None) -> None:
-    """Read in the test's own process, which has imported torch already."""
-    reading.read_cells(load(arm), [r for r in reads_of(grid, top) if r.cell in cells])
-
-
-@pytest.fixture
-def grid(answered: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(answered, tmp_path / "grid"))
 
 
 def reads(root: Path, precision: str, kind: str = OWN) -> list[Reads]:
@@ -102,7 +57,8 @@ def test_kl_is_that_of_the_whole_distributions(read: Path, tiny_model: Path) -> 
     ]
     lm = load(cell.base)
     given = answers_of(cell.base_folder, OWN)
-    for each, tokens, divergence in zip(given, stored.tokens, found.read, strict=True):
+    for number, (each, tokens) in enumerate(zip(given, stored.tokens, strict=True)):
+        divergence = found.read.some([number]).places
         prompt = lm.encode_prompts([each.prompt])[0]
         ids = torch.tensor([[*prompt, *tokens[:-1]]])
         with torch.no_grad():
@@ -178,11 +134,6 @@ def test_a_kill_loses_nothing(grid: Path, read: Path, monkeypatch: pytest.Monkey
 
 
 # ---------------------------------------------------------------------- what need not be read
-@pytest.fixture
-def whole(read: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(read, tmp_path / "whole"))
-
-
 def refuse(*_: Any, **__: Any) -> None:
     raise AssertionError("a process was started")
 
@@ -253,7 +204,7 @@ def test_parts(grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def noted(at: GridFolder, arm: Arm, cells: list[Cell], top: int | None) -> None:
         asked.append((arm.precision, [cell.task_name for cell in cells]))
-        here(at, arm, cells, top)
+        read_here(at, arm, cells, top)
 
     monkeypatch.setattr(run, "_read", noted)
     read_grid(grid, TOP, shard=Shard(2, 2))
@@ -285,7 +236,7 @@ def test_a_run_reads_while_its_arms_are_loaded(
     plan = tiny_plan(tiny_model, base="bf16", tasks=["lamp5u"], fidelity={"top": 9}, limit=2)
     progress = run_plan(plan, tmp_path / "grid", launcher=InProcess())
     assert not progress.unread
-    assert [each.read[0].kl.shape for each in readings_of(tmp_path / "grid")] != []
+    assert [len(each.read) for each in readings_of(tmp_path / "grid")] == [2] * 4
     stored = store.read(reads_of(GridFolder.at(tmp_path / "grid"))[0].file)
     assert stored is not None
     assert stored.places.tokens.shape[1] == stored.origin.top == 9

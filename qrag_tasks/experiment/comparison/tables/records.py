@@ -11,6 +11,7 @@ from typing import Any
 
 from qrag_tasks.errors import StoreError
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow
+from qrag_tasks.experiment.comparison.tables import fidelity_texts
 from qrag_tasks.experiment.comparison.verdicts import trend_verdict, verdict
 
 
@@ -22,6 +23,9 @@ def nested(comparison: Comparison) -> dict[str, Any]:
             row_record["verdict"] = verdict(row)
     for trend, trend_record in zip(comparison.trends, record["trends"], strict=True):
         trend_record["verdict"] = trend_verdict(trend)
+    of_kl = zip(comparison.fidelity_trends, record["fidelity_trends"], strict=True)
+    for line, line_record in of_kl:
+        line_record["verdict"] = fidelity_texts.trend_verdict(line)
     return record
 
 
@@ -78,6 +82,7 @@ def _record(cell: CellRow, row: MetricRow | None) -> dict[str, Any]:
         **{f"{name}_ratio": cell.cost.get(name) for name in _COSTS},
         **dict.fromkeys(_METRIC_FIELDS),
         **dict.fromkeys(("low", "high", "verdict", "better", "worse")),
+        **fidelity_texts.numbers(cell, None if row is None else row.metric),
     }
     if row is not None:
         record |= {name: getattr(row, name) for name in _METRIC_FIELDS}

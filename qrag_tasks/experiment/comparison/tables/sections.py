@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from qrag_tasks.experiment.comparison.rows import Comparison
-from qrag_tasks.experiment.comparison.tables import texts
+from qrag_tasks.experiment.comparison.tables import fidelity_texts, texts
 
 Fits = Callable[[Sequence[str], Sequence[Sequence[str]]], bool]
 """Whether there is room for a table, by its headings and rows."""
@@ -18,7 +18,10 @@ _APART = ("Metric", "Model", "Base")
 _MOVABLE = ("Retriever", "Order", "Other", "Task")
 """What stands in a column, or above a table of its own: the first moves first."""
 _CELL = ("Task", "Retriever", "Order", "Other", "k", "n")
-_FURTHER = ("p (Holm)", "Same answers", "Recovery", "Better / worse", "McNemar p", "Noise")
+_FURTHER = (
+    *("p (Holm)", fidelity_texts.KL, fidelity_texts.SAME_TOP, "Same answers", "Recovery"),
+    *("Better / worse", "McNemar p", "Noise", fidelity_texts.NEEDED),
+)
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from qrag_tasks.experiment.comparison.batch_noise import UNKNOWN
+from qrag_tasks.experiment.comparison.fidelity_rows import FidelityTrendRow
 from qrag_tasks.experiment.comparison.notes import percent
 from qrag_tasks.experiment.comparison.rows import (
     CellRow,
@@ -14,6 +15,7 @@ from qrag_tasks.experiment.comparison.rows import (
     PooledRow,
     TrendRow,
 )
+from qrag_tasks.experiment.comparison.tables import fidelity_texts
 from qrag_tasks.experiment.comparison.verdicts import (
     headline,
     interval_text,
@@ -32,7 +34,10 @@ def interval_heading(level: float) -> str:
 
 
 def headings(level: float) -> tuple[str, ...]:
-    """Return what the columns of :func:`records` are called, from the left."""
+    """Return what the columns of :func:`records` are called, from the left.
+
+    Those of readings, where there are any, follow: :data:`fidelity_texts.COLUMNS`.
+    """
     return (
         *("Task", "k", "Retriever", "Order", "Model", "Base", "Other", "Metric", "n"),
         *("Base score", "Other score", "Difference", interval_heading(level)),
@@ -58,7 +63,9 @@ class Table(NamedTuple):
 
 def cell_table(comparison: Comparison, metrics: Sequence[str] = ()) -> Table:
     """Return :func:`records` as a table."""
-    return _table(records(comparison, metrics), headings(comparison.level))
+    rows = records(comparison, metrics)
+    of_readings = [name for name in fidelity_texts.COLUMNS if any(row[name] for row in rows)]
+    return _table(rows, (*headings(comparison.level), *of_readings))
 
 
 def trend_table(comparison: Comparison, metrics: Sequence[str] = ()) -> Table:
@@ -97,7 +104,7 @@ def chosen(
 def record(cell: CellRow, row: MetricRow | None, level: float) -> dict[str, str]:
     """Return one of :func:`records`."""
     texts = {
-        **dict.fromkeys(headings(level), ""),
+        **dict.fromkeys((*headings(level), *fidelity_texts.COLUMNS), ""),
         "Task": (cell.lamp_task or cell.task) + _filter(cell),
         "k": cell.k or "",
         "Retriever": cell.retriever or "",
@@ -107,6 +114,7 @@ def record(cell: CellRow, row: MetricRow | None, level: float) -> dict[str, str]
         "Other": cell.other.arm,
         "n": str(cell.samples),
         "Same answers": f"{cell.agreement.same_answer:.1%}",
+        **fidelity_texts.texts(cell, None if row is None else row.metric),
     }
     if row is None:
         return texts
@@ -131,7 +139,7 @@ def arrow(row: MetricRow | TrendRow) -> str:
     return {True: " ↑", False: " ↓", None: ""}[row.higher_is_better]
 
 
-def p_text(row: MetricRow | TrendRow | PooledRow) -> str:
+def p_text(row: MetricRow | TrendRow | PooledRow | FidelityTrendRow) -> str:
     """Return the corrected p as text; empty where there is none."""
     return _p(row.p_holm)
 
@@ -157,10 +165,12 @@ def _filter(cell: CellRow) -> str:
 def trend_records(comparison: Comparison, metrics: Sequence[str] = ()) -> list[dict[str, str]]:
     """Return a record of texts, under :func:`trend_headings`, for every trend.
 
-    :param metrics: those to show; by default the :func:`headline` of each series.
+    :param metrics: those to show; by default the :func:`headline` of each series, and KL.
     """
     level = comparison.level
-    return [trend_record(row, level) for row in chosen_trends(comparison, metrics)]
+    rows = [trend_record(row, level) for row in chosen_trends(comparison, metrics)]
+    of_kl = () if metrics else comparison.fidelity_trends
+    return rows + [_fidelity_trend_record(row, level) for row in of_kl]
 
 
 def chosen_trends(comparison: Comparison, metrics: Sequence[str] = ()) -> list[TrendRow]:
@@ -193,4 +203,26 @@ def trend_record(row: TrendRow, level: float) -> dict[str, str]:
         interval_heading(level): interval_text(row, digits=5),
         "p (Holm)": p_text(row),
         "Verdict": trend_verdict(row),
+    }
+
+
+def _fidelity_trend_record(row: FidelityTrendRow, level: float) -> dict[str, str]:
+    interval = row.interval
+    verdict_text = fidelity_texts.trend_verdict(row)
+    return {
+        "Task": row.lamp_task,
+        "Retriever": row.retriever,
+        "Order": row.order,
+        "Model": row.model,
+        "Base": row.base_arm,
+        "Other": row.arm,
+        "Metric": f"KL along {fidelity_texts.ANSWERS[row.answers]}",
+        "k": ", ".join(row.k),
+        "n": str(row.samples),
+        SLOPE: f"{row.slope:+.5f}",
+        interval_heading(level): (
+            verdict_text if interval is None else f"[{interval.low:+.5f}, {interval.high:+.5f}]"
+        ),
+        "p (Holm)": p_text(row),
+        "Verdict": verdict_text,
     }
