@@ -37,8 +37,9 @@ def report(
 ) -> None:
     """Compare arms as `qrag compare` does, and write one self-contained page.
 
-    It holds the answer in three sentences, figures, the table, and every sample with its prompt
-    and both answers. It loads nothing from anywhere.
+    It holds a verdict for each arm with its reason, what the arm saves and costs and what remains
+    unknown; a map of all cells, which filters figures, table and samples; and every sample with its
+    prompt and both answers. It loads nothing from anywhere.
     """
     from qrag_tasks.experiment.comparison.notes import counted
     from qrag_tasks.experiment.report.report import make_report, write_report

@@ -4,74 +4,37 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
+import html as markup
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from run_files import QUANTIZED, rating, write_run
+from report_pages import question, report_of, samples, write_arms
+from run_files import QUANTIZED, write_run
 
 from qrag_tasks.cli import main
-
-GOLDS = [1 + i % 5 for i in range(70)]
-ODD = '</script><script>document.title = "taken"</script> <|im_end|> {{ braces }} \u2028 ünï'
-
-
-def samples(wrong: int, k: int, invalid: int = 0) -> list[dict[str, Any]]:
-    """Rows of which the first are one off, and the next hold no rating."""
-    rows = []
-    for i, gold in enumerate(GOLDS):
-        off = str(gold - 1 or 2)
-        answer = off if i < wrong else f"none {ODD}" if i < wrong + invalid else str(gold)
-        kept = [f"d{n}" for n in range(k)]
-        rows.append(
-            rating(i, f"k={k} review {i} {ODD}", answer, gold, kept=kept, dropped=["x"] * (i == 3))
-        )
-    return rows
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of two arms at three k: the loss grows with k."""
+    """The page of two arms at three k: the loss of one grows with k, the other is the base."""
     root = tmp_path_factory.mktemp("runs")
-    for k, losses in ((0, 7), (1, 16), (3, 40)):
-        write_run(root / "base" / str(k), samples(4, k), task=f"lamp3u_rag_k{k}")
-        write_run(
-            root / "int4" / str(k),
-            samples(losses, k, invalid=2),
-            task=f"lamp3u_rag_k{k}",
-            model_args=QUANTIZED,
-        )
     out = root / "report.html"
-    figures = root / "figures"
-    done = CliRunner().invoke(
-        main,
-        [
-            "report",
-            f"{root}/base",
-            f"{root}/int4",
-            "-o",
-            str(out),
-            "--figures",
-            str(figures),
-            "--resamples",
-            "999",
-        ],
-    )
-    assert done.exit_code == 0, done.output
-    assert "3 comparisons" in done.stdout
+    said = report_of(write_arms(root), out, "--figures", str(root / "figures"))
+    assert "6 comparisons" in said
     return out
 
 
 def test_it_loads_nothing(page: Path) -> None:
     html = page.read_text(encoding="utf-8")
-    addresses = re.findall(r"""(?:src|href|url|@import)\s*[=(]\s*["']?([^"'\s)>]+)""", html)
+    # What the script asks for, a browser shows: test_report_in_browser.py.
+    text = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+    addresses = re.findall(r"""(?:src|href|url|@import)\s*[=(]\s*["']?([^"'\s)>]+)""", text)
     assert all(a.startswith(("#", "data:")) for a in addresses), addresses
-    assert "http-equiv" not in html
+    assert html.count("http-equiv") == 1
     namespaces = re.findall(r"https?://[^\s\"'<>]+", html)
     assert {address.split("/")[2] for address in namespaces} <= {
         *("www.w3.org", "purl.org", "creativecommons.org", "matplotlib.org"),
@@ -80,59 +43,114 @@ def test_it_loads_nothing(page: Path) -> None:
 
 def test_the_answer_has_its_numbers(page: Path) -> None:
     html = page.read_text(encoding="utf-8")
-    answer = html[html.index('class="answer"') : html.index("</ol>")]
-    counts, largest, trend = re.findall(r"<li>(.*?)</li>", answer)
-    assert counts.startswith("Of 3 comparisons of int4-nf4 with bf16 on identical prompts, ")
+    answer = html[html.index('class="answer"') :]
+    counts, largest, trend = re.findall(r"<li>(.*?)</li>", answer[: answer.index("</ul>")])
+    assert counts.startswith("Of 6 comparisons of int4-nf4, int8 with bf16 on identical prompts, ")
     assert "2 are worse by more than chance explains" in counts
     # At k = 3 40 of 70 are one off and 2 hold nothing, which counts as the far end of the scale.
     assert "model-1b int4-nf4 on lamp3u at k = 3 with bm25: mae 0.057 to 0.6" in largest
     assert "The loss grows with the number of documents in 1 of 1 series" in trend
 
 
-def test_what_is_constant_is_in_no_column(page: Path) -> None:
+def test_each_arm_has_a_verdict_with_its_reason(page: Path) -> None:
     html = page.read_text(encoding="utf-8")
-    titles = re.findall(r"<h3 id=.table-[^>]*>(.*?)</h3>", html)
-    assert [title.replace("\N{NO-BREAK SPACE}", " ") for title in titles] == [
-        "lamp3u, mae ↓: model-1b int4-nf4 against bf16 (bm25, best-first, n = 70)",
-        "lamp3u, mae ↓, slope of the difference per document: model-1b int4-nf4 against bf16 "
-        "(bm25, best-first, k = 0, 1, 3, n = 70)",
-    ]
-    cells, trends = (
-        re.findall(r"<th scope=.col.>(.*?)</th>", head)
-        for head in re.findall(r"<thead>(.*?)</thead>", html)
+    told = texts_of(html[html.index('<table class="verdicts">') : html.index("</table>")])
+    assert "Can model-1b run as int4-nf4 or int8 instead of bf16 without answering worse" in (
+        " ".join(texts_of(html[html.index("<h1>") : html.index("</h1>")]))
     )
-    assert cells[:4] == ["k", "Verdict", "Difference", "95 % interval"]
-    assert cells[-1] == "Better / worse"
-    assert trends == ["Verdict", "Slope", "95 % interval", "p (Holm)"]
+    int4, int8 = (told.index(arm) for arm in ("int4-nf4", "int8"))
+    assert told[int4 + 1 : int4 + 4] == ["against bf16", "▼", "worse"]
+    reason = " ".join(told[int4:int8])
+    assert "Of 3 cells: 2 worse, 1 too few." in reason
+    assert "Largest loss: mae 0.057 to 0.6" in reason
+    # Not one answer of int8 is another: within the margin, or not known to be.
+    assert "worse" not in told[int8:]
+    assert "100 % same answers" in told[int8:]
+
+
+def test_what_was_measured_is_said(page: Path) -> None:
+    html = page.read_text(encoding="utf-8")
+    told = texts_of(html[html.index('class="measured"') : html.index("</dl>")])
+    facts = " ".join(told)
+    assert "Date 2026-11-22" in facts
+    assert "lamp3u: 70 samples, 70 users, split dev, sha256 dddddddddddd" in facts
+    assert "protocol: qrag" in facts
+    assert "chat template: sha256 cccccccccccc" in facts
+    assert "Margins mae 0.05" in facts
+    assert "neither measured (`qrag noise`) nor excluded (deterministic=True)" in facts
+
+
+def test_the_table_begins_with_what_matters(page: Path) -> None:
+    html = page.read_text(encoding="utf-8")
+    table = html[html.index('<table id="cells">') :]
+    table = table[: table.index("</table>")]
+    shown = re.findall(r'<th scope="col">(.*?)</th>', table)
+    first_columns = ["Arm", "Verdict", "Task", "k", "Retriever", "Difference", "95 % interval"]
+    assert shown == [*first_columns, "Metric", "Samples"]
+    first, second, *_ = re.findall(r"<tr data-cell.*?</tr>", table)
+    # Two cells are worse: the larger loss comes first.
+    assert texts_of(first)[:5] == ["int4-nf4", "▼", "worse", "lamp3u", "3"]
+    assert texts_of(second)[4] == "1"
+    assert "#model=model-1b&amp;arm=int4-nf4&amp;task=lamp3u&amp;k=3&amp;retriever=bm25" in first
+
+
+def test_nothing_but_its_own_script_may_run(page: Path) -> None:
+    html = page.read_text(encoding="utf-8")
+    policy = markup.unescape(re.findall(r'http-equiv=.*? content="(.*?)"', html)[0])
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == "'none'"
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert rules["script-src"] == f"'sha256-{digest}'"
+
+
+def test_few_samples_are_no_all_clear(tmp_path: Path) -> None:
+    for name, arguments in (("one", {}), ("two", QUANTIZED)):
+        write_run(tmp_path / name, samples(0, 1)[:4], model_args=arguments)
+    report_of([f"{tmp_path}/one", f"{tmp_path}/two"], tmp_path / "r.html")
+    html = (tmp_path / "r.html").read_text(encoding="utf-8")
+    told = texts_of(html[html.index('<table class="verdicts">') : html.index("</table>")])
+    assert told[told.index("int4-nf4") + 3] == "too few"
+    assert "Nothing was shown in either direction (n = 4)." in " ".join(told)
+    assert "1 cell with too few samples, or too few that differ" in " ".join(told)
 
 
 def test_figures_are_files_too(page: Path) -> None:
     names = {path.name for path in (page.parent / "figures").iterdir()}
     assert names == {f"{n}.{form}" for n in ("score-by-k", "gap-by-k") for form in ("svg", "pdf")}
-    html = page.read_text(encoding="utf-8")
-    assert html.count("<svg") == 2
-    assert "currentColor" in html
-    assert "#010203" not in html
 
 
 def test_every_sample_is_in_it(page: Path) -> None:
     html = page.read_text(encoding="utf-8")
     data = json.loads(re.findall(r'id="data">(.*?)</script>', html)[0])
     packed = dict(re.findall(r'id="chunk-(\d+)">(.*?)</script>', html))
-    assert len(data["cells"]) == 3
+    assert len(data["cells"]) == 6
     for cell in data["cells"]:
         prompts, answers = (
             json.loads(gzip.decompress(base64.b64decode(packed[str(cell[name])])))
             for name in ("prompts", "answers")
         )
+        documents = range(int(cell["k"]))
         assert [one["prompt"] for one in prompts] == [
-            f"k={cell['k']} review {i} {ODD}" for i in range(70)
+            "".join(f"document {n} of {i}, " for n in documents) + question(i) for i in range(70)
         ]
-        assert len(answers) == cell["samples"] == 70
+        assert len(answers) == cell["n"] == cell["counts"]["all"] == 70
         assert answers[69] == ["90069", "5", "5", "5", 0, 0, 0, 0]
         assert prompts[3]["dropped"] == ["x"]
+        # What all prompts of a question end with is the question.
+        if documents:
+            start, end = prompts[12]["documents"]
+            assert prompts[12]["prompt"][end:] == question(12)
+            assert prompts[12]["prompt"][start:end].startswith("document 0 of 12, ")
+    int4 = next(c for c in data["cells"] if c["arm"] == "int4-nf4" and c["k"] == "3")
+    # Of the scale's 4: two hold no rating and lose all that the gold leaves, 36 are one off.
+    assert int4["counts"] == {"all": 70, "worse": 38, "better": 0, "other": 38, "invalid": 2}
+    assert int4["worst"][0] == [40, 1.0]
+    # Prompts are there once for all arms that were given them.
+    assert len(packed) == 3 + 6
     # What a prompt says is text, nowhere markup.
     assert 'document.title = "taken"' not in html
+    assert "<img" not in html
 
 
 def test_grids_without_golds_or_k(tmp_path: Path) -> None:
@@ -147,7 +165,13 @@ def test_grids_without_golds_or_k(tmp_path: Path) -> None:
     html = out.read_text(encoding="utf-8")
     assert "in 1 comparison the two arms give the same answer to at least 90.0% of the" in html
     assert ": 1 comparison, " in done.stdout
-    assert "<svg" not in html
+    assert "agreement is what there is: at least 90.0% same answers (lamp3u at k = 1" in html
+
+
+def texts_of(html: str) -> list[str]:
+    """Return the texts between tags."""
+    parts = (markup.unescape(part).strip() for part in re.split(r"<[^>]*>", html))
+    return [part for part in parts if part]
 
 
 def test_what_cannot_be_written(page: Path, tmp_path: Path) -> None:
@@ -158,63 +182,3 @@ def test_what_cannot_be_written(page: Path, tmp_path: Path) -> None:
     )
     assert done.exit_code == 1
     assert "r.html: cannot be written" in done.output
-
-
-# ---------------------------------------------------------------------- in a browser
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Headless Chromium."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("there is no Chromium here")
-    with api.sync_playwright() as running:
-        started = running.chromium.launch(
-            executable_path=program,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield started
-        started.close()
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
-def test_in_chromium(page: Path, browser: Any, width: int, scheme: str) -> None:
-    view = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    wrong: list[str] = []
-    view.on("console", lambda message: wrong.append(message.text))
-    view.on("pageerror", lambda error: wrong.append(str(error)))
-    asked: list[str] = []
-    view.on("request", lambda request: asked.append(request.url))
-    view.goto(page.as_uri())
-    view.wait_for_selector("#list details")
-    assert view.title() == "int4 against base"
-    assert view.evaluate("document.documentElement.scrollWidth") <= width
-    assert view.inner_text("#count") == "70 of 70 samples"
-    assert view.locator("#list details").count() == 50
-    view.click("#next")
-    assert view.locator("#list details").count() == 20
-    assert view.inner_text("#page") == "2 of 2"
-    # k = 3, and of it the flips.
-    view.select_option("#cell", index=2)
-    view.wait_for_function("document.querySelector('#page').textContent === '1 of 2'")
-    view.select_option("#kind", "worse")
-    view.wait_for_function("document.querySelector('#count').textContent.startsWith('38 ')")
-    view.select_option("#kind", "invalid")
-    view.wait_for_function("document.querySelector('#count').textContent.startsWith('2 ')")
-    view.select_option("#kind", "all")
-    view.fill("#search", "90003")
-    view.wait_for_function("document.querySelector('#count').textContent.startsWith('1 ')")
-    # By keyboard alone.
-    view.focus("#list summary")
-    view.keyboard.press("Enter")
-    view.wait_for_selector("#list details[open] pre")
-    texts = view.locator("#list details[open] pre").all_inner_texts()
-    assert texts == ["4", "3", "3", f"k=3 review 3 {ODD}"]
-    opened = view.inner_text("#list details[open]")
-    assert "Documents kept, best first: d0, d1, d2" in opened
-    assert "Dropped: x" in opened
-    paper = view.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
-    assert wrong == []
-    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
-    view.close()

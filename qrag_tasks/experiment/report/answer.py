@@ -74,7 +74,7 @@ def _largest(shown: Sequence[tuple[CellRow, MetricRow]]) -> str:
         return "In none of them does an arm score lower than its base."
     return (
         f"The largest relative loss is {cell.other.label} on "
-        f"{_where(cell)}: {row.metric} {row.base:.3f} to {row.other:.3f} "
+        f"{where(cell)}: {row.metric} {row.base:.3f} to {row.other:.3f} "
         f"({row.difference:+.3f}{_interval(row)})."
     )
 
@@ -129,11 +129,12 @@ def _alike(cells: Sequence[CellRow]) -> str:
     return (
         f"Without golds, agreement is what there is: in {counted(len(cells), 'comparison')} the "
         f"two arms give the same answer to at least {least.agreement.same_answer:.1%} of the "
-        f"samples ({least.other.label} on {_where(least)})."
+        f"samples ({least.other.label} on {where(least)})."
     )
 
 
-def _where(cell: CellRow) -> str:
+def where(cell: CellRow) -> str:
+    """Return which cell it is, in words."""
     if not cell.lamp_task:
         return cell.task
     by = "" if cell.retriever == "none" else f" with {cell.retriever}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ FILLED = (
 )
 BASE = {"linewidth": 3.0}
 """How the line of a base is drawn."""
+_STYLE = re.compile(r"<style.*?</style>", re.DOTALL)
 _LETTERS = 13
 """Letters of a legend that an inch holds."""
 _LINE = 0.2
@@ -43,14 +45,18 @@ class Figure:
     drawn: Any
 
     def svg(self) -> str:
-        """Return it for a page: text as text, in the page's colour."""
+        """Return it for a page: text as text, in the page's colour, without styles of its own.
+
+        A style element in a page would hold for all of it; what it says stands in the page's.
+        """
         out = io.StringIO()
         import matplotlib
 
         with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "qrag"}):
             self.drawn.savefig(out, format="svg", transparent=True, metadata={"Date": None})
         text = out.getvalue()
-        return text[text.index("<svg") :].replace(INK, "currentColor")
+        text = _STYLE.sub("", text[text.index("<svg") :])
+        return text.replace(INK, "currentColor")
 
     def save(self, folder: Path) -> list[Path]:
         """Write it as SVG and PDF, black on white.

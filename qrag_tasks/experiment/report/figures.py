@@ -51,6 +51,16 @@ def figures(comparison: Comparison) -> list[Figure]:
     return drawn
 
 
+def memory_figures(comparison: Comparison) -> list[Figure]:
+    """Return those figures that a page does not draw itself: along bits, and along the cache."""
+    with page_style():
+        looks = Looks.of(comparison)
+        return [
+            *bits_figures(comparison),
+            *cache_figures(list(panels_of(comparison)), looks),
+        ]
+
+
 def save_figures(comparison: Comparison, folder: Path) -> None:
     """Write the figures of a comparison as SVG and PDF.
 

@@ -1,0 +1,105 @@
+"""What the page's script knows of every cell: whatever figures, map and filters show of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qrag_tasks.experiment.comparison.rows import CellRow, Comparison
+from qrag_tasks.experiment.comparison.verdicts import verdict
+from qrag_tasks.experiment.report.answer import headline_row
+from qrag_tasks.experiment.report.arm_summaries import samples_needed
+from qrag_tasks.experiment.report.looks import Looks
+from qrag_tasks.experiment.report.spending import QUANTITIES, spent
+from qrag_tasks.experiment.report.states import STATES, UNSCORED, state_of
+from qrag_tasks.logs.runs import Run
+
+
+def page_data(
+    comparison: Comparison,
+    runs: Sequence[tuple[Run, Run]],
+    samples: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return all that the script is given beside the samples.
+
+    :param runs: base and other, of each cell.
+    :param samples: what is added to each cell about its samples.
+    """
+    return {
+        "level": comparison.level,
+        "states": {
+            state.name: {"word": state.word, "sign": state.sign, "meaning": state.meaning}
+            for state in (*STATES.values(), UNSCORED)
+        },
+        "colours": Looks.of(comparison).colours,
+        "quantities": {one.name: {"label": one.label, "unit": one.unit} for one in QUANTITIES},
+        "cells": [
+            {
+                **_facts(cell),
+                **_figures(cell),
+                "fidelity": _fidelity(cell),
+                "cost": _cost(pair),
+                **its,
+            }
+            for cell, pair, its in zip(comparison.cells, runs, samples, strict=True)
+        ],
+    }
+
+
+def _facts(cell: CellRow) -> dict[str, Any]:
+    return {
+        "model": cell.other.model,
+        "arm": cell.other.arm or cell.other.label,
+        "base": cell.base.arm or cell.base.label,
+        "task": cell.lamp_task or cell.task,
+        "k": cell.k or "",
+        "retriever": cell.retriever or "",
+        "order": cell.order or "",
+        "filter": "" if cell.filter == "none" else cell.filter,
+        "n": cell.samples,
+        "users": cell.users,
+        "documents": cell.kept,
+        "same": cell.agreement.same_answer,
+    }
+
+
+def _figures(cell: CellRow) -> dict[str, Any]:
+    row = headline_row(cell)
+    state = state_of(row)
+    if row is None:
+        return {"state": state.name, "verdict": state.word, "metric": "", "up": None}
+    interval = row.interval
+    return {
+        "state": state.name,
+        "verdict": verdict(row),
+        "metric": row.metric,
+        "up": row.higher_is_better,
+        "baseScore": row.base,
+        "score": row.other,
+        "difference": row.difference,
+        "low": interval.low if interval else None,
+        "high": interval.high if interval else None,
+        "bound": row.bound,
+        "p": row.p_holm,
+        "margin": row.margin,
+        "recovery": row.recovery,
+        "needed": samples_needed(cell, row),
+    }
+
+
+def _cost(pair: tuple[Run, Run]) -> dict[str, list[float]]:
+    return {one.quantity.name: [one.base, one.other] for one in spent([pair])}
+
+
+def _fidelity(cell: CellRow) -> dict[str, Any] | None:
+    """Return what was read along the base's own answers."""
+    own = cell.fidelity.own if cell.fidelity is not None else None
+    if own is None:
+        return None
+    interval = own.kl.interval
+    return {
+        "kl": own.kl.value,
+        "low": interval.low if interval else None,
+        "high": interval.high if interval else None,
+        "same": own.same_top.value,
+    }
