@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
+from qrag_tasks.cli.gating import FAILED, gating, judged, read_gates
 from qrag_tasks.cli.group import console, main
-from qrag_tasks.cli.outputs import OutFile, OutFolder
+from qrag_tasks.cli.outputs import OutFile, OutFolder, write_text
 from qrag_tasks.cli.progress import tracking
 from qrag_tasks.cli.tables import Table, fits, print_tables
-from qrag_tasks.errors import SettingsError, StoreError
+from qrag_tasks.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -142,7 +143,11 @@ def kept_comparisons() -> KeptComparisons:
     type=OutFolder(),
     help="Folder for the figures, as SVG and PDF.",
 )
+@gating
+@click.pass_context
 def compare(
+    context: click.Context,
+    /,
     base: Path,
     others: tuple[Path, ...],
     metrics: tuple[str, ...],
@@ -157,11 +162,15 @@ def compare(
     model or task; or BASE alone is the folder of `qrag run`. NAME=FOLDER says what an arm is called
     in tables, as in fp16=results/a int4=results/b; else its precision does. Arms that were not
     asked the same, to the letter, are refused.
+
+    Exit codes: 0, also where arms differ; 1 where they cannot be compared; 2 for a wrong command
+    line; 3 where a condition of --fail-if holds.
     """
     from qrag_tasks.experiment.comparison.compare import compare_matched
     from qrag_tasks.experiment.comparison.metric_names import check_metrics
 
-    matched, options, _ = read_arms(base, others, read_options(choices))
+    gates = read_gates(choices)
+    matched, options, title = read_arms(base, others, read_options(choices))
     check_metrics(matched, metrics, "--metric")
     with tracking() as track:
         comparison = compare_matched(matched, options, kept_comparisons(), track)
@@ -174,6 +183,8 @@ def compare(
         from qrag_tasks.experiment.report.figures import save_figures
 
         save_figures(comparison, figure_folder)
+    if judged(gates, comparison, title, metrics, choices):
+        context.exit(FAILED)
 
 
 def _show(comparison: Comparison, metrics: tuple[str, ...], wide: bool) -> None:
@@ -238,7 +249,4 @@ def _write(path: Path, comparison: Comparison, metrics: tuple[str, ...]) -> None
             pooled.pooled_table(comparison),
         )
         text = "\n".join(markdown.markdown(*table) for table in tables if table.rows)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
+    write_text(path, text)

@@ -87,6 +87,18 @@ class OutFileOrFolder(_PathType):
         return path
 
 
+def write_text(path: Path, text: str, mode: str = "w") -> None:
+    """Write a text, or append it by mode ``a``.
+
+    :raises StoreError: when that cannot be done.
+    """
+    try:
+        with path.open(mode, encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
+
+
 def _option(param: click.Parameter | None) -> str:
     return param.opts[-1] if param is not None else "output"
 

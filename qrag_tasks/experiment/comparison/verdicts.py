@@ -12,6 +12,8 @@ EQUIVALENT, UNDECIDED = "equivalent", "undecided"
 TOO_FEW = "too few"
 NOT_TESTED = "not tested"
 WITHIN_NOISE = "within noise"
+VERDICTS = (*(WORSE, BETTER, DIFFERENT, EQUIVALENT, WITHIN_NOISE, UNDECIDED, TOO_FEW, NOT_TESTED),)
+"""Every word that a row's verdict may hold."""
 
 HEADLINES = ("mae", "rougeL", "accuracy", "acc", "exact_match")
 """Metrics by which a cell is shown, where one of them is there: the first of them."""

@@ -11,6 +11,7 @@ from qrag_tasks.experiment.comparison.tables.texts import (
     interval_heading,
     noise_text,
     p_text,
+    percent_text,
 )
 from qrag_tasks.experiment.comparison.verdicts import interval_text
 
@@ -76,7 +77,7 @@ def _record(row: PooledRow, level: float) -> dict[str, str]:
         _LOSS: f"{row.effect:+.2f}",
         interval_heading(level): interval_text(row, digits=2),
         "p (Holm)": p_text(row),
-        "Recovery": "" if row.recovery is None else f"{100 * row.recovery:.1f} %",
+        "Recovery": percent_text(row.recovery),
         _BETWEEN: _between(row),
         "Smallest loss shown": "" if row.smallest_effect is None else f"{row.smallest_effect:.2f}",
         _NEEDED: "" if row.samples_needed is None else f"{row.samples_needed:,}",
@@ -86,4 +87,4 @@ def _record(row: PooledRow, level: float) -> dict[str, str]:
 
 def _between(row: PooledRow) -> str:
     between = row.recovery_interval
-    return f"[{100 * between.low:.1f}, {100 * between.high:.1f}] %" if between else ""
+    return f"[{100 * between.low:.1f}, {100 * between.high:.1f}]%" if between else ""

@@ -129,7 +129,7 @@ def record(cell: CellRow, row: MetricRow | None, level: float) -> dict[str, str]
         "McNemar p": _p(row.mcnemar_p),
         "Noise": noise_text(cell.batch_noise, row.noise_floor),
         "Verdict": verdict(row),
-        "Recovery": "" if row.recovery is None else f"{row.recovery:.1%}",
+        "Recovery": percent_text(row.recovery),
         "Better / worse": "" if flips is None else f"{flips.better} / {flips.worse}",
     }
 
@@ -149,6 +149,11 @@ def _p(p: float | None) -> str:
         return ""
     # No p is zero.
     return f"{p:.3f}" if p >= 0.0005 else "<0.001"
+
+
+def percent_text(share: float | None) -> str:
+    """Return a share as ``98.1%``; empty where there is none."""
+    return "" if share is None else f"{share:.1%}"
 
 
 def noise_text(state: str, floor: float | None, digits: int = 4) -> str:
