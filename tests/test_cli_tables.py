@@ -76,7 +76,9 @@ def test_compare_shows_every_verdict_difference_and_interval(arms: list[Path], w
     assert all(len(line.rstrip()) <= width for line in output.splitlines())
     rows = rows_of(output)
     records = texts.records(comparison)
-    assert len(rows) == len(records) + len(texts.trend_records(comparison))
+    pooled = len(comparison.pooled)
+    assert pooled == 2 * 3, "for each arm: of all cells, and of either retriever"
+    assert len(rows) == len(records) + len(texts.trend_records(comparison)) + pooled
     for record in records:
         figures = [record[name] for name in ("Verdict", "Difference", "95 % interval")]
         scores = [record["Base score"], record["Other score"]]
@@ -89,7 +91,10 @@ def test_compare_shows_every_verdict_difference_and_interval(arms: list[Path], w
 
 def test_compare_ends_with_the_answer(arms: list[Path]) -> None:
     output = printed(80, "compare", *arms, "--resamples", 199)
-    *tables, answer = output.split("\n\n")
+    *tables, pooled, answer = output.split("\n\n")
+    while not tables[-1].startswith("lamp3u"):
+        pooled = tables.pop()
+    assert pooled.startswith("All cells of an arm as one: model-1b against fp16")
     assert " ".join(answer.split()).startswith("Of 10 comparisons of int4-nf4, int8 with fp16 on ")
     (headings,) = [line.split() for line in tables[-1].splitlines() if "Slope" in line]
     assert headings.index("Verdict") < headings.index("Slope")
@@ -112,7 +117,7 @@ def test_tasks_without_k_share_a_table(tmp_path: Path) -> None:
             write_run(arms[-1] / task, rows, task=task, model_args=arguments)
     output = printed(80, "compare", *arms, "--resamples", 199)
     assert output.startswith("mae ↓: model-1b int4-nf4 against bf16 (n = 40)\n")
-    assert [row[0] for row in rows_of(output)] == ["quiz", "riddles"]
+    assert [row[0] for row in rows_of(output)] == ["quiz", "riddles", "int4-nf4"]
     # No k, no trend.
     assert "documents" not in output
     # Where there is no room for the column, each has its own.
@@ -140,8 +145,9 @@ def test_compare_wide_shows_every_column(arms: list[Path]) -> None:
     output = printed(80, "compare", *arms, "--resamples", 199, "--wide")
     (headings, *_) = output.splitlines()
     for heading in texts.headings(0.95):
-        assert (heading in headings) == (heading != "Order")
-    assert output.count(DENSE) == 2 * 2 + 2  # cells, and trends of the headline metric
+        assert (heading in headings) == (heading not in ("Order", "McNemar p", "Noise"))
+    # Cells, trends of the headline metric, and all cells as one.
+    assert output.count(DENSE) == 2 * 2 + 2 + 2
 
 
 def test_compare_narrower_than_its_figures(arms: list[Path]) -> None:

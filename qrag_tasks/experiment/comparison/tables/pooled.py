@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from qrag_tasks.experiment.comparison.rows import Comparison, PooledRow
+from qrag_tasks.experiment.comparison.rows import ALL, Comparison, PooledRow
 from qrag_tasks.experiment.comparison.tables.sections import Fits, Section
 from qrag_tasks.experiment.comparison.tables.texts import (
     Table,
@@ -36,20 +36,43 @@ def pooled_sections(comparison: Comparison, fits: Fits) -> list[Section]:
     groups: dict[tuple[str, str], list[PooledRow]] = {}
     for row in _telling(comparison):
         groups.setdefault((row.model, row.base_arm), []).append(row)
-    interval = interval_heading(comparison.level)
-    sections = []
-    for (model, base), members in groups.items():
-        rows = [_record(row, comparison.level) for row in members]
-        title = f"All cells of an arm as one: {model} against {base or 'its base'}"
-        shown = ["Other", *(["Retriever"] if len({r.retriever for r in members}) > 1 else [])]
-        shown += ["Verdict", _LOSS, interval, "Recovery"]
-        for name in (_NEEDED, "p (Holm)", _BETWEEN, "Cells", "Samples", "Noise"):
-            wider = [*shown, name]
-            texts = [[row[column] for column in wider] for row in rows]
-            if any(row[name] for row in rows) and fits(wider, texts):
-                shown = wider
-        sections.append(Section(title, shown, [[row[name] for name in shown] for row in rows]))
-    return sections
+    level = comparison.level
+    return [section for members in groups.values() for section in _sections(members, level, fits)]
+
+
+def _sections(members: Sequence[PooledRow], level: float, fits: Fits) -> list[Section]:
+    """Return one table, or one for each retriever where there is no room for their names."""
+    retrievers = list(dict.fromkeys(row.retriever for row in members))
+    figures = ["Verdict", _LOSS, interval_heading(level), "Recovery"]
+    rows = [_record(row, level) for row in members]
+    model, base = members[0].model, members[0].base_arm or "its base"
+    title = f"All cells of an arm as one: {model} against {base}"
+    if len(retrievers) == 1:
+        return [_section(title, rows, ["Other", *figures], fits)]
+    named = ["Other", "Retriever", *figures]
+    if fits(named, [[row[name] for name in named] for row in rows]):
+        return [_section(title, rows, named, fits)]
+    return [
+        _section(
+            f"{title} ({'all retrievers' if retriever == ALL else retriever})",
+            [row for row in rows if row["Retriever"] == retriever],
+            ["Other", *figures],
+            fits,
+        )
+        for retriever in retrievers
+    ]
+
+
+def _section(
+    title: str, rows: Sequence[Mapping[str, str]], shown: Sequence[str], fits: Fits
+) -> Section:
+    """Return a table of these columns, and of the further ones for which there is room."""
+    for name in (_NEEDED, "p (Holm)", _BETWEEN, "Cells", "Samples", "Noise"):
+        wider = [*shown, name]
+        texts = [[row[column] for column in wider] for row in rows]
+        if any(row[name] for row in rows) and fits(wider, texts):
+            shown = wider
+    return Section(title, shown, [[row[name] for name in shown] for row in rows])
 
 
 def _telling(comparison: Comparison) -> Sequence[PooledRow]:
@@ -87,4 +110,4 @@ def _record(row: PooledRow, level: float) -> dict[str, str]:
 
 def _between(row: PooledRow) -> str:
     between = row.recovery_interval
-    return f"[{100 * between.low:.1f}, {100 * between.high:.1f}]%" if between else ""
+    return f"{100 * between.low:.1f} to {100 * between.high:.1f}%" if between else ""
