@@ -137,7 +137,7 @@ def _sample(line: bytes) -> Sample:
             answers=tuple([None if answer is None else str(answer) for answer in answers]),
             scores={name: record[name] for name in record["metrics"] if name in record},
             user=_user(doc) if doc else None,
-            kept=len(doc["kept"]) if doc else None,
+            kept=_kept(doc) if doc else None,
             distribution=_distribution(requests, answers),
             documents={name: doc[name] for name in _DOCUMENTS if doc.get(name)} if doc else {},
             prompt_tokens=doc.get("prompt_tokens") if doc else None,
@@ -156,11 +156,21 @@ def _doc_of_ours(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if not (isinstance(doc, dict) and "prompt_hash" in doc and "ranked" in doc):
         return None
     for name, expected in (("id", str), ("kept", list)):
+        if name == "kept" and doc.get("imported") and "kept" not in doc:
+            continue  # Nobody said which documents they were.
         if not isinstance(doc.get(name), expected):
             raise _LineError(wrong_field(doc, name, expected))
     if not answers or not all(isinstance(answer, str | None) for answer in answers):
         raise _LineError(f"field 'filtered_resps': expected texts, got {answers!r:.80}")
     return doc
+
+
+def _kept(doc: Mapping[str, Any]) -> int | None:
+    """Return how many documents were in the prompt, as far as an import was told."""
+    if "kept" in doc:
+        return len(doc["kept"])
+    count = doc.get("documents")
+    return count if isinstance(count, int) else None
 
 
 def _response(responses: Any) -> str | None:

@@ -46,6 +46,8 @@ class LoggedArm(_Block):
         argument ``deterministic=True`` promises.
     :ivar kv_cache: what the cache of keys and values showed; see
         :class:`~qrag_tasks.arms.kv_caches.CacheFacts`.
+    :ivar imported: of answers that no lm_eval wrote: the ``files`` that they are from, with the
+        sha256 of each, and whether these hold the ``prompts`` as ``text`` or as ``sha256``.
     """
 
     precision: str | None = None
@@ -58,19 +60,20 @@ class LoggedArm(_Block):
     engine: Mapping[str, Any] | None = None
     deterministic: bool | None = None
     kv_cache: Mapping[str, Any] | None = None
+    imported: Mapping[str, Any] | None = None
 
     def facts(self) -> dict[str, Any]:
         """Return its fields by their names, without those that say nothing.
 
         These are the engine where transformers ran the model, and what nobody asked for.
         """
-        silent = ("engine", "deterministic", "kv_cache")
+        silent = ("engine", "deterministic", "kv_cache", "imported")
         return {name: value for name, value in vars(self).items() if value or name not in silent}
 
     @property
     def engine_name(self) -> str | None:
         """Which engine ran the model; ``None`` where ``--model qrag`` did not run it."""
-        return self._of_engine("name", "transformers")
+        return None if self.imported else self._of_engine("name", "transformers")
 
     @property
     def kv_cache_name(self) -> str | None:
@@ -81,7 +84,7 @@ class LoggedArm(_Block):
     @property
     def evidence(self) -> str | None:
         """How the precision is known: see :data:`qrag_tasks.engines.base.Evidence`."""
-        return self._of_engine("evidence", "layers")
+        return "stated" if self.imported else self._of_engine("evidence", "layers")
 
     def _of_engine(self, name: str, of_transformers: str) -> str | None:
         if self.engine is None:

@@ -38,6 +38,7 @@ def caveats(values: Sequence[Values], cells: Sequence[CellRow]) -> list[str]:
     sides = (side for cell in values for side in (cell.base, cell.other))
     return [
         *mixed_arms((side.run.label, side.run.logged) for side in sides),
+        *_imported(values),
         *_other_dtypes(values),
         *_other_engines(values),
         *_other_caches(values),
@@ -53,6 +54,24 @@ def caveats(values: Sequence[Values], cells: Sequence[CellRow]) -> list[str]:
 def _named(values: Sequence[Values], metrics: Callable[[Values], Sequence[str]]) -> Iterator[str]:
     for cell in values:
         yield from (f"{cell.base.task.task}: {name}" for name in metrics(cell))
+
+
+def _imported(values: Sequence[Values]) -> Iterator[str]:
+    """Tell whose answers came out of files that no lm_eval wrote."""
+    runs = {run.label: run for cell in values for run in (cell.base.run, cell.other.run)}
+    imported = {label: run.logged.imported for label, run in runs.items() if run.logged.imported}
+    if not imported:
+        return
+    arms = [
+        f"{label} (from {', '.join(map(str, about.get('files') or ('a file',)))})"
+        for label, about in imported.items()
+    ]
+    hashed = any(about.get("prompts") == "sha256" for about in imported.values())
+    yield (
+        f"imported: {', '.join(arms)}. What these arms are, and what they were asked, is what the "
+        f"files say; that the prompts of all arms are the same was checked"
+        + (", by the digests that the files give" if hashed else ", to the letter")
+    )
 
 
 def _other_dtypes(values: Sequence[Values]) -> Iterator[str]:

@@ -137,8 +137,9 @@ def where(cell: CellRow) -> str:
     """Return which cell it is, in words."""
     if not cell.lamp_task:
         return cell.task
-    by = "" if cell.retriever == "none" else f" with {cell.retriever}"
-    return f"{cell.lamp_task} at k = {cell.k}{by}"
+    at = f" at k = {cell.k}" if cell.k else ""
+    by = "" if cell.retriever in (None, "none") else f" with {cell.retriever}"
+    return f"{cell.lamp_task}{at}{by}"
 
 
 def _are(number: int) -> str:
