@@ -15,6 +15,7 @@ from run_files import rating, write_run
 from qrag_tasks.cli import main
 from qrag_tasks.experiment.comparison.bits import BitsPanel, bits_panels, knees
 from qrag_tasks.experiment.comparison.compare import compare_runs
+from qrag_tasks.experiment.comparison.fidelity_rows import AnswersRead, FidelityRow, MeanRow
 from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.comparison.tables.arm_sections import (
@@ -27,6 +28,7 @@ from qrag_tasks.experiment.report import bits_figure
 from qrag_tasks.experiment.report.bits_figure import bits_figures
 from qrag_tasks.experiment.report.drawing import page_style
 from qrag_tasks.experiment.report.looks import COLOURS
+from qrag_tasks.experiment.statistics import Interval
 from qrag_tasks.logs.runs import read_runs
 
 GOLDS = [1 + i % 5 for i in range(60)]
@@ -304,3 +306,28 @@ def test_another_quantity_is_a_row(comparison: Comparison, monkeypatch: pytest.M
     assert figure.name == "agreement-by-bits"
     values = {y for axes in figure.drawn.axes for line in axes.lines for y in line.get_ydata()}
     assert values == {cell.agreement.same_answer for cell in comparison.cells}
+
+
+def test_kl_has_a_figure_of_its_own(comparison: Comparison) -> None:
+    """Where answers were read: on a logarithmic axis, with its intervals, without a base."""
+
+    def read(number: int) -> FidelityRow:
+        kl = MeanRow(0.001 * 4**number, Interval(0.0005 * 4**number, 0.002 * 4**number, 0.95))
+        nothing = MeanRow(1.0, None)
+        own = AnswersRead(60, 60, kl, None, {}, nothing, nothing, 0.0, nothing)
+        return FidelityRow(own=own)
+
+    cells = [replace(cell, fidelity=read(n % 5)) for n, cell in enumerate(comparison.cells)]
+    with page_style():
+        of_scores, figure = bits_figures(replace(comparison, cells=cells))
+    assert (of_scores.name, figure.name) == ("score-by-bits", "kl-by-bits")
+    panels = bits_panels(replace(comparison, cells=cells))
+    figure.drawn.draw_without_rendering()
+    for axes, panel in zip(figure.drawn.axes, panels, strict=True):
+        assert axes.get_yscale() == "log"
+        drawn = {line.get_label(): line for line in axes.lines}
+        for line in panel.lines:
+            wanted = [p.cell.fidelity.own.kl.value for p in line.points if p.cell.fidelity]
+            assert list(drawn[line.method].get_ydata()) == wanted
+    (legend,) = figure.drawn.legends
+    assert not any("base" in text.get_text() for text in legend.get_texts())

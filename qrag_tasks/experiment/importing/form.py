@@ -31,7 +31,6 @@ FIELDS: Mapping[str, str] = {
     "precision": "of the arm's weights, such as fp16",
 }
 """Name of a field -> what it holds."""
-KINDS = ("ratings", "labels", "choice", "text", "exact")
 
 
 @dataclass(frozen=True)

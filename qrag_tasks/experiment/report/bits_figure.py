@@ -8,6 +8,7 @@ from typing import Any
 
 from qrag_tasks.arms.precisions import precisions
 from qrag_tasks.experiment.comparison.bits import BitsLine, BitsPanel, BitsPoint, bits_panels
+from qrag_tasks.experiment.comparison.fidelity_rows import MeanRow
 from qrag_tasks.experiment.comparison.notes import percent
 from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.report.drawing import BASE, FILLED, INK, Figure, add_legend, differs
@@ -30,6 +31,7 @@ class Quantity:
     :ivar of_arm: an arm's value; ``None`` where it has none.
     :ivar bar: the ends of an arm's interval; ``None`` without one.
     :ivar is_filled: whether an arm's marker is.
+    :ivar scale: of the upright axis, as matplotlib names it.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Quantity:
     of_arm: Callable[[BitsPoint], float | None]
     bar: Callable[[BitsPoint], tuple[float, float] | None]
     is_filled: Callable[[BitsPoint], bool]
+    scale: str = "linear"
 
 
 def _score_label(point: BitsPoint) -> str:
@@ -55,6 +58,21 @@ def _around_score(point: BitsPoint) -> tuple[float, float] | None:
     return row.base + row.interval.low, row.base + row.interval.high
 
 
+def _own_kl(point: BitsPoint) -> MeanRow | None:
+    row = point.cell.fidelity
+    return None if row is None or row.own is None else row.own.kl
+
+
+def _kl(point: BitsPoint) -> float | None:
+    kl = _own_kl(point)
+    return None if kl is None else kl.value
+
+
+def _around_kl(point: BitsPoint) -> tuple[float, float] | None:
+    kl = _own_kl(point)
+    return None if kl is None or kl.interval is None else (kl.interval.low, kl.interval.high)
+
+
 QUANTITIES = (
     Quantity(
         name="score-by-bits",
@@ -67,6 +85,19 @@ QUANTITIES = (
         of_arm=lambda point: point.row.other if point.row else None,
         bar=_around_score,
         is_filled=lambda point: point.row is not None and differs(point.row),
+    ),
+    Quantity(
+        name="kl-by-bits",
+        caption="Kullback-Leibler divergence of the base from each arm along the base's own "
+        "answers, in nats a token, against the bits that a weight of the blocks' linear layers "
+        "takes. The upright axis is logarithmic; a bar is the {level} interval, by users. It says "
+        f"how far an arm is from its base, not which way. {FILLED}",
+        label=lambda _: "KL, nats a token",
+        of_base=lambda _: None,
+        of_arm=_kl,
+        bar=_around_kl,
+        is_filled=lambda point: point.row is not None and differs(point.row),
+        scale="log",
     ),
 )
 """One figure each."""
@@ -128,9 +159,12 @@ def _figure(panels: Sequence[BitsPanel], quantity: Quantity, level: str) -> Figu
             _draw(one, panel, quantity, looks)
             one.set_title(_title(panel, row) if place == 0 else _k(panel), loc="left")
             one.xaxis.set_tick_params(labelbottom=True)
+        its_axes[0].set_yscale(quantity.scale)
         its_axes[0].set_ylabel(quantity.label(_points(row[0], quantity)[0]))
     _bits_axis(axes, panels)
-    entries = [(f"{base} (base)", looks[base]) for base in bases]
+    points = [point for panel in panels for point in _points(panel, quantity)]
+    has_bases = any(quantity.of_base(point) is not None for point in points)
+    entries = [(f"{base} (base)", looks[base]) for base in bases if has_bases]
     add_legend(drawn, [*entries, *((name, looks[name]) for name in dict.fromkeys(methods))])
     unknown = dict.fromkeys(arm for panel in panels for arm in panel.unknown)
     left_out = f" Left out, as no results say their bits: {', '.join(unknown)}." if unknown else ""

@@ -23,6 +23,7 @@ from qrag_tasks.experiment.report.drawing import (
     page_style,
     panel_grid,
 )
+from qrag_tasks.experiment.report.fidelity_figure import fidelity_figure
 from qrag_tasks.experiment.report.looks import Looks
 from qrag_tasks.experiment.report.panels import Line, Panel, panels_of, short_name, wrapped
 
@@ -30,8 +31,9 @@ from qrag_tasks.experiment.report.panels import Line, Panel, panels_of, short_na
 def figures(comparison: Comparison) -> list[Figure]:
     """Return the figures that a comparison has the cells for.
 
-    Score against k, the difference against k, retrievers compared, score against bits a weight,
-    score against the memory of keys and values, and loss against memory saved. In those along k
+    Score against k, the difference against k, retrievers compared, KL against k, score and KL
+    against bits a weight, score against the memory of keys and values, and loss against memory
+    saved. In those along k
     and memory a colour is an arm, a marker a model and a line style a retriever; along bits a
     colour and a marker are a method.
     """
@@ -44,6 +46,8 @@ def figures(comparison: Comparison) -> list[Figure]:
             drawn.append(_gaps(panels, looks, level))
             if len({panel.retriever for panel in panels}) > 1:
                 drawn.append(_retrievers(panels, looks))
+            if of_kl := fidelity_figure(panels, looks, level, _ticks, _SQUARE_ROOT):
+                drawn.append(of_kl)
         drawn += bits_figures(comparison)
         drawn += cache_figures(panels, looks)
         if saved := _savings(comparison, looks):

@@ -25,6 +25,7 @@ from qrag_tasks.experiment.fidelity import store
 from qrag_tasks.experiment.fidelity.places import reads_of
 from qrag_tasks.experiment.fidelity.run import readings_of
 from qrag_tasks.experiment.fidelity.summary import summarize
+from qrag_tasks.experiment.report.figures import figures
 from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.logs.runs import read_runs
 
@@ -170,3 +171,15 @@ def test_samples_needed_are_as_many_as_show_it() -> None:
     assert shown.mean() == pytest.approx(0.8, abs=0.035)
     assert samples_to_show(0.0, smallest, 4000) is None
     assert samples_to_show(0.1, None, 4000) is None
+
+
+def test_kl_is_drawn_along_k(read: Path, tmp_path: Path) -> None:
+    comparison = compare_grid(read, OPTIONS)
+    (figure,) = (each for each in figures(comparison) if each.name == "kl-by-k")
+    assert len(figure.drawn.axes) == 2
+    kl = {cell.task: cell.fidelity.own.kl.value for cell in comparison.cells if cell.fidelity}
+    for axes, task in zip(figure.drawn.axes, ("lamp3u", "lamp5u"), strict=True):
+        (line,) = axes.lines
+        assert list(line.get_ydata()) == [kl[f"{task}_rag_k{k}"] for k in (0, 1)]
+    bare = [replace(cell, fidelity=None) for cell in comparison.cells]
+    assert "kl-by-k" not in {each.name for each in figures(replace(comparison, cells=bare))}
