@@ -125,29 +125,38 @@ def test_every_sample_is_in_it(page: Path) -> None:
     data = json.loads(re.findall(r'id="data">(.*?)</script>', html)[0])
     packed = dict(re.findall(r'id="chunk-(\d+)">(.*?)</script>', html))
     assert len(data["cells"]) == 6
+    chunks = {
+        int(number): json.loads(gzip.decompress(base64.b64decode(text)))
+        for number, text in packed.items()
+    }
+    where = data["questions"]["lamp3u"]
     for cell in data["cells"]:
-        prompts, answers = (
-            json.loads(gzip.decompress(base64.b64decode(packed[str(cell[name])])))
-            for name in ("prompts", "answers")
-        )
+        answers = chunks[cell["answers"]]
         documents = range(int(cell["k"]))
-        assert [one["prompt"] for one in prompts] == [
+        assert len(answers) == cell["n"] == cell["counts"]["all"] == 70
+        assert answers[69][:8] == ["90069", "5", "5", "5", 0, 0, 0, 0]
+        asked = []
+        for key, *_, place in answers:
+            number = where["keys"].index(key)
+            chunk = chunks[where["first"] + number // where["together"]]
+            asked.append(chunk[number % where["together"]][place])
+        assert [one["prompt"] for one in asked] == [
             "".join(f"document {n} of {i}, " for n in documents) + question(i) for i in range(70)
         ]
-        assert len(answers) == cell["n"] == cell["counts"]["all"] == 70
-        assert answers[69] == ["90069", "5", "5", "5", 0, 0, 0, 0]
-        assert prompts[3]["dropped"] == ["x"]
+        assert asked[3]["dropped"] == ["x"]
         # What all prompts of a question end with is the question.
         if documents:
-            start, end = prompts[12]["documents"]
-            assert prompts[12]["prompt"][end:] == question(12)
-            assert prompts[12]["prompt"][start:end].startswith("document 0 of 12, ")
+            start, end = asked[12]["documents"]
+            assert asked[12]["prompt"][end:] == question(12)
+            assert asked[12]["prompt"][start:end].startswith("document 0 of 12, ")
+        else:
+            assert "documents" not in asked[12]
     int4 = next(c for c in data["cells"] if c["arm"] == "int4-nf4" and c["k"] == "3")
     # Of the scale's 4: two hold no rating and lose all that the gold leaves, 36 are one off.
     assert int4["counts"] == {"all": 70, "worse": 38, "better": 0, "other": 38, "invalid": 2}
     assert int4["worst"][0] == [40, 1.0]
     # Prompts are there once for all arms that were given them.
-    assert len(packed) == 3 + 6
+    assert len(packed) == 6 + -(-70 // where["together"])
     # What a prompt says is text, nowhere markup.
     assert 'document.title = "taken"' not in html
     assert "<img" not in html

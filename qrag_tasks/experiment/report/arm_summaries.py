@@ -147,6 +147,8 @@ _TOGETHER = {
     WORSE: "Over all cells together it loses more than chance explains.",
     BETTER: "Over all cells together it gains more than chance explains.",
     EQUIVALENT: "Over all cells together the loss is within one margin.",
+    UNDECIDED: "Over all cells together neither a loss nor equivalence is shown.",
+    TOO_FEW: "Over all cells together too few samples differ for a test.",
     WITHIN_NOISE: "Over all cells together it differs by no more than other batches would.",
 }
 
@@ -225,7 +227,9 @@ def _quality(
     yield f"{_span([100 * cell.agreement.same_answer for cell in cells], 0)} % same answers"
     read = [cell.fidelity.own for cell in cells if cell.fidelity is not None and cell.fidelity.own]
     if read:
-        yield f"KL {_span([one.kl.value for one in read], 3)} nats a token"
+        divergences = [one.kl.value for one in read]
+        low, high = (f"{value:.2g}" for value in (min(divergences), max(divergences)))
+        yield f"KL {low if low == high else f'{low} to {high}'} nats a token"
         yield f"{_span([100 * one.same_top.value for one in read], 0)} % same likeliest token"
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison
 from qrag_tasks.experiment.comparison.verdicts import verdict
 from qrag_tasks.experiment.report.answer import headline_row
-from qrag_tasks.experiment.report.arm_summaries import samples_needed
+from qrag_tasks.experiment.report.arm_summaries import ArmSummary, samples_needed
 from qrag_tasks.experiment.report.looks import Looks
+from qrag_tasks.experiment.report.samples_data import PackedSamples
 from qrag_tasks.experiment.report.spending import QUANTITIES, spent
 from qrag_tasks.experiment.report.states import STATES, UNSCORED, state_of
 from qrag_tasks.logs.runs import Run
@@ -18,12 +19,13 @@ from qrag_tasks.logs.runs import Run
 def page_data(
     comparison: Comparison,
     runs: Sequence[tuple[Run, Run]],
-    samples: Sequence[Mapping[str, Any]],
+    summaries: Sequence[ArmSummary],
+    samples: PackedSamples,
 ) -> dict[str, Any]:
-    """Return all that the script is given beside the samples.
+    """Return all that the script is given beside the samples' texts.
 
     :param runs: base and other, of each cell.
-    :param samples: what is added to each cell about its samples.
+    :param summaries: whose order is the arms'.
     """
     return {
         "level": comparison.level,
@@ -32,6 +34,8 @@ def page_data(
             for state in (*STATES.values(), UNSCORED)
         },
         "colours": Looks.of(comparison).colours,
+        "arms": list(dict.fromkeys(one.key[1] or one.arm for one in summaries)),
+        "questions": samples.questions,
         "quantities": {one.name: {"label": one.label, "unit": one.unit} for one in QUANTITIES},
         "cells": [
             {
@@ -41,7 +45,7 @@ def page_data(
                 "cost": _cost(pair),
                 **its,
             }
-            for cell, pair, its in zip(comparison.cells, runs, samples, strict=True)
+            for cell, pair, its in zip(comparison.cells, runs, samples.records, strict=True)
         ],
     }
 

@@ -59,7 +59,7 @@ def make_report(
     comparison = compare_cells(paired, kept)
     if figure_folder is not None:
         save_figures(comparison, figure_folder)
-    samples, chunks = packed_samples(paired, comparison.cells)
+    samples = packed_samples(paired, comparison.cells)
     sides = [((v.base.run, v.base.task), (v.other.run, v.other.task)) for v in paired.values]
     runs = [(one, two) for (one, _), (two, _) in sides]
     summaries = arm_summaries(comparison, runs)
@@ -86,8 +86,8 @@ def make_report(
         ],
         notes=comparison.notes,
         level=percent(comparison.level),
-        data=for_script(page_data(comparison, runs, samples)),
-        chunks=chunks,
+        data=for_script(page_data(comparison, runs, summaries, samples)),
+        chunks=samples.chunks,
     )
     return Report(html, comparison)
 

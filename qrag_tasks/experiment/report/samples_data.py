@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from qrag_tasks.experiment.comparison.agreement import text_of
@@ -13,49 +14,45 @@ from qrag_tasks.experiment.comparison.paired import PairedCells
 from qrag_tasks.experiment.comparison.rows import CellRow
 from qrag_tasks.experiment.comparison.sample_arrays import Values
 from qrag_tasks.experiment.report.answer import headline_row
-from qrag_tasks.experiment.report.prompt_parts import PromptParts
+from qrag_tasks.experiment.report.questions import TOGETHER, Questions
 
 _WORST = 100
 """Losses of each cell that the page knows before it opens a cell's samples."""
 
 
-def packed_samples(
-    paired: PairedCells, cells: Sequence[CellRow]
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return what the page knows of every cell's samples, and the chunks that hold them.
+@dataclass(frozen=True)
+class PackedSamples:
+    """All samples as a page holds them.
 
-    Prompts are a chunk for all arms that were given them.
+    :ivar records: what the page knows of each cell's samples without opening them.
+    :ivar questions: task -> where its prompts lie: ``first`` of the chunks that hold them, the
+        ``keys`` of its questions in their order, and how many are ``together`` in a chunk.
+    :ivar chunks: compressed texts.
     """
+
+    records: Sequence[dict[str, Any]]
+    questions: Mapping[str, Mapping[str, Any]]
+    chunks: Sequence[str]
+
+
+def packed_samples(paired: PairedCells, cells: Sequence[CellRow]) -> PackedSamples:
+    """Pack the samples of every cell: answers by cell, prompts by question."""
     chunks: list[str] = []
-    chunk_of: dict[tuple[str, ...], int] = {}
     records = []
-    parts = PromptParts(paired.values)
+    asked = Questions(paired.values)
     both = list(zip(paired.values, cells, strict=True))
     for values, cell in paired.track(both, "packing samples"):
-        samples = [one for one, _ in values.pairs]
-        prompts = tuple(sample.prompt for sample in samples)
-        if prompts not in chunk_of:
-            chunk_of[prompts] = len(chunks)
-            spans = parts.documents(values)
-            chunks.append(
-                _chunk(
-                    [
-                        {"prompt": sample.prompt, "documents": span, **sample.documents}
-                        for sample, span in zip(samples, spans, strict=True)
-                    ]
-                )
-            )
-        answers = _answers(values, cell)
-        records.append(
-            {
-                "prompts": chunk_of[prompts],
-                "answers": len(chunks),
-                "counts": _counts(answers),
-                "worst": _worst(answers),
-            }
-        )
+        answers = _answers(values, cell, asked.places(values))
+        facts = {"answers": len(chunks), "counts": _counts(answers), "worst": _worst(answers)}
+        records.append(facts)
         chunks.append(_chunk(answers))
-    return records, chunks
+    questions: dict[str, dict[str, Any]] = {}
+    keys = asked.keys()
+    for task, prompts in asked.packs():
+        if task not in questions:
+            questions[task] = {"first": len(chunks), "keys": keys[task], "together": TOGETHER}
+        chunks.append(_chunk(prompts))
+    return PackedSamples(records, questions, chunks)
 
 
 def for_script(value: Any) -> str:
@@ -78,19 +75,19 @@ def _chunk(value: Any) -> str:
     return base64.b64encode(gzip.compress(data, 5, mtime=0)).decode("ascii")
 
 
-def _answers(values: Values, cell: CellRow) -> list[list[Any]]:
+def _answers(values: Values, cell: CellRow, places: Sequence[int]) -> list[list[Any]]:
     """Return a list per sample.
 
-    Key, gold, both answers, both scores, loss, invalid. The loss is the share of the metric's range
-    by which the other arm scores worse, so that samples of different tasks can be sorted; above 1
-    where the range is not known, 0 where it is scored alike, ``None`` where it has no score of its
-    own.
+    Key, gold, both answers, both scores, loss, invalid, which of the question's prompts. The loss
+    is the share of the metric's range by which the other arm scores worse, so that samples of
+    different tasks can be sorted: in the metric's unit where its range is not known, 0 where both
+    score alike, ``None`` where a sample has no score of its own.
     """
     row = headline_row(cell)
     name = row.metric if row else None
     span = (values.span(name) if name else None) or 1.0
     rows = []
-    for one, two in values.pairs:
+    for (one, two), place in zip(values.pairs, places, strict=True):
         first, second = (sample.scores.get(name) if name else None for sample in (one, two))
         loss = None
         if row is not None and row.flips is not None and first is not None and second is not None:
@@ -100,7 +97,7 @@ def _answers(values: Values, cell: CellRow) -> list[list[Any]]:
         rows.append(
             [
                 *(one.key, one.target or None, text_of(one), text_of(two)),
-                *(first, second, loss, int(invalid)),
+                *(first, second, loss, int(invalid), place),
             ]
         )
     return rows

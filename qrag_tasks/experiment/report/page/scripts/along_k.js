@@ -15,7 +15,7 @@ let clips = 0;
 function drawAlong(now) {
   const figures = alongFigures(now.filter((cell) => cell.metric && cell.documents !== null && cell.k));
   at("along-section").hidden = !figures.length;
-  const arms = different(figures.flatMap((one) => one.members.map((cell) => cell.arm)));
+  const arms = different(figures.flatMap((one) => one.members.map((cell) => cell.arm))).sort(byArm);
   at("arms").replaceChildren(...arms.map((arm) => {
     const item = element("li");
     const button = plainButton("", `only ${arm}`, view.arm === arm, () => toggle("arm", arm));
@@ -71,7 +71,7 @@ function alongFigure({ cell, members, panels }, width) {
     ...(measure.zero ? [0] : []),
     ...(measure.name === "difference" && cell.margin ? [-cell.margin, cell.margin] : []),
   ]));
-  const left = 54, gap = 14;
+  const left = 66, gap = 14;
   const inner = Math.min(360, (Math.min(width, 1240) - left - gap * (across - 1) - 8) / across);
   for (let start = 0; start < panels.length; start += across) {
     const shown = panels.slice(start, start + across);

@@ -18,6 +18,8 @@ function drawCosts(now) {
   keepFocus(at("costs"), () => at("costs").replaceChildren(controls, costFigure(shown.filter((cell) => cell.cost[name]), name), costLegend(shown)));
 }
 
+/** Ratios that people read: each at most half as much again as the one before. */
+const RATIOS = [-3, -2, -1, 0, 1, 2].flatMap((power) => [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9].map((one) => Number((one * 10 ** power).toPrecision(2))));
 const SHAPES = ["circle", "square", "triangle", "diamond"];
 
 function shapeOf(kind, x, y, r) {
@@ -30,17 +32,19 @@ function shapeOf(kind, x, y, r) {
 const taskShape = (task) => SHAPES[different(cells.map((cell) => cell.task)).indexOf(task) % SHAPES.length];
 
 function costFigure(members, name) {
-  const width = Math.min(760, widthOf(at("costs"))), height = 340, left = 56, right = 16, top = 18, bottom = height - 44;
+  const width = Math.min(760, widthOf(at("costs"))), height = 340, left = 66, right = 16, top = 18, bottom = height - 44;
   const ratio = (cell) => cell.cost[name][1] / cell.cost[name][0];
   const logs = ends([...members.map((cell) => Math.log2(ratio(cell))), 0], 0.1);
   const x = scale(logs, [left, width - right]);
   const y = scale(ends([...members.map((cell) => 100 * cell.recovery), 100]), [bottom, top]);
   const { label } = data.quantities[name];
   const frame = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `${label} against the score that is left` });
-  const steps = ticks(...logs, width < 500 ? 4 : 7);
-  for (const tick of steps) {
-    const value = 2 ** tick;
-    frame.append(line(x(tick), top, x(tick), bottom, "grid"), text(x(tick), bottom + 16, `${value < 10 ? value.toPrecision(2) : Math.round(value)}×`, { "text-anchor": "middle", class: "tick" }));
+  let free = -Infinity;
+  for (const value of RATIOS.filter((one) => Math.log2(one) >= x.from && Math.log2(one) <= x.to)) {
+    const place = x(Math.log2(value));
+    if (place < free && value !== 1) continue;
+    free = place + 42;
+    frame.append(line(place, top, place, bottom, "grid"), text(place, bottom + 16, `${value}×`, { "text-anchor": "middle", class: "tick" }));
   }
   const shares = ticks(y.from, y.to, 6);
   for (const tick of shares) {
@@ -67,7 +71,7 @@ function costFigure(members, name) {
 
 function costLegend(members) {
   const list = element("ul", undefined, "legend");
-  for (const arm of different(members.map((cell) => cell.arm))) {
+  for (const arm of different(members.map((cell) => cell.arm)).sort(byArm)) {
     const item = element("li");
     const swatch = element("span", undefined, "swatch");
     swatch.style.background = colourOf(arm);

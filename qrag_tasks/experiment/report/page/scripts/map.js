@@ -32,7 +32,7 @@ function drawMap() {
 
 function mapBlock(task, members) {
   const columns = columnsOf(task, members);
-  const rows = different(members.map((cell) => rowOf(cell)));
+  const rows = different([...members].sort(byArm).map((cell) => rowOf(cell)));
   const table = element("table", undefined, "map");
   const caption = element("caption");
   const metrics = different(members.map((cell) => cell.metric && `${cell.metric}${arrowOf(cell)}`)).filter(Boolean);
@@ -133,7 +133,7 @@ function cellButton(cell) {
 /** Draw the filters, each value with the number of cells that it would leave. */
 function drawFilters() {
   const made = Object.entries(FILTERS).map(([name, label]) => {
-    const values = different(cells.map((cell) => cell[name])).filter((value) => value !== "" && !(name === "retriever" && value === "none"));
+    const values = different((name === "arm" ? [...cells].sort(byArm) : cells).map((cell) => cell[name])).filter((value) => value !== "" && !(name === "retriever" && value === "none"));
     if (values.length < 2) return null;
     const select = element("select");
     select.id = `filter-${name}`;

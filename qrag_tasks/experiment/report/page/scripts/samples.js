@@ -17,8 +17,17 @@ function chunk(number) {
   return unpacked.get(number);
 }
 
-// A sample is: key, gold, the base's answer, the other's, both scores, loss, whether one is invalid.
-const [KEY, GOLD, BASE, OTHER, BASE_SCORE, SCORE, LOSS, INVALID] = [0, 1, 2, 3, 4, 5, 6, 7];
+// A sample is: key, gold, the base's answer, the other's, both scores, loss, whether one is invalid,
+// and which of its question's prompts it was asked.
+const [KEY, GOLD, BASE, OTHER, BASE_SCORE, SCORE, LOSS, INVALID, PROMPT] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
+
+/** Return what a sample was asked: the prompts of a question lie together, some questions in a chunk. */
+async function promptOf(cell, sample) {
+  const { first, keys, together } = data.questions[cell.task];
+  const place = keys.indexOf(sample[KEY]);
+  const lists = await chunk(first + Math.floor(place / together));
+  return lists[place % together][sample[PROMPT]];
+}
 
 const KINDS = {
   worse: ["worse", (sample) => sample[LOSS] > 0],
@@ -97,7 +106,10 @@ async function drawPage(mine, now) {
   const rows = shown.map((one, place) => sampleElement({ ...one, sample: samples[place] }, now));
   at("list").replaceChildren(...rows);
   if (!rows.length) at("list").append(element("p", "No sample is like that.", "empty"));
-  if (view.at) rows.find((row) => row.dataset.key === view.at)?.setAttribute("open", "");
+  const linked = view.at && rows.find((row) => row.dataset.key === view.at);
+  if (linked) linked.open = true;
+  if (linked && asked) linked.scrollIntoView();
+  asked = false;
 }
 
 function sampleElement(one, now) {
@@ -127,19 +139,17 @@ function sampleElement(one, now) {
 
 const short = (text) => (text.length > 90 ? `${text.slice(0, 90)}…` : text);
 
-async function opened({ cell, sample, index }) {
-  const { prompt, documents: span, kept, dropped, shortfall } = (await chunk(cell.prompts))[index];
+async function opened({ cell, sample }) {
+  const { prompt, documents: span, kept, dropped, shortfall } = await promptOf(cell, sample);
   const arms = element("div", undefined, "arms");
   const [base, other] = marked(sample[BASE], sample[OTHER]);
   arms.append(column("gold", undefined, sample[GOLD] === null ? "not known" : sample[GOLD]));
   arms.append(column(`${cell.base} (base)`, told(cell, sample[BASE_SCORE]), base));
   arms.append(column(cell.arm, told(cell, sample[SCORE]), other));
-  const third = cells.find((one) => one.prompts === cell.prompts && one.base === cell.base && one.arm === view.third
-    && one.model === cell.model && one.filter === cell.filter && one !== cell);
-  if (third) {
-    const its = (await chunk(third.answers))[index];
-    arms.append(column(third.arm, told(third, its[SCORE]), marked(sample[BASE], its[OTHER])[1]));
-  }
+  const alike = ["task", "k", "retriever", "order", "filter", "model", "base"];
+  const third = cells.find((one) => one.arm === view.third && one !== cell && alike.every((name) => one[name] === cell[name]));
+  const its = third && (await chunk(third.answers)).find((one) => one[KEY] === sample[KEY]);
+  if (its) arms.append(column(third.arm, told(third, its[SCORE]), marked(sample[BASE], its[OTHER])[1]));
   const facts = [];
   if (kept) facts.push(`Documents, best first: ${kept.join(", ")}`);
   if (dropped) facts.push(`Dropped: ${dropped.join(", ")}`);

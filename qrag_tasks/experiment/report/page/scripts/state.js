@@ -3,6 +3,8 @@
 const data = JSON.parse(at("data").textContent);
 const cells = data.cells;
 cells.forEach((cell, number) => { cell.number = number; });
+/** Sort some arms, or what has one, as the first screen has them. */
+const byArm = (one, two) => data.arms.indexOf(one.arm ?? one) - data.arms.indexOf(two.arm ?? two);
 
 /** What cells are chosen by, and what it is called. */
 const FILTERS = {
@@ -14,6 +16,8 @@ const FURTHER = ["show", "sort", "third", "search", "page", "at", "quantity", "c
 
 let view = {};
 let drawn = false;
+/** Whether the address asks for the samples to be in sight, which take a moment. */
+let asked = false;
 const listeners = [];
 
 /** Have a part of the page drawn whenever another view is chosen, in the order of the page. */
@@ -80,8 +84,9 @@ function readAddress() {
   for (const [name, value] of given) {
     if ((name in FILTERS || FURTHER.includes(name)) && value) view[name] = value;
   }
+  asked = given.get("go") === "samples";
   draw();
-  if (given.get("go") === "samples") at("samples").scrollIntoView();
+  if (asked) at("samples").scrollIntoView();
 }
 
 /** Return the parts of a cell's name that are not the same for all cells that are shown beside it. */

@@ -1,0 +1,111 @@
+"""The prompts of every question, by whatever retriever and k: together, as they are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from qrag_tasks.experiment.comparison.sample_arrays import Values
+from qrag_tasks.logs.samples import Sample
+
+Span = tuple[int, int]
+"""From a character on, up to another."""
+
+TOGETHER = 16
+"""Questions whose prompts are packed as one: a reader waits for as many to be unpacked."""
+
+
+class Questions:
+    """What was asked for every question of every task.
+
+    The documents of a prompt at k = 5 are in that at k = 10, too, and other retrievers find many of
+    them. Side by side they take a half of the bytes that they take cell by cell, or less.
+
+    :param values: the cells.
+    """
+
+    def __init__(self, values: Sequence[Values]) -> None:
+        self._asked: dict[str, dict[str, list[Sample]]] = {}
+        self._places: dict[tuple[str, ...], list[int]] = {}
+        self._numbers: dict[tuple[str, str], dict[tuple[Any, ...], int]] = {}
+        for cell in values:
+            self._add(cell)
+
+    def keys(self) -> dict[str, list[str]]:
+        """Return the keys of each task's questions, in the order in which they are packed."""
+        return {task: list(questions) for task, questions in self._asked.items()}
+
+    def places(self, cell: Values) -> list[int]:
+        """Return which of its question's prompts each sample of a cell was asked."""
+        return self._places[_prompts(cell)]
+
+    def packs(self) -> Iterator[tuple[str, list[list[dict[str, Any]]]]]:
+        """Yield task and prompts of some questions: of each a list, with what is in each prompt."""
+        for task, questions in self._asked.items():
+            every = [sample.prompt for asked in questions.values() for sample in asked]
+            # What the first and the last in the alphabet begin with, all do.
+            ends = [min(every), max(every)]
+            head = _common(ends, str.startswith, lambda text, n: text[:n])
+            lists = [_described(asked, head) for asked in questions.values()]
+            for start in range(0, len(lists), TOGETHER):
+                yield task, lists[start : start + TOGETHER]
+
+    def _add(self, cell: Values) -> None:
+        prompts = _prompts(cell)
+        if prompts in self._places:
+            return
+        task = task_of(cell)
+        places = []
+        for sample, _ in cell.pairs:
+            numbers = self._numbers.setdefault((task, sample.key), {})
+            identity = (sample.prompt, *(str(value) for value in sample.documents.values()))
+            if identity not in numbers:
+                numbers[identity] = len(numbers)
+                self._asked.setdefault(task, {}).setdefault(sample.key, []).append(sample)
+            places.append(numbers[identity])
+        self._places[prompts] = places
+
+
+def task_of(cell: Values) -> str:
+    """Return the task of a cell, as the page calls it."""
+    task = cell.base.task
+    return task.lamp_task or task.task
+
+
+def _prompts(cell: Values) -> tuple[str, ...]:
+    return (task_of(cell), *(sample.prompt for sample, _ in cell.pairs))
+
+
+def _described(asked: Sequence[Sample], head: int) -> list[dict[str, Any]]:
+    """Return a question's prompts, and where documents stand in each.
+
+    The question stands last, and a chat template's text first: whatever all prompts of a question
+    end with is the question, and what all prompts of a task begin with, ``head`` characters, is the
+    template. Where a question was asked in one way alone, nothing tells documents from question.
+    """
+    texts = [sample.prompt for sample in asked]
+    tail = _common(texts, str.endswith, lambda text, n: text[len(text) - n :])
+    described = []
+    for sample in asked:
+        told: Mapping[str, Any] = {"prompt": sample.prompt, **sample.documents}
+        end = len(sample.prompt) - tail
+        if sample.kept and len(texts) > 1 and head < end:
+            told = {**told, "documents": (head, end)}
+        described.append(dict(told))
+    return described
+
+
+def _common(
+    texts: Sequence[str],
+    holds: Callable[[str, str], bool],
+    part: Callable[[str, int], str],
+) -> int:
+    """Return how many characters at one end are in all texts."""
+    low, high = 0, min(map(len, texts))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if all(holds(text, part(texts[0], middle)) for text in texts):
+            low = middle
+        else:
+            high = middle - 1
+    return low
