@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ from qrag_tasks.cli.requirement_conflicts import conflicts
 from qrag_tasks.errors import DataError
 from qrag_tasks.harness import autoload
 from qrag_tasks.locations import cache_dir, mini_root, task_yamls
-from qrag_tasks.tasks.catalog import GROUP_TASKS
+from qrag_tasks.tasks.catalog import GROUP_TASKS, TASKS
 from qrag_tasks.tasks.lamp import data as lamp_data
 from qrag_tasks.tasks.lamp.layout import files_of
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
+from qrag_tasks.tasks.own.table import NAME as OWN
+from qrag_tasks.tasks.own.table import holds_corpus
 from qrag_tasks.upstream.name_checks import look
 
 
@@ -133,7 +136,11 @@ def _plugins() -> Iterator[Finding]:
 
 def _data() -> Iterator[Finding]:
     # A folder that the user named is wanted; without one there is always `mini`.
-    level: Literal["note", "missing"] = "missing" if os.environ.get("QRAG_DATA") else "note"
+    named = os.environ.get("QRAG_DATA")
+    if named and holds_corpus(named):
+        yield _own_data(named)
+        return
+    level: Literal["note", "missing"] = "missing" if named else "note"
     names = GROUP_TASKS["lamp_rag"]
     download = f"qrag download {' '.join(names)}"
     for name in names:
@@ -153,6 +160,16 @@ def _data() -> Iterator[Finding]:
             )
         else:
             yield Finding("ok", f"data {name}", str(questions))
+
+
+def _own_data(folder: str) -> Finding:
+    """Look whether the folder's own data can be had; `qrag check` looks at all of them."""
+    check = f"qrag check {shlex.quote(folder)}"
+    try:
+        questions, _ = TASKS[OWN].source.find(None, "dev")
+    except DataError as error:
+        return Finding("missing", f"data {OWN}", str(error).splitlines()[0], check, check)
+    return Finding("ok", f"data {OWN}", str(questions), f"{check} looks at all of it")
 
 
 def _cache() -> Finding:
@@ -197,9 +214,12 @@ def next_command(findings: Sequence[Finding]) -> str:
 def _main_job(program: str) -> str:
     """Return the command of the main job: on the data that are here, else on the sample."""
     sample = "" if all(finding.level == "ok" for finding in _data()) else _ON_THE_SAMPLE
+    task = OWN if holds_corpus(os.environ.get("QRAG_DATA", "")) else "lamp"
     # The embedded model can do the tasks of the sample alone.
     model = "" if sample or lamp_data.data_root() == mini_root() else "pretrained=MODEL,"
-    return f"{program} --tasks lamp_rag_k5 --model hf --model_args {model}load_in_4bit=True{sample}"
+    return (
+        f"{program} --tasks {task}_rag_k5 --model hf --model_args {model}load_in_4bit=True{sample}"
+    )
 
 
 _ON_THE_SAMPLE = """ --metadata '{"data": "mini"}'"""

@@ -11,16 +11,17 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qrag_tasks.errors import DataError, StoreError
 from qrag_tasks.logs.results import Results
 from qrag_tasks.logs.sample_logs import SampleLog, find_logs
 from qrag_tasks.logs.samples import Sample
-from qrag_tasks.tasks.base import Task
+from qrag_tasks.tasks.base import DescribingSource, Task
 from qrag_tasks.tasks.catalog import CATALOG
 from qrag_tasks.tasks.metric import UNFINISHED_THOUGHT_RATE
+from qrag_tasks.tasks.own.kinds import kind_in_results
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ def read_predictions(log: SampleLog, cleaned: bool = False) -> Predictions:
         not the model's texts as they are.
     :raises DataError: when the log is damaged, or answers one question in two ways.
     """
-    task = CATALOG[log.task].task
+    results = log.results()
+    task = _row(log, results)
     # Of a sample only this is held: its place, its line and its answer.
     first: dict[str, tuple[int, int, str]] = {}
     unfinished: set[str] = set()
@@ -124,7 +126,6 @@ def read_predictions(log: SampleLog, cleaned: bool = False) -> Predictions:
         name: ("" if name in unfinished else task.answer.read(answer)) if cleaned else answer
         for name, (_, _, answer) in sorted(first.items(), key=lambda item: item[1])
     }
-    results = log.results()
     total = results.questions(log.task) if results else None
     warnings = list(_about_the_set(log, len(answers), total, results))
     if other_filters:
@@ -140,6 +141,18 @@ def read_predictions(log: SampleLog, cleaned: bool = False) -> Predictions:
         warnings.append(f"{empty} of {len(answers)} answers {be} empty{why}")
     model = _model(results) if results else ""
     return Predictions(log, task, answers, total, model, tuple(warnings))
+
+
+def _row(log: SampleLog, results: Results | None) -> Task:
+    """Return the row of a log; of own data, as far as the results describe it."""
+    task = CATALOG[log.task].task
+    if results is None or not isinstance(task.source, DescribingSource):
+        return task
+    prompts = results.prompts(log.task)
+    kind = kind_in_results(prompts.answer_kind if prompts else None) or task.answer
+    name = str((results.task_config(log.task).get("dataset_kwargs") or {}).get("task", task.name))
+    corpus = name.removeprefix(f"{task.name}-")
+    return replace(task, name=name, official_name=corpus, answer=kind)
 
 
 def _answer(sample: Sample, where: str) -> str:

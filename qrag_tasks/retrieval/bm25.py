@@ -8,17 +8,19 @@ idf of the collection.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qrag_tasks.hookspecs import RegisterRetriever, hookimpl
-from qrag_tasks.retrieval.base import Query, Ranking
+from qrag_tasks.retrieval.base import Document, Query, Ranking
 
 _WORD = re.compile(r"\w+")
 
@@ -43,22 +45,35 @@ class BM25:
         self.k1 = k1
         self.b = b
         self.epsilon = epsilon
+        self._last: tuple[bytes, _Index] | None = None
 
     def tokens(self, text: str) -> Sequence[str]:
         """Return the tokens of a text."""
         return text.split()
 
     def rank(self, queries: Sequence[Query], k: int | None = None) -> list[Ranking]:
-        """Rank the documents of every query; see :class:`~qrag_tasks.retrieval.base.Retriever`."""
-        return [self._rank(query, k) for query in queries]
+        """Rank the documents of every query; see :class:`~qrag_tasks.retrieval.base.Retriever`.
 
-    def _rank(self, query: Query, k: int | None) -> Ranking:
+        Documents that several queries share, the same tuple, are indexed once.
+        """
+        asked = Counter(id(query.documents) for query in queries)
+        indexes: dict[int, _Index] = {}
+        rankings = []
+        for query in queries:
+            key = id(query.documents)
+            if asked[key] > 1 and key not in indexes and query.documents:
+                indexes[key] = self._index_of(query.documents)
+            rankings.append(self._rank(query, k, indexes.get(key)))
+        return rankings
+
+    def _rank(self, query: Query, k: int | None, index: _Index | None) -> Ranking:
         if not query.documents or k == 0:
             return Ranking()
-        tokens = self.tokens
-        scores = self.scores(
-            tokens(query.text), [tokens(document.text) for document in query.documents]
-        )
+        words = self.tokens(query.text)
+        if index is not None:
+            scores = index.scores(words)
+        else:
+            scores = self.scores(words, [self.tokens(each.text) for each in query.documents])
         order = np.argsort(scores, kind="stable")[::-1][:k].tolist()
         return Ranking(tuple(query.documents[i].id for i in order), tuple(scores[order].tolist()))
 
@@ -78,7 +93,7 @@ class BM25:
             return total
         column = {word: i for i, word in enumerate(words)}
 
-        idf = self._idf(words, containing, len(documents))
+        idf = self.idf(words, containing, len(documents))
         lengths = np.array([len(tokens) for tokens in documents])
         mean_length = int(lengths.sum()) / len(documents)
         # The tokens of a document that are in the query, as numbers: counted in one go, since
@@ -98,7 +113,12 @@ class BM25:
                 total += parts[column[token]]
         return total
 
-    def _idf(self, words: Sequence[str], containing: Counter[str], n: int) -> NDArray[np.float64]:
+    def idf(self, words: Sequence[str], containing: Counter[str], n: int) -> NDArray[np.float64]:
+        """Return the inverse document frequency of words.
+
+        :param containing: every word of the documents -> how many of the ``n`` contain it, in the
+            order of first occurrence.
+        """
         by_count = [0.0] + [
             math.log(n - count + 0.5) - math.log(count + 0.5) for count in range(1, n + 1)
         ]
@@ -107,6 +127,70 @@ class BM25:
         floor = self.epsilon * (float(np.cumsum(everything)[-1]) / len(everything))
         idf = [by_count[containing[word]] for word in words]
         return np.array([floor if value < 0 else value for value in idf])
+
+    def _index_of(self, documents: Sequence[Document]) -> _Index:
+        """Return the index of documents that queries share: the last one, where it is of them.
+
+        It is known again by the texts, as documents are not to be kept after a call.
+        """
+        digest = hashlib.blake2b()
+        for document in documents:
+            text = document.text.encode(errors="surrogatepass")
+            digest.update(len(text).to_bytes(8, "little") + text)
+        key = digest.digest()
+        if self._last is None or self._last[0] != key:
+            self._last = key, _Index(self, [self.tokens(each.text) for each in documents])
+        return self._last[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the index behind."""
+        return {**vars(self), "_last": None}
+
+
+class _Index:
+    """Where every word of some documents is: the scores of :meth:`BM25.scores`, to the last bit.
+
+    :param documents: tokens of each document; at least one document.
+    """
+
+    def __init__(self, bm25: BM25, documents: Sequence[Sequence[str]]) -> None:
+        self._bm25 = bm25
+        self._size = len(documents)
+        self._containing = Counter(chain.from_iterable(map(dict.fromkeys, documents)))
+        self._numbers = {word: number for number, word in enumerate(self._containing)}
+        lengths = np.array([len(tokens) for tokens in documents])
+        words = np.fromiter(
+            map(self._numbers.__getitem__, chain.from_iterable(documents)), dtype=np.int64
+        )
+        cells = words * self._size + np.repeat(np.arange(self._size), lengths)
+        # One entry for each word of each document, by word, then by document.
+        cells, self._frequency = np.unique(cells, return_counts=True)
+        self._documents = cells % self._size
+        ends = np.arange(len(self._numbers) + 1)
+        self._starts = np.searchsorted(cells // self._size, ends)
+        mean_length = int(lengths.sum()) / self._size
+        self._saturation = bm25.k1 * (1 - bm25.b + bm25.b * lengths / (mean_length or 1))
+
+    def scores(self, query: Sequence[str]) -> NDArray[np.float64]:
+        """Return the score of every document."""
+        total = np.zeros(self._size)
+        words = [word for word in dict.fromkeys(query) if word in self._numbers]
+        if not words:
+            return total
+        parts = {}
+        for word, idf in zip(
+            words, self._bm25.idf(words, self._containing, self._size), strict=True
+        ):
+            number = self._numbers[word]
+            of_word = slice(self._starts[number], self._starts[number + 1])
+            places, frequency = self._documents[of_word], self._frequency[of_word]
+            share = frequency * (self._bm25.k1 + 1) / (frequency + self._saturation[places])
+            parts[word] = places, idf * share
+        for token in query:
+            if token in parts:
+                places, part = parts[token]
+                total[places] += part
+        return total
 
 
 class WordBM25(BM25):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -34,6 +35,21 @@ def reference(
 
 def query_of(text: str, documents: list[str]) -> Query:
     return Query("q", text, tuple(Document(str(i), d) for i, d in enumerate(documents)))
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(texts, min_size=2, max_size=4),
+    st.lists(texts, min_size=1, max_size=30),
+    st.sampled_from([BM25(), WordBM25(b=1.0), CharacterBM25(k1=0.5), BM25(epsilon=-1.0)]),
+)
+def test_documents_that_are_shared_are_ranked_as_each_alone(
+    asked: list[str], documents: list[str], bm25: BM25
+) -> None:
+    shared = query_of("", documents).documents
+    queries = [Query(str(number), text, shared) for number, text in enumerate(asked)]
+    assert bm25.rank(queries) == [bm25.rank([query])[0] for query in queries]
+    assert pickle.loads(pickle.dumps(bm25)).rank(queries, 3) == bm25.rank(queries, 3)  # noqa: S301
 
 
 @settings(max_examples=300)

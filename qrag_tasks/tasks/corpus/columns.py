@@ -56,6 +56,8 @@ class Samples(Sequence[Sample]):
         batches = [questions.batch(i) for i in range(questions.batches)]
         self.ids = tuple(i for batch in batches for i in batch.column("id").to_pylist())
         self._starts = list(accumulate((batch.num_rows for batch in batches), initial=0))
+        # Of questions that share their documents, each would build them again.
+        self._last: tuple[list[int], tuple[Item, ...]] = [], ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -74,7 +76,9 @@ class Samples(Sequence[Sample]):
         (question,) = self._questions.rows(batch, index - self._starts[batch], 1)
         sample_id, text, target, user, *place = question
         try:
-            profile = tuple(self._profile(*place))
+            if self._last[0] != place:
+                self._last = place, tuple(self._profile(*place))
+            profile = self._last[1]
         except DamagedError as fault:
             self.damaged = True
             path = self._profiles.path
@@ -114,23 +118,31 @@ class ColumnWriter:
         self._item = ("id", *fields, "date")
         self._profiles = TableWriter(profiles, self._item)
         self._places: dict[str, tuple[int, int]] = {}
+        self._last: tuple[Sequence[Item] | None, str] = None, ""
         self.notes: list[str] = []
         self.more_notes = 0
 
     def add(self, sample: Sample) -> None:
         """Write a sample; one that names no user gets that of its profile, or its own."""
-        rows = [tuple(map(item.get, self._item)) for item in sample.profile]
         # Of profiles that were written only the hash is held: LaMP-3's would be 400 MB.
-        digest = _digest(rows)
-        place = self._places.get(digest)
-        if place is None:
-            place = self._places[digest] = self._profiles.place
-            for row in rows:
-                self._profiles.add(row)
-        by_profile = f"profile-{digest[:16]}" if rows else f"question-{sample.id}"
+        if sample.profile is not self._last[0]:
+            self._last = sample.profile, self._write_profile(sample.profile)
+        digest = self._last[1]
+        place = self._places[digest]
+        by_profile = f"profile-{digest[:16]}" if sample.profile else f"question-{sample.id}"
         user = sample.user or by_profile
         size = len(sample.profile)
         self._questions.add((sample.id, sample.input, sample.target, user, *place, size))
+
+    def _write_profile(self, profile: Sequence[Item]) -> str:
+        """Write a profile that was not written yet, and return its hash."""
+        rows = [tuple(map(item.get, self._item)) for item in profile]
+        digest = _digest(rows)
+        if digest not in self._places:
+            self._places[digest] = self._profiles.place
+            for row in rows:
+                self._profiles.add(row)
+        return digest
 
     def note(self, text: str) -> None:
         """Keep a remark on the data."""

@@ -20,7 +20,7 @@ from qrag_tasks.tasks.own.prompts import (
     prompt_writer,
 )
 from qrag_tasks.tasks.own.question import fields_of, joined
-from qrag_tasks.tasks.own.reading import Reader
+from qrag_tasks.tasks.own.reading import Reader, of_nobody
 from qrag_tasks.tasks.own.row import document_template, query_template
 from qrag_tasks.tasks.own.templates import BrokenTemplateError, TextTemplate
 from qrag_tasks.tasks.own.toml_file import NotTomlError, Place, read_toml
@@ -103,7 +103,7 @@ def _count(facts: SplitFacts, sample: Sample) -> None:
     facts.documents = (min(fewest, size) if facts.questions else size, max(most, size))
     facts.questions += 1
     facts.without_documents += not size
-    if sample.user:
+    if sample.user and sample.user != of_nobody(sample.id):
         facts.users.add(sample.user)
 
 

@@ -22,6 +22,11 @@ from qrag_tasks.tasks.own.records import Record, records
 _CONTROL = re.compile(f"[\0{SEPARATOR}{OPTION}]")
 
 
+def of_nobody(sample_id: str) -> str:
+    """Return the user of a question that is of nobody in particular: one of its own."""
+    return f"question-{sample_id}"
+
+
 class Reader:
     """Reads the samples of one split.
 
@@ -134,7 +139,7 @@ class Reader:
             return None
         # Questions about documents that all share are of nobody in particular.
         if not user and profiles is not None:
-            user = f"question-{sample_id}"
+            user = of_nobody(sample_id)
         return Sample(sample_id, joined(values, options), profile, target, user)
 
     def _user(self, record: Record) -> str:

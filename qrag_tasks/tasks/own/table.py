@@ -46,6 +46,11 @@ class OwnSource:
         return load(task, data, split)
 
 
+def holds_corpus(data: str) -> bool:
+    """Tell whether a folder holds own data."""
+    return bool(data) and (Path(data).expanduser() / "corpus.toml").is_file()
+
+
 OWN_TASKS: Mapping[str, Task] = {
     NAME: Task(
         family=FAMILY,
