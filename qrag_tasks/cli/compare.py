@@ -92,20 +92,39 @@ def read_options(choices: Mapping[str, Any]) -> Options:
 
 
 def read_arms(
-    base: Path, others: tuple[Path, ...], options: Options
+    base: Path,
+    others: tuple[Path, ...],
+    options: Options,
+    axis: str | None = None,
+    pairs: tuple[tuple[str, str], ...] = (),
 ) -> tuple[Matched, Options, str]:
     """Return what is to be compared, how, and what it is called.
 
+    :param axis: along which the cells of a grid are compared, where that is not precision.
+    :param pairs: of cells of a grid that are compared instead, the base first.
+    :raises SettingsError: for an axis or a pair that is wrong, or not of a grid.
     :raises QragError: when the folders do not hold what they should, or a margin is stated for a
         metric that they do not have.
     """
     from qrag_tasks.experiment.comparison.arm_names import read_arm, split
+    from qrag_tasks.experiment.comparison.axes import match_axis, match_pairs
     from qrag_tasks.experiment.comparison.grids import match_grid, with_margins
     from qrag_tasks.experiment.comparison.matching import match_runs
     from qrag_tasks.experiment.comparison.metric_names import check_metrics
     from qrag_tasks.experiment.running.grid_folder import GridFolder
 
-    if others:
+    if axis and pairs:
+        raise SettingsError("--by and --pair: give one of them, as each says what is compared")
+    if others and (axis or pairs):
+        raise SettingsError(
+            f"{'--by' if axis else '--pair'} chooses cells of a grid: name the one folder of `qrag "
+            f"run`"
+        )
+    if axis or pairs:
+        matched = match_axis(base, axis) if axis else match_pairs(base, pairs)
+        along = f"by {axis}" if axis else "; ".join(f"{two} against {one}" for one, two in pairs)
+        title = f"{GridFolder.at(base).plan.name}, {along}"
+    elif others:
         matched = match_runs(read_arm(base), [read_arm(other) for other in others])
         called, *rest = (
             name or folder.resolve().name for name, folder in map(split, (base, *others))
@@ -128,6 +147,20 @@ def kept_comparisons() -> KeptComparisons:
 
 @main.command()
 @comparing
+@click.option(
+    "--by",
+    "axis",
+    metavar="AXIS[=BASE]",
+    help="In a grid, compare along retriever, k or order instead of precision, as in k=0.",
+)
+@click.option(
+    "--pair",
+    "pairs",
+    nargs=2,
+    multiple=True,
+    metavar="BASE OTHER",
+    help="In a grid, compare these cells, as in fp16@k=5 int4-nf4@k=10; may be given often.",
+)
 @click.option("--metric", "metrics", multiple=True, help="Show this metric; may be given often.")
 @click.option("--wide", is_flag=True, help="Show every column, however wide the terminal is.")
 @click.option(
@@ -150,6 +183,8 @@ def compare(
     /,
     base: Path,
     others: tuple[Path, ...],
+    axis: str | None,
+    pairs: tuple[tuple[str, str], ...],
     metrics: tuple[str, ...],
     wide: bool,
     outs: tuple[Path, ...],
@@ -163,6 +198,9 @@ def compare(
     in tables, as in fp16=results/a int4=results/b; else its precision does. Arms that were not
     asked the same, to the letter, are refused.
 
+    With --by or --pair, cells of a grid are compared whose prompts differ by design, question by
+    question.
+
     Exit codes: 0, also where arms differ; 1 where they cannot be compared; 2 for a wrong command
     line; 3 where a condition of --fail-if holds.
     """
@@ -170,7 +208,9 @@ def compare(
     from qrag_tasks.experiment.comparison.metric_names import check_metrics
 
     gates = read_gates(choices)
-    matched, options, title = read_arms(base, others, read_options(choices))
+    if figure_folder is not None and (axis or pairs):
+        raise SettingsError("--figures draws arms on the same prompts: leave out --by and --pair")
+    matched, options, title = read_arms(base, others, read_options(choices), axis, pairs)
     check_metrics(matched, metrics, "--metric")
     with tracking() as track:
         comparison = compare_matched(matched, options, kept_comparisons(), track)

@@ -1,8 +1,11 @@
-"""Pairs the samples of two arms: the same question and, to the letter, the same prompt."""
+"""Pairs the samples of two arms: the same question and, to the letter, the same prompt.
+
+Where prompts differ by design, as by retriever or k, the question is the same, and all the rest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from qrag_tasks.errors import ComparisonError
@@ -20,16 +23,26 @@ _DECIDING = {
 
 
 def pair(
-    base: TaskRun, other: TaskRun, base_run: Run, other_run: Run, *, common: bool = False
+    base: TaskRun,
+    other: TaskRun,
+    base_run: Run,
+    other_run: Run,
+    *,
+    common: bool = False,
+    by_design: Collection[str] = (),
 ) -> list[tuple[Sample, Sample]]:
     """Pair the samples of one task under two arms.
 
     :param common: leave out the samples that only one of them has.
+    :param by_design: in what the prompts differ: of ``k``, ``retriever`` and ``order``. Their texts
+        are not compared then; data, question, gold, settings and the rest still are.
     :returns: in the order of the data set; a pair for each of lm_eval's filters.
     :raises ComparisonError: when the arms were not asked the same, with the first difference.
     """
     refusal = f"{base.task}: {base_run.path} and {other_run.path} cannot be compared"
     for what, one, two in _settings(base, other, base_run, other_run):
+        if what in by_design:
+            continue
         texts = [run.texts.get(what) for run in (base_run, other_run)]
         # By the text rather than by its sha256, where both are logged.
         one, two = (text or setting for text, setting in zip(texts, (one, two), strict=True))
@@ -48,7 +61,7 @@ def pair(
     if not pairs:
         raise ComparisonError(f"{refusal}: they have no sample in common")
     for one, two in pairs:
-        if one.requests != two.requests:
+        if one.requests != two.requests and not (by_design and _asked_alike(one, two)):
             message = f"{refusal}: sample {one.key}: {_first_difference(one, two)}"
             raise ComparisonError(message + _other_retriever(base, other))
         if one.target != two.target:
@@ -57,6 +70,12 @@ def pair(
                 f"{_shown(two.target)}"
             )
     return pairs
+
+
+def _asked_alike(one: Sample, two: Sample) -> bool:
+    """Whether two samples differ in nothing but the texts of their prompts."""
+    first, second = ([request[1:] for request in each.requests] for each in (one, two))
+    return one.user == two.user and first == second
 
 
 def _other_retriever(base: TaskRun, other: TaskRun) -> str:

@@ -39,6 +39,7 @@ def caveats(values: Sequence[Values], cells: Sequence[CellRow]) -> list[str]:
     return [
         *mixed_arms((side.run.label, side.run.logged) for side in sides),
         *_imported(values),
+        *_other_prompts(cells),
         *_other_dtypes(values),
         *_other_engines(values),
         *_other_caches(values),
@@ -72,6 +73,16 @@ def _imported(values: Sequence[Values]) -> Iterator[str]:
         f"files say; that the prompts of all arms are the same was checked"
         + (", by the digests that the files give" if hashed else ", to the letter")
     )
+
+
+def _other_prompts(cells: Sequence[CellRow]) -> Iterator[str]:
+    """Tell in what the prompts differ where that is what is compared."""
+    designs = dict.fromkeys(", ".join(cell.by_design) for cell in cells if cell.by_design)
+    for design in designs:
+        yield (
+            f"the prompts differ by design, in {design}: samples are paired by question, and data, "
+            f"golds, protocol, chat template and generation settings are the same"
+        )
 
 
 def _other_dtypes(values: Sequence[Values]) -> Iterator[str]:

@@ -21,7 +21,12 @@ from qrag_tasks.experiment.comparison.bits import weights_of
 from qrag_tasks.experiment.comparison.caveats import caveats
 from qrag_tasks.experiment.comparison.k_series import corrected, trends
 from qrag_tasks.experiment.comparison.kept import KeptComparisons
-from qrag_tasks.experiment.comparison.matching import Matched, Side, match_runs
+from qrag_tasks.experiment.comparison.matching import (
+    Matched,
+    Side,
+    match_runs,
+    varied_by_design,
+)
 from qrag_tasks.experiment.comparison.options import Options, Track
 from qrag_tasks.experiment.comparison.paired import PairedCells
 from qrag_tasks.experiment.comparison.pooled import not_pooled, pooled_rows
@@ -152,12 +157,15 @@ def _cell(
 ) -> CellRow:
     base, other = values.base, values.other
     ours = base.task.answer
-    kept = [one.kept for one, _ in values.pairs]
+    by_design = varied_by_design(base, other)
+    # Where their prompts are not the same, the other's are what the row is about.
+    asked = other.task if by_design else base.task
+    kept = [both[1 if by_design else 0].kept for both in values.pairs]
     known = [number for number in kept if number is not None]
     return CellRow(
-        task=base.task.task,
+        task=asked.task,
         filter=values.filter,
-        facts=base.task.facts,
+        facts=asked.facts,
         kept=float(np.mean(known)) if known and len(known) == len(kept) else None,
         samples=len(values.pairs),
         users=None if values.users is None else int(values.users.max()) + 1,
@@ -167,6 +175,7 @@ def _cell(
         cost=cost_ratios(base.run, other.run),
         noise=measured_noise(base, options),
         batch_noise=batch_noise(base, other, options),
+        by_design=by_design,
         metrics=_metrics(values, bootstraps, options, tests),
     )
 

@@ -37,17 +37,9 @@ def match_grid(root: Path) -> Matched:
     :raises PlanError: when there is no grid.
     :raises ComparisonError: when no two cells can be compared.
     """
-    grid = _grid(root)
-    plan = grid.plan
+    plan = _grid(root).plan
     bases = {model.name: plan.base_arm(model) for model in plan.models}
-    sides = {}
-    unfinished = []
-    for cell in plan.cells():
-        folder = grid.cell(cell)
-        if folder.complete:
-            sides[cell] = _side(folder.path, cell)
-        else:
-            unfinished.append(cell.folder)
+    sides, notes = complete_cells(root)
     matched = []
     for cell, side in sides.items():
         base = bases[cell.arm.model]
@@ -60,8 +52,25 @@ def match_grid(root: Path) -> Matched:
             f"{root}: no cell is complete both in a base precision and in another: run `qrag run` "
             f"again, or plan more than one precision, or more than one kv_cache"
         )
-    notes = folded(unfinished, "is not complete", "cells are not complete")
     return Matched(in_table_order(matched), notes)
+
+
+def complete_cells(root: Path) -> tuple[dict[Cell, Side], list[str]]:
+    """Return the complete cells of a grid, in the plan's order, and a note on the others.
+
+    :param root: folder of ``qrag run``.
+    :raises PlanError: when there is no grid.
+    """
+    grid = _grid(root)
+    sides: dict[Cell, Side] = {}
+    unfinished = []
+    for cell in grid.plan.cells():
+        folder = grid.cell(cell)
+        if folder.complete:
+            sides[cell] = _side(folder.path, cell)
+        else:
+            unfinished.append(cell.folder)
+    return sides, folded(unfinished, "is not complete", "cells are not complete")
 
 
 def _grid(root: Path) -> GridFolder:

@@ -35,6 +35,33 @@ class Side:
         return ", ".join(part for part in self.prompts if part is not None)
 
 
+def differ_by_design(base: Side, other: Side) -> list[str]:
+    """Return in what the prompts of two sides differ because they were matched so.
+
+    Of ``k``, ``retriever`` and ``order``: nothing where arms are compared on the same prompts, as
+    these have all of them in common.
+    """
+    return [name for name, (one, two) in _designs(base, other).items() if one != two]
+
+
+def varied_by_design(base: Side, other: Side) -> list[str]:
+    """Return those of :func:`differ_by_design` that both sides have.
+
+    Without documents there is no retriever, and with one at most no order: these differ with k.
+    """
+    designs = _designs(base, other)
+    return [name for name in differ_by_design(base, other) if not {None, "none"} & {*designs[name]}]
+
+
+def _designs(base: Side, other: Side) -> dict[str, tuple[str | None, str | None]]:
+    (_, *one), (_, *two) = base.prompts, other.prompts
+    return {
+        "k": (base.task.k, other.task.k),
+        "retriever": (one[0], two[0]),
+        "order": (one[1], two[1]),
+    }
+
+
 @dataclass(frozen=True)
 class Matched:
     """What is to be compared.

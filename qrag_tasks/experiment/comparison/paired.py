@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from qrag_tasks.experiment.comparison.agreement import Pair
-from qrag_tasks.experiment.comparison.matching import Matched
+from qrag_tasks.experiment.comparison.matching import Matched, differ_by_design
 from qrag_tasks.experiment.comparison.options import Options, Track
 from qrag_tasks.experiment.comparison.sample_arrays import Values
 from qrag_tasks.experiment.pairing import pair
@@ -34,7 +34,11 @@ class PairedCells:
         """
         cells = []
         for base, other in self.track(self.matched.sides, "reading"):
-            pairs = pair(base.task, other.task, base.run, other.run, common=self.options.common)
+            pairs = pair(
+                *(base.task, other.task, base.run, other.run),
+                common=self.options.common,
+                by_design=differ_by_design(base, other),
+            )
             cells += [Values(base, other, name, its) for name, its in _by_filter(pairs).items()]
         return cells
 

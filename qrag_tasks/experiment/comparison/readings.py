@@ -22,7 +22,7 @@ from qrag_tasks.experiment.comparison.fidelity_rows import (
     MeanRow,
 )
 from qrag_tasks.experiment.comparison.k_series import lines
-from qrag_tasks.experiment.comparison.matching import Matched
+from qrag_tasks.experiment.comparison.matching import Matched, differ_by_design
 from qrag_tasks.experiment.comparison.notes import folded
 from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.comparison.rows import CellRow
@@ -104,7 +104,7 @@ def readings_files(matched: Matched) -> set[Path]:
 # ---------------------------------------------------------------------- one cell
 def _read(values: Values, kind: str, stale: list[str], others: list[str]) -> _Read | None:
     files = [readings_file(side.run.path.parent, kind) for side in (values.base, values.other)]
-    if files[0] == files[1]:
+    if files[0] == files[1] or differ_by_design(values.base, values.other):
         return None
     origins = [store.origin(file) for file in files]
     one, two = origins

@@ -132,6 +132,8 @@ class CellRow:
     :ivar noise: what ``qrag noise`` measured of the base arm on this task, where it was given.
     :ivar batch_noise: what is known of the noise of batches: ``measured``, ``excluded`` where no
         answer of either arm depended on its batch, or ``unknown``.
+    :ivar by_design: in what the prompts of the two differ because that is compared: ``k``,
+        ``retriever``, ``order``. Task and facts are then those of the other.
     :ivar metrics: empty where the golds are not known.
     :ivar fidelity: what ``qrag fidelity`` read; ``None`` where it read nothing.
     """
@@ -150,6 +152,7 @@ class CellRow:
     metrics: Sequence[MetricRow]
     fidelity: FidelityRow | None = None
     batch_noise: str = "unknown"
+    by_design: Sequence[str] = ()
 
     @property
     def lamp_task(self) -> str | None:

@@ -30,7 +30,8 @@ def sentences(comparison: Comparison) -> list[str]:
     if not shown:
         return [_alike(comparison.cells)]
     answer = [_counts(shown), _largest(shown)]
-    if any(cell.k is not None for cell, _ in shown):
+    # Where k itself is compared, there is no series of them.
+    if comparison.trends or any(cell.k is not None and not cell.by_design for cell, _ in shown):
         answer.append(_trend(chosen_trends(comparison)))
     return answer
 
@@ -50,8 +51,12 @@ def _counts(shown: Sequence[tuple[CellRow, MetricRow]]) -> str:
     counts = Counter(word for _, row in shown for word in verdict(row).split(", "))
     others = ", ".join(sorted({cell.other.arm or cell.other.label for cell, _ in shown}))
     bases = ", ".join(sorted({cell.base.arm or cell.base.label for cell, _ in shown}))
+    if any(cell.by_design for cell, _ in shown):
+        between = "on the same questions"
+    else:
+        between = f"of {others} with {bases} on identical prompts"
     sentence = (
-        f"Of {counted(len(shown), 'comparison')} of {others} with {bases} on identical prompts, "
+        f"Of {counted(len(shown), 'comparison')} {between}, "
         f"{counts[WORSE]} {_are(counts[WORSE])} worse by more than chance explains (Holm-"
         f"corrected p < {ALPHA}), {counts[BETTER]} better, {counts[EQUIVALENT]} equivalent "
         f"within the stated margins, and {counts[UNDECIDED]} undecided"

@@ -19,8 +19,8 @@ _MOVABLE = ("Retriever", "Order", "Other", "Task")
 """What stands in a column, or above a table of its own: the first moves first."""
 _CELL = ("Task", "Retriever", "Order", "Other", "k", "n")
 _FURTHER = (
-    *("p (Holm)", fidelity_texts.KL, fidelity_texts.SAME_TOP, "Same answers", "Recovery"),
-    *("Better / worse", "McNemar p", "Noise", fidelity_texts.NEEDED),
+    *("p (Holm)", "Prompt tokens", fidelity_texts.KL, fidelity_texts.SAME_TOP),
+    *("Same answers", "Recovery", "Better / worse", "McNemar p", "Noise", fidelity_texts.NEEDED),
 )
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 

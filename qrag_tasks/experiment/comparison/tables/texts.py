@@ -23,7 +23,7 @@ from qrag_tasks.experiment.comparison.verdicts import (
     verdict,
 )
 
-_SELDOM = ("McNemar p", "Noise")
+_SELDOM = ("Prompt tokens", "McNemar p", "Noise")
 """Columns that are left out where nothing stands in them."""
 SLOPE = "Slope of the difference per document"
 
@@ -114,6 +114,7 @@ def record(cell: CellRow, row: MetricRow | None, level: float) -> dict[str, str]
         "Other": cell.other.arm,
         "n": str(cell.samples),
         "Same answers": f"{cell.agreement.same_answer:.1%}",
+        "Prompt tokens": _prompt_tokens(cell),
         **fidelity_texts.texts(cell, None if row is None else row.metric),
     }
     if row is None:
@@ -137,6 +138,14 @@ def record(cell: CellRow, row: MetricRow | None, level: float) -> dict[str, str]
 def arrow(row: MetricRow | TrendRow) -> str:
     """Return which way a metric is better; nothing where that is not known."""
     return {True: " ↑", False: " ↓", None: ""}[row.higher_is_better]
+
+
+def _prompt_tokens(cell: CellRow) -> str:
+    """Return the mean tokens of a prompt on both sides, where the prompts are not the same."""
+    base, other = cell.base.prompt_tokens, cell.other.prompt_tokens
+    if not cell.by_design or base is None or other is None:
+        return ""
+    return f"{base:,.0f} / {other:,.0f}"
 
 
 def p_text(row: MetricRow | TrendRow | PooledRow | FidelityTrendRow) -> str:
