@@ -28,11 +28,17 @@ from qrag_tasks.cli.progress import tracking
     type=OutFolder(),
     help="Folder for the figures, as SVG and PDF.",
 )
+@click.option(
+    "--without-samples",
+    is_flag=True,
+    help="Leave out every prompt and answer: for data that may not be passed on, or a small page.",
+)
 def report(
     base: Path,
     others: tuple[Path, ...],
     out: Path,
     figure_folder: Path | None,
+    without_samples: bool,
     **choices: object,
 ) -> None:
     """Compare arms as `qrag compare` does, and write one self-contained page.
@@ -46,7 +52,15 @@ def report(
 
     matched, options, title = read_arms(base, others, read_options(choices))
     with tracking() as track:
-        page = make_report(matched, options, title, figure_folder, kept_comparisons(), track)
+        page = make_report(
+            matched,
+            options,
+            title,
+            figure_folder,
+            kept_comparisons(),
+            track,
+            with_samples=not without_samples,
+        )
     write_report(out, page)
     size = out.stat().st_size / 1e6
     cells = counted(len(page.comparison.cells), "comparison")

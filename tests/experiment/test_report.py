@@ -115,6 +115,29 @@ def test_few_samples_are_no_all_clear(tmp_path: Path) -> None:
     assert "1 cell with too few samples, or too few that differ" in " ".join(told)
 
 
+def test_a_page_without_texts(page: Path, tmp_path: Path) -> None:
+    folders = [str(page.parent / name) for name in ("base", "int4")]
+    report_of(folders, tmp_path / "r.html", "--without-samples")
+    html = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert 'id="chunk-' not in html
+    assert "review 3" not in html
+    assert ">look<" not in html
+    assert "The samples are left out of this page." in html
+    # What is said of the cells is all there.
+    assert len(json.loads(re.findall(r'id="data">(.*?)</script>', html)[0])["cells"]) == 3
+
+
+def test_a_score_of_unknown_direction_is_no_loss(tmp_path: Path) -> None:
+    for name, wrong, arguments in (("one", 4, {}), ("two", 44, QUANTIZED)):
+        directions = {"higher_is_better": {"lamp3u_rag_k1": {"mae": None}}}
+        write_run(tmp_path / name, samples(wrong, 1), model_args=arguments, **directions)
+    report_of([f"{tmp_path}/one", f"{tmp_path}/two"], tmp_path / "r.html")
+    html = (tmp_path / "r.html").read_text(encoding="utf-8")
+    told = texts_of(html[html.index('<table class="verdicts">') : html.index("</table>")])
+    assert told[told.index("int4-nf4") + 3] == "different"
+    assert "Largest difference: mae 0.057 to 0.629" in " ".join(told)
+
+
 def test_figures_are_files_too(page: Path) -> None:
     names = {path.name for path in (page.parent / "figures").iterdir()}
     assert names == {f"{n}.{form}" for n in ("score-by-k", "gap-by-k") for form in ("svg", "pdf")}
@@ -175,6 +198,7 @@ def test_grids_without_golds_or_k(tmp_path: Path) -> None:
     assert "in 1 comparison the two arms give the same answer to at least 90.0% of the" in html
     assert ": 1 comparison, " in done.stdout
     assert "agreement is what there is: at least 90.0% same answers (lamp3u at k = 1" in html
+    assert "Whether an answer is better or worse: the golds are not known." in html
 
 
 def texts_of(html: str) -> list[str]:

@@ -39,7 +39,13 @@ class View:
     """The page as somebody sees it, and all that went wrong in it."""
 
     def __init__(
-        self, browser: Any, page: Path, fragment: str = "", width: int = 1280, scheme: str = "light"
+        self,
+        browser: Any,
+        page: Path,
+        fragment: str = "",
+        width: int = 1280,
+        scheme: str = "light",
+        waits_for: str = "#list > *",
     ) -> None:
         size = {"width": width, "height": 800}
         self.tab = browser.new_page(viewport=size, color_scheme=scheme)
@@ -49,7 +55,7 @@ class View:
         self.tab.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.tab.on("request", lambda request: self.asked.append(request.url))
         self.tab.goto(page.as_uri() + fragment)
-        self.tab.wait_for_selector("#list > *")
+        self.tab.wait_for_selector(waits_for)
 
     def __enter__(self) -> View:
         return self
@@ -233,6 +239,30 @@ def test_no_other_script_runs(page: Path, browser: Any) -> None:
     assert all("Content Security Policy" in text or "requires" in text for text in blocked.wrong)
     assert len(blocked.wrong) >= 2
     tab.close()
+
+
+def test_without_samples_the_map_still_filters(page: Path, browser: Any, tmp_path: Path) -> None:
+    folders = [str(page.parent / name) for name in ("base", "int4", "int8")]
+    report_of(folders, tmp_path / "r.html", "--without-samples")
+    with View(browser, tmp_path / "r.html", waits_for="#map button.cell") as view:
+        view.cell("int4-nf4", "3").click()
+        assert view.count("#forest .row") == 1
+        assert view.count("#cells tbody tr") == 1
+
+
+def test_what_the_focus_is_on_tells_its_numbers(page: Path, browser: Any) -> None:
+    with View(browser, page) as view:
+        view.tab.locator("#forest .row").first.focus()
+        told = view.tab.inner_text("#tip")
+        assert "lamp3u, k = 3, bm25" in told
+        assert "mae 0.057 → 0.686 (+0.629)" in told
+        assert "margin ±0.05" in told
+        # A loss is left of no difference, though a larger error is a larger number.
+        point = view.tab.locator("#forest .row .mark").first.bounding_box()
+        zero = view.tab.locator("#forest .zero").first.bounding_box()
+        assert point["x"] < zero["x"]
+        view.tab.keyboard.press("Enter")
+        assert "k=3" in view.address()
 
 
 def test_printed_it_is_the_answer(page: Path, browser: Any) -> None:

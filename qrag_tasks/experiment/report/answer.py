@@ -43,7 +43,12 @@ def headline_row(cell: CellRow) -> MetricRow | None:
 
 
 def loss(row: MetricRow) -> float:
-    """Return by how much the other arm is worse: below zero where it is better."""
+    """Return by how much the other arm is worse: below zero where it is better.
+
+    Where nobody says which way is better, by how much it differs.
+    """
+    if row.higher_is_better is None:
+        return abs(row.difference)
     return -row.difference if row.higher_is_better else row.difference
 
 
@@ -77,8 +82,9 @@ def _largest(shown: Sequence[tuple[CellRow, MetricRow]]) -> str:
     )
     if loss(row) <= 0:
         return "In none of them does an arm score lower than its base."
+    kind = "difference" if row.higher_is_better is None else "loss"
     return (
-        f"The largest relative loss is {cell.other.label} on "
+        f"The largest relative {kind} is {cell.other.label} on "
         f"{where(cell)}: {row.metric} {row.base:.3f} to {row.other:.3f} "
         f"({row.difference:+.3f}{_interval(row)})."
     )

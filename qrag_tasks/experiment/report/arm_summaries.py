@@ -176,7 +176,8 @@ def _reason(
     if words[TOO_FEW] + words[NOT_TESTED] == len(scored):
         yield f"Nothing was shown in either direction (n = {_span([c.samples for c in cells], 0)})."
     elif loss(worst[1]) > 0:
-        yield f"Largest loss: {_shown(*worst)}."
+        kind = "difference" if worst[1].higher_is_better is None else "loss"
+        yield f"Largest {kind}: {_shown(*worst)}."
     else:
         yield "No cell scores lower than the base's."
 
@@ -240,6 +241,8 @@ def _span(values: Sequence[float], digits: int) -> str:
 
 def _unknown(scored: Sequence[tuple[CellRow, MetricRow]], pooled: PooledRow | None) -> str:
     """Say what is left open, and how many samples would settle it."""
+    if not scored:
+        return "Whether an answer is better or worse: the golds are not known."
     undecided = [(cell, row) for cell, row in scored if state_of(row).word == UNDECIDED]
     few = sum(state_of(row).word == TOO_FEW for _, row in scored)
     parts = []

@@ -8,19 +8,15 @@ from urllib.parse import urlencode
 
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison
 from qrag_tasks.experiment.comparison.tables import texts
+from qrag_tasks.experiment.comparison.tables.fidelity_texts import KL, NEEDED, SAME_TOP
 from qrag_tasks.experiment.report.answer import headline_row, loss
 from qrag_tasks.experiment.report.states import STATES, UNSCORED, State, state_of
 
 _FIRST = ("Task", "k", "Retriever", "Order", "Difference")
 """Columns that are shown; the interval follows."""
 _FURTHER = (
-    "Base score",
-    "Other score",
-    "p (Holm)",
-    "Recovery",
-    "Same answers",
-    "Better / worse",
-    "n",
+    *("Base score", "Other score", "p (Holm)", "McNemar p", "Recovery", "Same answers"),
+    *("Better / worse", KL, SAME_TOP, NEEDED, "Noise", "n"),
 )
 """Columns that are shown where somebody asks for them."""
 
@@ -60,7 +56,7 @@ def cell_table(comparison: Comparison) -> CellTable:
     first = [name for name in (*_FIRST, interval, "Metric") if any(one[name] for one in records)]
     if len({one["Order"] for one in records if one["Order"]}) < 2 and "Order" in first:
         first.remove("Order")
-    further = [name for name in _FURTHER if any(one[name] for one in records)]
+    further = [name for name in _FURTHER if any(one.get(name) for one in records)]
     order = {state.name: place for place, state in enumerate((*STATES.values(), UNSCORED))}
     rows = [
         Row(

@@ -15,6 +15,7 @@ from qrag_tasks.experiment.comparison.options import Options, Track
 from qrag_tasks.experiment.comparison.paired import PairedCells
 from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.comparison.tables.arm_sections import arm_sections, knee_sections
+from qrag_tasks.experiment.comparison.tables.pooled import pooled_sections
 from qrag_tasks.experiment.comparison.tables.sections import trend_sections
 from qrag_tasks.experiment.report.answer import sentences
 from qrag_tasks.experiment.report.arm_summaries import arm_summaries
@@ -46,12 +47,14 @@ def make_report(
     figure_folder: Path | None = None,
     kept: KeptComparisons | None = None,
     track: Track = lambda members, _: members,
+    with_samples: bool = True,
 ) -> Report:
     """Compare arms and make the page.
 
     :param figure_folder: where the figures go as files, too.
     :param kept: as for :func:`compare_cells`.
     :param track: shows how far it is.
+    :param with_samples: whether the page holds the samples' texts, or none of them.
     :raises ComparisonError: when two arms were given different prompts.
     :raises StoreError: when a figure cannot be written.
     """
@@ -59,12 +62,13 @@ def make_report(
     comparison = compare_cells(paired, kept)
     if figure_folder is not None:
         save_figures(comparison, figure_folder)
-    samples = packed_samples(paired, comparison.cells)
+    samples = packed_samples(paired, comparison.cells, with_samples)
     sides = [((v.base.run, v.base.task), (v.other.run, v.other.task)) for v in paired.values]
     runs = [(one, two) for (one, _), (two, _) in sides]
     summaries = arm_summaries(comparison, runs)
     provenance = Provenance(comparison, options, sides)
     tables = {
+        "All cells of an arm as one": pooled_sections(comparison, _all_fits),
         "Does the difference grow with the documents?": trend_sections(comparison, (), _all_fits),
         "How few bits will do?": knee_sections(comparison, (), _all_fits),
         "The arms": arm_sections(comparison, _all_fits),
@@ -88,6 +92,7 @@ def make_report(
         level=percent(comparison.level),
         data=for_script(page_data(comparison, runs, summaries, samples)),
         chunks=samples.chunks,
+        with_samples=with_samples,
     )
     return Report(html, comparison)
 

@@ -35,8 +35,15 @@ class PackedSamples:
     chunks: Sequence[str]
 
 
-def packed_samples(paired: PairedCells, cells: Sequence[CellRow]) -> PackedSamples:
-    """Pack the samples of every cell: answers by cell, prompts by question."""
+def packed_samples(
+    paired: PairedCells, cells: Sequence[CellRow], with_texts: bool = True
+) -> PackedSamples:
+    """Pack the samples of every cell: answers by cell, prompts by question.
+
+    :param with_texts: whether they are wanted at all.
+    """
+    if not with_texts:
+        return PackedSamples([{} for _ in cells], {}, [])
     chunks: list[str] = []
     records = []
     asked = Questions(paired.values)

@@ -48,7 +48,7 @@ STATES: Mapping[str, State] = {
     )
 }
 """Word of a verdict -> its state, in the order of the legend."""
-UNSCORED = State("unscored", "no gold", "·", "no golds: agreement alone")
+UNSCORED = State("unscored", "no gold", "%", "no golds: the share of same answers alone")
 
 
 def state_of(row: MetricRow | None) -> State:

@@ -36,7 +36,7 @@ function costFigure(members, name) {
   const ratio = (cell) => cell.cost[name][1] / cell.cost[name][0];
   const logs = ends([...members.map((cell) => Math.log2(ratio(cell))), 0], 0.1);
   const x = scale(logs, [left, width - right]);
-  const y = scale(ends([...members.map((cell) => 100 * cell.recovery), 100]), [bottom, top]);
+  const y = scale(ends([...members.map((cell) => 100 * cell.recovery), 94, 104]), [bottom, top]);
   const { label } = data.quantities[name];
   const frame = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `${label} against the score that is left` });
   let free = -Infinity;

@@ -12,6 +12,7 @@ function drawForest(now) {
     if (!groups.has(name)) groups.set(name, []);
     groups.get(name).push(cell);
   }
+  holder.parentElement.hidden = !cells.some((cell) => cell.metric);
   if (!groups.size) {
     holder.replaceChildren(element("p", "No cell that is chosen has a score.", "empty"));
     return;
@@ -65,8 +66,8 @@ function forestFigure(rows, members, width, name) {
       text(x(tick), bottom + 14, tickText(gain(first, tick), places), { "text-anchor": "middle", class: "tick" }));
   }
   frame.append(line(x(0), top - 6, x(0), bottom, "zero"));
-  const axis = margin ? `difference of ${first.metric}; the band is the margin, ±${margin}` : `difference of ${first.metric}`;
-  frame.append(text((x.start + x.end) / 2, bottom + 29, axis, { "text-anchor": "middle", class: "tick" }));
+  const axis = width < 520 ? margin && `band: the margin, ±${margin}` : margin ? `difference of ${first.metric}; the band is the margin, ±${margin}` : `difference of ${first.metric}`;
+  frame.append(text((x.start + x.end) / 2, bottom + 29, axis || "", { "text-anchor": "middle", class: "tick" }));
   const marks = rows.map((cell, place) => forestRow(cell, labels[place], x, top + place * ROW + ROW / 2, left, width, texts));
   roving(frame, marks);
   frame.append(...marks);

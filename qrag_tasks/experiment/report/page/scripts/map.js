@@ -33,12 +33,12 @@ function drawMap() {
 function mapBlock(task, members) {
   const columns = columnsOf(task, members);
   const rows = different([...members].sort(byArm).map((cell) => rowOf(cell)));
-  const table = element("table", undefined, "map");
+  const table = element("table", undefined, task ? "map" : "map named");
   const caption = element("caption");
   const metrics = different(members.map((cell) => cell.metric && `${cell.metric}${arrowOf(cell)}`)).filter(Boolean);
   caption.append(
     task ? plainButton(task, `only ${task}`, view.task === task, () => toggle("task", task)) : element("span", "Tasks"),
-    ` ${metrics.join(", ")}, n = ${different(members.map((cell) => whole(cell.n))).join(", ")}`,
+    ` ${[metrics.join(", "), `n = ${different(members.map((cell) => whole(cell.n))).join(", ")}`].filter(Boolean).join(", ")}`,
   );
   table.append(caption, mapHead(task, columns));
   const body = element("tbody");

@@ -1,6 +1,7 @@
 // The page as a whole: forms send nothing, addresses are read, and the first view is drawn.
 
-for (const id of ["filters", "sample-filters"]) at(id).addEventListener("submit", (event) => event.preventDefault());
+at("filters").addEventListener("submit", (event) => event.preventDefault());
+addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); });
 addEventListener("scroll", hideTip, { passive: true });
 addEventListener("popstate", readAddress);
 at("link").addEventListener("click", async () => {

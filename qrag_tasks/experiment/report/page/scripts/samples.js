@@ -105,10 +105,11 @@ async function drawPage(mine, now) {
   if (mine !== turn) return;
   const rows = shown.map((one, place) => sampleElement({ ...one, sample: samples[place] }, now));
   at("list").replaceChildren(...rows);
+  at("list").className = now.length > 1 ? "" : "single";
   if (!rows.length) at("list").append(element("p", "No sample is like that.", "empty"));
   const linked = view.at && rows.find((row) => row.dataset.key === view.at);
   if (linked) linked.open = true;
-  if (linked && asked) linked.scrollIntoView();
+  if (linked && asked) linked.dataset.linked = "yes";
   asked = false;
 }
 
@@ -133,11 +134,14 @@ function sampleElement(one, now) {
   made.append(summary);
   made.addEventListener("toggle", async () => {
     if (made.open && made.children.length === 1) made.append(...(await opened(one)));
+    if (made.dataset.linked) made.scrollIntoView();
+    delete made.dataset.linked;
   });
   return made;
 }
 
-const short = (text) => (text.length > 90 ? `${text.slice(0, 90)}…` : text);
+/** Of a long text, what the line of a sample can show; its style cuts what is too long for it. */
+const short = (text) => (text.length > 400 ? `${text.slice(0, 400)}…` : text);
 
 async function opened({ cell, sample }) {
   const { prompt, documents: span, kept, dropped, shortfall } = await promptOf(cell, sample);
@@ -239,17 +243,24 @@ function step(by) {
   else if (by < 0 && !at("previous").disabled) at("previous").click();
 }
 
-addEventListener("keydown", (event) => {
+/** Make the samples' part of the page work, where the page has one. */
+function startSamples() {
+  for (const name of ["show", "sort", "third"]) at(name).addEventListener("change", () => choose({ [name]: at(name).value }));
+  let typed;
+  at("search").addEventListener("input", () => {
+    clearTimeout(typed);
+    typed = setTimeout(() => choose({ search: at("search").value }), 150);
+  });
+  at("sample-filters").addEventListener("submit", (event) => event.preventDefault());
+  addEventListener("keydown", stepByKey);
+  onView(drawSamples);
+}
+
+function stepByKey(event) {
   const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement?.tagName) && document.activeElement.type !== "checkbox";
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "j") step(1);
   if (event.key === "k") step(-1);
-  if (event.key === "Escape") hideTip();
-});
-for (const name of ["show", "sort", "third"]) at(name).addEventListener("change", () => choose({ [name]: at(name).value }));
-let typed;
-at("search").addEventListener("input", () => {
-  clearTimeout(typed);
-  typed = setTimeout(() => choose({ search: at("search").value }), 150);
-});
-onView(drawSamples);
+}
+
+if (at("samples")) startSamples();

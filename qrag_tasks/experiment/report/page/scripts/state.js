@@ -86,7 +86,7 @@ function readAddress() {
   }
   asked = given.get("go") === "samples";
   draw();
-  if (asked) at("samples").scrollIntoView();
+  if (asked) at("samples")?.scrollIntoView();
 }
 
 /** Return the parts of a cell's name that are not the same for all cells that are shown beside it. */
