@@ -63,6 +63,8 @@ def fidelity(
 
 
 def _print(cells: list[CellFidelity], trends: list[FidelityTrend]) -> None:
+    from qrag_tasks.experiment.comparison.tables.fidelity_texts import kl_text
+
     tables: dict[tuple[str, str, str], Table] = {}
     for cell in cells:
         arm, figures = cell.cell.arm, cell.figures
@@ -77,7 +79,7 @@ def _print(cells: list[CellFidelity], trends: list[FidelityTrend]) -> None:
             cell.cell.k,
             cell.cell.retriever or "none",
             str(figures.samples),
-            f"{figures.kl.value:.4f}",
+            kl_text(figures.kl.value),
             _interval(figures.kl),
             f"{figures.same.value:.1%}",
             f"{figures.given.value:+.4f}",
@@ -117,6 +119,9 @@ def _short_by(cells: list[CellFidelity]) -> str:
 
 
 def _interval(mean: Mean) -> str:
+    from qrag_tasks.experiment.comparison.tables.fidelity_texts import kl_text
+
     if mean.interval is None:
         return "too few"
-    return f"[{max(mean.interval.low, 0):.4f}, {mean.interval.high:.4f}]"
+    low, high = max(mean.interval.low, 0), mean.interval.high
+    return f"[{kl_text(low)}, {kl_text(high)}]"

@@ -33,7 +33,10 @@ def status(folder: Path) -> None:
     state = status_of(folder)
     out = console()
     total = len(state.plan.cells())
-    out.print(Text(f"{state.plan.name}: {len(state.complete):,} of {total:,} cells complete"))
+    read = ""
+    if state.plan.fidelity is not None:
+        read = f", {len(state.complete) - len(state.unread):,} of them read"
+    out.print(Text(f"{state.plan.name}: {len(state.complete):,} of {total:,} cells complete{read}"))
     out.print()
     print_tables(_arms(state))
     out.print()
@@ -90,6 +93,8 @@ def _next(status: Status, folder: Path) -> Iterator[str]:
     if not to_run:
         at_work = any(part.at_work for part in status.parts)
         when = " when the run has ended" if at_work else ""
+        if status.unread and not at_work:
+            yield f"Next: {command('fidelity', folder)}"
         yield f"Next{when}: {command('compare', folder)}"
 
 

@@ -5,6 +5,7 @@ Where prompts differ by design, as by retriever or k, the question is the same, 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -40,7 +41,9 @@ def pair(
     :raises ComparisonError: when the arms were not asked the same, with the first difference.
     """
     refusal = f"{base.task}: {base_run.path} and {other_run.path} cannot be compared"
-    for what, one, two in _settings(base, other, base_run, other_run):
+    # Of answers that no lm_eval wrote, prompts and golds are all that is known.
+    imported = bool(base_run.logged.imported or other_run.logged.imported)
+    for what, one, two in () if imported else _settings(base, other, base_run, other_run):
         if what in by_design:
             continue
         texts = [run.texts.get(what) for run in (base_run, other_run)]
@@ -61,7 +64,14 @@ def pair(
     if not pairs:
         raise ComparisonError(f"{refusal}: they have no sample in common")
     for one, two in pairs:
-        if one.requests != two.requests and not (by_design and _asked_alike(one, two)):
+        if imported and not by_design and not _same_prompt(one, two):
+            where = _apart(one.prompt, two.prompt)
+            raise ComparisonError(f"{refusal}: sample {one.key}: its prompts differ {where}")
+        if (
+            not imported
+            and one.requests != two.requests
+            and not (by_design and _asked_alike(one, two))
+        ):
             message = f"{refusal}: sample {one.key}: {_first_difference(one, two)}"
             raise ComparisonError(message + _other_retriever(base, other))
         if one.target != two.target:
@@ -76,6 +86,15 @@ def _asked_alike(one: Sample, two: Sample) -> bool:
     """Whether two samples differ in nothing but the texts of their prompts."""
     first, second = ([request[1:] for request in each.requests] for each in (one, two))
     return one.user == two.user and first == second
+
+
+def _same_prompt(one: Sample, two: Sample) -> bool:
+    """Tell whether two samples have one prompt, of which one may have the digest alone."""
+    if one.prompt == two.prompt:
+        return True
+    both = one.prompt, two.prompt
+    digests = {f"sha256:{hashlib.sha256(prompt.encode()).hexdigest()}" for prompt in both}
+    return any(prompt in digests for prompt in both)
 
 
 def _other_retriever(base: TaskRun, other: TaskRun) -> str:

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from run_files import rating, write_run
 
 from qrag_tasks.cli import main
+from qrag_tasks.errors import ComparisonError
 from qrag_tasks.experiment.comparison.compare import compare_runs
 from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.comparison.rows import Comparison
@@ -209,6 +210,36 @@ def test_every_kind(
     assert result.exit_code == 0, result.output
     metrics = {row.metric: row for row in compared(tmp_path).cells[0].metrics}
     assert metrics[name].base == score
+
+
+@pytest.mark.parametrize("hashed", [False, True])
+def test_against_a_run_of_lm_eval(tmp_path: Path, hashed: bool) -> None:
+    """Prompts and golds are compared; of anything else nothing is known."""
+    rows = [
+        {**row, "id": f"9{i:04}", "k": 1, "retriever": "bm25"}
+        for i, row in enumerate(lines(wrong=9))
+    ]
+    logged = [
+        rating(i, row["prompt"], row["gold"], int(row["gold"]), row["user"])
+        for i, row in enumerate(rows)
+    ]
+    run = write_run(tmp_path / "run", logged)
+    if hashed:
+        for row in rows:
+            row["prompt_sha256"] = hashlib.sha256(row.pop("prompt").encode()).hexdigest()
+    path = written(tmp_path / "script.jsonl", rows)
+    assert imported(tmp_path, path, "--task", "lamp3u").exit_code == 0
+
+    def compare() -> Comparison:
+        others = [read_runs(tmp_path / "results" / "script")]
+        return compare_runs(read_runs(run), others, Options(resamples=199))
+
+    (cell,) = compare().cells
+    assert cell.metrics[0].difference == pytest.approx(7 / 60)
+    logged[3]["arguments"]["gen_args_0"]["arg_0"] += "!"
+    write_run(tmp_path / "run", logged)
+    with pytest.raises(ComparisonError, match="its prompts differ from character"):
+        compare()
 
 
 # ---------------------------------------------------------------------- ways to get it wrong

@@ -108,7 +108,8 @@ def _read(values: Values, kind: str, stale: list[str], others: list[str]) -> _Re
         return None
     origins = [store.origin(file) for file in files]
     one, two = origins
-    if one is None or two is None:
+    # Where the base is another arm's other, both read a third arm's answers.
+    if one is None or two is None or one.base is not None:
         return None
     name = f"{values.other.run.label}, {values.other.called}, {kind} answers"
     log = values.base.task.log.path

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from qrag_tasks.experiment.fidelity.places import unread
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
 from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.run_notes import RunNote, read_note
@@ -46,6 +47,7 @@ class Status:
     :ivar left: the other cells; those that are begun are among them.
     :ivar parts: those that were run last, by their number; none where nothing was ever run here.
     :ivar is_merged_now: whether ``qrag merge`` is at work.
+    :ivar unread: complete cells whose answers the plan wants read, token by token, and are not.
     """
 
     plan: Plan
@@ -54,6 +56,7 @@ class Status:
     left: Sequence[Cell]
     parts: Sequence[Part]
     is_merged_now: bool
+    unread: Sequence[Cell] = ()
 
     @property
     def arms(self) -> list[ArmStatus]:
@@ -97,7 +100,10 @@ def status_of(root: Path) -> Status:
             failed[cell] = failure
         else:
             left.append(cell)
-    return Status(grid.plan, complete, failed, left, _parts(grid), bool(grid.is_at_work("merge")))
+    merged = bool(grid.is_at_work("merge"))
+    to_read = [] if grid.plan.fidelity is None else unread(grid)
+    cells = list(dict.fromkeys(each.cell for each in to_read))
+    return Status(grid.plan, complete, failed, left, _parts(grid), merged, cells)
 
 
 def _parts(grid: GridFolder) -> list[Part]:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from read_grids import TOP
 
 from qrag_tasks.cli import main
-from qrag_tasks.experiment.comparison.compare import compare_matched
+from qrag_tasks.experiment.comparison.compare import compare_matched, compare_runs
 from qrag_tasks.experiment.comparison.grids import compare_grid, match_grid
 from qrag_tasks.experiment.comparison.kept import KeptComparisons
 from qrag_tasks.experiment.comparison.options import Options
@@ -104,6 +104,17 @@ def test_readings_of_something_else_are_not_taken(whole: Path, changed: str) -> 
         "llama bf16, lamp3u_rag_k0, none, own answers was read when other answers stood there: "
         "`qrag fidelity` reads it again"
     ) in comparison.notes
+
+
+def test_readings_of_a_third_arms_answers_are_passed_over(read: Path) -> None:
+    """And those of other prompts: neither is anything to read again."""
+    base, other = (read / "cells" / "llama" / name for name in ("fp32", "bf16"))
+    comparison = compare_runs(read_runs(other), [read_runs(base)], OPTIONS)
+    assert all(cell.fidelity is None for cell in comparison.cells)
+    assert not any("qrag fidelity" in note for note in comparison.notes)
+    result = CliRunner().invoke(main, ["compare", str(read), "--by", "k", "--resamples", "199"])
+    assert result.exit_code == 0, result.output
+    assert "qrag fidelity" not in result.output
 
 
 def test_readings_by_another_arm_are_taken_and_named(whole: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from qrag_tasks.engines.readings import Reading, ReadingRequest, of_distributions
 from qrag_tasks.experiment.fidelity.divergence import ReadAnswers, divergence
-from qrag_tasks.experiment.fidelity.figures import by_place, fidelity
+from qrag_tasks.experiment.fidelity.figures import PERCENTILES, by_place, fidelity
 
 VOCABULARY = 500
 
@@ -118,3 +118,30 @@ def test_a_perplexity_that_doubles() -> None:
     base, read = readings(one, other, 4)
     found = fidelity(ReadAnswers.of([divergence(base, read)] * 7))
     assert found.perplexity_ratio.value == pytest.approx(2, rel=1e-5)
+
+
+def test_every_figure_is_that_of_plain_numpy() -> None:
+    """Over whole distributions, as llama.cpp's tool defines its own: over tokens."""
+    answers = [(one := distributions(5 + n, n), near(one, 0.3, 50 + n)) for n in range(12)]
+    pairs = [readings(one, other, VOCABULARY) for one, other in answers]
+    found = fidelity(ReadAnswers.of([divergence(base, other) for base, other in pairs]))
+    given = [np.random.default_rng(7).integers(0, VOCABULARY, len(one)) for one, _ in answers]
+    moved = [
+        np.exp(other[np.arange(len(other)), tokens]) - np.exp(one[np.arange(len(one)), tokens])
+        for (one, other), tokens in zip(answers, given, strict=True)
+    ]
+    tokens = np.concatenate([kl(one, other) for one, other in answers])
+    for name, wanted in (("kl_percentiles", tokens), ("given_percentiles", np.concatenate(moved))):
+        mine = getattr(found, name)
+        assert list(mine) == list(PERCENTILES)
+        assert list(mine.values()) == pytest.approx(np.percentile(wanted, PERCENTILES), abs=1e-4)
+    assert found.given_rms == pytest.approx(np.sqrt((np.concatenate(moved) ** 2).mean()), rel=1e-3)
+    assert found.given.value == pytest.approx(np.mean([each.mean() for each in moved]), abs=1e-6)
+    assert found.same.value == pytest.approx(
+        np.mean([(one.argmax(1) == other.argmax(1)).mean() for one, other in answers])
+    )
+    lost = [
+        (one - other)[np.arange(len(one)), tokens].mean()
+        for (one, other), tokens in zip(answers, given, strict=True)
+    ]
+    assert found.perplexity_ratio.value == pytest.approx(np.exp(np.mean(lost)), rel=1e-4)

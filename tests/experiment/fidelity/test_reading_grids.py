@@ -251,8 +251,12 @@ def test_what_a_part_of_a_run_cannot_read_yet(tiny_model: Path, tmp_path: Path) 
     assert not any(each.done for each in reads_of(GridFolder.at(grid)))
     first = run_plan(plan, grid, Shard(1, 2), InProcess())
     assert {cell.arm.precision for cell in first.unread} == {"bf16"}
+    told = CliRunner().invoke(main, ["status", str(grid)]).stdout
+    assert "tiny: 4 of 4 cells complete, 2 of them read" in told
+    assert f"Next: qrag fidelity {grid}" in told
     read_grid(grid)
     assert [each.kind for each in readings_of(grid)] == [OWN, OWN]
+    assert "4 of them read" in CliRunner().invoke(main, ["status", str(grid)]).stdout
     assert not run_plan(plan, grid, launcher=InProcess()).unread
 
 
