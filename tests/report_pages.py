@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
-from run_files import QUANTIZED, rating, write_run
+from run_files import FACTS, QUANTIZED, rating, write_run
 
 from qrag_tasks.cli import main
+from qrag_tasks.experiment.plan import Plan
+from qrag_tasks.experiment.running.grid_folder import GridFolder
 
 GOLDS = [1 + i % 5 for i in range(70)]
 ODD = (
@@ -48,6 +50,29 @@ def write_arms(root: Path) -> list[str]:
         args = {"load_in_8bit": True}
         write_run(root / "int8" / str(k), samples(4, k), task=task, model_args=args)
     return [f"{root}/{name}" for name in ("base", "int4", "int8")]
+
+
+def write_grid(root: Path) -> Path:
+    """Write a grid of two precisions at two k: int4 at k = 3 loses."""
+    plan = Plan.model_validate(
+        {
+            "name": "pairs",
+            "models": [{"name": "m", "pretrained": "m"}],
+            "precisions": ["bf16", "int4-nf4"],
+            "retrievers": ["bm25"],
+            "tasks": ["lamp3u"],
+            "k": [1, 3],
+        }
+    )
+    grid = GridFolder(root, plan)
+    grid.write_plan()
+    for cell in plan.cells():
+        wrong = 40 if (cell.arm.precision, cell.k) == ("int4-nf4", "3") else 4
+        folder = grid.cell(cell)
+        arguments = dict(cell.arm.arguments)
+        write_run(folder.path, samples(wrong, int(cell.k)), cell.task_name, FACTS, arguments)
+        folder.finish()
+    return root
 
 
 def report_of(folders: list[str], out: Path, *options: str) -> str:

@@ -52,6 +52,24 @@ _OPTIONS = (
 )
 
 
+_CELLS = (
+    click.option(
+        "--by",
+        "axis",
+        metavar="AXIS[=BASE]",
+        help="In a grid, compare along retriever, k or order instead of precision, as in k=0.",
+    ),
+    click.option(
+        "--pair",
+        "pairs",
+        nargs=2,
+        multiple=True,
+        metavar="BASE OTHER",
+        help="In a grid, compare these cells, as in fp16@k=5 int4-nf4@k=10; may be given often.",
+    ),
+)
+
+
 def comparing(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the arguments and options that say what is compared, and how.
 
@@ -73,6 +91,13 @@ def comparing(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_OPTIONS):
         decorated = option(decorated)
     return decorated
+
+
+def choosing_cells(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that have it compare cells of a grid whose prompts differ."""
+    for option in reversed(_CELLS):
+        command = option(command)
+    return command
 
 
 def read_options(choices: Mapping[str, Any]) -> Options:
@@ -147,20 +172,7 @@ def kept_comparisons() -> KeptComparisons:
 
 @main.command()
 @comparing
-@click.option(
-    "--by",
-    "axis",
-    metavar="AXIS[=BASE]",
-    help="In a grid, compare along retriever, k or order instead of precision, as in k=0.",
-)
-@click.option(
-    "--pair",
-    "pairs",
-    nargs=2,
-    multiple=True,
-    metavar="BASE OTHER",
-    help="In a grid, compare these cells, as in fp16@k=5 int4-nf4@k=10; may be given often.",
-)
+@choosing_cells
 @click.option("--metric", "metrics", multiple=True, help="Show this metric; may be given often.")
 @click.option("--wide", is_flag=True, help="Show every column, however wide the terminal is.")
 @click.option(

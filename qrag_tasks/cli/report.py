@@ -7,14 +7,22 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from qrag_tasks.cli.compare import comparing, kept_comparisons, read_arms, read_options
+from qrag_tasks.cli.compare import (
+    choosing_cells,
+    comparing,
+    kept_comparisons,
+    read_arms,
+    read_options,
+)
 from qrag_tasks.cli.group import console, main
 from qrag_tasks.cli.outputs import OutFile, OutFolder
 from qrag_tasks.cli.progress import tracking
+from qrag_tasks.errors import SettingsError
 
 
 @main.command()
 @comparing
+@choosing_cells
 @click.option(
     "-o",
     "--out",
@@ -36,6 +44,8 @@ from qrag_tasks.cli.progress import tracking
 def report(
     base: Path,
     others: tuple[Path, ...],
+    axis: str | None,
+    pairs: tuple[tuple[str, str], ...],
     out: Path,
     figure_folder: Path | None,
     without_samples: bool,
@@ -50,7 +60,9 @@ def report(
     from qrag_tasks.experiment.comparison.notes import counted
     from qrag_tasks.experiment.report.report import make_report, write_report
 
-    matched, options, title = read_arms(base, others, read_options(choices))
+    if figure_folder is not None and (axis or pairs):
+        raise SettingsError("--figures draws arms on the same prompts: leave out --by and --pair")
+    matched, options, title = read_arms(base, others, read_options(choices), axis, pairs)
     with tracking() as track:
         page = make_report(
             matched,

@@ -159,7 +159,8 @@ def test_every_sample_is_in_it(page: Path) -> None:
         assert len(answers) == cell["n"] == cell["counts"]["all"] == 70
         assert answers[69][:8] == ["90069", "5", "5", "5", 0, 0, 0, 0]
         asked = []
-        for key, *_, place in answers:
+        for key, *_, place, other_place in answers:
+            assert place == other_place
             number = where["keys"].index(key)
             chunk = chunks[where["first"] + number // where["together"]]
             asked.append(chunk[number % where["together"]][place])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_pages import ODD, question, report_of, write_arms
+from report_pages import ODD, question, report_of, write_arms, write_grid
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +165,25 @@ def test_a_sample_shows_both_arms_and_a_third(page: Path, browser: Any) -> None:
         assert sample.locator("> pre").all_inner_texts() == [question(40)]
         folded.locator("summary").click()
         assert "document 2 of 40" in folded.inner_text()
+
+
+def test_prompts_that_differ_by_design_are_both_shown(browser: Any, tmp_path: Path) -> None:
+    grid = write_grid(tmp_path / "grid")
+    pair = ("--pair", "bf16@k=1", "int4-nf4@k=3")
+    report_of([str(grid)], tmp_path / "r.html", *pair)
+    with View(browser, tmp_path / "r.html", "#at=90012&show=all") as view:
+        assert "Can m run as int4-nf4 with k = 3 instead of bf16 with k = 1 without" in (
+            view.tab.inner_text("h1")
+        )
+        sample = view.tab.locator("#list details[open].sample")
+        sample.locator(".arms pre").first.wait_for()
+        assert sample.locator("h4").all_inner_texts()[-1] == "Prompt of int4-nf4, k = 3"
+        folded = sample.locator("details.folded > summary").all_inner_texts()
+        # Without a prompt at k = 0, nothing tells the one document from the question.
+        assert folded[0].startswith("3 documents, ")
+        assert folded[1].startswith("Prompt of bf16, k = 1, ")
+        # One k against another is no series along k.
+        assert not view.tab.locator("#along-section").is_visible()
 
 
 def test_every_view_has_a_link(page: Path, browser: Any) -> None:

@@ -167,7 +167,7 @@ def _reason(
         return
     words = Counter(state_of(row).word for _, row in scored)
     together = state_of_verdict(pooled.verdict).word if pooled is not None else ""
-    if together in _TOGETHER:
+    if together in _TOGETHER and len(scored) > 1:
         yield _TOGETHER[together]
     parts = [f"{words[word]} {word}" for word in STATES if words[word]]
     if len(scored) > 1:
@@ -178,7 +178,8 @@ def _reason(
     elif loss(worst[1]) > 0:
         kind = "difference" if worst[1].higher_is_better is None else "loss"
         yield f"Largest {kind}: {_shown(*worst)}."
-    else:
+    elif {*words} <= {BETTER, EQUIVALENT}:
+        # Of what is undecided it would sound like an all-clear.
         yield "No cell scores lower than the base's."
 
 
@@ -246,7 +247,7 @@ def _unknown(scored: Sequence[tuple[CellRow, MetricRow]], pooled: PooledRow | No
     undecided = [(cell, row) for cell, row in scored if state_of(row).word == UNDECIDED]
     few = sum(state_of(row).word == TOO_FEW for _, row in scored)
     parts = []
-    if pooled is not None and pooled.samples_needed is not None:
+    if pooled is not None and pooled.samples_needed is not None and len(scored) > 1:
         parts.append(
             f"All cells together are undecided; about {_rounded([pooled.samples_needed])} "
             f"samples would settle them (here: {pooled.samples:,})."

@@ -59,6 +59,7 @@ def _facts(cell: CellRow) -> dict[str, Any]:
         "k": cell.k or "",
         "retriever": cell.retriever or "",
         "order": cell.order or "",
+        "byDesign": list(cell.by_design),
         "filter": "" if cell.filter == "none" else cell.filter,
         "n": cell.samples,
         "users": cell.users,

@@ -10,6 +10,7 @@ from qrag_tasks.experiment.report.arm_summaries import ArmKey, ArmSummary
 
 _NAMED = 6
 """Arms that the question names; of more it tells the number."""
+_BASES = 2
 _WIDTH = 150
 _REACH = 4.0
 """Margins that a strip shows to each side of no difference at most."""
@@ -25,7 +26,8 @@ def question(comparison: Comparison, summaries: Sequence[ArmSummary]) -> str:
     others = list(dict.fromkeys(one.key[1] or one.arm for one in summaries))
     bases = list(dict.fromkeys(cell.base.arm or cell.base.label for cell in cells))
     retrieved = " from retrieved documents" if any(cell.kept for cell in cells) else ""
-    asked, instead = _any_of(others, "arms"), _any_of(bases, "bases")
+    asked = _any_of(others, "arms")
+    instead = "its base" if len(bases) > _BASES else _any_of(bases, "bases")
     if {cell.base.model for cell in cells} == set(models):
         asked = f"{_any_of(models, 'models', ' and ')} run as {asked}"
     else:
@@ -36,7 +38,8 @@ def question(comparison: Comparison, summaries: Sequence[ArmSummary]) -> str:
 def _any_of(names: Sequence[str], noun: str, last: str = " or ") -> str:
     if len(names) > _NAMED:
         return f"any of {len(names)} {noun}"
-    *first, end = names
+    # An arm that is told from another by its k has that in its name.
+    *first, end = (name.replace(", ", " with ", 1) for name in names)
     return f"{', '.join(first)}{last}{end}" if first else end
 
 

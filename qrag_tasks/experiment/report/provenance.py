@@ -18,6 +18,7 @@ from qrag_tasks.locations import mini_root
 from qrag_tasks.logs.model_facts import arguments_of
 from qrag_tasks.logs.results import Results
 from qrag_tasks.logs.runs import Run, TaskRun
+from qrag_tasks.tasks.base import DEPTHS
 
 EVIDENCE = {
     "layers": "precision read off every loaded layer",
@@ -79,9 +80,9 @@ class Provenance:
             Fact("Data", list(self._data()), self._brief_data()),
             Fact("Prompts", list(self._prompts()), self._brief_prompts()),
             Fact("Generation", list(self._generation())),
-            Fact("Margins", self._margins()),
+            Fact("Margins", self._margins(), self._brief_margins()),
             Fact("Statistics", [self._statistics()]),
-            Fact("Noise of batches", self.noise()),
+            Fact("Noise of batches", self.noise(), self._brief_noise()),
         ]
         return [fact for fact in found if fact.lines]
 
@@ -177,7 +178,10 @@ class Provenance:
         splits = _different(task.prompts.split for _, task in self._sides if task.prompts)
         low, high = min(cell.samples for cell in cells), max(cell.samples for cell in cells)
         n = f"n = {low:,}" if low == high else f"n = {low:,} to {high:,}"
-        return ", ".join([_named(tasks), *(f"split {name}" for name in splits), f"{n} a cell"])
+        users = {cell.users for cell in cells}
+        who = [counted(max(filter(None, users)), "user")] if None not in users else []
+        told = [_named(tasks), *(f"split {name}" for name in splits), f"{n} a cell", *who]
+        return ", ".join(told)
 
     def _prompts(self) -> Iterator[str]:
         every = [task.prompts for _, task in self._sides if task.prompts is not None]
@@ -205,7 +209,7 @@ class Provenance:
 
     def _brief_prompts(self) -> str:
         cells = self._comparison.cells
-        k = _different(cell.k for cell in cells)
+        k = [k for k in map(str, DEPTHS) if any(cell.k == k for cell in cells)]
         retrievers = [name for name in _different(c.retriever for c in cells) if name != "none"]
         parts = [f"k = {', '.join(k)}" if k else "", _named(retrievers)]
         return ", ".join(part for part in parts if part)
@@ -226,6 +230,15 @@ class Provenance:
             for metric, margin in margins.items()
         ]
         return [", ".join(told)] if told else []
+
+    def _brief_margins(self) -> str:
+        return "".join(f"margins {line}" for line in self._margins()[:1])
+
+    def _brief_noise(self) -> str:
+        kinds = {cell.batch_noise for cell in self._comparison.cells}
+        if kinds == {"unknown"}:
+            return "noise of batches neither measured nor excluded"
+        return f"noise of batches {' or '.join(sorted(kinds))}"
 
     def _statistics(self) -> str:
         options = self._options

@@ -29,15 +29,19 @@ class Questions:
         self._places: dict[tuple[str, ...], list[int]] = {}
         self._numbers: dict[tuple[str, str], dict[tuple[Any, ...], int]] = {}
         for cell in values:
-            self._add(cell)
+            task = task_of(cell)
+            for asked in _sides(cell):
+                self._add(task, asked)
 
     def keys(self) -> dict[str, list[str]]:
         """Return the keys of each task's questions, in the order in which they are packed."""
         return {task: list(questions) for task, questions in self._asked.items()}
 
-    def places(self, cell: Values) -> list[int]:
-        """Return which of its question's prompts each sample of a cell was asked."""
-        return self._places[_prompts(cell)]
+    def places(self, cell: Values) -> list[tuple[int, int]]:
+        """Return which of its question's prompts each sample of a cell was asked, by both arms."""
+        task = task_of(cell)
+        base, other = (self._places[_prompts(task, asked)] for asked in _sides(cell))
+        return list(zip(base, other, strict=True))
 
     def packs(self) -> Iterator[tuple[str, list[list[dict[str, Any]]]]]:
         """Yield task and prompts of some questions: of each a list, with what is in each prompt."""
@@ -50,13 +54,12 @@ class Questions:
             for start in range(0, len(lists), TOGETHER):
                 yield task, lists[start : start + TOGETHER]
 
-    def _add(self, cell: Values) -> None:
-        prompts = _prompts(cell)
+    def _add(self, task: str, asked: Sequence[Sample]) -> None:
+        prompts = _prompts(task, asked)
         if prompts in self._places:
             return
-        task = task_of(cell)
         places = []
-        for sample, _ in cell.pairs:
+        for sample in asked:
             numbers = self._numbers.setdefault((task, sample.key), {})
             identity = (sample.prompt, *(str(value) for value in sample.documents.values()))
             if identity not in numbers:
@@ -72,8 +75,13 @@ def task_of(cell: Values) -> str:
     return task.lamp_task or task.task
 
 
-def _prompts(cell: Values) -> tuple[str, ...]:
-    return (task_of(cell), *(sample.prompt for sample, _ in cell.pairs))
+def _sides(cell: Values) -> tuple[Sequence[Sample], Sequence[Sample]]:
+    base, other = zip(*cell.pairs, strict=True)
+    return base, other
+
+
+def _prompts(task: str, asked: Sequence[Sample]) -> tuple[str, ...]:
+    return (task, *(sample.prompt for sample in asked))
 
 
 def _described(asked: Sequence[Sample], head: int) -> list[dict[str, Any]]:

@@ -67,10 +67,12 @@ def make_report(
     runs = [(one, two) for (one, _), (two, _) in sides]
     summaries = arm_summaries(comparison, runs)
     provenance = Provenance(comparison, options, sides)
+    # Figures along bits and bytes draw arms on the same prompts.
+    differ = any(cell.by_design for cell in comparison.cells)
     tables = {
         "All cells of an arm as one": pooled_sections(comparison, _all_fits),
         "Does the difference grow with the documents?": trend_sections(comparison, (), _all_fits),
-        "How few bits will do?": knee_sections(comparison, (), _all_fits),
+        "How few bits will do?": [] if differ else knee_sections(comparison, (), _all_fits),
         "The arms": arm_sections(comparison, _all_fits),
     }
     html = assembled(
@@ -86,7 +88,7 @@ def make_report(
         tables={heading: sections for heading, sections in tables.items() if sections},
         figures=[
             {"caption": figure.caption, "svg": figure.svg()}
-            for figure in memory_figures(comparison)
+            for figure in ([] if differ else memory_figures(comparison))
         ],
         notes=comparison.notes,
         level=percent(comparison.level),

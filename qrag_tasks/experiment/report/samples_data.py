@@ -82,10 +82,11 @@ def _chunk(value: Any) -> str:
     return base64.b64encode(gzip.compress(data, 5, mtime=0)).decode("ascii")
 
 
-def _answers(values: Values, cell: CellRow, places: Sequence[int]) -> list[list[Any]]:
+def _answers(values: Values, cell: CellRow, places: Sequence[tuple[int, int]]) -> list[list[Any]]:
     """Return a list per sample.
 
-    Key, gold, both answers, both scores, loss, invalid, which of the question's prompts. The loss
+    Key, gold, both answers, both scores, loss, invalid, which of the question's prompts each was
+    given. The loss
     is the share of the metric's range by which the other arm scores worse, so that samples of
     different tasks can be sorted: in the metric's unit where its range is not known, 0 where both
     score alike, ``None`` where a sample has no score of its own.
@@ -94,7 +95,7 @@ def _answers(values: Values, cell: CellRow, places: Sequence[int]) -> list[list[
     name = row.metric if row else None
     span = (values.span(name) if name else None) or 1.0
     rows = []
-    for (one, two), place in zip(values.pairs, places, strict=True):
+    for (one, two), (place, other_place) in zip(values.pairs, places, strict=True):
         first, second = (sample.scores.get(name) if name else None for sample in (one, two))
         loss = None
         if row is not None and row.flips is not None and first is not None and second is not None:
@@ -104,7 +105,7 @@ def _answers(values: Values, cell: CellRow, places: Sequence[int]) -> list[list[
         rows.append(
             [
                 *(one.key, one.target or None, text_of(one), text_of(two)),
-                *(first, second, loss, int(invalid), place),
+                *(first, second, loss, int(invalid), place, other_place),
             ]
         )
     return rows

@@ -13,7 +13,7 @@ const PANEL = 132;
 let clips = 0;
 
 function drawAlong(now) {
-  const figures = alongFigures(now.filter((cell) => cell.metric && cell.documents !== null && cell.k));
+  const figures = alongFigures(now.filter((cell) => cell.metric && cell.documents !== null && cell.k && !cell.byDesign.includes("k")));
   at("along-section").hidden = !figures.length;
   const arms = different(figures.flatMap((one) => one.members.map((cell) => cell.arm))).sort(byArm);
   at("arms").replaceChildren(...arms.map((arm) => {

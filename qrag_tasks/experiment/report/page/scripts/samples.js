@@ -18,15 +18,15 @@ function chunk(number) {
 }
 
 // A sample is: key, gold, the base's answer, the other's, both scores, loss, whether one is invalid,
-// and which of its question's prompts it was asked.
-const [KEY, GOLD, BASE, OTHER, BASE_SCORE, SCORE, LOSS, INVALID, PROMPT] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
+// and which of its question's prompts the base and the other were given.
+const [KEY, GOLD, BASE, OTHER, BASE_SCORE, SCORE, LOSS, INVALID, BASE_PROMPT, PROMPT] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
 
 /** Return what a sample was asked: the prompts of a question lie together, some questions in a chunk. */
-async function promptOf(cell, sample) {
+async function promptOf(cell, sample, which) {
   const { first, keys, together } = data.questions[cell.task];
   const place = keys.indexOf(sample[KEY]);
   const lists = await chunk(first + Math.floor(place / together));
-  return lists[place % together][sample[PROMPT]];
+  return lists[place % together][sample[which]];
 }
 
 const KINDS = {
@@ -144,7 +144,8 @@ function sampleElement(one, now) {
 const short = (text) => (text.length > 400 ? `${text.slice(0, 400)}…` : text);
 
 async function opened({ cell, sample }) {
-  const { prompt, documents: span, kept, dropped, shortfall } = await promptOf(cell, sample);
+  const asked = [[sample[BASE_PROMPT] === sample[PROMPT] ? "Prompt" : `Prompt of ${cell.arm}`, await promptOf(cell, sample, PROMPT)]];
+  if (sample[BASE_PROMPT] !== sample[PROMPT]) asked.push([`Prompt of ${cell.base}`, await promptOf(cell, sample, BASE_PROMPT)]);
   const arms = element("div", undefined, "arms");
   const [base, other] = marked(sample[BASE], sample[OTHER]);
   arms.append(column("gold", undefined, sample[GOLD] === null ? "not known" : sample[GOLD]));
@@ -154,15 +155,11 @@ async function opened({ cell, sample }) {
   const third = cells.find((one) => one.arm === view.third && one !== cell && alike.every((name) => one[name] === cell[name]));
   const its = third && (await chunk(third.answers)).find((one) => one[KEY] === sample[KEY]);
   if (its) arms.append(column(third.arm, told(third, its[SCORE]), marked(sample[BASE], its[OTHER])[1]));
-  const facts = [];
-  if (kept) facts.push(`Documents, best first: ${kept.join(", ")}`);
-  if (dropped) facts.push(`Dropped: ${dropped.join(", ")}`);
-  if (shortfall) facts.push(`Fewer than asked for: ${shortfall}`);
   const link = element("a", "Link to this sample");
   link.href = `#${new URLSearchParams(clean({ ...view, ...filtersOf(cell), show: "all", at: sample[KEY], go: "samples" }))}`;
-  const below = element("p", facts.join(". "), "small");
-  below.append(facts.length ? ". " : "", link);
-  return [arms, ...promptElements(prompt, span, kept), below];
+  const below = element("p", undefined, "small");
+  below.append(link);
+  return [arms, ...asked.flatMap(([title, told]) => promptElements(title, told)), below];
 }
 
 const clean = (given) => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== ""));
@@ -179,14 +176,19 @@ function column(label, score, content) {
 }
 
 /** Return the prompt with its documents folded; whole, and folded, where they cannot be told from the rest. */
-function promptElements(prompt, span, kept) {
-  if (!span && kept) return [folded(`Prompt, ${counted(prompt.length, "character")}`, prompt)];
-  const head = element("h4", "Prompt");
-  if (!span) return [head, element("pre", prompt)];
+function promptElements(title, { prompt, documents: span, kept, dropped, shortfall }) {
+  const facts = [
+    kept && `Documents, best first: ${kept.join(", ")}`, dropped && `Dropped: ${dropped.join(", ")}`,
+    shortfall && `Fewer than asked for: ${shortfall}`,
+  ].filter(Boolean).join(". ");
+  const below = facts ? [element("p", facts, "small")] : [];
+  if (!span && kept) return [folded(`${title}, ${counted(prompt.length, "character")}`, prompt), ...below];
+  const head = element("h4", title);
+  if (!span) return [head, element("pre", prompt), ...below];
   const [from, to] = span;
-  const title = `${counted(kept.length, "document")}, ${counted(to - from, "character")}`;
-  return [head, ...[element("pre", prompt.slice(0, from)), folded(title, prompt.slice(from, to)), element("pre", prompt.slice(to))]
-    .filter((part) => part.textContent)];
+  const inside = `${counted(kept.length, "document")}, ${counted(to - from, "character")}`;
+  return [head, ...[element("pre", prompt.slice(0, from)), folded(inside, prompt.slice(from, to)), element("pre", prompt.slice(to))]
+    .filter((part) => part.textContent), ...below];
 }
 
 function folded(title, content) {
