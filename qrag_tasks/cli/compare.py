@@ -12,7 +12,7 @@ import click
 from rich.text import Text
 
 from qrag_tasks.cli.gating import FAILED, gating, judged, read_gates
-from qrag_tasks.cli.group import console, main
+from qrag_tasks.cli.group import console, main, read_size
 from qrag_tasks.cli.outputs import OutFile, OutFolder, write_text
 from qrag_tasks.cli.progress import tracking
 from qrag_tasks.cli.tables import Table, fits, print_tables
@@ -108,7 +108,7 @@ def read_options(choices: Mapping[str, Any]) -> Options:
     from qrag_tasks.experiment.comparison.options import Options
 
     return Options(
-        margins=dict(map(_margin, choices["margins"])),
+        margins=dict(read_size("--margin", text, "mae=0.05") for text in choices["margins"]),
         common=choices["common"],
         noise=[_noise(path) for path in choices["noise_files"]],
         resamples=choices["resamples"],
@@ -263,16 +263,6 @@ def _show(comparison: Comparison, metrics: tuple[str, ...], wide: bool) -> None:
         console().print()
         for sentence in sentences(comparison):
             console().print(Text(sentence))
-
-
-def _margin(text: str) -> tuple[str, float]:
-    name, _, size = text.partition("=")
-    try:
-        if name and float(size) > 0:
-            return name, float(size)
-    except ValueError:
-        pass
-    raise SettingsError(f"--margin {text}: give a metric and a size above 0, as in mae=0.05")
 
 
 def _noise(path: Path) -> dict[str, Any]:

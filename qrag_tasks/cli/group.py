@@ -76,3 +76,21 @@ def read_metadata(given: str | None, choices: Mapping[str, Any]) -> dict[str, An
     if not isinstance(metadata, dict):
         raise SettingsError(f"--metadata {given!r} is not a JSON object")
     return metadata | {key: value for key, value in choices.items() if value is not None}
+
+
+def read_size(
+    option: str, text: str, example: str, unnamed: str | None = None
+) -> tuple[str, float]:
+    """Read ``NAME=SIZE``.
+
+    :param unnamed: the name of a size alone, where that is allowed.
+    :raises SettingsError: where it is not a name and a size above 0.
+    """
+    name, _, size = text.rpartition("=")
+    try:
+        if (name or unnamed is not None) and 0 < float(size) < float("inf"):
+            return name or str(unnamed), float(size)
+    except ValueError:
+        pass
+    what = "a size above 0" if unnamed is not None else "a metric and a size above 0"
+    raise SettingsError(f"{option} {text}: give {what}, as in {example}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,15 @@ from rich.table import Table as Drawn
 from rich.text import Text
 
 from qrag_tasks.arms.kv_caches import AUTO
-from qrag_tasks.cli.group import console, main, print_prose
+from qrag_tasks.cli.group import console, main, print_prose, read_size
 from qrag_tasks.cli.tables import Table, print_tables
-from qrag_tasks.errors import PlanError
+from qrag_tasks.errors import PlanError, SettingsError, did_you_mean
 from qrag_tasks.tasks.catalog import CATALOG
 
 if TYPE_CHECKING:
     from qrag_tasks.experiment.plan import Arm, Plan
     from qrag_tasks.experiment.plan.estimates import Estimate
+    from qrag_tasks.experiment.power.forecast import Forecast, ForecastRow
 
 _UNKNOWN = "not known"
 _SUMS = {
@@ -32,12 +34,39 @@ _SUMS = {
 @main.command()
 @click.argument("file", metavar="FILE.yaml", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON with every cell instead.")
-def plan(file: Path, as_json: bool) -> None:
+@click.option(
+    "--disagreement",
+    "shares",
+    multiple=True,
+    metavar="[TASK=]SHARE",
+    help="Tell the smallest difference that will be shown if so many samples score otherwise.",
+)
+@click.option(
+    "--measured",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The same, if arms differ as they do in this folder of `qrag run`.",
+)
+@click.option(
+    "--effect",
+    "effects",
+    multiple=True,
+    metavar="METRIC=SIZE",
+    help="Tell how many samples it takes to show this difference, instead of the margin.",
+)
+def plan(
+    file: Path,
+    as_json: bool,
+    shares: tuple[str, ...],
+    measured: Path | None,
+    effects: tuple[str, ...],
+) -> None:
     """Check the plan FILE.yaml and print the grid that it describes.
 
     Its arms with the bytes of their weights, its cells, prompts and tokens, told before any model
     is loaded. Every mistake is told with its line and field, and makes exit code 1; so does what
     is not on this machine: data, a model's folder, a retriever's plugin.
+
+    With --disagreement or --measured it tells what the grid will be able to show, too.
     """
     from qrag_tasks.experiment.plan import check_plan
     from qrag_tasks.experiment.plan.estimates import estimate
@@ -47,12 +76,104 @@ def plan(file: Path, as_json: bool) -> None:
     if plan is None:
         raise PlanError("\n".join((*checked.mistakes, *checked.missing)))
     estimated = estimate(plan)
+    told = _forecast(plan, estimated, shares, measured, effects)
     if as_json:
-        click.echo(json.dumps(_as_json(plan, estimated), indent=2))
+        click.echo(json.dumps(_as_json(plan, estimated, told), indent=2))
     else:
         _show(plan, estimated)
+        _show_forecast(told)
     if checked.missing:
         raise PlanError("\n".join(checked.missing))
+
+
+def _forecast(
+    plan: Plan,
+    estimated: Estimate,
+    shares: tuple[str, ...],
+    measured: Path | None,
+    effects: tuple[str, ...],
+) -> Forecast | None:
+    """Return what the grid will be able to show; ``None`` where nothing was said of the arms."""
+    from qrag_tasks.experiment.power.forecast import forecast
+    from qrag_tasks.experiment.power.spreads import Measured, Stated
+
+    sizes = dict(read_size("--effect", text, "mae=0.05") for text in effects)
+    if shares and measured is not None:
+        raise SettingsError("--disagreement and --measured: give one, as each tells the same")
+    if not shares and measured is None:
+        if effects:
+            raise SettingsError(
+                "--effect: how many samples it takes depends on how much the arms differ: say so "
+                "by --disagreement 0.1, or name an earlier grid by --measured"
+            )
+        return None
+    if measured is not None:
+        return forecast(plan, estimated, Measured(measured), sizes)
+    stated = dict(read_size("--disagreement", text, "lamp3u=0.1", "") for text in shares)
+    for task, share in stated.items():
+        if task and task not in plan.tasks:
+            raise SettingsError(
+                f"--disagreement {task}={share:g}: the plan has no such task (it has "
+                f"{', '.join(plan.tasks)}).{did_you_mean(task, plan.tasks)}"
+            )
+        if share > 1:
+            raise SettingsError(f"--disagreement {share:g}: a share of samples is at most 1")
+    return forecast(plan, estimated, Stated(stated), sizes)
+
+
+_FIGURES = (
+    "Samples",
+    "Scores that differ",
+    "Smallest difference shown",
+    "Effect",
+    "Samples for it",
+)
+
+
+def _show_forecast(told: Forecast | None) -> None:
+    if told is None:
+        print_prose(
+            "What it will be able to show depends on how much the arms differ: say how many scores "
+            "will by --disagreement 0.1, or name an earlier grid by --measured."
+        )
+        return
+    console().print()
+    by_arm = any(row.arm for row in told.rows)
+    title = "What it will be able to show, with a power of 0.8"
+    table = Table("Task", "Metric", *(["Arm"] if by_arm else []), *_FIGURES, title=title)
+    for row in told.rows:
+        arm = [row.arm or "every arm"] if by_arm else []
+        table.add_row(row.task or "all cells", _metric(row), *arm, *_figures(row))
+    print_tables(table)
+    tests = {row.metric: row.tests for row in told.rows}
+    many = ", ".join(f"{count:,} of {metric}" for metric, count in tests.items())
+    console().print()
+    print_prose(
+        f"Tests are corrected for their number as the first step of Holm's does: {many}. The "
+        f"effect is the margin, or as given by --effect."
+    )
+    for note in told.notes:
+        print_prose(note)
+
+
+def _metric(row: ForecastRow) -> str:
+    return row.metric if row.task else "loss in margins"
+
+
+def _figures(row: ForecastRow) -> tuple[str, ...]:
+    return (
+        _number(row.samples),
+        "" if row.differing is None else f"{row.differing:.0%}",
+        _smallest(row),
+        "" if row.effect is None else f"{row.effect:g}",
+        "" if row.needed is None else f"{row.needed:,}",
+    )
+
+
+def _smallest(row: ForecastRow) -> str:
+    if row.smallest is None:
+        return "too few differ" if row.too_few else _UNKNOWN
+    return f"{row.smallest:.3g}"
 
 
 def _show(found: Plan, estimated: Estimate) -> None:
@@ -178,7 +299,7 @@ def _number(value: int | None) -> str:
     return _UNKNOWN if value is None else f"{value:,}"
 
 
-def _as_json(plan: Plan, estimated: Estimate) -> dict[str, Any]:
+def _as_json(plan: Plan, estimated: Estimate, told: Forecast | None) -> dict[str, Any]:
     return {
         "plan": plan.model_dump(mode="json"),
         "fingerprint": plan.fingerprint(),
@@ -209,4 +330,5 @@ def _as_json(plan: Plan, estimated: Estimate) -> dict[str, Any]:
         "totals": {what: estimated.total(what) for what in _SUMS},
         "prompt_tokens_from": list(estimated.token_sources),
         "notes": list(estimated.notes),
+        "power": None if told is None else asdict(told),
     }

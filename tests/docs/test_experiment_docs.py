@@ -46,3 +46,14 @@ def test_the_command_runs() -> None:
     done = CliRunner().invoke(main, [name, str(ROOT / file)])
     assert done.exit_code == 0, done.output
     assert "of the 12 cells" in done.output
+
+
+def test_the_commands_on_power_run() -> None:
+    text = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^qrag (plan .* --disagreement .*)", text, re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        name, file, *options = command.split()
+        done = CliRunner().invoke(main, [name, str(ROOT / file), *options])
+        assert done.exit_code == 0, done.output
+        assert "What it will be able to show" in done.output

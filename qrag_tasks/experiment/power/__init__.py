@@ -1,0 +1,1 @@
+"""What a grid will be able to show, told before it is run."""
