@@ -147,7 +147,7 @@ def test_the_worst_flips_of_all_cells_come_first(page: Path, browser: Any) -> No
 
 
 def test_a_sample_shows_both_arms_and_a_third(page: Path, browser: Any) -> None:
-    fragment = "#arm=int4-nf4&k=3&show=all&at=90040&third=int8"
+    fragment = "#arm=int4-nf4&k=3&show=all&at=2:90040&third=int8"
     with View(browser, page, fragment) as view:
         sample = view.tab.locator("#list details[open].sample")
         sample.locator(".arms pre").first.wait_for()
@@ -171,7 +171,7 @@ def test_prompts_that_differ_by_design_are_both_shown(browser: Any, tmp_path: Pa
     grid = write_grid(tmp_path / "grid")
     pair = ("--pair", "bf16@k=1", "int4-nf4@k=3")
     report_of([str(grid)], tmp_path / "r.html", *pair)
-    with View(browser, tmp_path / "r.html", "#at=90012&show=all") as view:
+    with View(browser, tmp_path / "r.html", "#at=0:90012&show=all") as view:
         assert "Can m run as int4-nf4 with k = 3 instead of bf16 with k = 1 without" in (
             view.tab.inner_text("h1")
         )
@@ -192,6 +192,9 @@ def test_every_view_has_a_link(page: Path, browser: Any) -> None:
         view.tab.select_option("#show", "invalid")
         view.tab.check("#further")
         view.listed("6 of 210 samples")
+        view.tab.locator("#list summary").first.click()
+        view.tab.wait_for_selector("#list details[open].sample .arms")
+        opened = view.tab.inner_text("#list details[open].sample .name")
         fragment = view.tab.evaluate("location.hash")
         view.tab.go_back()
         assert view.count("th.further") == 0
@@ -199,6 +202,8 @@ def test_every_view_has_a_link(page: Path, browser: Any) -> None:
         view.listed("6 of 210 samples")
         assert view.count("#forest .row") == 3
         assert view.count("th.further") > 0
+        view.tab.wait_for_selector("#list details[open].sample .arms")
+        assert view.tab.inner_text("#list details[open].sample .name") == opened
         # A row of the table leads to its samples.
         view.tab.click("#cells tbody tr:visible a")
         view.listed("38 of 70 samples")

@@ -227,6 +227,10 @@ def _quality(
     if kept and len(kept) == len(scored):
         yield f"{_span([100 * share for share in kept], 0)} % of the score left"
     yield f"{_span([100 * cell.agreement.same_answer for cell in cells], 0)} % same answers"
+    flips = [row.flips for _, row in scored if row.flips is not None]
+    if flips:
+        worse, better = (sum(getattr(one, way) for one in flips) for way in ("worse", "better"))
+        yield f"{worse:,} answers worse, {better:,} better"
     read = [cell.fidelity.own for cell in cells if cell.fidelity is not None and cell.fidelity.own]
     if read:
         divergences = [one.kl.value for one in read]

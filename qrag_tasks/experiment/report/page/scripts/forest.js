@@ -2,7 +2,6 @@
 
 const FEW_ROWS = 24;
 const ROW = 20;
-const whereAll = new Set();
 
 function drawForest(now) {
   const holder = at("forest");
@@ -28,16 +27,14 @@ const gain = (cell, value) => (cell.up === false ? -value : value);
 function forestOf(name, members, width) {
   const holder = element("figure", undefined, "panel");
   const sorted = [...members].sort((one, two) => relative(one) - relative(two));
-  const rows = whereAll.has(name) ? sorted : sorted.slice(0, FEW_ROWS);
+  const all = view.rows === "all";
+  const rows = all ? sorted : sorted.slice(0, FEW_ROWS);
   const first = members[0];
   holder.append(element("h3", `${name}${arrowOf(first)}`));
   holder.append(forestFigure(rows, members, width, name));
   if (sorted.length > FEW_ROWS) {
-    const all = whereAll.has(name);
-    holder.append(plainButton(all ? "Only the first" : `All ${sorted.length}`, undefined, undefined, () => {
-      if (all) whereAll.delete(name); else whereAll.add(name);
-      drawForest(chosen());
-    }));
+    holder.append(plainButton(all ? `Only the first ${FEW_ROWS}` : `All ${sorted.length}`, undefined, undefined,
+      () => choose({ rows: all ? undefined : "all" })));
   }
   return holder;
 }

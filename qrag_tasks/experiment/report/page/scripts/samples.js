@@ -64,7 +64,7 @@ async function drawSamples(now) {
   const words = (view.search ?? "").toLowerCase();
   const order = at("sort").value;
   let found, more = "";
-  if (kind === "worse" && order === "loss" && !words && !view.at && now.length > 1) {
+  if (kind === "worse" && order === "loss" && !words && now.length > 1) {
     found = now.flatMap((cell) => cell.worst.map(([index, loss]) => ({ cell, index, loss })));
     found.sort((one, two) => two.loss - one.loss);
     if (found.length < countOf(now, "worse")) more = "; of each cell the largest losses are listed: choose a cell to see all of its samples";
@@ -91,8 +91,9 @@ async function drawSamples(now) {
 async function drawPage(mine, now) {
   const pages = Math.max(1, Math.ceil(listed.length / PAGE));
   let page = Math.min(pages, Number(view.page) || 1);
-  if (view.at) {
-    const place = listed.findIndex(({ sample }) => sample?.[KEY] === view.at);
+  const linkedTo = await sampleOf(view.at);
+  if (linkedTo) {
+    const place = listed.findIndex(({ cell, index }) => cell === linkedTo.cell && index === linkedTo.index);
     if (place >= 0) page = Math.floor(place / PAGE) + 1;
   }
   at("page").textContent = `${page} of ${pages}`;
@@ -107,16 +108,25 @@ async function drawPage(mine, now) {
   at("list").replaceChildren(...rows);
   at("list").className = now.length > 1 ? "" : "single";
   if (!rows.length) at("list").append(element("p", "No sample is like that.", "empty"));
-  const linked = view.at && rows.find((row) => row.dataset.key === view.at);
+  const linked = linkedTo && rows.find((row) => row.dataset.at === view.at);
   if (linked) linked.open = true;
   if (linked && asked) linked.dataset.linked = "yes";
   asked = false;
 }
 
+/** Return where a sample lies that an address names, by its cell's number and its key. */
+async function sampleOf(name) {
+  const [, number, key] = /^(\d+):(.*)$/s.exec(name ?? "") ?? [];
+  const cell = cells[number];
+  if (!cell) return null;
+  const index = (await chunk(cell.answers)).findIndex((sample) => sample[KEY] === key);
+  return index < 0 ? null : { cell, index };
+}
+
 function sampleElement(one, now) {
   const { cell, sample } = one;
   const made = element("details", undefined, "sample");
-  made.dataset.key = sample[KEY];
+  made.dataset.at = `${cell.number}:${sample[KEY]}`;
   const summary = element("summary");
   const loss = sample[LOSS];
   const state = loss > 0 ? "worse" : loss < 0 ? "better" : "equal";
@@ -133,6 +143,8 @@ function sampleElement(one, now) {
   if (sample[INVALID]) summary.append(element("em", "invalid"));
   made.append(summary);
   made.addEventListener("toggle", async () => {
+    if (made.open) note("at", made.dataset.at);
+    else if (view.at === made.dataset.at) note("at", undefined);
     if (made.open && made.children.length === 1) made.append(...(await opened(one)));
     if (made.dataset.linked) made.scrollIntoView();
     delete made.dataset.linked;
@@ -156,7 +168,7 @@ async function opened({ cell, sample }) {
   const its = third && (await chunk(third.answers)).find((one) => one[KEY] === sample[KEY]);
   if (its) arms.append(column(third.arm, told(third, its[SCORE]), marked(sample[BASE], its[OTHER])[1]));
   const link = element("a", "Link to this sample");
-  link.href = `#${new URLSearchParams(clean({ ...view, ...filtersOf(cell), show: "all", at: sample[KEY], go: "samples" }))}`;
+  link.href = `#${new URLSearchParams(clean({ ...view, ...filtersOf(cell), show: "all", at: `${cell.number}:${sample[KEY]}`, go: "samples" }))}`;
   const below = element("p", undefined, "small");
   below.append(link);
   return [arms, ...asked.flatMap(([title, told]) => promptElements(title, told)), below];

@@ -12,9 +12,11 @@ const FILTERS = {
   filter: "Filter", state: "Verdict",
 };
 /** Everything else that a view has. */
-const FURTHER = ["show", "sort", "third", "search", "page", "at", "quantity", "columns"];
+const FURTHER = ["show", "sort", "third", "search", "page", "at", "quantity", "columns", "rows"];
 
 let view = {};
+/** The cells that are chosen now. */
+let shownCells = [];
 let drawn = false;
 /** Whether the address asks for the samples to be in sight, which take a moment. */
 let asked = false;
@@ -38,7 +40,7 @@ function matches(cell, except) {
 const chosen = (except) => cells.filter((cell) => matches(cell, except));
 
 /** Tell whether the filters leave one cell alone, by all that tells it from others. */
-const isChosen = (cell) => matches(cell) && chosen().length === 1 && cells.length > 1;
+const isChosen = (cell) => shownCells.length === 1 && shownCells[0] === cell && cells.length > 1;
 
 /** Return the filters that choose one cell. */
 const filtersOf = (cell) => ({
@@ -60,6 +62,13 @@ function choose(changes) {
   draw();
 }
 
+/** Have the address say something more of this view, which needs no drawing. */
+function note(name, value) {
+  if (view[name] === value) return;
+  if (value === undefined) delete view[name]; else view[name] = value;
+  history.replaceState(null, "", `#${address()}`);
+}
+
 /** Choose a value of a filter, or take it back where it is chosen. */
 const toggle = (name, value) => choose({ [name]: view[name] === value ? undefined : value });
 
@@ -71,8 +80,8 @@ const address = (changes = {}) => new URLSearchParams({ ...view, ...changes }).t
 function draw() {
   drawn = true;
   hideTip();
-  const now = chosen();
-  for (const listener of listeners) listener(now);
+  shownCells = chosen();
+  for (const listener of listeners) listener(shownCells);
 }
 
 /** Read the view out of the address; what is not a view, as the link to the samples, changes nothing. */
