@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qrag_tasks.engines.base import EngineFactory
     from qrag_tasks.prompting.base import PromptStyle
     from qrag_tasks.retrieval.base import Retriever
+    from qrag_tasks.tasks.base import Task
 
 PROJECT = "qrag"
 """The entry-point group in which plugins announce themselves, and pluggy's project name."""
@@ -94,6 +95,23 @@ class RegisterEngine(Protocol):
         ...
 
 
+class RegisterTask(Protocol):
+    """The callback that :func:`qrag_register_tasks` is given."""
+
+    def __call__(self, name: str, row: Task) -> None:
+        """Make a task known.
+
+        :param name: what lm_eval's names begin with: lower-case letters, digits, ``-``; unique
+            among all plugins, and the ``name`` of the row. So are its groups, without their k,
+            and the tag of its family: of one plugin each.
+        :param row: says all of the task; see :class:`~qrag_tasks.tasks.base.Task`. Its source
+            reads no data before it is asked to.
+        :raises SettingsError: when the name is not of that form, is registered twice or is not the
+            row's own; when lm_eval could not tell the task's name from that of a group.
+        """
+        ...
+
+
 @hookspec
 def qrag_register_retrievers(register: RegisterRetriever) -> None:
     """Call ``register(name, factory)`` for every retriever this plugin supplies.
@@ -128,4 +146,14 @@ def qrag_register_engines(register: RegisterEngine) -> None:
     An engine is chosen by the model argument ``engine=NAME`` of ``--model qrag``. The contract of
     what the factory loads is :class:`~qrag_tasks.engines.base.Engine`; :mod:`qrag_tasks.testing`
     holds an engine to it.
+    """
+
+
+@hookspec
+def qrag_register_tasks(register: RegisterTask) -> None:
+    """Call ``register(name, row)`` for every task this plugin supplies.
+
+    lm_eval then knows ``NAME_rag_k5``, and so on for every k, and the groups that rows name. The
+    contract is :class:`~qrag_tasks.tasks.base.Task`; :class:`~qrag_tasks.testing.TaskConformance`
+    holds a row and its data to it.
     """

@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
+RAG = "_rag"
+"""What is in the name of every task file of ours and of plugins, and so in every task, group and
+tag that lm_eval knows from us: names of others are told by it."""
 
 
 def cache_dir() -> Path:
@@ -37,6 +40,11 @@ def task_yamls() -> Path:
     """
     packaged = _PACKAGE / "task_yamls"
     return packaged if packaged.is_dir() else _PACKAGE.parent / "task_yamls"
+
+
+def plugin_task_yamls() -> Path:
+    """Return the folder in which task files are kept that are written for plugins' tasks."""
+    return cache_dir() / "task_files"
 
 
 def share(folder: Path) -> None:

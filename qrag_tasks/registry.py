@@ -26,16 +26,20 @@ import pluggy
 from qrag_tasks import hookspecs
 from qrag_tasks.errors import PluginError, QragError, RetrieverError, SettingsError, did_you_mean
 from qrag_tasks.installed import Announced, Origin, announced, source_digest
+from qrag_tasks.locations import RAG
 
 if TYPE_CHECKING:
     from qrag_tasks.arms.formats.base import Format
     from qrag_tasks.engines.base import EngineFactory
     from qrag_tasks.prompting.base import PromptStyle
     from qrag_tasks.retrieval.base import Retriever
+    from qrag_tasks.tasks.base import Task
 
 BUILT_IN = tuple(
     EntryPoint(name, f"qrag_tasks.{module}", hookspecs.PROJECT)
     for name, module in (
+        ("lamp_tasks", "tasks.lamp.table"),
+        ("own_data", "tasks.own.table"),
         ("bm25", "retrieval.bm25"),
         ("baselines", "retrieval.baselines"),
         ("oracle", "retrieval.oracle"),
@@ -206,6 +210,38 @@ def _no_engine(_name: str, value: Any) -> str:
     return f"is not an EngineFactory, as it has no {missing[0]}: {value!r}" if missing else ""
 
 
+_OWN = "own-"
+"""What the names of own data begin with, whose rows are made of ``corpus.toml``."""
+
+
+def _unfit_task(name: str, value: Any) -> str:
+    """Tell what is wrong with a row of a task."""
+    if isinstance(value, type):
+        return f"is a class: register a row, {value.__name__}(...)"
+    parts = ("prompt", "answer", "source", "groups", "item_fields")
+    if missing := [part for part in parts if not hasattr(value, part)]:
+        return f"is not a row of a task (qrag_tasks.Task), as it has no {missing[0]}: {value!r}"
+    if value.name != name:
+        return f"calls itself {value.name!r}"
+    if name.startswith(_OWN):
+        return f"begins with {_OWN!r}, as the rows of own data do"
+    for group in value.groups:
+        if RAG not in group or group == f"{name}{RAG}":
+            return f"is in the group {group!r}: expected a name with {RAG!r}, and not {name}{RAG}"
+    return ""
+
+
+def _names_in_lm_eval(row: Task) -> Iterable[tuple[str, str]]:
+    """Return the names that a row takes in lm_eval, without their k."""
+    yield "name in lm_eval", f"{row.name}{RAG}"
+    yield from (("name in lm_eval", group) for group in row.groups)
+    if row.tag is not None:
+        yield "tag in lm_eval", row.tag
+
+
+TASKS: Registry[Task] = Registry(
+    "task", "qrag_register_tasks", SettingsError, check=_unfit_task, parts=_names_in_lm_eval
+)
 RETRIEVERS: Registry[Callable[..., Retriever]] = Registry(
     "retriever", "qrag_register_retrievers", RetrieverError
 )
@@ -222,7 +258,7 @@ FORMATS: Registry[Format] = Registry(
 ENGINES: Registry[EngineFactory] = Registry(
     "engine", "qrag_register_engines", SettingsError, check=_no_engine
 )
-REGISTRIES: tuple[Registry[Any], ...] = (RETRIEVERS, PROMPT_STYLES, FORMATS, ENGINES)
+REGISTRIES: tuple[Registry[Any], ...] = (TASKS, RETRIEVERS, PROMPT_STYLES, FORMATS, ENGINES)
 """All kinds, in the order in which their hooks are called and ``qrag plugins`` lists them."""
 
 

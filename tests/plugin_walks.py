@@ -32,7 +32,7 @@ class Walk:
         """Read the walk under a heading."""
         text = PAGE.read_text(encoding="utf-8").partition(f"## {heading}\n")[2]
         text = text.partition("\n## ")[0]
-        path = rf"`((?:qrag_{name}|tests)/\w+\.py|pyproject\.toml)`"
+        path = rf"`((?:qrag_{name}|tests)/\w+\.(?:py|jsonl)|pyproject\.toml)`"
         files: dict[str, str] = {}
         commands: list[str] = []
         for before, language, code in re.findall(

@@ -58,9 +58,9 @@ def plugins(context: click.Context) -> None:
     help="For an engine: what to load, as for lm_eval --model qrag. A small model in fp32 is best.",
 )
 def check(name: str, expected: tuple[str, ...], model_args: str) -> None:
-    """Hold a retriever, NAME or NAME:option=value,..., a format, or an engine to its contract.
+    """Hold a retriever, NAME or NAME:option=value,..., a format or an engine to its contract.
 
-    The exit code is 1 if it fails.
+    Or a task, NAME or NAME:DATA, with data as for lm_eval. The exit code is 1 if it fails.
     """
     out = console()
     marks = {

@@ -6,25 +6,36 @@ import click
 
 from qrag_tasks.cli.group import main
 from qrag_tasks.cli.tables import Table, print_tables
-from qrag_tasks.locations import task_yamls
+from qrag_tasks.locations import RAG, task_yamls
 from qrag_tasks.tasks import catalog
-from qrag_tasks.tasks.base import DEPTHS
+from qrag_tasks.tasks.base import DEPTHS, DescribingSource
+from qrag_tasks.tasks.scoring.answer_scores import AnswerScores
 
 
 @main.command()
 def tasks() -> None:
     """List the tasks and groups that lm_eval knows from us."""
-    table = Table("task", "LaMP", "what the model is asked", "scores")
-    for task in catalog.TASKS.values():
+    from qrag_tasks.registry import TASKS, core_origin
+
+    table = Table("task", "of", "what the model is asked", "scores", "version, licence")
+    for name, supplied in TASKS.all().items():
+        task = supplied.value
         # All k of a task in one cell, a line each: they differ in nothing else.
-        names = [name for name, entry in catalog.CATALOG.items() if entry.task is task]
-        scores = ", ".join(metric.name for metric in task.answer.metrics)
-        table.add_row("\n".join(names), task.official_name, task.summary, scores)
+        names = "\n".join(f"{name}{RAG}_k{depth}" for depth in DEPTHS)
+        scores = "what corpus.toml says"
+        if not isinstance(task.source, DescribingSource):
+            scores = ", ".join(
+                metric.name for metric in AnswerScores(task.answer, names=task.metrics).metrics
+            )
+        about = [task.version, task.license]
+        if supplied.origin != core_origin():
+            about.append(f"from {supplied.origin}")
+        table.add_row(names, task.official_name, task.summary, scores, "\n".join(about))
         table.add_break()
     for group, members in catalog.GROUPS.items():
-        table.add_row(group, "group", ", ".join(members), "")
+        table.add_row(group, "group", ", ".join(members), "", "")
     for tag in catalog.TAGS:
-        table.add_row(tag, "tag", "all tasks whose data are public", "")
+        table.add_row(tag, "tag", "all tasks whose data are public", "", "")
     print_tables(table)
     click.echo()
     click.echo("k is how many documents are put into the prompt.")

@@ -1,31 +1,21 @@
-"""The names under which lm_eval knows our tasks: the task table times the values of k."""
+"""The names under which lm_eval knows our tasks: the rows of plugins times the values of k."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from glob import glob
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from qrag_tasks.errors import SettingsError, did_you_mean
-from qrag_tasks.locations import task_yamls
+from qrag_tasks.locations import RAG, plugin_task_yamls, task_yamls
 from qrag_tasks.tasks.base import DEPTHS, Depth, Index, Task
-from qrag_tasks.tasks.lamp.table import LAMP_TASKS
-from qrag_tasks.tasks.own.table import OWN_TASKS
 
-FAMILIES = (LAMP_TASKS, OWN_TASKS)
-"""The tables of tasks: a family more is one more of these."""
-TASKS: Mapping[str, Task] = {name: task for family in FAMILIES for name, task in family.items()}
-GROUP_TASKS: Mapping[str, tuple[str, ...]] = {
-    group: tuple(name for name, task in TASKS.items() if group in task.groups)
-    for group in sorted({group for task in TASKS.values() for group in task.groups})
-}
-"""Name of a group, without its k -> names of its tasks."""
-TAGS = tuple(dict.fromkeys(task.tag for task in TASKS.values() if task.tag))
-"""lm_eval's tags, one a family, for the tasks whose data are public."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -37,16 +27,103 @@ class CatalogEntry:
     depth: Depth
 
 
-CATALOG: Mapping[str, CatalogEntry] = {
-    f"{task.name}_rag_k{depth}": CatalogEntry(f"{task.name}_rag_k{depth}", task, depth)
-    for task in TASKS.values()
-    for depth in DEPTHS
-}
-GROUPS: Mapping[str, tuple[str, ...]] = {
-    f"{group}_k{depth}": tuple(f"{name}_rag_k{depth}" for name in names)
-    for group, names in GROUP_TASKS.items()
-    for depth in DEPTHS
-}
+@dataclass(frozen=True)
+class Listing:
+    """Rows, and the names that lm_eval knows of them."""
+
+    tasks: Mapping[str, Task]
+
+    @cached_property
+    def group_tasks(self) -> Mapping[str, tuple[str, ...]]:
+        """Name of a group, without its k -> names of its tasks."""
+        groups = sorted({group for task in self.tasks.values() for group in task.groups})
+        return {
+            group: tuple(name for name, task in self.tasks.items() if group in task.groups)
+            for group in groups
+        }
+
+    @cached_property
+    def catalog(self) -> Mapping[str, CatalogEntry]:
+        """Every task at every depth, by its name."""
+        return {
+            (name := f"{task.name}{RAG}_k{depth}"): CatalogEntry(name, task, depth)
+            for task in self.tasks.values()
+            for depth in DEPTHS
+        }
+
+    @cached_property
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Every group at every depth, by its name -> names of its tasks."""
+        return {
+            f"{group}_k{depth}": tuple(f"{name}{RAG}_k{depth}" for name in names)
+            for group, names in self.group_tasks.items()
+            for depth in DEPTHS
+        }
+
+    @cached_property
+    def tags(self) -> Mapping[str, tuple[str, ...]]:
+        """Tag -> names of its tasks."""
+        tags = dict.fromkeys(task.tag for task in self.tasks.values() if task.tag)
+        return {
+            tag: tuple(each.name for each in self.catalog.values() if each.task.tag == tag)
+            for tag in tags
+        }
+
+
+class _Lazy(Mapping[str, T]):
+    """A mapping out of :class:`Listing`, made when it is first looked at.
+
+    Plugins are loaded then; to import this module loads none.
+    """
+
+    _last: ClassVar[tuple[object, Listing | None]] = None, None
+
+    def __init__(self, part: Callable[[Listing], Mapping[str, T]]) -> None:
+        self._part = part
+
+    @property
+    def _now(self) -> Mapping[str, T]:
+        from qrag_tasks import registry
+
+        # Plugins are read again where somebody had them forgotten.
+        known = registry.plugins()
+        of, everything = _Lazy._last
+        if of is not known or everything is None:
+            everything = Listing({name: each.value for name, each in registry.TASKS.all().items()})
+            _Lazy._last = known, everything
+        return self._part(everything)
+
+    def __getitem__(self, name: str) -> T:
+        return self._now[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._now)
+
+    def __len__(self) -> int:
+        return len(self._now)
+
+
+TASKS: Mapping[str, Task] = _Lazy(lambda all_: all_.tasks)
+"""Name -> row, of LaMP, of own data and of plugins. Never to be looked at on importing."""
+GROUP_TASKS: Mapping[str, tuple[str, ...]] = _Lazy(lambda all_: all_.group_tasks)
+"""Name of a group, without its k -> names of its tasks."""
+CATALOG: Mapping[str, CatalogEntry] = _Lazy(lambda all_: all_.catalog)
+GROUPS: Mapping[str, tuple[str, ...]] = _Lazy(lambda all_: all_.groups)
+TAGS: Mapping[str, tuple[str, ...]] = _Lazy(lambda all_: all_.tags)
+"""lm_eval's tags, one a family, for the tasks whose data are public -> these."""
+
+
+def rows_of_plugins(built_in: bool) -> Listing:
+    """Return the rows that the core registers, or those of all other distributions."""
+    from qrag_tasks import registry
+
+    return Listing(
+        {
+            name: each.value
+            for name, each in registry.TASKS.all().items()
+            if (each.origin == registry.core_origin()) == built_in
+        }
+    )
 
 
 def task_named(name: str, index: Index = "lamp") -> Task:
@@ -133,9 +210,7 @@ def _what_it_may_mean(name: str) -> str:
     if match := re.match(r"lamp[-_ ]?(\d+)[-_ ]?([ut](?![a-z]))?", given):
         rows = {f"lamp{match[1]}{split}" for split in ("u", "t") if match[2] in (None, split)}
         names = " or ".join(
-            f"{name}_rag_k{k or 5} ({task.setting})"
-            for name, task in LAMP_TASKS.items()
-            if name in rows
+            f"{name}_rag_k{k or 5} ({task.setting})" for name, task in TASKS.items() if name in rows
         )
         return (
             names and f" {'Did you mean' if k else 'Write for example'} {names}{'?' if k else '.'}"
@@ -151,16 +226,20 @@ def _pattern(names: Iterable[str]) -> str:
 
 def members(name: str) -> frozenset[str]:
     """Return the tasks of ours that a name stands for: itself, a group's, the tag's; or none."""
+    if RAG not in name:
+        return frozenset()  # without a look at the plugins: a run of others' tasks needs none
     if name in CATALOG:
         return frozenset({name})
-    if name in TAGS:
-        return frozenset(each.name for each in CATALOG.values() if each.task.tag == name)
-    return frozenset(GROUPS.get(name, ()))
+    return frozenset(TAGS.get(name) or GROUPS.get(name, ()))
 
 
 def holds_all(names: Iterable[Any]) -> bool:
     """Tell whether every name is one of a task or group of ours, or the tag; no pattern is."""
     return all(isinstance(name, str) and members(name) for name in names)
+
+
+_LETTERS = re.compile(r"[\w:+-]+")
+"""A name, and neither a pattern nor a path."""
 
 
 def requested(patterns: Iterable[str]) -> list[CatalogEntry]:
@@ -169,6 +248,9 @@ def requested(patterns: Iterable[str]) -> list[CatalogEntry]:
     :param patterns: names of tasks, groups or the tag, globs of these, or paths of task files
         and globs of these. What is not ours is passed over.
     """
+    patterns = [each for each in patterns if RAG in each or not _LETTERS.fullmatch(each)]
+    if not patterns:
+        return []
     known = (*CATALOG, *GROUPS, *TAGS)
     names: set[str] = set()
     for pattern in patterns:
@@ -182,7 +264,8 @@ def requested(patterns: Iterable[str]) -> list[CatalogEntry]:
 
 
 def _is_ours(file: Path) -> bool:
-    return file.resolve().is_relative_to(task_yamls().resolve())
+    folders = (task_yamls(), plugin_task_yamls())
+    return any(file.resolve().is_relative_to(folder.resolve()) for folder in folders)
 
 
 def without_overlap(names: Iterable[Any]) -> tuple[list[Any], dict[str, str]]:

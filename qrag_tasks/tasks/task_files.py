@@ -6,12 +6,18 @@ custom for a family of tasks.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from tempfile import mkdtemp
 
-from qrag_tasks.locations import task_yamls
+from qrag_tasks.errors import StoreError
+from qrag_tasks.locations import plugin_task_yamls, share, task_yamls
 from qrag_tasks.tasks.base import DescribingSource, Task
-from qrag_tasks.tasks.catalog import CATALOG, GROUPS, TASKS
+from qrag_tasks.tasks.catalog import Listing, rows_of_plugins
 from qrag_tasks.tasks.scoring.metrics import AGGREGATIONS
 
 _HEADER = "# Written by `python -m qrag_tasks.tasks.task_files`; a test holds it to the catalog.\n"
@@ -57,8 +63,9 @@ _AGGREGATIONS = {
 }
 
 
-def render() -> dict[str, str]:
-    """Return every file: path below ``task_yamls/`` -> text."""
+def render(rows: Listing | None = None) -> dict[str, str]:
+    """Return every file of some rows, the core's by default: path in their folder -> text."""
+    rows = rows or rows_of_plugins(built_in=True)
     files = {
         f"{task.name}/{_template_name(task)}": _HEADER
         + _TEMPLATE.format(
@@ -71,16 +78,16 @@ def render() -> dict[str, str]:
             answer_tokens=task.answer_tokens,
             metrics=_metric_list(task),
         )
-        for task in TASKS.values()
+        for task in rows.tasks.values()
     }
-    for entry in CATALOG.values():
+    for entry in rows.catalog.values():
         files[f"{entry.task.name}/{entry.name}.yaml"] = _HEADER + _TASK.format(
             template=_template_name(entry.task),
             name=entry.name,
             row=entry.task.name,
             k=entry.depth,
         )
-    for group, members in GROUPS.items():
+    for group, members in rows.groups.items():
         files[f"groups/{group}.yaml"] = _HEADER + _GROUP.format(
             name=group, members="".join(f"  - {member}\n" for member in members)
         )
@@ -107,6 +114,40 @@ def _template_name(task: Task) -> str:
     return f"_{task.name}_yaml"
 
 
+def written_for_plugins() -> Path | None:
+    """Return a folder with the task files of plugins' rows; ``None`` where there are none.
+
+    It is made once for each set of rows, in the cache folder, and is whole or not there.
+
+    :raises StoreError: when it cannot be written.
+    """
+    rows = rows_of_plugins(built_in=False)
+    if not rows.tasks:
+        return None
+    files = render(rows)
+    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    folder = plugin_task_yamls() / digest[:16]
+    if folder.is_dir():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(mkdtemp(dir=folder.parent))
+        _put(files, temporary)
+        share(temporary)
+        try:
+            temporary.rename(folder)
+        except OSError:  # another process was faster
+            shutil.rmtree(temporary, ignore_errors=True)
+            if not folder.is_dir():
+                raise
+    except OSError as error:
+        raise StoreError(
+            f"task files of plugins cannot be kept in {folder}: {error.strerror or error}. Make "
+            f"room there, or name another folder in QRAG_CACHE."
+        ) from error
+    return folder
+
+
 def write(folder: Path) -> None:
     """Write every file below ``folder``, and remove those of ours that are no longer rendered."""
     files = render()
@@ -114,6 +155,10 @@ def write(folder: Path) -> None:
         stale = old.relative_to(folder).as_posix() not in files
         if stale and old.read_text(encoding="utf-8").startswith(_HEADER):
             old.unlink()
+    _put(files, folder)
+
+
+def _put(files: Mapping[str, str], folder: Path) -> None:
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

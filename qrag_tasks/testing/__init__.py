@@ -1,8 +1,8 @@
 """The conformance kits: does what a plugin supplies keep its contract?
 
-In a plugin's tests, one class a retriever or format; pytest then shows every check by its name::
+In a plugin's tests, one class a retriever, format or task; pytest then shows every check by name::
 
-    from qrag_tasks.testing import FormatConformance, RetrieverConformance
+    from qrag_tasks.testing import FormatConformance, RetrieverConformance, TaskConformance
 
     class TestLongest(RetrieverConformance):
         spec = "longest:minimum=2"
@@ -10,6 +10,9 @@ In a plugin's tests, one class a retriever or format; pytest then shows every ch
 
     class TestRow8(FormatConformance):
         spec = "row8"
+
+    class TestBirds(TaskConformance):
+        spec = "birds:tests/data"
 
 Without pytest, :func:`run_checks` yields one :class:`Outcome` a check; ``qrag plugins check NAME``
 prints them. The kits are versioned (:data:`KIT_VERSION`), for a stricter check can fail a plugin
@@ -20,18 +23,24 @@ import sys
 
 from qrag_tasks.testing.check import KIT_VERSION, Check, Outcome
 from qrag_tasks.testing.checks import CHECKS
-from qrag_tasks.testing.conformance import FormatConformance, RetrieverConformance
-from qrag_tasks.testing.kits import FORMAT_CHECKS
+from qrag_tasks.testing.conformance import (
+    FormatConformance,
+    RetrieverConformance,
+    TaskConformance,
+)
+from qrag_tasks.testing.kits import FORMAT_CHECKS, TASK_CHECKS
 from qrag_tasks.testing.running import run_check, run_checks
 
 __all__ = [
     "CHECKS",
     "FORMAT_CHECKS",
     "KIT_VERSION",
+    "TASK_CHECKS",
     "Check",
     "FormatConformance",
     "Outcome",
     "RetrieverConformance",
+    "TaskConformance",
     "run_check",
     "run_checks",
 ]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from qrag_tasks.testing.check import Check
 from qrag_tasks.testing.format_subject import FormatSubject
-from qrag_tasks.testing.kits import FORMAT_KIT, RETRIEVER_KIT, Kit
+from qrag_tasks.testing.kits import FORMAT_KIT, RETRIEVER_KIT, TASK_KIT, Kit
 from qrag_tasks.testing.running import checked_expectations, judge
 
 
@@ -91,6 +91,18 @@ class RetrieverConformance(Conformance):
     """
 
     kit = RETRIEVER_KIT
+
+
+class TaskConformance(Conformance):
+    """Inherit from it, in a class that pytest collects, and say which task is meant.
+
+    One test for every check of :data:`~qrag_tasks.testing.TASK_CHECKS`. They read the data.
+
+    :cvar spec: the task's name, and after a colon its data, as ``data`` of a run names them:
+        ``birds:tests/data``. Without a colon, the data that its source takes by default. Required.
+    """
+
+    kit = TASK_KIT
 
 
 class FormatConformance(Conformance):

@@ -6,14 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from qrag_tasks.registry import FORMATS, RETRIEVERS, Registry
+from qrag_tasks.registry import FORMATS, RETRIEVERS, TASKS, Registry
 from qrag_tasks.testing.check import Check, registered
-from qrag_tasks.testing.checks import CHECKS, formats
+from qrag_tasks.testing.checks import CHECKS, formats, tasks
 from qrag_tasks.testing.format_subject import FormatSubject
 from qrag_tasks.testing.subject import Subject
+from qrag_tasks.testing.task_subject import TaskSubject
 
 FORMAT_CHECKS: tuple[Check, ...] = tuple(registered(formats.__name__))
 """Every check of a format, each name once."""
+TASK_CHECKS: tuple[Check, ...] = tuple(registered(tasks.__name__))
+"""Every check of a task, each name once."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Kit:
 
 RETRIEVER_KIT = Kit(RETRIEVERS, CHECKS, Subject)
 FORMAT_KIT = Kit(FORMATS, FORMAT_CHECKS, FormatSubject)
-KITS = (RETRIEVER_KIT, FORMAT_KIT)
+TASK_KIT = Kit(TASKS, TASK_CHECKS, TaskSubject)
+KITS = (RETRIEVER_KIT, FORMAT_KIT, TASK_KIT)
 
 
 def kit_for(spec: str) -> Kit:

@@ -13,7 +13,7 @@ from plugin_files import InstallPlugin
 from qrag_tasks import hookspecs
 from qrag_tasks.registry import REGISTRIES
 from qrag_tasks.retrieval.base import NEEDS
-from qrag_tasks.testing import CHECKS, FORMAT_CHECKS, RetrieverConformance
+from qrag_tasks.testing import CHECKS, FORMAT_CHECKS, TASK_CHECKS, RetrieverConformance
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -52,6 +52,11 @@ VALUE = Shown()
 from qrag_tasks.engines.base import Abilities, EngineFactory
 VALUE = EngineFactory(Abilities(evidence="stated"), lambda arguments, meter: None, dict)
 """,
+    "qrag_register_tasks": """
+from dataclasses import replace
+from qrag_tasks.tasks.lamp.table import LAMP_TASKS
+VALUE = replace(LAMP_TASKS["lamp7u"], name="shown", family="Shown", groups=())
+""",
 }
 
 
@@ -68,8 +73,11 @@ def test_a_hook_is_called_as_the_page_shows_it(hook: Any, install: InstallPlugin
 
 
 def test_every_check_has_its_row() -> None:
-    kits = PAGE.partition("## The conformance kit")[2].partition("## The kit for formats")
-    for told, checks in ((kits[0], CHECKS), (kits[2], FORMAT_CHECKS)):
+    retrievers, _, others = PAGE.partition("## The conformance kit")[2].partition(
+        "## The kit for formats"
+    )
+    formats, _, tasks = others.partition("## The kit for tasks")
+    for told, checks in ((retrievers, CHECKS), (formats, FORMAT_CHECKS), (tasks, TASK_CHECKS)):
         for check in checks:
             assert f"| `{check.name}` | {check.summary.replace('``', '`')} |\n" in told
         assert len(re.findall(r"(?m)^\| `\w+` \|", told)) == len(checks)

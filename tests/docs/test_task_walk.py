@@ -1,4 +1,4 @@
-"""docs/tasks.md: its walk is followed to the letter, and its table names every field of a row."""
+"""docs/tasks.md and CONTRIBUTING's "Add a task": followed to the letter; every field is told."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plugin_walks import Run, Walk, shell_in
 
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.tasks.base import Task
 from qrag_tasks.tasks.catalog import as_row
+from qrag_tasks.testing import TASK_CHECKS
 
+WALK = Walk.of("Add a task", "birds")
 PAGE = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -30,12 +33,12 @@ def block(language: str) -> str:
 def birds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "birds"
     folder.mkdir()
-    for name, language in (
-        ("birds.py", "python"),
-        ("birds_rag_k1.yaml", "yaml"),
-        ("dev.jsonl", "json"),
+    for name, text in (
+        ("birds.py", WALK.files["qrag_birds/__init__.py"]),
+        ("birds_rag_k1.yaml", block("yaml")),
+        ("dev.jsonl", WALK.files["qrag_birds/dev.jsonl"]),
     ):
-        (folder / name).write_text(block(language), encoding="utf-8")
+        (folder / name).write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -63,6 +66,40 @@ def test_a_new_task_runs_without_a_change_to_the_package(
     assert "answer_mass" in lm_eval_command(*measured, PYTHONPATH=few_tasks).stdout
 
 
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("qrag-birds")
+    WALK.install(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shell(plugin: Path) -> Run:
+    return shell_in(plugin)
+
+
+def test_a_plugin_brings_a_task_to_every_command(plugin: Path, shell: Run, cache: Path) -> None:
+    said: dict[str, str] = {}
+    for command in WALK.commands:
+        name = command.partition(" --")[0]
+        said[name] = said.get(name, "") + shell(command)
+    passed = f"{len(TASK_CHECKS)} passed"
+    assert passed in said["python -m pytest tests"]
+    assert f"birds: {len(TASK_CHECKS)} checks, 0 failed" in said["qrag plugins check birds"]
+    (row,) = [line for line in said["qrag tasks"].splitlines() if line.startswith("birds_rag_k0")]
+    assert "name the bird that a watcher saw" in row
+    for part in ("CC0", "from qrag-birds 0.1.0", "birds_rag_all_k5", "birds_rag_kmax8k"):
+        assert part in said["qrag tasks"], part
+    assert "birds, bm25: 2 profiles" in said["qrag rank birds"]
+    assert "It was: lark. Which bird is it?" in said["qrag show birds_rag_k1"]
+    assert "birds_rag_k1" in said["lm_eval"]
+    assert "answer_mass" in said["lm_eval"]
+    (log,) = (plugin / "out").rglob("samples_birds_rag_k1_*.jsonl")
+    first, _ = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+    assert first["doc"]["retriever"] == "bm25"
+    assert "birds" in shell("qrag export predictions out --out answers")
+
+
 def test_every_field_of_a_row_is_told() -> None:
     (table,) = re.findall(r"(?m)^\| field \|.*?\n\n", PAGE, re.DOTALL)
     cells = [line.split("|")[1] for line in table.strip().splitlines()]
@@ -72,7 +109,8 @@ def test_every_field_of_a_row_is_told() -> None:
 
 def row_of_the_page(**changes: Any) -> Task:
     names: dict[str, Any] = {"__name__": __name__}
-    exec(compile(block("python"), "docs/tasks.md", "exec"), names)  # noqa: S102 - our own example
+    code = WALK.files["qrag_birds/__init__.py"]
+    exec(compile(code, "CONTRIBUTING.md", "exec"), names)  # noqa: S102 - our own example
     return dataclasses.replace(names["ROW"], **changes)
 
 

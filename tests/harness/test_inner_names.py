@@ -411,7 +411,7 @@ def test_where_lm_eval_reads_entry_points_they_are_left_to_it(
     code = (
         "import lm_eval.models, lm_eval.tasks.manager as m, lm_eval\n"
         "print(lm_eval.__path__[0])\n"
-        "if not hasattr(m.TaskManager.__init__, '__wrapped__'): print('tasks')\n"
+        "if 'lamp3u_rag_k5' not in m.TaskManager().all_tasks: print('tasks')\n"
         "if 'qrag' not in lm_eval.models.MODEL_MAPPING: print('models')\n"
     )
     done = run_with(planted, code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from pydantic import BeforeValidator
@@ -13,6 +13,7 @@ from qrag_tasks.errors import did_you_mean
 from qrag_tasks.experiment.plan.yaml_values import plain
 from qrag_tasks.tasks.base import DEPTHS
 from qrag_tasks.tasks.catalog import TASKS
+from qrag_tasks.tasks.own.kinds import KINDS
 
 _SAFE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
@@ -24,6 +25,10 @@ def _file_safe(name: str) -> str:
             f"them at most, and begin with a letter or digit"
         )
     return name
+
+
+def _tasks() -> list[str]:
+    return list(TASKS)
 
 
 def _metrics() -> list[str]:
@@ -38,11 +43,18 @@ def _metrics() -> list[str]:
             )
             for metric in metrics
         }
+        | {metric.name for kind in KINDS for metric in kind.metrics}
     )
 
 
-def _one_of(known: Sequence[str], what: str) -> BeforeValidator:
+def _one_of(names: Callable[[], Sequence[str]], what: str) -> BeforeValidator:
+    """Return a validator.
+
+    :param names: asked when a plan is read: plugins are not loaded before.
+    """
+
     def check(value: object) -> object:
+        known = names()
         if value is None or isinstance(value, (list, dict)):
             return value  # which is no text: the next to look at it says so
         # YAML reads `0` as a number, and so would have anybody.
@@ -70,7 +82,7 @@ Name = Annotated[
 PrecisionName = Annotated[
     str, BeforeValidator(lambda name: precision(name).name if isinstance(name, str) else name)
 ]
-TaskName = Annotated[str, _one_of(list(TASKS), "task")]
-K = Annotated[str, _one_of([*map(str, DEPTHS)], "k")]
-MetricName = Annotated[str, _one_of(_metrics(), "metric")]
+TaskName = Annotated[str, _one_of(_tasks, "task")]
+K = Annotated[str, _one_of(lambda: [*map(str, DEPTHS)], "k")]
+MetricName = Annotated[str, _one_of(_metrics, "metric")]
 Argument = Annotated[str | int | float | bool, BeforeValidator(_plain_value)]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
+from qrag_tasks.hookspecs import RegisterTask, hookimpl
 from qrag_tasks.tasks.base import Task
 from qrag_tasks.tasks.lamp import labels, prompts, queries, yazan2024
 from qrag_tasks.tasks.lamp.layout import LICENSE, files_of
@@ -145,3 +146,10 @@ def _of_time_split(task: Task) -> Task:
 LAMP_TASKS: Mapping[str, Task] = {
     task.name: task for task in (*_USER_SPLIT, *map(_of_time_split, _USER_SPLIT))
 }
+
+
+@hookimpl
+def qrag_register_tasks(register: RegisterTask) -> None:
+    """Register LaMP's tasks."""
+    for name, row in LAMP_TASKS.items():
+        register(name, row)

@@ -13,6 +13,8 @@ from qrag_tasks.tasks.scoring.exact import Exact
 from qrag_tasks.tasks.scoring.kinds import Labels, Ratings, Text
 from qrag_tasks.tasks.scoring.readers import LabelReader, LetterReader, ScaleReader, whole_text
 
+KINDS: tuple[type[AnswerKind], ...] = (Ratings, Labels, Text, Exact)
+"""All that own data may ask for."""
 _TOKENS: Mapping[str, int] = {"ratings": 16, "labels": 16, "choice": 16, "text": 64, "exact": 32}
 """Kind -> the longest answer in tokens, where ``tokens`` does not say it."""
 _ALL_LINES_TOKENS = 256

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from qrag_tasks.hookspecs import RegisterTask, hookimpl
 from qrag_tasks.tasks.base import DataSet, Task
 from qrag_tasks.tasks.prompt import TaskPrompt
 from qrag_tasks.tasks.scoring.kinds import Text
@@ -78,3 +79,10 @@ OWN_TASKS: Mapping[str, Task] = {
         source=OwnSource(),
     )
 }
+
+
+@hookimpl
+def qrag_register_tasks(register: RegisterTask) -> None:
+    """Register the row of own data."""
+    for name, row in OWN_TASKS.items():
+        register(name, row)
