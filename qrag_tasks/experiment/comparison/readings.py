@@ -29,7 +29,13 @@ from qrag_tasks.experiment.comparison.rows import CellRow
 from qrag_tasks.experiment.comparison.sample_arrays import Values, one_by_one
 from qrag_tasks.experiment.fidelity import store
 from qrag_tasks.experiment.fidelity.divergence import Floats, ReadAnswers, divergence
-from qrag_tasks.experiment.fidelity.figures import Fidelity, Mean, fidelity, samples_to_show
+from qrag_tasks.experiment.fidelity.figures import (
+    Fidelity,
+    Figures,
+    Mean,
+    drawn_together,
+    samples_to_show,
+)
 from qrag_tasks.experiment.fidelity.places import readings_file, source_of
 from qrag_tasks.experiment.plan.planned_fidelity import KINDS
 from qrag_tasks.experiment.statistics import holm, trend
@@ -67,14 +73,31 @@ def with_readings(
     :param values: of the cells, in the same order.
     :raises StoreError: when readings are damaged.
     """
-    added, kl_of = [], []
     stale: list[str] = []
     others: list[str] = []
-    for cell, of_cell in zip(cells, values, strict=True):
-        read = {kind: _read(of_cell, kind, stale, others) for kind in KINDS}
-        known = {kind: one for kind, one in read.items() if one is not None}
-        added.append(replace(cell, fidelity=_row(cell, of_cell, known, options)) if known else cell)
-        kl_of.append({kind: _kl(of_cell, one) for kind, one in known.items()})
+    kl_of: list[dict[str, dict[str, float]]] = [{} for _ in cells]
+    rows: list[dict[str, AnswersRead]] = [{} for _ in cells]
+    drawn: list[tuple[int, str]] = []
+
+    def prepared() -> Iterator[Figures]:
+        """Yield what was read, cell by cell, so that not all of it is held at once."""
+        for number, of_cell in enumerate(values):
+            for kind in KINDS:
+                read = _read(of_cell, kind, stale, others)
+                if read is not None:
+                    drawn.append((number, kind))
+                    kl_of[number][kind] = _kl(of_cell, read)
+                    yield _figures_of(of_cell, read, options)
+
+    for place, figures in enumerate(drawn_together(prepared(), options.level)):
+        number, kind = drawn[place]
+        rows[number][kind] = _figures(figures)
+    added = [
+        replace(cell, fidelity=FidelityRow(**row, directions=list(_directions(cell, its))))
+        if row
+        else cell
+        for cell, its, row in zip(cells, values, rows, strict=True)
+    ]
     notes = [
         *folded(
             stale,
@@ -140,20 +163,13 @@ def _read(values: Values, kind: str, stale: list[str], others: list[str]) -> _Re
     return _Read(np.array(chosen, np.int64), read)
 
 
-def _row(cell: CellRow, values: Values, read: Mapping[str, _Read], options: Options) -> FidelityRow:
-    figures = {
-        kind: _figures(
-            fidelity(
-                one.answers,
-                None if values.users is None else values.users[one.chosen],
-                level=options.level,
-                resamples=options.resamples,
-                seed=options.seed,
-            )
-        )
-        for kind, one in read.items()
-    }
-    return FidelityRow(**figures, directions=list(_directions(cell, values)))
+def _figures_of(values: Values, read: _Read, options: Options) -> Figures:
+    return Figures(
+        read.answers,
+        None if values.users is None else values.users[read.chosen],
+        resamples=options.resamples,
+        seed=options.seed,
+    )
 
 
 def _figures(figures: Fidelity) -> AnswersRead:

@@ -9,8 +9,9 @@ prints them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -73,67 +74,107 @@ class Fidelity:
     samples_needed: float | None
 
 
-def fidelity(
-    read: ReadAnswers,
-    users: ArrayLike | None = None,
-    *,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Fidelity:
-    """Return the figures of a cell.
+class Figures:
+    """The figures of a cell, before their intervals are drawn: many are drawn at once.
 
     :param read: at least one answer, one a sample.
     :param users: a label a sample; ``None`` for each on its own.
-    :param level: of the intervals.
     :param resamples: of the bootstrap.
     :raises ValueError: where there is no sample.
     """
-    if not len(read):
-        raise ValueError("no answer was read")
-    places = read.places
-    change = places.other_given - places.base_given
-    by_sample: dict[str, tuple[Floats, float | None]] = {
-        "kl": (read.means(places.kl), None),
-        "same": (read.means(places.same), 1.0),
-        "given": (read.means(change), 2.0),
-        # Of one answer: the ratio of the perplexities' logarithms is a mean over its tokens.
-        "worse": (read.means(places.base_logprob - places.other_logprob), None),
-    }
-    drawn = {
-        name: Bootstrap.of(
-            np.zeros(len(values)), values, users, resamples=resamples, seed=seed, span=span
+
+    def __init__(
+        self,
+        read: ReadAnswers,
+        users: ArrayLike | None = None,
+        *,
+        resamples: int = RESAMPLES,
+        seed: int = 0,
+    ) -> None:
+        if not len(read):
+            raise ValueError("no answer was read")
+        self._read = read
+        places = read.places
+        self._change = places.other_given - places.base_given
+        spans = {"kl": None, "same": 1.0, "given": 2.0, "worse": None}
+        self._by_sample: dict[str, Floats] = {
+            "kl": read.means(places.kl),
+            "same": read.means(places.same),
+            "given": read.means(self._change),
+            # Of one answer: the ratio of the perplexities' logarithms is a mean over its tokens.
+            "worse": read.means(places.base_logprob - places.other_logprob),
+        }
+        self._drawn = {
+            name: Bootstrap.of(
+                *(np.zeros(len(values)), values, users),
+                resamples=resamples,
+                seed=seed,
+                span=spans[name],
+            )
+            for name, values in self._by_sample.items()
+        }
+
+    @property
+    def bootstraps(self) -> list[Bootstrap]:
+        """What is to be drawn, for :func:`~qrag_tasks.experiment.statistics.draw_together`."""
+        return [each for each in self._drawn.values() if each.units.measurable]
+
+    def at(self, level: float = 0.95) -> Fidelity:
+        """Return the figures.
+
+        :param level: of the intervals.
+        """
+        read, places, change = self._read, self._read.places, self._change
+        means = {
+            name: Mean(float(values.mean()), self._drawn[name].interval(level))
+            for name, values in self._by_sample.items()
+        }
+        short = read.means(places.kl_at_most - places.kl)
+        entropies = places.base_entropy, places.other_entropy
+        return Fidelity(
+            samples=len(read),
+            places=len(places),
+            kl=means["kl"],
+            kl_percentiles=percentiles(places.kl),
+            kl_short=None if np.isnan(short).any() else float(short.mean()),
+            tail=float(places.tail.mean()),
+            same=means["same"],
+            given=means["given"],
+            given_rms=float(np.sqrt((change**2).mean())),
+            given_percentiles=percentiles(change),
+            perplexity_ratio=_exponential(means["worse"]),
+            entropy=(
+                None
+                if any(np.isnan(values).any() for values in entropies)
+                else (float(entropies[0].mean()), float(entropies[1].mean()))
+            ),
+            samples_needed=samples_to_show(
+                means["kl"].value, effect_to_show(self._drawn["kl"].units), len(read)
+            ),
         )
-        for name, (values, span) in by_sample.items()
-    }
-    draw_together(each for each in drawn.values() if each.units.measurable)
-    means = {
-        name: Mean(float(values.mean()), drawn[name].interval(level))
-        for name, (values, _) in by_sample.items()
-    }
-    short = read.means(places.kl_at_most - places.kl)
-    entropies = places.base_entropy, places.other_entropy
-    return Fidelity(
-        samples=len(read),
-        places=len(places),
-        kl=means["kl"],
-        kl_percentiles=percentiles(places.kl),
-        kl_short=None if np.isnan(short).any() else float(short.mean()),
-        tail=float(places.tail.mean()),
-        same=means["same"],
-        given=means["given"],
-        given_rms=float(np.sqrt((change**2).mean())),
-        given_percentiles=percentiles(change),
-        perplexity_ratio=_exponential(means["worse"]),
-        entropy=(
-            None
-            if any(np.isnan(values).any() for values in entropies)
-            else (float(entropies[0].mean()), float(entropies[1].mean()))
-        ),
-        samples_needed=samples_to_show(
-            means["kl"].value, effect_to_show(drawn["kl"].units), len(read)
-        ),
-    )
+
+
+_TOGETHER = 16
+"""Cells that are drawn at once, as each holds what was drawn for it."""
+
+
+def drawn_together(cells: Iterable[Figures], level: float = 0.95) -> Iterator[Fidelity]:
+    """Yield the figures of many cells, in their order.
+
+    :param level: of the intervals.
+    """
+    every = iter(cells)
+    while batch := list(islice(every, _TOGETHER)):
+        draw_together(each for figures in batch for each in figures.bootstraps)
+        yield from (figures.at(level) for figures in batch)
+
+
+def fidelity(
+    read: ReadAnswers, users: ArrayLike | None = None, *, resamples: int = RESAMPLES
+) -> Fidelity:
+    """Return the figures of one cell; see :class:`Figures`."""
+    (figures,) = drawn_together([Figures(read, users, resamples=resamples)])
+    return figures
 
 
 def samples_to_show(effect: float, smallest: float | None, samples: int) -> float | None:

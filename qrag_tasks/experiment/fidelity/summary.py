@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qrag_tasks.experiment.fidelity.figures import Fidelity, by_place, fidelity
+from qrag_tasks.experiment.fidelity.figures import Fidelity, Figures, by_place, drawn_together
 from qrag_tasks.experiment.fidelity.run import CellReadings
 from qrag_tasks.experiment.plan import Cell
 from qrag_tasks.experiment.statistics import Trend, holm, trend
@@ -75,16 +75,12 @@ class FidelityTrend:
 def summarize(read: Iterable[CellReadings]) -> tuple[list[CellFidelity], list[FidelityTrend]]:
     """Return the figures of every cell, and the trends over k."""
     read = list(read)
+    drawn = drawn_together(Figures(each.read, _labels(each.users, each.keys)) for each in read)
     cells = [
         CellFidelity(
-            each.cell,
-            each.base,
-            each.kind,
-            fidelity(each.read, _labels(each.users, each.keys)),
-            by_place(each.read),
-            each.base_itself,
+            *(each.cell, each.base, each.kind, figures, by_place(each.read), each.base_itself)
         )
-        for each in read
+        for each, figures in zip(read, drawn, strict=True)
     ]
     return cells, _trends(read)
 
