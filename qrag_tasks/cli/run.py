@@ -101,7 +101,9 @@ def run(
         )
     if progress.complete and not progress.failed and part is None:
         console().print(Text(f"Now compare its arms: {command('compare', out)}"), soft_wrap=True)
-    context.exit(1 if progress.failed else 0)
+    # A part may have to leave to others what its own arms cannot read yet.
+    unread = progress.unread and part is None and launcher == "here"
+    context.exit(1 if progress.failed or unread else 0)
 
 
 class _Shown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -12,8 +13,10 @@ from qrag_tasks.engines.journal import Journal
 from qrag_tasks.engines.readings import Reading, ReadingRequest
 from qrag_tasks.errors import ComparisonError, StoreError
 from qrag_tasks.experiment.fidelity import store
-from qrag_tasks.experiment.fidelity.answers import answers_of, tokens_of
+from qrag_tasks.experiment.fidelity.answers import GivenAnswer, answers_of, tokens_of
 from qrag_tasks.experiment.fidelity.places import Reads
+
+logger = logging.getLogger("lm_eval.qrag_tasks")
 
 JOURNAL = "readings.jsonl"
 """Name of the file in a cell's folder that keeps what was read of it, while it is read."""
@@ -93,29 +96,48 @@ class _Asked:
                 f"{reads.base_file} is not there, or was made of other answers: the base arm has "
                 f"to read first"
             )
-        self._given = answers_of(reads.base_folder, reads.kind)
-        self.requests = self._requests(lm)
+        self.requests = self._requests(lm, answers_of(reads.base_folder, reads.kind))
 
-    def _requests(self, lm: Any) -> list[ReadingRequest]:
-        reads, given = self.reads, self._given
+    def _requests(self, lm: Any, given: Sequence[GivenAnswer]) -> list[ReadingRequest]:
+        """Return the requests, and keep in :attr:`_given` what they are of.
+
+        A right answer may be longer than any that the base arm could give. What does not fit the
+        base's window is read by no arm.
+        """
+        reads, base = self.reads, self._base
+        if base is not None:
+            known = set(base.keys)
+            given = [each for each in given if each.key in known]
         prompts = lm.encode_prompts([each.prompt for each in given])
         tokens = [tokens_of(lm, each.answer) for each in given]
+        fed = [len(one) + len(two) - 1 for one, two in zip(prompts, tokens, strict=True)]
+        fits = [number for number, length in enumerate(fed) if length <= lm.max_length]
+        if len(fits) < len(given):
+            first = next(number for number in range(len(given)) if number not in set(fits))
+            told = (
+                f"{reads.cell.folder}, sample {given[first].key}: prompt and answer take "
+                f"{fed[first]:,} tokens, and the window of {reads.cell.arm.name} has "
+                f"{lm.max_length:,}"
+            )
+            if base is not None:
+                raise ComparisonError(told)
+            logger.warning(
+                "%s: %d of %d %s answers are not read, as they do not fit: %s",
+                *(reads.cell.folder, len(given) - len(fits), len(given), reads.kind, told),
+            )
+            given = [given[number] for number in fits]
+            prompts = [prompts[number] for number in fits]
+            tokens = [tokens[number] for number in fits]
         wanted: list[Any] = [None] * len(given)
-        if self._base is not None:
-            if [list(each) for each in self._base.tokens] != tokens:
+        if base is not None:
+            if [list(each) for each in base.tokens] != tokens:
                 raise ComparisonError(
                     f"{reads.cell.arm.name} and {reads.base.name}: their tokenizers make different "
                     f"tokens of the same answers, so that distributions cannot be compared token "
                     f"by token; take arms of one model"
                 )
-            wanted = [reading.tokens.tolist() for reading in self._base.readings]
-        for each, prompt, answer in zip(given, prompts, tokens, strict=True):
-            fed = len(prompt) + len(answer) - 1
-            if fed > lm.max_length:
-                raise ComparisonError(
-                    f"{reads.cell.folder}, sample {each.key}: prompt and answer take {fed:,} "
-                    f"tokens, and the window of {reads.cell.arm.name} has {lm.max_length:,}"
-                )
+            wanted = [reading.tokens.tolist() for reading in base.readings]
+        self._given = given
         task, top = reads.cell.task_name, reads.top
         return [
             ReadingRequest(f"{task}, sample {each.key}", prompt, answer, top, of)

@@ -82,8 +82,13 @@ class StoredReadings:
 def together(readings: Sequence[Reading]) -> Reading:
     """Return the readings of several answers as one, one behind the other.
 
-    :param readings: at least one, with as many tokens kept at each place.
+    :param readings: with as many tokens kept at each place; none where no right answer is known.
     """
+    if not readings:
+        none, no_tokens = np.zeros(0, np.float32), np.zeros((0, 1), np.float32)
+        return Reading(
+            no_tokens.astype(np.int32), no_tokens, none, none.astype(np.int32), none, none
+        )
     return Reading(
         **{
             name: np.concatenate([getattr(each, name) for each in readings])

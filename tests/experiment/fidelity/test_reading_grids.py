@@ -23,8 +23,10 @@ from transformers import AutoModelForCausalLM
 
 from qrag_tasks.cli import main
 from qrag_tasks.errors import ComparisonError, PlanError, StoreError
+from qrag_tasks.experiment.comparison.grids import compare_grid
+from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.fidelity import reading, run, store
-from qrag_tasks.experiment.fidelity.answers import answers_of
+from qrag_tasks.experiment.fidelity.answers import answers_of, tokens_of
 from qrag_tasks.experiment.fidelity.places import Reads, reads_of, unread
 from qrag_tasks.experiment.fidelity.run import read_grid, readings_of
 from qrag_tasks.experiment.plan import Arm, Cell
@@ -275,6 +277,53 @@ def test_other_tokens_are_refused(grid: Path) -> None:
     store.write(first.file, replace(stored, tokens=[[1, *each[1:]] for each in stored.tokens]))
     with pytest.raises(ComparisonError, match="their tokenizers make different tokens"):
         reading.read_cell(load(other.cell.arm), other)
+
+
+def test_golds_that_do_not_fit_are_read_by_no_arm(
+    grid: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A right answer may be longer than any that was generated: the others are read."""
+    base, other = (
+        next(r for r in reads(grid, name, GOLD) if r.cell.task_name == "lamp5u_rag_k0")
+        for name in ("fp32", "bf16")
+    )
+    lm = load(base.cell.arm)
+    given = answers_of(base.folder, GOLD)
+    lengths = [
+        len(lm.encode_prompts([each.prompt])[0]) + len(tokens_of(lm, each.answer)) - 1
+        for each in given
+    ]
+    lm.engine.window = max(lengths) - 1
+    reading.read_cell(lm, base)
+    kept = [each.key for each, n in zip(given, lengths, strict=True) if n < max(lengths)]
+    stored = store.read(base.file)
+    assert stored is not None
+    assert stored.keys == kept
+    assert len(kept) < len(given)
+    assert "gold answers are not read, as they do not fit" in caplog.text
+    reading.read_cell(load(other.cell.arm), other)
+    (found,) = readings_of(grid, TOP)
+    assert list(found.keys) == kept
+
+
+def test_golds_that_nobody_knows(grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for log in grid.rglob("samples_*.jsonl"):
+        records = [json.loads(line) for line in log.read_text().splitlines()]
+        for record in records:
+            record["doc"]["target"] = None
+        log.write_text("".join(json.dumps(record) + "\n" for record in records))
+        # The marker has its size.
+        marker = log.parent / "complete.json"
+        body = json.loads(marker.read_text())
+        body["files"][log.name] = log.stat().st_size
+        marker.write_text(json.dumps(body))
+    monkeypatch.setattr(run, "_read", read_here)
+    read_grid(grid, TOP)
+    assert left(grid) == set()
+    assert {each.kind for each in readings_of(grid, TOP)} == {OWN}
+    cells = compare_grid(grid, Options(resamples=199)).cells
+    assert all(cell.fidelity and cell.fidelity.own for cell in cells)
+    assert not any(cell.fidelity and cell.fidelity.gold for cell in cells)
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 and no more", None])
