@@ -138,6 +138,13 @@ def _show_forecast(told: Forecast | None) -> None:
         )
         return
     console().print()
+    if told.rows:
+        _show_rows(told)
+    for note in told.notes:
+        print_prose(note)
+
+
+def _show_rows(told: Forecast) -> None:
     by_arm = any(row.arm for row in told.rows)
     title = "What it will be able to show, with a power of 0.8"
     table = Table("Task", "Metric", *(["Arm"] if by_arm else []), *_FIGURES, title=title)
@@ -152,8 +159,6 @@ def _show_forecast(told: Forecast | None) -> None:
         f"Tests are corrected for their number as the first step of Holm's does: {many}. The "
         f"effect is the margin, or as given by --effect."
     )
-    for note in told.notes:
-        print_prose(note)
 
 
 def _metric(row: ForecastRow) -> str:

@@ -217,3 +217,15 @@ def test_the_command(tmp_path: Path, grid: GridFolder) -> None:
         done = run(path, *options)
         assert done.exit_code == 1
         assert message in done.output, done.output
+
+
+def test_data_of_ones_own(tmp_path: Path) -> None:
+    """Their kind of answer is said by the data, and so are the score and its spread."""
+    data = tmp_path / "mine"
+    assert CliRunner().invoke(main, ["init", str(data)]).exit_code == 0
+    done = CliRunner().invoke(
+        main, ["plan", str(data / "plan.yaml"), "--disagreement", "own=0.3", "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    rows = json.loads(done.stdout)["power"]["rows"]
+    assert [(each["task"], each["metric"]) for each in rows] == [("own", "mae"), ("", "loss")]

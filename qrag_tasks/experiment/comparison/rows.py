@@ -274,5 +274,5 @@ class Comparison:
     notes: Sequence[str]
     level: float
     seed: int
-    pooled: Sequence[PooledRow] = ()
+    pooled: Sequence[PooledRow] = field(default_factory=list)
     fidelity_trends: Sequence[FidelityTrendRow] = field(default_factory=list)

@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from qrag_tasks.errors import SettingsError, did_you_mean
+from qrag_tasks.errors import QragError, SettingsError, did_you_mean
 from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.comparison.verdicts import ALPHA, headline
 from qrag_tasks.experiment.plan import Arm, Plan
 from qrag_tasks.experiment.plan.estimates import Estimate
 from qrag_tasks.experiment.power.spreads import CHANGES, Measured, Spread, Stated
 from qrag_tasks.experiment.statistics import FEWEST, errors_to_show, units_to_show
+from qrag_tasks.tasks.base import Task
 from qrag_tasks.tasks.catalog import TASKS
 
 LOSS = "loss"
@@ -81,7 +82,8 @@ def forecast(
     :raises SettingsError: for an effect on a metric that no task has.
     """
     margins = Options(plan.margins)
-    metrics = {task: _metrics(plan, task) for task in plan.tasks}
+    described = {task: _described(plan, task) for task in plan.tasks}
+    metrics = {task: _metrics(plan, row) for task, row in described.items()}
     known = list(dict.fromkeys([*(name for names in metrics.values() for name in names), LOSS]))
     for name in effects:
         if name not in known:
@@ -99,8 +101,10 @@ def forecast(
     for task in plan.tasks:
         first = headline(metrics[task])
         wanted = [name for name in metrics[task] if name == first or name in effects]
+        # Results call a task as its data do, people as the plan does.
+        called = task if isinstance(spreads, Stated) else described[task].name
         for name in wanted:
-            by_arm = {arm: spreads.spread(task, name, arm.called) for arm in compared}
+            by_arm = {arm: spreads.spread(called, name, arm.called) for arm in compared}
             for arm, spread in by_arm.items():
                 if spread is None:
                     unknown[f"{task}: {name}"] = None
@@ -109,15 +113,15 @@ def forecast(
                     margin = margins.margin(name)
                     groups[arm].append(_Group(name, count, samples[task], spread, margin))
             rows += [
-                _row(task, name, called, samples[task], spread, tests[name], effect)
+                _row(task, name, arm_called, samples[task], spread, tests[name], effect)
                 for effect in [effects.get(name, margins.margin(name))]
-                for called, spread in _told(by_arm, spreads.arms(task))
+                for arm_called, spread in _told(by_arm, spreads.arms(called))
             ]
     pooled = [
         _pooled(arm, its, len(compared), effects.get(LOSS, 1.0)) for arm, its in groups.items()
     ]
     rows += _alike([row for row in pooled if row is not None], compared)
-    return Forecast(rows, _notes(spreads, unknown, compared))
+    return Forecast(rows, _notes(spreads, unknown, compared, list(described.values())))
 
 
 def _compared(plan: Plan) -> list[Arm]:
@@ -126,12 +130,18 @@ def _compared(plan: Plan) -> list[Arm]:
     return [arm for arm in plan.arms() if arm != bases[arm.model]]
 
 
-def _metrics(plan: Plan, task: str) -> list[str]:
-    row = TASKS[task]
+def _described(plan: Plan, task: str) -> Task:
+    try:
+        return TASKS[task].described(plan.data)
+    except QragError:  # the data are not here, which the plan says
+        return TASKS[task]
+
+
+def _metrics(plan: Plan, task: Task) -> list[str]:
     if plan.answer == "likelihood":
-        return [metric.name for metric in row.answer.likelihood_metrics]
-    names = [metric.name for metric in row.answer.metrics if not metric.name.endswith("_rate")]
-    return [name for name in names if row.metrics is None or name in row.metrics]
+        return [metric.name for metric in task.answer.likelihood_metrics]
+    names = [metric.name for metric in task.answer.metrics if not metric.name.endswith("_rate")]
+    return [name for name in names if task.metrics is None or name in task.metrics]
 
 
 def _told(by_arm: Mapping[Arm, Spread | None], measured: Sequence[str]) -> list[tuple[str, Spread]]:
@@ -204,7 +214,10 @@ def _alike(rows: Sequence[ForecastRow], arms: Sequence[Arm]) -> list[ForecastRow
 
 
 def _notes(
-    spreads: Stated | Measured, unknown: Mapping[str, None], compared: Sequence[Arm]
+    spreads: Stated | Measured,
+    unknown: Mapping[str, None],
+    compared: Sequence[Arm],
+    described: Sequence[Task],
 ) -> list[str]:
     notes = []
     if isinstance(spreads, Stated):
@@ -219,7 +232,8 @@ def _notes(
         missing = [
             arm.called
             for arm in compared
-            if not any(arm.called in spreads.arms(cell) for cell in TASKS)
+            if any(spreads.arms(task.name) for task in described)
+            and not any(arm.called in spreads.arms(task.name) for task in described)
         ]
         if missing:
             notes.append(
