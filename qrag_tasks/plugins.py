@@ -5,12 +5,22 @@ How plugins are found and loaded is in :mod:`qrag_tasks.registry`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from qrag_tasks import registry
 from qrag_tasks.errors import QragError, RetrieverError
 from qrag_tasks.installed import Origin
-from qrag_tasks.registry import PROMPT_STYLES, RETRIEVERS, conflicts, core_origin, plugins
+from qrag_tasks.registry import (
+    PROMPT_STYLES,
+    RETRIEVERS,
+    Supplied,
+    conflicts,
+    core_origin,
+    plugins,
+)
+from qrag_tasks.retrieval.base import Retriever
+from qrag_tasks.retrieval.from_file import is_in_file, retriever_in_file
 from qrag_tasks.retrieval.named import NamedRetriever, described
 from qrag_tasks.retrieval.options import call, read_options, split_spec, write_spec
 
@@ -20,6 +30,7 @@ __all__ = [
     "build_retriever",
     "conflicts",
     "core_origin",
+    "find_retriever",
     "forget",
     "plugins",
     "release_retrievers",
@@ -35,7 +46,7 @@ def build_retriever(spec: str) -> NamedRetriever:
     :raises RetrieverError: when the name or an option is unknown, or a value is refused.
     """
     name, rest = split_spec(spec)
-    supplied = RETRIEVERS.get(name)
+    supplied = find_retriever(name)
     options = read_options(name, rest, supplied.value)
     spec = write_spec(name, options, supplied.value)
     built = _build(spec, name, supplied.origin)
@@ -45,13 +56,22 @@ def build_retriever(spec: str) -> NamedRetriever:
     return built
 
 
+def find_retriever(name: str) -> Supplied[Callable[..., Retriever]]:
+    """Return the factory that goes by ``name``: of a plugin, or of a file, ``./mine.py:CLASS``.
+
+    :raises RetrieverError: when there is none.
+    """
+    return retriever_in_file(name) if is_in_file(name) else RETRIEVERS.get(name)
+
+
 @lru_cache(maxsize=8)
 def _build(spec: str, name: str, origin: Origin) -> NamedRetriever:
-    factory = RETRIEVERS.get(name).value
+    supplied = find_retriever(name)
+    factory = supplied.value
     options = read_options(name, split_spec(spec)[1], factory)
     try:
         built = call(factory, options)
-        return described(spec, name, origin, options, built)
+        return described(spec, supplied.name, origin, options, built)
     except QragError:
         raise
     except (TypeError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ Option = int | float | bool | str | None
 """The value of an option; ``None`` only as the default of one that was not given."""
 
 _KEYWORD = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_IN_FILE = re.compile(r"((?:[A-Za-z]:)?[^:=,]+\.py:[A-Za-z_]\w*)(?::(.*))?$", re.DOTALL)
 _READ: Mapping[str, Callable[[str], Option]] = {
     "bool": lambda text: {"true": True, "false": False}[text.lower()],
     "int": int,
@@ -27,7 +29,12 @@ _EXPECTED = {
 
 
 def split_spec(spec: str) -> tuple[str, str]:
-    """Return the name in ``spec`` and the text after the first colon."""
+    """Return the name in ``spec`` and the text after the first colon.
+
+    The name of a retriever in a file has a colon of its own: ``./mine.py:MyRetriever``.
+    """
+    if in_file := _IN_FILE.match(spec.strip()):
+        return in_file[1], in_file[2] or ""
     name, _, rest = spec.strip().partition(":")
     return name, rest
 

@@ -55,11 +55,11 @@ class Subject:
         """
         name, rest = split_spec(self.named.spec)
         rest = rest if options is None else options
-        supplied = plugins.RETRIEVERS.get(name)
+        supplied = plugins.find_retriever(name)
         factory = supplied.value
         read = read_options(name, rest, factory)
         spec = write_spec(name, read, factory)
-        return described(spec, name, supplied.origin, read, call(factory, read))
+        return described(spec, supplied.name, supplied.origin, read, call(factory, read))
 
     @cached_property
     def ranked(self) -> list[Ranking]:

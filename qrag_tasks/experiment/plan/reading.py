@@ -14,7 +14,7 @@ from qrag_tasks.experiment.plan.cells import Arm
 from qrag_tasks.experiment.plan.grid import Finding, Place, Plan
 from qrag_tasks.experiment.plan.sound_part import sound_part
 from qrag_tasks.experiment.plan.yaml_marks import Marks, dotted, read_yaml
-from qrag_tasks.plugins import build_retriever
+from qrag_tasks.plugins import build_retriever, find_retriever
 from qrag_tasks.registry import PROMPT_STYLES, RETRIEVERS, core_origin
 from qrag_tasks.retrieval.options import read_options, split_spec
 from qrag_tasks.tasks.catalog import TASKS
@@ -26,7 +26,8 @@ _BROUGHT_BY = {
     "pyserini": "qrag-pyserini",
 }
 # A path among a retriever's options: dense:model=./encoder, run:../rankings.trec
-_PATH_IN_SPEC = re.compile(r"(?<=[=:])(?:~|\.{1,2})/[^,]*")
+# and a retriever in a file: ./mine.py:MyRetriever
+_PATH_IN_SPEC = re.compile(r"(?:^|(?<=[=:]))(?:~|\.{1,2})/[^,]*")
 _MODEL_IN_SPEC = re.compile(r"(?<=model=)/[^,]*")
 
 
@@ -139,10 +140,10 @@ def _not_to_be_had(plan: Plan) -> Iterator[Finding]:
 
 def _check_retriever(spec: str) -> None:
     name, rest = split_spec(spec)
-    supplied = RETRIEVERS.all().get(name)
-    if supplied is None or supplied.origin == core_origin():
+    if name in RETRIEVERS.all() and RETRIEVERS.get(name).origin == core_origin():
         build_retriever(spec)
     else:
+        supplied = find_retriever(name)
         # To build it may load, or look for, a model.
         read_options(name, rest, supplied.value)
 
