@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from numpy.typing import NDArray
 
 from qrag_tasks.cli import main
+from qrag_tasks.experiment.comparison.batch_noise import noise_floor
 from qrag_tasks.experiment.noise import TaskNoise, compare
 
 TASK = "lamp3u_rag_k1"
@@ -34,6 +38,31 @@ def test_two_runs_are_compared_sample_by_sample() -> None:
     errors = {"mae": pytest.approx(2 / 3)}
     expected = TaskNoise(TASK, 3, 1 / 3, {"mae": (2 / 3, 4 / 3)}, {"mae": 1}, errors=errors)
     assert comparison == expected
+
+
+def test_batches_alone_stay_below_the_floor() -> None:
+    """In 95 of 100 pairs of runs, of another number of samples than it was measured with."""
+
+    def ran(rng: np.random.Generator, answers: NDArray[Any]) -> NDArray[Any]:
+        """Other batches change some of the answers, in either direction."""
+        moved = np.clip(answers + rng.choice([-1, 1], len(answers)), 0, 4)
+        return np.where(rng.random(len(answers)) < 0.08, moved, answers)
+
+    below = 0
+    for seed in range(1000):
+        rng = np.random.default_rng(seed)
+        few, many = (rng.choice(5, number, p=[0.5, 0.2, 0.2, 0.05, 0.05]) for number in (300, 900))
+        first, second = (
+            [logged(i, "", mae=float(error)) for i, error in enumerate(ran(rng, few))]
+            for _ in range(2)
+        )
+        scores = [{"mae,none": float(np.mean([s["mae"] for s in run]))} for run in (first, second)]
+        measured = asdict(compare(TASK, first, second, *scores))
+        floor = noise_floor([measured, None], "mae", 900)
+        assert floor is not None
+        below += abs(ran(rng, many).mean() - ran(rng, many).mean()) <= floor
+    # 0.007 is a standard error.
+    assert 0.92 <= below / 1000 <= 0.97
 
 
 def test_likelihoods_are_compared_by_the_likeliest_and_by_the_number() -> None:

@@ -17,6 +17,7 @@ from qrag_tasks.experiment.comparison.tables.markdown import markdown
 from qrag_tasks.experiment.comparison.tables.pooled import pooled_sections, pooled_table
 from qrag_tasks.experiment.comparison.tables.records import nested
 from qrag_tasks.experiment.comparison.verdicts import verdict
+from qrag_tasks.experiment.report.answer import sentences
 from qrag_tasks.logs.schema import LoggedArm
 
 
@@ -181,6 +182,7 @@ def test_a_difference_within_the_noise_is_none(tmp_path: Path) -> None:
         # The batches of two cells are two, and so their noise is smaller together.
         assert pooled.noise_floor == pytest.approx(1.96 * error / 0.05 / np.sqrt(2), rel=1e-4)
     assert pooled.verdict == "worse"
+    assert "; in 2 other batches alone would differ as much" in sentences(comparison)[0]
     old = noise_file("two", "lamp3u_rag_k1", scores={"mae": [0.1, 0.4]})
     (cell, other) = compared(one, two, noise=[old]).cells
     assert cell.metrics[0].noise_floor == pytest.approx(0.3)

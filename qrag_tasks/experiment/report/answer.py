@@ -15,6 +15,7 @@ from qrag_tasks.experiment.comparison.verdicts import (
     NOT_TESTED,
     TOO_FEW,
     UNDECIDED,
+    WITHIN_NOISE,
     WORSE,
     headline,
     verdict,
@@ -66,6 +67,8 @@ def _counts(shown: Sequence[tuple[CellRow, MetricRow]]) -> str:
         f"corrected p < {ALPHA}), {counts[BETTER]} better, {counts[EQUIVALENT]} equivalent "
         f"within the stated margins, and {counts[UNDECIDED]} undecided"
     )
+    if counts[WITHIN_NOISE]:
+        sentence += f"; in {counts[WITHIN_NOISE]} other batches alone would differ as much"
     if counts[TOO_FEW]:
         sentence += (
             f"; in {counts[TOO_FEW]} too few samples or users, or too few that differ, allow no "
