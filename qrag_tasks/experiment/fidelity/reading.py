@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -74,12 +75,22 @@ def read_cell(lm: Any, *reads: Reads) -> None:
         for request in each.requests:
             distinct.setdefault(_of(request), request)
     journal = asked[0].reads.folder.path / JOURNAL
-    lm.keep_answers(Journal(journal, lm.identity.digest))
+    lm.keep_answers(_opened(journal, lm.identity.digest))
     read = dict(zip(distinct, lm.read_answers(list(distinct.values())), strict=True))
     for each in asked:
         each.write([read[_of(request)] for request in each.requests], lm.identity.digest)
     lm.keep_answers(None)
     journal.unlink(missing_ok=True)
+
+
+def _opened(path: Path, arm: str) -> Journal:
+    """Open the journal of a cell; what another arm has left in it, or damaged, is read again."""
+    try:
+        return Journal(path, arm)
+    except StoreError as error:
+        logger.warning("%s: begun again: %s", path, error)
+        path.unlink(missing_ok=True)
+        return Journal(path, arm)
 
 
 class _Asked:

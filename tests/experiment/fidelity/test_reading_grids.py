@@ -22,6 +22,7 @@ from read_grids import TOP, read_here, tiny_plan
 from transformers import AutoModelForCausalLM
 
 from qrag_tasks.cli import main
+from qrag_tasks.engines.journal import Journal
 from qrag_tasks.errors import ComparisonError, PlanError, StoreError
 from qrag_tasks.experiment.comparison.grids import compare_grid
 from qrag_tasks.experiment.comparison.options import Options
@@ -304,6 +305,14 @@ def test_golds_that_do_not_fit_are_read_by_no_arm(
     reading.read_cell(load(other.cell.arm), other)
     (found,) = readings_of(grid, TOP)
     assert list(found.keys) == kept
+
+
+def test_what_another_arm_left_half_read_is_read_again(grid: Path) -> None:
+    (first, *_) = reads(grid, "fp32")
+    left_over = Journal(first.folder.path / reading.JOURNAL, "another arm")
+    left_over.append({"key": {}}, {}, (None, None, None))
+    reading.read_cell(load(first.cell.arm), first)
+    assert first.done
 
 
 def test_golds_that_nobody_knows(grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
