@@ -57,7 +57,8 @@ def facts_of(
         bits = round(8 * main.nbytes / (inputs * outputs))
     kind = _kind(scheme, module, bits, main)
     groups = None
-    if main is not None and not main.is_floating_point() and scales is not None:
+    by_group = _strategy(scheme) not in ("tensor", "channel")
+    if by_group and main is not None and not main.is_floating_point() and scales is not None:
         # Of 4-bit floating point a kernel may keep more scales than there are, for its own shapes.
         fp4 = kind is not None and "fp4" in kind
         groups = scheme.group_size if fp4 else inputs // max(1, scales.numel() // outputs)
@@ -100,8 +101,14 @@ def _kind(scheme: Any, module: Any, bits: int, main: Any) -> str | None:
     return f"w{bits}a8-{_NUMBERS.get(number, number)}8" if number in _NUMBERS else None
 
 
+def _strategy(scheme: Any) -> str:
+    """Return what a scale is for, as the format calls it; nothing where a scheme has one way."""
+    strategy = getattr(scheme, "strategy", "")
+    return str(getattr(strategy, "value", strategy))
+
+
 def _details(scheme: Any, kind: str | None) -> str:
-    strategy = str(getattr(scheme, "strategy", ""))
+    strategy = _strategy(scheme)
     parts = [f"a scale a {_PLACES[strategy]}"] if strategy in _PLACES else []
     if getattr(scheme, "symmetric", True) is False:
         parts.append("zero points")

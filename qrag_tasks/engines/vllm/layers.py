@@ -39,6 +39,8 @@ _METHODS: Mapping[str, str] = {
     **dict.fromkeys(("AWQMarlinLinearMethod", "AWQLinearMethod"), "awq"),
 }
 """vLLM's class of what computes a layer -> the format that it computes."""
+_INNER_METHODS = ("linear_method", "inner_method")
+"""Where the scheme of an AutoRound checkpoint has what computes a layer; the second up to 0.24."""
 # vLLM hands these layers their input in this dtype, whatever the model's.
 _BITSANDBYTES_COMPUTES_IN = "bfloat16"
 _STATES = "bnb_quant_state"
@@ -282,8 +284,9 @@ def _computing(module: Any) -> Iterator[Any]:
 def _method_of(module: Any) -> Any:
     """Return what computes a layer; of AutoRound's checkpoints, that is inside of what is named."""
     method = getattr(module, "quant_method", None)
-    inner = getattr(getattr(method, "scheme", None), "linear_method", None)
-    return method if inner is None else inner
+    scheme = getattr(method, "scheme", None)
+    inner = (getattr(scheme, name, None) for name in _INNER_METHODS)
+    return next((each for each in inner if each is not None), method)
 
 
 def _is_embedding(module: Any) -> bool:

@@ -134,7 +134,7 @@ from qrag_tasks.errors import SettingsError
 from qrag_tasks.testing.engine_requests import generate, sample_requests
 
 folder, answers = Path({folder!r}), []
-engine, _ = load(folder, precision="bf16", deterministic=True)
+engine, _ = load(folder, precision="bf16", deterministic=True, **{more!r})
 assert engine.batch_invariant
 requests = sample_requests(engine)
 together = generate(engine, requests)
@@ -147,15 +147,18 @@ except SettingsError as error:
 """
 
 
-def in_another_process(folder: Path) -> subprocess.CompletedProcess[str]:
-    code = IN_ANOTHER_PROCESS.format(tests=str(Path(__file__).parents[2]), folder=str(folder))
+def in_another_process(folder: Path, **more: Any) -> subprocess.CompletedProcess[str]:
+    code = IN_ANOTHER_PROCESS.format(
+        tests=str(Path(__file__).parents[2]), folder=str(folder), more=more
+    )
     command = [sys.executable, "-c", code]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_deterministic(vllm_model: Path) -> None:
+@pytest.mark.parametrize("more", [{}, {"kv_cache": "fp8"}])
+def test_deterministic(vllm_model: Path, more: dict[str, str]) -> None:
     """Answers in 16 bits are the same alone and together; a process is one or the other."""
-    done = in_another_process(vllm_model)
+    done = in_another_process(vllm_model, **more)
     assert done.returncode == 0, done.stderr
     said = "this process has used vLLM with deterministic=True"
     assert said in done.stdout or ON_CPU

@@ -103,7 +103,7 @@ def test_a_checkpoint_is_read_and_computed(
     for other in {"w4a16", "w8a8-int8", "w8a8-fp8", "fp8-channel", "int4-gptq"} - {scheme}:
         with pytest.raises(ModelError, match=rf"precision={other} was .* 14 of 14 .*q_proj \("):
             verify(loaded, precision(other))
-    with pytest.raises(ModelError, match=r"precision=bf16 was asked for, but 14 of"):
+    with pytest.raises(ModelError, match=r"precision=bf16 was asked for, but \d+ of"):
         verify(loaded, precision("bf16"))
 
 
