@@ -38,7 +38,7 @@ PYTHONS_OWN = {"_asdict", "_exit", "_getframe", "_initializing", "_replace", "_v
 importlib that has a default here."""
 
 TEXTS = {"_", "_k", "_key", "_lamp", "_metadata", "_rag", "_rag_k", "_ratio", "_stderr", "_token"}
-TEXTS |= {"_seconds", "_type", "_weight_qdata", "_weight_scale", "_per_token_head"}
+TEXTS |= {"_seconds", "_type", "_weight_qdata", "_weight_scale", "_per_token_head", "_low", "_high"}
 TEXTS |= {"_load_in_", "_token_id", "_yaml", "_commit_hash", "_fast_init", "_name_or_path"}
 """Texts with an underscore that name no attribute: parts of words, keys of a config.json."""
 
