@@ -21,6 +21,7 @@ from qrag_tasks.prompting.settings import KNOWN
 from qrag_tasks.tasks import catalog
 from qrag_tasks.tasks.base import DEPTHS
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
+from qrag_tasks.tasks.own.example import write_example
 from qrag_tasks.upstream import inner_names
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +74,7 @@ def test_the_table_of_tasks() -> None:
     tasks = [name for column in (1, 2) for name in first_cells("Tasks", column) if "_" not in name]
     groups = [name for name in first_cells("Tasks") if name.endswith("_k5")]
     names = {f"{name}_rag_k{k}" for name in tasks for k in DEPTHS}
-    names |= {f"own_rag_k{k}" for k in DEPTHS if "`own` is for your own" in section("Tasks")}
+    names |= {f"own_rag_k{k}" for k in DEPTHS if "`own` is for [your own]" in section("Tasks")}
     assert names == set(catalog.CATALOG)
     assert {f"{name[:-1]}{k}" for name in groups for k in DEPTHS} == set(catalog.GROUPS)
     for task in LAMP_TASKS.values():
@@ -154,6 +155,8 @@ def test_qrag_commands_run(
         return
     monkeypatch.setenv("QRAG_DATA", "mini")
     write_log(tmp_path / "results", record("101", "4"))
+    if command[1] == "check":
+        write_example(tmp_path / command[2])
     done = CliRunner().invoke(main, command[1:])
     assert done.exit_code == 0, done.output
 
