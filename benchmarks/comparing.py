@@ -133,10 +133,7 @@ def write_runs(root: Path, samples: int) -> int:
         golds = [
             rng.choice(labels) if labels else " ".join(rng.sample(WORDS, 7)) for _ in range(samples)
         ]
-        prompts = [
-            f"{task} {k} {retriever} {i}: " + " ".join(rng.choices(WORDS, k=60 * (1 + k)))
-            for i in range(samples)
-        ]
+        prompts = [prompt(task, k, retriever, i) for i in range(samples)]
         base = answers(golds, labels, rng)
         for place, arm in enumerate(("fp16", *OTHERS)):
             others = answers(golds, labels, rng)
@@ -150,6 +147,18 @@ def write_runs(root: Path, samples: int) -> int:
             ]
             write_run(root / arm / str(number), arm, task, k, retriever, rows)
     return len(cells)
+
+
+def prompt(task: str, k: int, retriever: str, number: int) -> str:
+    """Return the question behind k documents out of its profile, of which a retriever has an order.
+
+    A larger k has the documents of a smaller one, too, as real prompts do.
+    """
+    rng = random.Random(f"{task} {number}")
+    profile = [" ".join(rng.choices(WORDS, k=100)) for _ in range(20)]
+    question = " ".join(rng.choices(WORDS, k=100))
+    random.Random(f"{retriever} {number}").shuffle(profile)
+    return f"{task} {number}: " + " ".join([*profile[:k], question])
 
 
 def answers(golds: Sequence[str], labels: Sequence[str] | None, rng: random.Random) -> list[str]:

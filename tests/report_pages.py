@@ -30,7 +30,9 @@ def samples(wrong: int, k: int, invalid: int = 0) -> list[dict[str, Any]]:
         off = str(gold - 1 or 2)
         answer = off if i < wrong else f"none {ODD}" if i < wrong + invalid else str(gold)
         kept = [f"d{n}" for n in range(k)]
-        prompt = "".join(f"document {n} of {i}, " for n in range(k)) + question(i)
+        prompt = "".join(
+            f"document {n} \N{SLIGHTLY SMILING FACE} of {i}, " for n in range(k)
+        ) + question(i)
         rows.append(rating(i, prompt, answer, gold, kept=kept, dropped=["x"] * (i == 3)))
     return rows
 

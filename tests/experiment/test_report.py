@@ -9,6 +9,7 @@ import html as markup
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -154,33 +155,39 @@ def test_every_sample_is_in_it(page: Path) -> None:
     }
     where = data["questions"]["lamp3u"]
     for cell in data["cells"]:
-        answers = chunks[cell["answers"]]
+        answers = [
+            (*asked, *own)
+            for asked, own in zip(chunks[cell["asked"]], chunks[cell["answers"]], strict=True)
+        ]
         documents = range(int(cell["k"]))
         assert len(answers) == cell["n"] == cell["counts"]["all"] == 70
-        assert answers[69][:8] == ["90069", "5", "5", "5", 0, 0, 0, 0]
+        assert answers[69][:4] == ("90069", "5", "5", 0)
+        assert answers[69][5:9] == ("5", 0, 0, 0)
         asked = []
-        for key, *_, place, other_place in answers:
-            assert place == other_place
+        for key, *_, place in answers:
             number = where["keys"].index(key)
             chunk = chunks[where["first"] + number // where["together"]]
-            asked.append(chunk[number % where["together"]][place])
+            prompts = chunk[number % where["together"]]
+            asked.append({**prompts[place], "prompt": whole(prompts, place)})
         assert [one["prompt"] for one in asked] == [
-            "".join(f"document {n} of {i}, " for n in documents) + question(i) for i in range(70)
+            one["arguments"]["gen_args_0"]["arg_0"] for one in samples(0, len(documents))
         ]
         assert asked[3]["dropped"] == ["x"]
         # What all prompts of a question end with is the question.
         if documents:
             start, end = asked[12]["documents"]
             assert asked[12]["prompt"][end:] == question(12)
-            assert asked[12]["prompt"][start:end].startswith("document 0 of 12, ")
+            assert asked[12]["prompt"][start:end].startswith(
+                "document 0 \N{SLIGHTLY SMILING FACE} of 12, "
+            )
         else:
             assert "documents" not in asked[12]
     int4 = next(c for c in data["cells"] if c["arm"] == "int4-nf4" and c["k"] == "3")
     # Of the scale's 4: two hold no rating and lose all that the gold leaves, 36 are one off.
     assert int4["counts"] == {"all": 70, "worse": 38, "better": 0, "other": 38, "invalid": 2}
     assert int4["worst"][0] == [40, 1.0]
-    # Prompts are there once for all arms that were given them.
-    assert len(packed) == 6 + -(-70 // where["together"])
+    # Prompts, and what the base answered, are there once for all arms that were given them.
+    assert len(packed) == 3 + 6 + -(-70 // where["together"])
     # What a prompt says is text, nowhere markup.
     assert 'document.title = "taken"' not in html
     assert "<img" not in html
@@ -200,6 +207,16 @@ def test_grids_without_golds_or_k(tmp_path: Path) -> None:
     assert ": 1 comparison, " in done.stdout
     assert "agreement is what there is: at least 90.0% same answers (lamp3u at k = 1" in html
     assert "Whether an answer is better or worse: the golds are not known." in html
+
+
+def whole(prompts: list[dict[str, Any]], place: int) -> str:
+    """Return a prompt, of which a page may hold what tells it from another."""
+    prompt: str = prompts[place]["prompt"]
+    if "like" not in prompts[place]:
+        return prompt
+    other, first, last = prompts[place]["like"]
+    text = whole(prompts, other)
+    return text[:first] + prompt + text[len(text) - last :]
 
 
 def texts_of(html: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from qrag_tasks.experiment.comparison.sample_arrays import Values
@@ -49,7 +50,7 @@ class Questions:
             every = [sample.prompt for asked in questions.values() for sample in asked]
             # What the first and the last in the alphabet begin with, all do.
             ends = [min(every), max(every)]
-            head = _common(ends, str.startswith, lambda text, n: text[:n])
+            head = _common(ends, str.startswith, _start)
             lists = [_described(asked, head) for asked in questions.values()]
             for start in range(0, len(lists), TOGETHER):
                 yield task, lists[start : start + TOGETHER]
@@ -90,17 +91,36 @@ def _described(asked: Sequence[Sample], head: int) -> list[dict[str, Any]]:
     The question stands last, and a chat template's text first: whatever all prompts of a question
     end with is the question, and what all prompts of a task begin with, ``head`` characters, is the
     template. Where a question was asked in one way alone, nothing tells documents from question.
+
+    Of a prompt that begins and ends as another of the same question, ``like``, by its place, only
+    what is between is held: gzip looks back no farther than 32 kB. Lengths are in code points.
     """
     texts = [sample.prompt for sample in asked]
-    tail = _common(texts, str.endswith, lambda text, n: text[len(text) - n :])
-    described = []
+    tail = _common(texts, str.endswith, _end)
+    described: list[dict[str, Any]] = []
     for sample in asked:
-        told: Mapping[str, Any] = {"prompt": sample.prompt, **sample.documents}
+        told: dict[str, Any] = {"prompt": sample.prompt, **sample.documents}
         end = len(sample.prompt) - tail
         if sample.kept and len(texts) > 1 and head < end:
-            told = {**told, "documents": (head, end)}
-        described.append(dict(told))
+            told["documents"] = (head, end)
+        described.append(told)
+    # In the alphabet a prompt's neighbours are those that begin with the same documents.
+    order = sorted(range(len(texts)), key=texts.__getitem__)
+    for like, place in pairwise(order):
+        both = [texts[like], texts[place]]
+        first = _common(both, str.startswith, _start)
+        last = min(_common(both, str.endswith, _end), min(map(len, both)) - first)
+        rest = texts[place][first : len(texts[place]) - last]
+        described[place] |= {"prompt": rest, "like": (like, first, last)}
     return described
+
+
+def _start(text: str, length: int) -> str:
+    return text[:length]
+
+
+def _end(text: str, length: int) -> str:
+    return text[len(text) - length :]
 
 
 def _common(

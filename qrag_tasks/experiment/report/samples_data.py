@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,22 +45,28 @@ def packed_samples(
     """
     if not with_texts:
         return PackedSamples([{} for _ in cells], {}, [])
-    chunks: list[str] = []
+    chunks = _Chunks()
     records = []
     asked = Questions(paired.values)
     both = list(zip(paired.values, cells, strict=True))
     for values, cell in paired.track(both, "packing samples"):
-        answers = _answers(values, cell, asked.places(values))
-        facts = {"answers": len(chunks), "counts": _counts(answers), "worst": _worst(answers)}
-        records.append(facts)
-        chunks.append(_chunk(answers))
+        places = asked.places(values)
+        answers = _answers(values, cell, places)
+        records.append(
+            {
+                "asked": chunks.add(_asked(values, cell, places)),
+                "answers": chunks.add(answers),
+                "counts": _counts(values, answers),
+                "worst": _worst(answers),
+            }
+        )
     questions: dict[str, dict[str, Any]] = {}
     keys = asked.keys()
     for task, prompts in asked.packs():
         if task not in questions:
-            questions[task] = {"first": len(chunks), "keys": keys[task], "together": TOGETHER}
-        chunks.append(_chunk(prompts))
-    return PackedSamples(records, questions, chunks)
+            questions[task] = {"first": chunks.count, "keys": keys[task], "together": TOGETHER}
+        chunks.append(prompts)
+    return PackedSamples(records, questions, chunks.texts)
 
 
 def for_script(value: Any) -> str:
@@ -75,54 +82,89 @@ def _json(value: Any) -> str:
         return json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None))
 
 
-def _chunk(value: Any) -> str:
-    """Return JSON, compressed: a grid's prompts are many megabytes, and much alike."""
-    data = _json(value).encode("ascii")
-    # The default, 9, takes twice as long or more, and saves a thirtieth of the page.
-    return base64.b64encode(gzip.compress(data, 5, mtime=0)).decode("ascii")
+class _Chunks:
+    """Values as JSON, compressed: a grid's texts are many megabytes, and much alike."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._places: dict[bytes, int] = {}
+
+    @property
+    def count(self) -> int:
+        return len(self.texts)
+
+    def add(self, value: Any) -> int:
+        """Add a value, unless it is there, and return its place."""
+        data = _json(value).encode("ascii")
+        digest = hashlib.sha256(data).digest()
+        if digest not in self._places:
+            self._places[digest] = self.count
+            self._append(data)
+        return self._places[digest]
+
+    def append(self, value: Any) -> None:
+        """Add a value whose place follows from those before it."""
+        self._append(_json(value).encode("ascii"))
+
+    def _append(self, data: bytes) -> None:
+        # The default, 9, takes twice as long or more, and saves a thirtieth of the page.
+        self.texts.append(base64.b64encode(gzip.compress(data, 5, mtime=0)).decode("ascii"))
 
 
-def _answers(values: Values, cell: CellRow, places: Sequence[tuple[int, int]]) -> list[list[Any]]:
-    """Return a list per sample.
+def _asked(
+    values: Values, cell: CellRow, places: Sequence[tuple[int, int]]
+) -> list[tuple[Any, ...]]:
+    """Return what a cell shares with those of other arms, for each sample.
 
-    Key, gold, both answers, both scores, loss, invalid, which of the question's prompts each was
-    given. The loss
-    is the share of the metric's range by which the other arm scores worse, so that samples of
-    different tasks can be sorted: in the metric's unit where its range is not known, 0 where both
-    score alike, ``None`` where a sample has no score of its own.
+    Key, gold, the base's answer and score, which of the question's prompts it was given.
+    """
+    row = headline_row(cell)
+    return [
+        (
+            *(one.key, one.target or None, text_of(one)),
+            *(one.scores.get(row.metric) if row else None, place),
+        )
+        for (one, _), (place, _) in zip(values.pairs, places, strict=True)
+    ]
+
+
+def _answers(
+    values: Values, cell: CellRow, places: Sequence[tuple[int, int]]
+) -> list[tuple[Any, ...]]:
+    """Return what is the other arm's own, for each sample.
+
+    Answer, score, loss, invalid, which of the question's prompts it was given. The loss is the
+    share of the metric's range by which it scores worse, so that samples of different tasks can be
+    sorted: in the metric's unit where its range is not known, 0 where both score alike, ``None``
+    where a sample has no score of its own.
     """
     row = headline_row(cell)
     name = row.metric if row else None
     span = (values.span(name) if name else None) or 1.0
     rows = []
-    for (one, two), (place, other_place) in zip(values.pairs, places, strict=True):
+    for (one, two), (_, place) in zip(values.pairs, places, strict=True):
         first, second = (sample.scores.get(name) if name else None for sample in (one, two))
         loss = None
         if row is not None and row.flips is not None and first is not None and second is not None:
             # Sums of floats: what differs in the sixteenth digit is scored alike.
             loss = round((first - second if row.higher_is_better else second - first) / span, 6)
         invalid = any(sample.scores.get("valid_rate") == 0 for sample in (one, two))
-        rows.append(
-            [
-                *(one.key, one.target or None, text_of(one), text_of(two)),
-                *(first, second, loss, int(invalid), place, other_place),
-            ]
-        )
+        rows.append((text_of(two), second, loss, int(invalid), place))
     return rows
 
 
-def _counts(answers: Sequence[Sequence[Any]]) -> dict[str, int]:
+def _counts(values: Values, answers: Sequence[Sequence[Any]]) -> dict[str, int]:
     return {
         "all": len(answers),
-        "worse": sum((row[6] or 0) > 0 for row in answers),
-        "better": sum((row[6] or 0) < 0 for row in answers),
-        "other": sum(row[2] != row[3] for row in answers),
-        "invalid": sum(row[7] for row in answers),
+        "worse": sum((row[2] or 0) > 0 for row in answers),
+        "better": sum((row[2] or 0) < 0 for row in answers),
+        "other": sum(text_of(one) != text_of(two) for one, two in values.pairs),
+        "invalid": sum(row[3] for row in answers),
     }
 
 
 def _worst(answers: Sequence[Sequence[Any]]) -> list[list[float]]:
     """Return number and loss of the samples that lose most."""
-    losses = [(row[6], number) for number, row in enumerate(answers) if (row[6] or 0) > 0]
+    losses = [(row[2], number) for number, row in enumerate(answers) if (row[2] or 0) > 0]
     losses.sort(key=lambda one: (-one[0], one[1]))
     return [[number, loss] for loss, number in losses[:_WORST]]

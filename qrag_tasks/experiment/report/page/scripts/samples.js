@@ -17,17 +17,40 @@ function chunk(number) {
   return unpacked.get(number);
 }
 
-// A sample is: key, gold, the base's answer, the other's, both scores, loss, whether one is invalid,
-// and which of its question's prompts the base and the other were given.
-const [KEY, GOLD, BASE, OTHER, BASE_SCORE, SCORE, LOSS, INVALID, BASE_PROMPT, PROMPT] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+// A sample is what a cell shares with those of other arms: key, gold, the base's answer, its score, and
+// which of the question's prompts it was given; then the other's answer, score, loss, whether one of the
+// two is invalid, and which of the prompts it was given.
+const [KEY, GOLD, BASE, BASE_SCORE, BASE_PROMPT, OTHER, SCORE, LOSS, INVALID, PROMPT] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+const joined = new Map();
+
+/** Return the samples of a cell. */
+function samplesOf(cell) {
+  if (!joined.has(cell)) {
+    joined.set(cell, Promise.all([chunk(cell.asked), chunk(cell.answers)])
+      .then(([asked, answers]) => asked.map((one, place) => [...one, ...answers[place]])));
+  }
+  return joined.get(cell);
+}
 
 /** Return what a sample was asked: the prompts of a question lie together, some questions in a chunk. */
 async function promptOf(cell, sample, which) {
   const { first, keys, together } = data.questions[cell.task];
   const place = keys.indexOf(sample[KEY]);
-  const lists = await chunk(first + Math.floor(place / together));
-  return lists[place % together][sample[which]];
+  const prompts = (await chunk(first + Math.floor(place / together)))[place % together];
+  return { ...prompts[sample[which]], prompt: textOf(prompts, sample[which]) };
 }
+
+/** Return a prompt whole: of one that is like another there is only what lies between a beginning and an end. */
+function textOf(prompts, place) {
+  const { prompt, like } = prompts[place];
+  if (!like) return prompt;
+  const [other, first, last] = like;
+  const characters = [...textOf(prompts, other)];
+  return part(characters, 0, first) + prompt + part(characters, characters.length - last);
+}
+
+/** Lengths are in code points, of which JavaScript's own slices may cut one in two. */
+const part = (characters, from, to) => characters.slice(from, to).join("");
 
 const KINDS = {
   worse: ["worse", (sample) => sample[LOSS] > 0],
@@ -72,11 +95,11 @@ async function drawSamples(now) {
     found = [];
     for (const [place, cell] of now.entries()) {
       if (now.length > 8) at("count").textContent = `opening cell ${place + 1} of ${now.length} …`;
-      const samples = await chunk(cell.answers);
+      const samples = await samplesOf(cell);
       if (mine !== turn) return;
       samples.forEach((sample, index) => {
         const told = (text) => text !== null && text.toLowerCase().includes(words);
-        if (KINDS[kind][1](sample) && (!words || sample.slice(0, 4).some(told))) found.push({ cell, index, sample });
+        if (KINDS[kind][1](sample) && (!words || [KEY, GOLD, BASE, OTHER].some((place) => told(sample[place])))) found.push({ cell, index, sample });
       });
     }
     found.sort(ORDERS[order]);
@@ -102,7 +125,7 @@ async function drawPage(mine, now) {
   at("previous").onclick = () => choose({ page: String(page - 1), at: undefined });
   at("next").onclick = () => choose({ page: String(page + 1), at: undefined });
   const shown = listed.slice((page - 1) * PAGE, page * PAGE);
-  const samples = await Promise.all(shown.map(async (one) => one.sample ?? (await chunk(one.cell.answers))[one.index]));
+  const samples = await Promise.all(shown.map(async (one) => one.sample ?? (await samplesOf(one.cell))[one.index]));
   if (mine !== turn) return;
   const rows = shown.map((one, place) => sampleElement({ ...one, sample: samples[place] }, now));
   at("list").replaceChildren(...rows);
@@ -119,7 +142,7 @@ async function sampleOf(name) {
   const [, number, key] = /^(\d+):(.*)$/s.exec(name ?? "") ?? [];
   const cell = cells[number];
   if (!cell) return null;
-  const index = (await chunk(cell.answers)).findIndex((sample) => sample[KEY] === key);
+  const index = (await samplesOf(cell)).findIndex((sample) => sample[KEY] === key);
   return index < 0 ? null : { cell, index };
 }
 
@@ -165,7 +188,7 @@ async function opened({ cell, sample }) {
   arms.append(column(cell.arm, told(cell, sample[SCORE]), other));
   const alike = ["task", "k", "retriever", "order", "filter", "model", "base"];
   const third = cells.find((one) => one.arm === view.third && one !== cell && alike.every((name) => one[name] === cell[name]));
-  const its = third && (await chunk(third.answers)).find((one) => one[KEY] === sample[KEY]);
+  const its = third && (await samplesOf(third)).find((one) => one[KEY] === sample[KEY]);
   if (its) arms.append(column(third.arm, told(third, its[SCORE]), marked(sample[BASE], its[OTHER])[1]));
   const link = element("a", "Link to this sample");
   link.href = `#${new URLSearchParams(clean({ ...view, ...filtersOf(cell), show: "all", at: `${cell.number}:${sample[KEY]}`, go: "samples" }))}`;
@@ -199,7 +222,8 @@ function promptElements(title, { prompt, documents: span, kept, dropped, shortfa
   if (!span) return [head, element("pre", prompt), ...below];
   const [from, to] = span;
   const inside = `${counted(kept.length, "document")}, ${counted(to - from, "character")}`;
-  return [head, ...[element("pre", prompt.slice(0, from)), folded(inside, prompt.slice(from, to)), element("pre", prompt.slice(to))]
+  const all = [...prompt];
+  return [head, ...[element("pre", part(all, 0, from)), folded(inside, part(all, from, to)), element("pre", part(all, to))]
     .filter((part) => part.textContent), ...below];
 }
 
