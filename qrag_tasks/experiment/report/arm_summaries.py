@@ -91,8 +91,9 @@ def _lightness(summary: ArmSummary) -> float:
 
 
 def arm_key(cell: CellRow) -> ArmKey:
-    """Return which arm a cell is of."""
-    return (cell.other.model, cell.other.arm, cell.base.arm)
+    """Return which arm a cell is of, as the rows over all cells have it."""
+    base = cell.base.arm if cell.base.model == cell.other.model else cell.base.label
+    return (cell.other.model, cell.other.arm, base)
 
 
 def _summary(
