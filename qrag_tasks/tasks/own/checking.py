@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from qrag_tasks.tasks.own.row import document_template, query_template
 from qrag_tasks.tasks.own.templates import BrokenTemplateError, TextTemplate
 from qrag_tasks.tasks.own.toml_file import NotTomlError, Place, read_toml
 
+SHOWN = 10
+"""How many documents of each question are tried in its prompt."""
 _QUESTION, _TEXT = "WHAT-IS-ASKED-{}", "WHAT-IS-WRITTEN-{}"
 """Values of the fields of a made-up question, and of made-up documents."""
 
@@ -89,9 +91,9 @@ def check(folder: Path) -> CheckedCorpus:
     for split in checked.corpus.splits:
         facts = SplitFacts()
         reader = Reader(checked.corpus, folder, checked.mistakes, hashlib.sha256())
+        trial = _Trial(checked.corpus, folder / FILE, checked.mistakes)
         for sample in reader.samples(split):
-            if not facts.questions:
-                _try(checked.corpus, folder, split, sample, checked.mistakes)
+            trial.of(split, sample)
             _count(facts, sample)
         checked.splits[split] = facts
     return checked
@@ -238,21 +240,32 @@ def _item(corpus: Corpus, number: int) -> Item:
     return {"id": str(number), **fields, **dates}
 
 
-def _try(corpus: Corpus, folder: Path, split: str, sample: Sample, mistakes: Mistakes) -> None:
-    """Make query, texts and prompt of a real question: templates may trip over real values."""
-    query, text = query_template(corpus), document_template(corpus)
-    names = tuple(corpus.questions.fields)
-    tries: dict[Place, Callable[[], object]] = {
-        ("questions", "query"): lambda: query.render(fields_of(sample.input, names)),
-        ("documents", "text"): lambda: [text.render(item) for item in sample.profile[:50]],
-        ("prompt", "template"): lambda: prompt_writer(corpus)(sample.input, sample.profile[:5]),
-    }
-    for place, attempt in tries.items():
-        try:
-            attempt()
-        except BrokenTemplateError as fault:
-            told = f"{fault.text} (of the {split} question {sample.id!r})"
-            mistakes.add(Mistake(folder / FILE, None, _dotted(place), told), _dotted(place))
+class _Trial:
+    """Makes queries, texts and prompts of real questions: templates may trip over real values."""
+
+    def __init__(self, corpus: Corpus, file: Path, mistakes: Mistakes) -> None:
+        self._query, self._text = query_template(corpus), document_template(corpus)
+        self._write = prompt_writer(corpus)
+        self._names = tuple(corpus.questions.fields)
+        self._file, self._mistakes = file, mistakes
+        self._profile: Sequence[Item] | None = None
+
+    def of(self, split: str, sample: Sample) -> None:
+        """Try one question, with some of its documents, and its documents, once where shared."""
+        fields = fields_of(sample.input, self._names)
+        tries: dict[str, Callable[[], object]] = {
+            "questions.query": lambda: self._query.render(fields),
+            "prompt.template": lambda: self._write(sample.input, sample.profile[:SHOWN]),
+        }
+        if sample.profile is not self._profile:
+            self._profile = sample.profile
+            tries["documents.text"] = lambda: [self._text.render(item) for item in sample.profile]
+        for place, attempt in tries.items():
+            try:
+                attempt()
+            except BrokenTemplateError as error:
+                told = f"{error.text} (of the {split} question {sample.id!r})"
+                self._mistakes.add(Mistake(self._file, None, place, told), place)
 
 
 def _dotted(place: Place) -> str:

@@ -13,7 +13,7 @@ from qrag_tasks.errors import did_you_mean
 FILE = "corpus.toml"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-RESERVED = ("documents", "options", "range", "loop")
+RESERVED = ("documents", "options", "range", "namespace", "loop")
 """Names that templates have from us."""
 
 

@@ -47,12 +47,20 @@ class Reader:
         path = self._folder / self._corpus.splits[split]  # type: ignore[index]
         profiles = self._profiles()
         seen: dict[str, Record] = {}
-        empty = True
+        empty, met = True, False
         for record in records(path, self._mistakes, self._digest):
             empty = False
             sample = self._sample(record, split, seen, profiles)
             if sample is not None:
+                met |= bool(sample.profile)
                 yield sample
+        if profiles and not met and not empty and not self._mistakes:
+            column, documents = self._corpus.questions.user or "user", self._corpus.documents
+            text = (
+                f"none of its users has a document in {documents.file}: are {column!r} here and "
+                f"{documents.user!r} there the same users?"
+            )
+            self._mistakes.add(Mistake(path, None, column, text), "users")
         if empty and not self._mistakes:
             self._mistakes.add(Mistake(path, None, "", "there is no question in it"), "empty")
 

@@ -15,6 +15,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from qrag_tasks.errors import DataError, did_you_mean
 
 _FILE = "<template>"
+_GLOBALS = ("range", "namespace")
+"""What templates have beside their fields: numbers, and variables that outlive a loop."""
 _READS_FILES = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
 
 
@@ -25,7 +27,8 @@ class BrokenTemplateError(DataError):
     """
 
     def __init__(self, text: str, line: int | None = None) -> None:
-        super().__init__(text)
+        where = "a template" if line is None else f"line {line} of a template"
+        super().__init__(f"{where} of corpus.toml: {text}")
         self.text = text
         self.line = line
 
@@ -37,7 +40,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
     def __init__(self) -> None:
         super().__init__(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        self.globals = {"range": self.globals["range"]}
+        self.globals = {name: self.globals[name] for name in _GLOBALS}
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Multiply small numbers, and nothing else."""
@@ -116,7 +119,7 @@ class TextTemplate:
                 f"it in this one",
                 node.lineno,
             )
-        for name in sorted(meta.find_undeclared_variables(tree) - {*known, "range"}):
+        for name in sorted(meta.find_undeclared_variables(tree) - {*known, *_GLOBALS}):
             lines = [node.lineno for node in tree.find_all(nodes.Name) if node.name == name]
             yield BrokenTemplateError(
                 f"unknown name {name!r} (known: {', '.join(known)}).{did_you_mean(name, known)}",

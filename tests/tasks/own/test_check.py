@@ -11,6 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from qrag_tasks.cli import main
+from qrag_tasks.errors import DataError
+from qrag_tasks.prompting.prompt_source import PromptSource
+from qrag_tasks.prompting.settings import Settings
+from qrag_tasks.tasks.base import Depth
+from qrag_tasks.tasks.catalog import TASKS
 from qrag_tasks.tasks.own.checking import check
 from qrag_tasks.tasks.own.example import write_example
 
@@ -299,6 +304,16 @@ def test_all_mistakes_are_told_at_once_and_those_alike_are_counted(folder: Path)
         ":11: user: expected text or a number, got a list",
         ": 5 more like this one: answer",
     ]
+
+
+def test_a_template_that_trips_over_a_value_is_told_with_the_question(folder: Path) -> None:
+    toml("document.stars }}", "(document.stars | int) // (3 - (document.stars | int)) }}")(folder)
+    line, *others = check(folder).mistakes.lines()
+    assert len(others) == 3
+    assert re.search(r"prompt\.template: integer division .* \(of the dev question '", line)
+    with pytest.raises(DataError, match=r"line 2 of a template of corpus\.toml: integer division"):
+        everything = PromptSource.of(TASKS["own"], Depth(10), Settings(data=str(folder)))
+        everything.prompts(range(32), None, None)
 
 
 def test_init_writes_over_nothing(folder: Path) -> None:

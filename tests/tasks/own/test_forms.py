@@ -149,6 +149,16 @@ def test_documents_of_a_file_by_user(form: str, tmp_path: Path) -> None:
     assert facts(loaded(tmp_path)) == expected()
 
 
+def test_users_that_no_document_is_of_are_told(tmp_path: Path) -> None:
+    put_jsonl(tmp_path / "dev.jsonl", records(nested=False))
+    rows = [{"user": f"{user}!", **each} for user in NOTES for each in documents(user)]
+    put_jsonl(tmp_path / "notes.jsonl", rows)
+    corpus = CORPUS.format(dev="dev.jsonl", documents='file = "notes.jsonl"\nuser = "user"')
+    (tmp_path / "corpus.toml").write_text(corpus, encoding="utf-8")
+    (line,) = check(tmp_path).mistakes.lines()
+    assert "dev.jsonl: who: none of its users has a document in notes.jsonl: are 'who'" in line
+
+
 SHARED = """
 name = "wiki"
 license = "CC0-1.0"
