@@ -168,7 +168,10 @@ def _reason(
         return
     words = Counter(state_of(row).word for _, row in scored)
     together = state_of_verdict(pooled.verdict).word if pooled is not None else ""
-    if together in _TOGETHER and len(scored) > 1:
+    if pooled is not None and {WORSE, BETTER} & {*pooled.verdict.split(", ")[:-1]}:
+        way = "loss" if pooled.effect > 0 else "gain"
+        yield f"Over all cells together the {way} is more than chance, and within one margin."
+    elif together in _TOGETHER and len(scored) > 1:
         yield _TOGETHER[together]
     parts = [f"{words[word]} {word}" for word in STATES if words[word]]
     if len(scored) > 1:

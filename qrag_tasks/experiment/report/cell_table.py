@@ -26,12 +26,14 @@ class Row:
     """One cell.
 
     :ivar number: of the cell, in the comparison.
+    :ivar verdict: in words, of which there may be two; the state is by what matters of them.
     :ivar link: to the view of the page that shows this cell alone.
     """
 
     number: int
     arm: str
     state: State
+    verdict: str
     first: Sequence[str]
     further: Sequence[str]
     link: str
@@ -63,6 +65,7 @@ def cell_table(comparison: Comparison) -> CellTable:
             number,
             cell.other.label if several or not cell.other.arm else cell.other.arm,
             state_of(headline_row(cell)),
+            record["Verdict"] or UNSCORED.word,
             [record[name] for name in first],
             [record[name] for name in further],
             link_to(cell),

@@ -23,7 +23,7 @@ from qrag_tasks.tasks.base import DEPTHS
 EVIDENCE = {
     "layers": "precision read off every loaded layer",
     "headers": "precision read off the checkpoint; for the rest, the engine's word",
-    "stated": "precision as a server states it",
+    "stated": "precision as it was stated",
 }
 _NOISE = {
     "excluded": "excluded: no answer depended on its batch (deterministic=True)",
@@ -97,7 +97,8 @@ class Provenance:
         evidence = {cell.other.evidence for cell in self._comparison.cells}
         if "stated" in evidence:
             told.append(
-                "At least one arm's precision is only what a server states: nothing was checked."
+                "The precision of at least one arm is what a server or a file states: nobody "
+                "checked it."
             )
         return told
 
