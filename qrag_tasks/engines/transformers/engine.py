@@ -28,7 +28,7 @@ from qrag_tasks.engines.base import (
 from qrag_tasks.engines.batch_limit import BatchLimit
 from qrag_tasks.engines.decoding import decide
 from qrag_tasks.engines.readings import Reading, ReadingRequest, of_distributions
-from qrag_tasks.engines.transformers import likelihoods
+from qrag_tasks.engines.transformers import likelihoods, shared_rows
 from qrag_tasks.engines.transformers.abilities import ABILITIES
 from qrag_tasks.engines.transformers.batches import Batches, Footprint, OutOfMemory
 from qrag_tasks.engines.transformers.generation import (
@@ -112,6 +112,8 @@ class TransformersEngine(Engine):
         # transformers fills what a request leaves open from here.
         model.generation_config = generation_config(self.decoding, {}, longest_answer)
         self._continuous = self._continuous_batches() if continuous else None
+        # Whether answers to one prompt share a row; None before there were two to try.
+        self._sharing: bool | None = None
 
     @property
     def limit(self) -> BatchLimit:
@@ -284,25 +286,67 @@ class TransformersEngine(Engine):
         self._batches.run(widths, most, [request.name for request in requests], run)
 
     def read(self, requests: Sequence[ReadingRequest], answered: Answered[Reading]) -> None:
-        """Read in batches of like length; log-probabilities are taken in 32 bits."""
-        rows = [request.tokens for request in requests]
+        """Read in batches of like length; log-probabilities are taken in 32 bits.
+
+        Answers to one prompt share its pass, where the model computes the same so.
+        """
+        rows = shared_rows.rows_of(requests, self._shares_rows(requests))
 
         def run(batch: Sequence[int]) -> None:
-            lengths = [len(rows[place]) for place in batch]
+            members = [rows[number] for number in batch]
+            lengths = [len(row.tokens) for row in members]
             with self._meter.batch(lengths, len(batch) * max(lengths), "likelihood") as measured:
-                most = max(len(requests[place].answer) for place in batch)
-                logprobs = self._log_probabilities(
-                    [rows[place] for place in batch], most, torch.float32
-                )
                 readings = {
-                    place: of_distributions(row[-len(requests[place].answer) :], requests[place])
-                    for place, row in zip(batch, logprobs, strict=True)
+                    place: of_distributions(logprobs, requests[place])
+                    for row, answers in zip(members, self._read(members), strict=True)
+                    for place, logprobs in zip(row.places, answers, strict=True)
                 }
             answered(readings, measured.cost)
 
-        most = max((len(request.answer) for request in requests), default=1)
-        names = [request.name for request in requests]
-        self._batches.run([len(row) for row in rows], most, names, run)
+        most = max((row.kept for row in rows), default=1)
+        names = [requests[row.places[0]].name for row in rows]
+        self._batches.run([len(row.tokens) for row in rows], most, names, run)
+
+    def _read(self, rows: Sequence[shared_rows.Row]) -> Sequence[Sequence[torch.Tensor]]:
+        """Return the log-probabilities at each place of every row's answers."""
+        if any(len(row.answers) > 1 for row in rows):
+            with torch.no_grad(), self._autocast():
+                return shared_rows.log_probabilities(self.model, rows, self.decoding.pad_token)
+        most = max(row.kept for row in rows)
+        logprobs = self._log_probabilities([row.tokens for row in rows], most, torch.float32)
+        return [[each[-row.kept :]] for row, each in zip(rows, logprobs, strict=True)]
+
+    def _shares_rows(self, requests: Sequence[ReadingRequest]) -> bool:
+        """Tell whether answers to one prompt may share a row.
+
+        Of the first that could, the longest is read both ways: a model that looks at no mask, or
+        takes positions from elsewhere, computes something else.
+        """
+        if self._sharing is not None:
+            return self._sharing
+        pairs = [row for row in shared_rows.rows_of(requests, True) if len(row.answers) > 1]
+        if not pairs:
+            return False
+        if self.batch_invariant or self._caches.new() or not shared_rows.takes_masks(self.config):
+            self._sharing = False
+            return False
+        longest = max(pairs, key=lambda row: len(row.tokens))
+        alone = shared_rows.rows_of([requests[place] for place in longest.places], False)
+        try:
+            apart = [self._read([row])[0][0] for row in alone]
+            (together,) = self._read([longest])
+        except Exception as error:
+            # Of whatever kind: the passes that are known to work say what is wrong, if it is there.
+            logger.info("answers to one prompt are read one by one: %s", error)
+            self._sharing = False
+            return False
+        difference = shared_rows.apart_by(apart, together)
+        self._sharing = difference <= shared_rows.TOLERANCE
+        logger.info(
+            "answers to one prompt are read %s: read both ways, the first differ by a KL of %.2g",
+            *("together" if self._sharing else "one by one", difference),
+        )
+        return self._sharing
 
     def _log_probabilities(
         self, rows: Sequence[Sequence[int]], kept: int, dtype: torch.dtype
