@@ -102,8 +102,7 @@ def test_fidelity_stands_beside_the_scores(tmp_path: Path) -> None:
         read = AnswersRead(70, 700, mean, None, {}, MeanRow(0.9, None), mean, 0.1, mean)
         cells.append(replace(cell, fidelity=FidelityRow(own=read)))
     lines = summary_of(replace(comparison, cells=cells), pairs).quality
-    assert "KL 0.056 to 0.07 nats a token" in lines
-    assert "90 % same likeliest token" in lines
+    assert "KL 0.056 to 0.07 nats a token, 90 % same top" in lines
 
 
 def test_one_loss_makes_an_arm_worse(tmp_path: Path) -> None:

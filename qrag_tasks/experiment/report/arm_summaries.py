@@ -145,12 +145,12 @@ def _state(scored: Sequence[tuple[CellRow, MetricRow]], pooled: PooledRow | None
 
 
 _TOGETHER = {
-    WORSE: "Over all cells together it loses more than chance explains.",
-    BETTER: "Over all cells together it gains more than chance explains.",
-    EQUIVALENT: "Over all cells together the loss is within one margin.",
-    UNDECIDED: "Over all cells together neither a loss nor equivalence is shown.",
-    TOO_FEW: "Over all cells together too few samples differ for a test.",
-    WITHIN_NOISE: "Over all cells together it differs by no more than other batches would.",
+    WORSE: "Over all cells it loses more than chance explains",
+    BETTER: "Over all cells it gains more than chance explains",
+    EQUIVALENT: "Over all cells the loss is within a margin",
+    UNDECIDED: "Over all cells neither a loss nor equivalence is shown",
+    TOO_FEW: "Over all cells too few samples differ for a test",
+    WITHIN_NOISE: "Over all cells it differs by no more than other batches would",
 }
 
 
@@ -170,9 +170,9 @@ def _reason(
     together = state_of_verdict(pooled.verdict).word if pooled is not None else ""
     if pooled is not None and {WORSE, BETTER} & {*pooled.verdict.split(", ")[:-1]}:
         way = "loss" if pooled.effect > 0 else "gain"
-        yield f"Over all cells together the {way} is more than chance, and within one margin."
-    elif together in _TOGETHER and len(scored) > 1:
-        yield _TOGETHER[together]
+        yield f"Over all cells the {way} is more than chance, and within a margin{_p(pooled)}."
+    elif pooled is not None and together in _TOGETHER and len(scored) > 1:
+        yield f"{_TOGETHER[together]}{_p(pooled)}."
     parts = [f"{words[word]} {word}" for word in STATES if words[word]]
     if len(scored) > 1:
         yield f"Of {counted(len(scored), 'cell')}: {', '.join(parts)}."
@@ -187,21 +187,26 @@ def _reason(
         yield "No cell scores lower than the base's."
 
 
-def _pooled_lines(pooled: PooledRow) -> Iterator[str]:
-    """Say how large the loss over all cells is, and how sure that is."""
-    if pooled.p is None or pooled.p_holm is None:
-        return
-    yield f"{'loses' if pooled.effect > 0 else 'gains'} {abs(pooled.effect):.2f} margins a cell"
-    if pooled.interval is not None:
-        # A gain's interval is a gain's: the ends change places.
-        low, high = pooled.interval.low, pooled.interval.high
-        if pooled.effect <= 0:
-            low, high = -high, -low
-        yield f"[{low:.2f}, {high:.2f}], {_p(pooled.p_holm)}"
+def _pooled_line(pooled: PooledRow) -> str:
+    """Say how large the loss over all cells is, with its interval; nothing without a test."""
+    if pooled.p is None:
+        return ""
+    line = f"{'loses' if pooled.effect > 0 else 'gains'} {abs(pooled.effect):.2f} margins"
+    if pooled.interval is None:
+        return line
+    # A gain's interval is a gain's: the ends change places.
+    ends = (pooled.interval.low, pooled.interval.high)
+    low, high = ends if pooled.effect > 0 else (-ends[1], -ends[0])
+    return f"{line} [{low:.2f}, {high:.2f}]"
 
 
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.0005 else f"p {value:.3f}"
+def _p(pooled: PooledRow) -> str:
+    """Return the p of what is said: of equivalence where that is."""
+    equivalent = EQUIVALENT in pooled.verdict.split(", ")
+    p = pooled.equivalence_p if equivalent else pooled.p_holm
+    if p is None:
+        return ""
+    return " (p < 0.001)" if p < 0.0005 else f" (p {p:.3f})"
 
 
 def _relative_loss(both: tuple[CellRow, MetricRow]) -> float:
@@ -225,8 +230,8 @@ def _quality(
     pooled: PooledRow | None,
 ) -> Iterator[str]:
     """Say what an arm loses of scores, answers and distributions, a line each."""
-    if pooled is not None:
-        yield from _pooled_lines(pooled)
+    if pooled is not None and (line := _pooled_line(pooled)):
+        yield line
     kept = [row.recovery for _, row in scored if row.recovery is not None]
     if kept and len(kept) == len(scored):
         yield f"{_span([100 * share for share in kept], 0)} % of the score left"
@@ -239,8 +244,8 @@ def _quality(
     if read:
         divergences = [one.kl.value for one in read]
         low, high = (f"{value:.2g}" for value in (min(divergences), max(divergences)))
-        yield f"KL {low if low == high else f'{low} to {high}'} nats a token"
-        yield f"{_span([100 * one.same_top.value for one in read], 0)} % same likeliest token"
+        same = _span([100 * one.same_top.value for one in read], 0)
+        yield f"KL {low if low == high else f'{low} to {high}'} nats a token, {same} % same top"
 
 
 def _span(values: Sequence[float], digits: int) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qrag_tasks.experiment.comparison.rows import Comparison
+from qrag_tasks.experiment.comparison.rows import Comparison, PooledRow
 from qrag_tasks.experiment.report.arm_summaries import ArmKey, ArmSummary
 
 _NAMED = 6
 """Arms that the question names; of more it tells the number."""
 _BASES = 2
 _WIDTH = 150
+_EDGE = 12
+"""Pixels at each end of a strip, for a mark of what goes on beyond it."""
 _REACH = 4.0
 """Margins that a strip shows to each side of no difference at most."""
 
@@ -45,50 +47,46 @@ def _any_of(names: Sequence[str], noun: str, last: str = " or ") -> str:
 
 @dataclass(frozen=True)
 class Strip:
-    """Where an arm's pooled loss lies, in pixels, gains to the right.
+    """Where an arm's mean loss over all cells lies, in pixels, gains to the right.
 
-    :ivar point: ``None`` without a test over all cells.
-    :ivar beyond: whether the loss or its interval goes on beyond the strip's end.
+    :ivar margin: from a loss of one margin to a gain of one.
+    :ivar reach: ends of the interval; ``None`` where there is none.
+    :ivar beyond: side on which the loss goes on beyond the strip: ``left``, ``right`` or empty.
     """
 
     width: int
     zero: float
     margin: tuple[float, float]
-    point: float | None
-    low: float | None
-    high: float | None
-    beyond: bool
+    point: float
+    reach: tuple[float, float] | None
+    beyond: str
 
 
 def strips(summaries: Sequence[ArmSummary]) -> dict[ArmKey, Strip]:
     """Return a strip for each arm with a test over all cells, all to one scale."""
     pooled = {one.key: one.pooled for one in summaries if one.pooled is not None}
-    if not pooled:
-        return {}
-    ends = [1.0]
-    for row in pooled.values():
-        ends.append(abs(row.effect))
-        if row.interval is not None:
-            ends += [abs(row.interval.low), abs(row.interval.high)]
-    reach = min(_REACH, max(ends)) * 1.1
+    farthest = max((_farthest(row) for row in pooled.values()), default=0.0)
+    scale = 1.1 * min(_REACH, max(1.0, farthest))
+    return {key: _strip(row, scale) for key, row in pooled.items()}
 
+
+def _strip(row: PooledRow, scale: float) -> Strip:
     def place(effect: float) -> float:
         # A loss stands to the left, as in all figures of the page.
-        return round(_WIDTH / 2 * (1 - max(-1.0, min(1.0, effect / reach))), 1)
+        share = max(-1.0, min(1.0, effect / scale))
+        return round(_WIDTH / 2 - share * (_WIDTH / 2 - _EDGE), 1)
 
-    return {
-        key: Strip(
-            _WIDTH,
-            place(0.0),
-            (place(1.0), place(-1.0)),
-            place(row.effect),
-            place(row.interval.high) if row.interval else None,
-            place(row.interval.low) if row.interval else None,
-            max(
-                abs(row.effect),
-                *(map(abs, (row.interval.low, row.interval.high)) if row.interval else (0,)),
-            )
-            > reach,
-        )
-        for key, row in pooled.items()
-    }
+    interval = row.interval
+    return Strip(
+        _WIDTH,
+        place(0.0),
+        (place(1.0), place(-1.0)),
+        place(row.effect),
+        (place(interval.high), place(interval.low)) if interval else None,
+        "" if abs(row.effect) <= scale else "left" if row.effect > 0 else "right",
+    )
+
+
+def _farthest(row: PooledRow) -> float:
+    ends = [row.interval.low, row.interval.high] if row.interval else []
+    return max(map(abs, [row.effect, *ends]))
