@@ -317,36 +317,12 @@ class TransformersEngine(Engine):
         return [[each[-row.kept :]] for row, each in zip(rows, logprobs, strict=True)]
 
     def _shares_rows(self, requests: Sequence[ReadingRequest]) -> bool:
-        """Tell whether answers to one prompt may share a row.
-
-        Of the first that could, the longest is read both ways: a model that looks at no mask, or
-        takes positions from elsewhere, computes something else.
-        """
-        if self._sharing is not None:
-            return self._sharing
-        pairs = [row for row in shared_rows.rows_of(requests, True) if len(row.answers) > 1]
-        if not pairs:
-            return False
-        if self.batch_invariant or self._caches.new() or not shared_rows.takes_masks(self.config):
-            self._sharing = False
-            return False
-        longest = max(pairs, key=lambda row: len(row.tokens))
-        alone = shared_rows.rows_of([requests[place] for place in longest.places], False)
-        try:
-            apart = [self._read([row])[0][0] for row in alone]
-            (together,) = self._read([longest])
-        except Exception as error:
-            # Of whatever kind: the passes that are known to work say what is wrong, if it is there.
-            logger.info("answers to one prompt are read one by one: %s", error)
-            self._sharing = False
-            return False
-        difference = shared_rows.apart_by(apart, together)
-        self._sharing = difference <= shared_rows.TOLERANCE
-        logger.info(
-            "answers to one prompt are read %s: read both ways, the first differ by a KL of %.2g",
-            *("together" if self._sharing else "one by one", difference),
-        )
-        return self._sharing
+        """Tell whether answers to one prompt share a row."""
+        if self._sharing is None:
+            able = not (self.batch_invariant or self._caches.new())
+            able = able and shared_rows.takes_masks(self.config)
+            self._sharing = shared_rows.tried(requests, self._read) if able else False
+        return bool(self._sharing)
 
     def _log_probabilities(
         self, rows: Sequence[Sequence[int]], kept: int, dtype: torch.dtype

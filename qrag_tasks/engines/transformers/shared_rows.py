@@ -7,7 +7,8 @@ compute in a row of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ import torch
 
 from qrag_tasks.engines.readings import ReadingRequest
 from qrag_tasks.engines.transformers.likelihoods import left_padded
+
+logger = logging.getLogger("lm_eval.qrag_tasks")
 
 _ATTENTION = ("sdpa", "eager")
 """What takes a mask of every pair of tokens."""
@@ -116,6 +119,38 @@ def _of_row(logits: torch.Tensor, row: Row) -> list[torch.Tensor]:
         answers.append(torch.log_softmax(own, dim=-1, dtype=torch.float32))
         at += len(answer) - 1
     return answers
+
+
+def tried(
+    requests: Sequence[ReadingRequest],
+    read: Callable[[Sequence[Row]], Sequence[Sequence[torch.Tensor]]],
+) -> bool | None:
+    """Tell whether a model computes the same of answers in a row, and of each in a row of its own.
+
+    The longest of the rows is read both ways: a model that looks at no mask, or takes positions
+    from elsewhere, computes something else.
+
+    :param read: rows -> the log-probabilities at each place of every row's answers.
+    :returns: ``None`` where no two answers have a prompt in common.
+    """
+    pairs = [row for row in rows_of(requests, True) if len(row.answers) > 1]
+    if not pairs:
+        return None
+    longest = max(pairs, key=lambda row: len(row.tokens))
+    alone = rows_of([requests[place] for place in longest.places], False)
+    try:
+        apart = [read([row])[0][0] for row in alone]
+        (together,) = read([longest])
+    except Exception as error:
+        # Of whatever kind: the passes that are known to work say what is wrong, if it is there.
+        logger.info("answers to one prompt are read one by one: %s", error)
+        return False
+    difference = apart_by(apart, together)
+    logger.info(
+        "answers to one prompt are read %s: read both ways, the first differ by a KL of %.2g",
+        *("together" if difference <= TOLERANCE else "one by one", difference),
+    )
+    return difference <= TOLERANCE
 
 
 def apart_by(one: Sequence[torch.Tensor], two: Sequence[torch.Tensor]) -> float:
