@@ -56,6 +56,7 @@ def import_(
     the user: JSON Lines, CSV, TSV or Parquet (docs/importing.md). All that is missing or wrong is
     told at once. NAME says what an arm is called, else its file does.
     """
+    from qrag_tasks.experiment.comparison.notes import counted
     from qrag_tasks.experiment.importing.form import form_of
     from qrag_tasks.experiment.importing.reading import read_outputs
     from qrag_tasks.experiment.importing.writing import check_free, write_arm
@@ -76,7 +77,7 @@ def import_(
     for number, arm in enumerate(imported.arms):
         count = sum(map(len, arm.cells.values()))
         base = " (the base)" if number == 0 and len(imported.arms) > 1 else ""
-        console().print(Text(f"{arm.name}{base}: {count:,} answers"), soft_wrap=True)
+        console().print(Text(f"{arm.name}{base}: {counted(count, 'answer')}"), soft_wrap=True)
     if len(imported.arms) > 1:
         places = [out / arm.name for arm in imported.arms]
         console().print(Text(f"Now compare them: {command('compare', *places)}"), soft_wrap=True)

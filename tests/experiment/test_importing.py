@@ -324,6 +324,9 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         (["--answer", "labels", "--values", "a"], "--values: "),
         (["--scale", "1", "5"], "--scale is for --answer: give that, too"),
         (["--task", "lamp3u", "--answer", "exact"], "--task lamp3u says the kind of answer"),
+        (["--task", "own"], "--task own: corpus.toml says the kind of answer of own data, and an"),
+        (["--task", "own", *RATINGS], "which is --task own- and the corpus's name"),
+        (["--task", "lamp3"], "which says it. Did you mean 'lamp3u' or"),
         ([*RATINGS, "--field", "anwser=x"], "there is no field 'anwser' (known: id, answer,"),
         ([*RATINGS, "--field", "answer"], "--field answer: give a field and its column"),
         ([*RATINGS, "--field", "answer=output"], "output: is missing"),
@@ -348,6 +351,47 @@ def test_ids_that_one_arm_lacks(tmp_path: Path) -> None:
     assert "answers: fp16 alone has 10 ids, and int4 alone 0; `qrag compare --common`" in (
         result.stderr
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"task": "other"}, "'q0' of task other here, and 'q0' of task answers there"),
+        ({"k": 5}, "'q0' of task answers, k 5 here, and 'q0' of task answers there"),
+        ({"id": "x"}, "'x' of task answers here, and 'q0' of task answers there"),
+    ],
+)
+def test_arms_with_nothing_in_common(tmp_path: Path, change: dict[str, object], told: str) -> None:
+    other = [{**row, **change} for row in lines()[: 1 if "id" in change else None]]
+    result = imported(tmp_path, *two(tmp_path, lines(), other), *RATINGS)
+    assert result.exit_code == 1
+    assert f"{tmp_path / 'int4.jsonl'}:1: id: arm int4 answers none of the questions of the" in (
+        result.stderr
+    )
+    assert told in result.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_mistake_is_told_once(tmp_path: Path) -> None:
+    other = lines()
+    other[0]["prompt"], other[1]["prompt"] = "", "\ud800"
+    result = imported(tmp_path, *two(tmp_path, lines(), other), *RATINGS)
+    assert ":1: prompt: is empty" in result.stderr
+    assert ":2: prompt: holds half a surrogate pair" in result.stderr
+    assert "is missing" not in result.stderr
+    other = lines()
+    del other[0]["gold"]
+    result = imported(tmp_path, *two(tmp_path, lines(), other), *RATINGS)
+    assert ":1: gold: is missing on 1 of 120 lines" in result.stderr
+    assert "another gold" not in result.stderr
+
+
+def test_what_is_there_once_is_counted_in_the_singular(tmp_path: Path) -> None:
+    other = [{**lines()[0], "answer": "none"}]
+    result = imported(tmp_path, *two(tmp_path, lines(), other), *RATINGS)
+    assert "note: 1 of 61 answers holds no rating of this kind" in result.stderr
+    assert "): it is scored as wrong" in result.stderr
+    assert "int4: 1 answer\n" in result.output
 
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:

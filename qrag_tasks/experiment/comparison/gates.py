@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -192,9 +193,11 @@ def _read(text: str, term: str) -> _Verdict | _Figure:
 
 def _number(text: str) -> float | None:
     try:
-        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         return None
+    # Nothing is beyond NaN or infinity: such a gate would pass whatever the arms do.
+    return number if math.isfinite(number) else None
 
 
 def _wrong(

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from qrag_tasks.errors import SettingsError, did_you_mean
-from qrag_tasks.tasks.base import AnswerKind
+from qrag_tasks.tasks.base import AnswerKind, DescribingSource
 from qrag_tasks.tasks.catalog import TASKS
 from qrag_tasks.tasks.own.corpus_file import Answer
 from qrag_tasks.tasks.own.kinds import kind_of, metrics_of
@@ -80,13 +80,20 @@ def form_of(
             )
     called = task or "answers"
     row = TASKS.get(called)
-    if row is not None and answer is None and row.family != "own":
+    if row is not None and isinstance(row.source, DescribingSource):
+        raise SettingsError(
+            f"--task {called}: corpus.toml says the kind of answer of own data, and an import does "
+            f"not read it. Say the kind by --answer, and call the task as results and tables do, "
+            f"which is --task own- and the corpus's name"
+        )
+    if row is not None and answer is None:
         return Form(called, row.answer, row.metrics, None, columns, model or "imported")
     if answer is None:
+        hint = "" if task is None else did_you_mean(task, TASKS)
         raise SettingsError(
             "what kind of answer is it? Give --answer ratings --scale LOWEST HIGHEST, --answer "
             "labels --values A,B,..., --answer choice, --answer text or --answer exact; or --task "
-            "with a name of `qrag tasks`, which says it"
+            "with a name of `qrag tasks`, which says it" + (hint and f".{hint}")
         )
     if row is not None:
         raise SettingsError(f"--task {called} says the kind of answer: leave --answer out")

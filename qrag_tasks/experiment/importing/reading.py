@@ -159,8 +159,8 @@ class _Reader:
         prompt = self._text(record, fields, "prompt", needed=False)
         sha256 = self._text(record, fields, "prompt_sha256", needed=False)
         column = self._form.column("prompt_sha256")
-        if prompt is None and sha256 is None:
-            prompt_column = self._form.column("prompt")
+        prompt_column = self._form.column("prompt")
+        if fields.get(prompt_column) is None and fields.get(column) is None:
             hint = did_you_mean(prompt_column, map(str, fields), 0.7)
             self._wrong(
                 record,
@@ -169,6 +169,7 @@ class _Reader:
                 f"arms are compared on the same prompts alone.{hint}",
                 "no prompt",
             )
+        if prompt is None and sha256 is None:
             return None, ""
         made = None if prompt is None else hashlib.sha256(prompt.encode()).hexdigest()
         if sha256 is not None and not _HASH.fullmatch(sha256.lower()):

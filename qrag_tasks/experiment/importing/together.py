@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 
+from qrag_tasks.experiment.comparison.notes import counted
 from qrag_tasks.experiment.importing.form import Form
-from qrag_tasks.experiment.importing.lines import ImportedArm, Line, place_of
+from qrag_tasks.experiment.importing.lines import CellKey, ImportedArm, Line, place_of
 from qrag_tasks.tasks.own.mistakes import Mistake, Mistakes
 
 _AROUND = 30
@@ -70,14 +71,41 @@ def check_all_or_none(arms: Sequence[ImportedArm], form: Form, mistakes: Mistake
 
 
 def check_against_the_base(arms: Sequence[ImportedArm], form: Form, mistakes: Mistakes) -> None:
-    """Find prompts, golds and users that are others than the base arm's for the same id."""
+    """Find prompts, golds and users that are others than the base arm's for the same id.
+
+    And arms that answer no question that the base does.
+    """
     base, *others = arms
     for arm in others:
+        if not any(base.cells.get(cell, {}).keys() & lines for cell, lines in arm.cells.items()):
+            _nothing_in_common(base, arm, form, mistakes)
         for cell, lines in arm.cells.items():
             firsts = base.cells.get(cell, {})
             for key, line in lines.items():
                 if key in firsts:
                     _check_pair(firsts[key], line, form, mistakes)
+
+
+def _nothing_in_common(base: ImportedArm, arm: ImportedArm, form: Form, mistakes: Mistakes) -> None:
+    (there, ones), (here, twos) = next(iter(base.cells.items())), next(iter(arm.cells.items()))
+    first = next(iter(twos.values()))
+    mistakes.add(
+        Mistake(
+            first.place.file,
+            first.place.line,
+            form.column("id"),
+            f"arm {arm.name} answers none of the questions of the base {base.name}, so that "
+            f"nothing can be compared: {first.key!r} of {_called(here)} here, and "
+            f"{next(iter(ones))!r} of {_called(there)} there",
+            first.place.rows,
+        ),
+        "nothing in common",
+    )
+
+
+def _called(cell: CellKey) -> str:
+    parts = cell._asdict().items()
+    return ", ".join(f"{name} {value}" for name, value in parts if value is not None)
 
 
 def _check_pair(one: Line, two: Line, form: Form, mistakes: Mistakes) -> None:
@@ -87,7 +115,8 @@ def _check_pair(one: Line, two: Line, form: Form, mistakes: Mistakes) -> None:
         ("user", "another user"),
     ):
         mine, theirs = getattr(one, name), getattr(two, name)
-        if mine == theirs:
+        # What one of them lacks is told already.
+        if mine == theirs or mine is None or theirs is None:
             continue
         field_name = name
         if name == "prompt_sha256" and one.prompt is not None and two.prompt is not None:
@@ -122,15 +151,15 @@ def only_in_some(arms: Sequence[ImportedArm]) -> Iterator[str]:
     for arm in others:
         for cell in dict.fromkeys([*base.cells, *arm.cells]):
             one, two = base.cells.get(cell), arm.cells.get(cell)
-            where = ", ".join(str(part) for part in cell if part is not None)
             if one is None or two is None:
-                yield f"{(base if two is None else arm).name} alone has {where}"
+                yield f"{(base if two is None else arm).name} alone has {_called(cell)}"
                 continue
             first, second = len(one.keys() - two.keys()), len(two.keys() - one.keys())
             if first or second:
                 yield (
-                    f"{where}: {base.name} alone has {first:,} ids, and {arm.name} alone "
-                    f"{second:,}; `qrag compare --common` compares those that both have"
+                    f"{_called(cell)}: {base.name} alone has {counted(first, 'id')}, and "
+                    f"{arm.name} alone {second:,}; `qrag compare --common` compares those that "
+                    f"both have"
                 )
 
 
@@ -144,10 +173,11 @@ def not_read(arms: Sequence[ImportedArm], form: Form) -> Iterator[str]:
     empty = [line for line in every if not answers.is_valid(answers.read(line.answer))]
     if empty:
         first = empty[0]
+        hold, are = ("holds", "it is") if len(empty) == 1 else ("hold", "they are")
         yield (
-            f"{len(empty):,} of {len(every):,} answers hold no {answers.asks_for} of this kind, "
-            f"such as {first.answer[:60]!r} ({place_of(first.place)}): they are scored as wrong, "
-            f"and valid_rate counts them"
+            f"{len(empty):,} of {counted(len(every), 'answer')} {hold} no {answers.asks_for} of "
+            f"this kind, such as {first.answer[:60]!r} ({place_of(first.place)}): {are} scored as "
+            f"wrong, and valid_rate counts them"
         )
     golds = {line.gold for line in every if line.gold is not None}
     if answers.values is not None or not 2 <= len(golds) <= _MOST_VALUES:
