@@ -12,6 +12,7 @@ from rich.text import Text
 from qrag_tasks.cli.group import console, main, print_prose
 from qrag_tasks.cli.outputs import OutFile
 from qrag_tasks.cli.tables import Table, print_tables
+from qrag_tasks.errors import ModelError
 
 if TYPE_CHECKING:
     from qrag_tasks.experiment.fidelity.figures import Mean
@@ -51,7 +52,11 @@ def fidelity(
     from qrag_tasks.experiment.running.shards import Shard
 
     part = None if shard is None else Shard.parse(shard)
-    read_grid(grid, top, arms, part, lambda text: console(stderr=True).print(Text(text)))
+    failed = None
+    try:
+        read_grid(grid, top, arms, part, lambda text: console(stderr=True).print(Text(text)))
+    except ModelError as error:
+        failed = error  # What is read is shown all the same.
     cells, trends = summarize(readings_of(grid, top))
     if out is not None:
         body = {
@@ -59,7 +64,10 @@ def fidelity(
             "trends": [each.as_dict() for each in trends],
         }
         out.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
-    _print(cells, trends)
+    if cells or failed is None:
+        _print(cells, trends)
+    if failed is not None:
+        raise failed
 
 
 def _print(cells: list[CellFidelity], trends: list[FidelityTrend]) -> None:

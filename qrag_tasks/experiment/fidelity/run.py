@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -71,7 +72,7 @@ def read_grid(
     with grid.alone(part.replace("/", "-")):
         failed = read_all(grid, wanted, top, shard, tell)
     if failed:
-        raise ModelError("; ".join(failed))
+        raise ModelError("\n".join(failed))
 
 
 def read_all(
@@ -147,14 +148,14 @@ def _read(grid: GridFolder, arm: Arm, cells: Sequence[Cell], top: int | None) ->
         *("--arm", arm.name, "--cells", ",".join(str(numbers[cell]) for cell in cells)),
         *(() if top is None else ("--top", str(top))),
     ]
-    with (
-        open_log(log) as file,
+    with open_log(log) as file:
+        # The bar of a process that was killed ends within a line.
+        os.write(file, b"\n")
         # Its standard input ends when this process does, however it ends.
-        subprocess.Popen(  # noqa: S603 - our own module
+        with subprocess.Popen(  # noqa: S603 - our own module
             command, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT
-        ) as process,
-    ):
-        code = process.wait()
+        ) as process:
+            code = process.wait()
     return None if code == 0 else f"{arm.name} cannot read: {last_words(log)} (see {log})"
 
 

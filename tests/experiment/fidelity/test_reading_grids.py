@@ -375,3 +375,18 @@ def test_the_command(read: Path, tmp_path: Path) -> None:
     assert [cell["samples"] for cell in body["cells"]] == [6] * 8
     assert all(cell["kl"]["value"] < 0.01 for cell in body["cells"])
     assert len(body["trends"]) == 4
+
+
+def test_what_is_read_is_shown_where_an_arm_cannot_read(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a grid that was brought from a machine with what its engine needs."""
+    (first, *_) = reads(whole, "bf16")
+    first.file.unlink()
+    monkeypatch.setattr(run, "_read", lambda *_: "llama/bf16 cannot read: no such device")
+    result = CliRunner().invoke(main, ["fidelity", str(whole), "--top", str(TOP)])
+    assert result.exit_code == 1
+    assert "llama/bf16 reads 1 of 4 cells" in result.stderr
+    assert "llama/bf16 cannot read: no such device" in result.stderr
+    assert "along the right answers" in result.stdout
+    assert len(re.findall(r"^lamp[35]u ", result.stdout, re.MULTILINE)) == 7
