@@ -61,6 +61,7 @@ def test_each_arm_has_a_verdict_with_its_reason(page: Path) -> None:
     )
     int4, int8 = (told.index(arm) for arm in ("int4-nf4", "int8"))
     assert told[int4 + 1 : int4 + 4] == ["against bf16", "▼", "worse"]
+    assert html.count('class="strip"') == 2
     reason = " ".join(told[int4:int8])
     assert "Of 3 cells: 2 worse, 1 too few." in reason
     assert "Largest loss: mae 0.057 to 0.6" in reason
@@ -114,6 +115,8 @@ def test_few_samples_are_no_all_clear(tmp_path: Path) -> None:
     assert told[told.index("int4-nf4") + 3] == "too few"
     assert "Nothing was shown in either direction (n = 4)." in " ".join(told)
     assert "1 cell with too few samples, or too few that differ" in " ".join(told)
+    # No point within a margin, either.
+    assert 'class="strip"' not in html
 
 
 def test_a_page_without_texts(page: Path, tmp_path: Path) -> None:

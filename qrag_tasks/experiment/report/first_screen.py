@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qrag_tasks.experiment.comparison.rows import Comparison, PooledRow
+from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.report.arm_summaries import ArmKey, ArmSummary
+from qrag_tasks.experiment.statistics import Interval
 
 _NAMED = 6
 """Arms that the question names; of more it tells the number."""
@@ -50,7 +51,7 @@ class Strip:
     """Where an arm's mean loss over all cells lies, in pixels, gains to the right.
 
     :ivar margin: from a loss of one margin to a gain of one.
-    :ivar reach: ends of the interval; ``None`` where there is none.
+    :ivar reach: ends of the interval.
     :ivar beyond: side on which the loss goes on beyond the strip: ``left``, ``right`` or empty.
     """
 
@@ -58,35 +59,36 @@ class Strip:
     zero: float
     margin: tuple[float, float]
     point: float
-    reach: tuple[float, float] | None
+    reach: tuple[float, float]
     beyond: str
 
 
 def strips(summaries: Sequence[ArmSummary]) -> dict[ArmKey, Strip]:
-    """Return a strip for each arm with a test over all cells, all to one scale."""
-    pooled = {one.key: one.pooled for one in summaries if one.pooled is not None}
-    farthest = max((_farthest(row) for row in pooled.values()), default=0.0)
-    scale = 1.1 * min(_REACH, max(1.0, farthest))
-    return {key: _strip(row, scale) for key, row in pooled.items()}
+    """Return a strip for each arm with an interval over all cells, all to one scale.
+
+    Without one, a point within the margin would look like an all-clear.
+    """
+    pooled = {
+        one.key: (one.pooled.effect, one.pooled.interval)
+        for one in summaries
+        if one.pooled is not None and one.pooled.interval is not None
+    }
+    ends = [abs(value) for effect, i in pooled.values() for value in (effect, i.low, i.high)]
+    scale = 1.1 * min(_REACH, max([1.0, *ends]))
+    return {key: _strip(effect, interval, scale) for key, (effect, interval) in pooled.items()}
 
 
-def _strip(row: PooledRow, scale: float) -> Strip:
+def _strip(loss: float, interval: Interval, scale: float) -> Strip:
     def place(effect: float) -> float:
         # A loss stands to the left, as in all figures of the page.
         share = max(-1.0, min(1.0, effect / scale))
         return round(_WIDTH / 2 - share * (_WIDTH / 2 - _EDGE), 1)
 
-    interval = row.interval
     return Strip(
         _WIDTH,
         place(0.0),
         (place(1.0), place(-1.0)),
-        place(row.effect),
-        (place(interval.high), place(interval.low)) if interval else None,
-        "" if abs(row.effect) <= scale else "left" if row.effect > 0 else "right",
+        place(loss),
+        (place(interval.high), place(interval.low)),
+        "" if abs(loss) <= scale else "left" if loss > 0 else "right",
     )
-
-
-def _farthest(row: PooledRow) -> float:
-    ends = [row.interval.low, row.interval.high] if row.interval else []
-    return max(map(abs, [row.effect, *ends]))
