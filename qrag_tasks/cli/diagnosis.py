@@ -23,7 +23,7 @@ from qrag_tasks.tasks.catalog import GROUP_TASKS, TASKS
 from qrag_tasks.tasks.lamp import data as lamp_data
 from qrag_tasks.tasks.lamp.layout import files_of
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS
-from qrag_tasks.tasks.own.table import NAME as OWN
+from qrag_tasks.tasks.own.naming import NAME as OWN
 from qrag_tasks.tasks.own.table import holds_corpus
 from qrag_tasks.upstream.name_checks import look
 

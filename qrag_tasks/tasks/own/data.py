@@ -17,10 +17,10 @@ from qrag_tasks.tasks.corpus.file_states import State, check_unchanged, file_sta
 from qrag_tasks.tasks.own.checking import read_corpus
 from qrag_tasks.tasks.own.corpus_file import FILE, Corpus
 from qrag_tasks.tasks.own.mistakes import Mistakes
+from qrag_tasks.tasks.own.naming import NAME
 from qrag_tasks.tasks.own.reading import Reader
 from qrag_tasks.tasks.own.records import files_at
 from qrag_tasks.tasks.own.row import row_of
-from qrag_tasks.tasks.own.table import NAME
 
 SPLITS = ("dev", "train", "test")
 

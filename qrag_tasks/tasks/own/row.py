@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from qrag_tasks.tasks.base import Item, Source, Task
 from qrag_tasks.tasks.own.corpus_file import Corpus
 from qrag_tasks.tasks.own.kinds import answer_tokens, kind_of, metrics_of
+from qrag_tasks.tasks.own.naming import FAMILY, NAME
 from qrag_tasks.tasks.own.prompts import long_field, prompt_writer
 from qrag_tasks.tasks.own.question import fields_of
-from qrag_tasks.tasks.own.table import FAMILY, NAME
 from qrag_tasks.tasks.own.templates import TextTemplate
 
 

@@ -11,12 +11,9 @@ from pathlib import Path
 
 from qrag_tasks.hookspecs import RegisterTask, hookimpl
 from qrag_tasks.tasks.base import DataSet, Task
+from qrag_tasks.tasks.own.naming import FAMILY, NAME
 from qrag_tasks.tasks.prompt import TaskPrompt
 from qrag_tasks.tasks.scoring.kinds import Text
-
-NAME = "own"
-"""What lm_eval's names begin with: ``own_rag_k5``."""
-FAMILY = "own data"
 
 
 @dataclass(frozen=True)
