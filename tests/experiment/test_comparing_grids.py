@@ -10,17 +10,27 @@ from click.testing import CliRunner
 from run_files import rating, write_run
 
 from qrag_tasks.cli import main
-from qrag_tasks.errors import ComparisonError
+from qrag_tasks.errors import ComparisonError, PlanError
 from qrag_tasks.experiment.comparison.grids import compare_grid, match_grid
 from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.plan import Plan
 from qrag_tasks.experiment.running.answered_by import mixed_arms_of
+from qrag_tasks.experiment.running.grid import run_plan
 from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.logs.schema import LoggedArm
+from qrag_tasks.prompting.prompt_source import chosen_data
+from qrag_tasks.prompting.settings import Settings
+from qrag_tasks.tasks.catalog import task_named
 
 GOLDS = [1 + i % 5 for i in range(40)]
 WRONG = {"large/bf16": 2, "large/int4-nf4": 6, "small/bf16": 20, "small/int4-nf4": 22}
 """Ratings of each arm that are one off."""
+
+
+def data_now() -> dict[str, str]:
+    """Return what results say of the data that the plan names."""
+    settings = Settings.from_metadata({"data": "mini"}, ())
+    return {"data_sha256": chosen_data(task_named("lamp3u"), settings).fingerprint}
 
 
 def samples(wrong: int) -> list[dict[str, Any]]:
@@ -54,9 +64,48 @@ def grid(tmp_path: Path) -> GridFolder:
             samples(WRONG[cell.arm.name]),
             task=cell.task_name,
             model_args=dict(cell.arm.arguments),
+            facts=data_now(),
         )
         folder.finish()
     return whole
+
+
+@pytest.mark.parametrize(
+    ("k", "facts", "told"),
+    [
+        ("0", {}, "lamp3u: the data changed between cells: there were 2 versions, by their sha256"),
+        ("1", {"retriever_sha256": "e" * 64}, "lamp3u: the retriever bm25 changed between cells"),
+    ],
+)
+def test_data_and_retrievers_that_changed_between_cells_are_told(
+    grid: GridFolder, k: str, facts: dict[str, str], told: str
+) -> None:
+    """As where own data, or the file of a retriever, were edited before `qrag run` went on."""
+    facts = {**(data_now() if facts else {"data_sha256": "e" * 64}), **facts}
+    for cell in grid.plan.cells():
+        if cell.k == k and cell.arm.model == "large":
+            folder = grid.cell(cell)
+            folder.begin()
+            write_run(folder.path, samples(6), task=cell.task_name, facts=facts)
+            folder.finish()
+    ours = [note for note in mixed_arms_of(grid) if told in note]
+    shown = [note for note in compare_grid(grid.root, Options(resamples=99)).notes if told in note]
+    assert (len(ours), len(shown)) == (1, 1)
+
+
+def test_a_run_does_not_go_on_with_data_that_changed(grid: GridFolder) -> None:
+    cell = grid.plan.cells()[1]
+    folder = grid.cell(cell)
+    folder.begin()
+    write_run(folder.path, samples(6), task=cell.task_name, facts={"data_sha256": "e" * 64})
+    folder.finish()
+    with pytest.raises(PlanError) as refused:
+        run_plan(grid.plan, grid.root)
+    assert f"{folder.path} was made of other data than" in str(refused.value)
+    assert "Run into another folder, put the data back as they were, or remove" in str(
+        refused.value
+    )
+    assert folder.complete
 
 
 def test_every_cell_meets_the_base_of_its_own_model(grid: GridFolder) -> None:
@@ -92,7 +141,13 @@ def answered_by(grid: GridFolder, number: int, transformers: str) -> None:
         "versions": {"torch": "2.13.0", "transformers": transformers},
     }
     arm = LoggedArm(precision="int4-nf4", identity=f"of {transformers}", identity_parts=parts)
-    write_run(folder.path, samples(6), task=cells[number].task_name, config={"qrag": arm.as_dict()})
+    write_run(
+        folder.path,
+        samples(6),
+        task=cells[number].task_name,
+        config={"qrag": arm.as_dict()},
+        facts=data_now(),
+    )
     folder.finish()
 
 

@@ -10,6 +10,7 @@ from qrag_tasks.experiment.comparison.notes import counted, folded
 from qrag_tasks.experiment.comparison.rows import CellRow, MetricRow
 from qrag_tasks.experiment.comparison.sample_arrays import Values
 from qrag_tasks.experiment.comparison.verdicts import ALPHA
+from qrag_tasks.experiment.mixed_prompts import mixed_prompts
 
 _UNTESTED = (
     "has no interval and no test: it is not the mean, the root mean square or the macro F1 of what "
@@ -35,9 +36,12 @@ def caveats(values: Sequence[Values], cells: Sequence[CellRow]) -> list[str]:
     untested = (
         f"{cell.task}: {row.metric}" for cell in cells for row in cell.metrics if row.units is None
     )
-    sides = (side for cell in values for side in (cell.base, cell.other))
+    sides = [side for cell in values for side in (cell.base, cell.other)]
+    # The prompts of the other side are the same, or differ by design.
+    tasks = [cell.base.task for cell in values]
     return [
         *mixed_arms((side.run.label, side.run.logged) for side in sides),
+        *mixed_prompts((str(task.lamp_task), task.prompts) for task in tasks if task.prompts),
         *_imported(values),
         *_other_prompts(cells),
         *_other_dtypes(values),

@@ -6,14 +6,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from qrag_tasks.experiment.fidelity.places import readable, unread
 from qrag_tasks.experiment.fidelity.reading import JOURNAL
 from qrag_tasks.experiment.fidelity.run import read_all
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
-from qrag_tasks.experiment.running.answered_by import mixed_arms_of
+from qrag_tasks.experiment.running.answered_by import mixed_arms_of, refuse_other_data
 from qrag_tasks.experiment.running.cell_folder import CellFolder, cell_settings
 from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.launchers import Here, Launcher, Ray
@@ -21,6 +21,7 @@ from qrag_tasks.experiment.running.processes import last_words, open_log
 from qrag_tasks.experiment.running.progress import Progress
 from qrag_tasks.experiment.running.run_notes import RunNotes
 from qrag_tasks.experiment.running.shards import Shard, whole_grid
+from qrag_tasks.tasks.base import DataSet
 
 _POLL_SECONDS = 0.5
 
@@ -46,15 +47,17 @@ def run_plan(
         :class:`~qrag_tasks.experiment.running.run_notes.RunNote`.
     :returns: how far it came in the end: what failed is named, and everything else is whole.
     :raises PlanError: when the folder holds something else, another run is at work in it, or it
-        holds cells that were made with other settings.
+        holds cells that were made with other settings, or of other data.
     :raises QragError: when the data cannot be had, or the folder cannot be written.
     """
     grid = GridFolder(root, plan)
     shard = shard or whole_grid()
     with grid.alone(shard.name):
         cells = shard.of(plan.cells())
-        progress = Progress(_samples(plan, cells))
+        data = _data(plan, cells)
+        progress = Progress(_samples(plan, cells, data))
         progress.begin(grid)
+        refuse_other_data(grid, progress.complete, data)
         progress.notes = mixed_arms_of(grid)
         grid.check_others(shard.name)
         grid.write_plan()
@@ -97,18 +100,24 @@ def arms_left(plan: Plan, root: Path, shard: Shard | None = None) -> set[Arm]:
     }
 
 
-def _samples(plan: Plan, cells: Sequence[Cell]) -> dict[Cell, int]:
-    """Return how many samples every cell has."""
+def _data(plan: Plan, cells: Sequence[Cell]) -> dict[str, DataSet]:
+    """Return the data of every task."""
     from qrag_tasks.prompting.prompt_source import chosen_data
     from qrag_tasks.prompting.settings import Settings
     from qrag_tasks.tasks.catalog import task_named
 
-    sizes: dict[str, int] = {}
+    by_task: dict[str, DataSet] = {}
     for cell in cells:
-        if cell.task not in sizes:
+        if cell.task not in by_task:
             settings = Settings.from_metadata(plan.metadata_of(cell), ())
-            data = chosen_data(task_named(cell.task, settings.protocol.index), settings)
-            sizes[cell.task] = min(len(data.ids), plan.limit or len(data.ids))
+            task = task_named(cell.task, settings.protocol.index)
+            by_task[cell.task] = chosen_data(task, settings)
+    return by_task
+
+
+def _samples(plan: Plan, cells: Sequence[Cell], data: Mapping[str, DataSet]) -> dict[Cell, int]:
+    """Return how many samples every cell has."""
+    sizes = {task: min(len(each.ids), plan.limit or len(each.ids)) for task, each in data.items()}
     return {cell: sizes[cell.task] for cell in cells}
 
 
