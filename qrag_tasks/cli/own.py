@@ -48,14 +48,22 @@ def check(folder: Path) -> None:
 
 
 def _facts(corpus: Corpus, splits: Mapping[str, SplitFacts]) -> Iterator[str]:
+    from qrag_tasks.experiment.comparison.notes import counted
+
     for split, facts in splits.items():
         fewest, most = facts.documents
         documents = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
-        users = f", of {len(facts.users):,} users" if facts.users else ""
+        noun = "document" if fewest == most == 1 else "documents"
+        users = f", of {counted(len(facts.users), 'user')}" if facts.users else ""
         yield (
-            f"{corpus.name}, {split}: {facts.questions:,} questions{users}, {documents} documents "
-            f"each"
+            f"{corpus.name}, {split}: {counted(facts.questions, 'question')}{users}, {documents} "
+            f"{noun} each"
         )
-        if facts.without_documents:
-            yield f"  {facts.without_documents:,} questions have no documents"
+        for count, one, many in (
+            (facts.without_documents, "has no documents", "have no documents"),
+            (facts.empty, "is empty", "are empty"),
+            (facts.without_answer, "has no answer, and no score", "have no answer, and no score"),
+        ):
+            if count:
+                yield f"  {counted(count, 'question')} {one if count == 1 else many}"
     yield f"No mistakes. Answers: {corpus.answer.kind}. Licence: {corpus.license}"

@@ -39,12 +39,16 @@ class SplitFacts:
     """What one split holds.
 
     :ivar documents: of each question: the fewest and the most.
+    :ivar empty: questions whose fields hold nothing.
+    :ivar without_answer: questions that are not scored, in a test split.
     """
 
     questions: int = 0
     documents: tuple[int, int] = (0, 0)
     users: set[str] = field(default_factory=set)
     without_documents: int = 0
+    empty: int = 0
+    without_answer: int = 0
 
 
 @dataclass
@@ -94,17 +98,20 @@ def check(folder: Path) -> CheckedCorpus:
         trial = _Trial(checked.corpus, folder / FILE, checked.mistakes)
         for sample in reader.samples(split):
             trial.of(split, sample)
-            _count(facts, sample)
+            _count(facts, sample, tuple(checked.corpus.questions.fields))
         checked.splits[split] = facts
     return checked
 
 
-def _count(facts: SplitFacts, sample: Sample) -> None:
+def _count(facts: SplitFacts, sample: Sample, names: Sequence[str]) -> None:
     size = len(sample.profile)
     fewest, most = facts.documents
     facts.documents = (min(fewest, size) if facts.questions else size, max(most, size))
     facts.questions += 1
     facts.without_documents += not size
+    asked = fields_of(sample.input, names)
+    facts.empty += not any(str(asked[name]).strip() for name in names)
+    facts.without_answer += sample.target is None
     if sample.user and sample.user != of_nobody(sample.id):
         facts.users.add(sample.user)
 

@@ -80,7 +80,7 @@ class Reader:
             empty = False
             user = ""
             if documents.user is not None:
-                user = self._text(record, record.fields, documents.user, "") or ""
+                user = self._name(record, record.fields, documents.user, "") or ""
             self._add_document(record, record.fields, "", by_user.setdefault(user, {}))
         if empty and not self._mistakes:
             self._mistakes.add(Mistake(path, None, "", "there is no document in it"), "empty")
@@ -95,7 +95,7 @@ class Reader:
     ) -> None:
         documents = self._corpus.documents
         before = len(self._mistakes)
-        item_id = self._text(record, fields, documents.id, where)
+        item_id = self._name(record, fields, documents.id, where)
         item = {"id": item_id or ""}
         for name, column in documents.fields.items():
             item[name] = self._text(record, fields, column, where) or ""
@@ -105,7 +105,10 @@ class Reader:
             first = into[item_id][1]
             place = "" if first is record else f", first on line {first.line}"
             self._wrong(
-                record, where + documents.id, f"two documents have the id {item_id!r}{place}"
+                record,
+                where + documents.id,
+                f"two documents have the id {item_id!r}{place}",
+                f"{documents.id}: two documents have the same id",
             )
         elif len(self._mistakes) == before and item_id is not None:
             into[item_id] = item, record
@@ -120,13 +123,14 @@ class Reader:
     ) -> Sample | None:
         corpus, questions = self._corpus, self._corpus.questions
         before = len(self._mistakes)
-        sample_id = self._text(record, record.fields, questions.id, "")
+        sample_id = self._name(record, record.fields, questions.id, "")
         if sample_id in seen:
             first = seen[sample_id].line
             self._wrong(
                 record,
                 questions.id,
                 f"two questions have the id {sample_id!r}, first on line {first}",
+                f"{questions.id}: two questions have the same id",
             )
         elif sample_id is not None:
             seen[sample_id] = record
@@ -156,7 +160,8 @@ class Reader:
         column = column or "user"
         if not needed and record.fields.get(column) is None:
             return ""
-        return self._text(record, record.fields, column, "") or ""
+        read = self._name if needed else self._text
+        return read(record, record.fields, column, "") or ""
 
     def _own_documents(self, record: Record) -> tuple[Item, ...]:
         column = self._corpus.documents.column
@@ -253,6 +258,16 @@ class Reader:
             what = "is missing" if column not in fields else "holds nothing"
             self._wrong(record, where + column, f"{what}; expected text or a number.{hint}", column)
         return value
+
+    def _name(
+        self, record: Record, fields: Mapping[str, Any], column: str, where: str
+    ) -> str | None:
+        """Return what tells one thing from others, such as an id, which is not empty."""
+        name = self._text(record, fields, column, where)
+        if name == "":
+            self._wrong(record, where + column, "is empty", f"{column}: is empty")
+            return None
+        return name
 
     def _text(
         self,

@@ -16,6 +16,8 @@ LONGEST_LINE = 64 * 2**20
 """The most bytes of one line. A longer one is no record, and would fill the memory."""
 
 _MARK = "\ufeff"
+_MOST_DIGITS = 1_000
+"""Of a whole number; a longer one is no id."""
 
 
 class Record(NamedTuple):
@@ -69,7 +71,9 @@ def records(path: Path, mistakes: Mistakes, digest: Any) -> Iterator[Record]:
 
 
 def _json_lines(path: Path, mistakes: Mistakes, digest: Any) -> Iterator[Record]:
-    decoder = json.JSONDecoder(object_pairs_hook=_no_field_twice, parse_constant=_no_constant)
+    decoder = json.JSONDecoder(
+        object_pairs_hook=_no_field_twice, parse_constant=_no_constant, parse_int=_whole_number
+    )
     for number, line in _lines(path, mistakes, digest):
 
         def wrong(text: str, field: str = "", number: int = number) -> None:
@@ -110,6 +114,13 @@ def _no_field_twice(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise _TwiceError(repr(next(name for name in names if names.count(name) > 1)))
     return fields
+
+
+def _whole_number(digits: str) -> int:
+    # Python refuses more than 4,300, and advises a setting of its own.
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a whole number of {len(digits):,} digits")
+    return int(digits)
 
 
 def _no_constant(name: str) -> Any:

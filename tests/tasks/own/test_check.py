@@ -104,6 +104,18 @@ BROKEN: dict[str, tuple[Change, str]] = {
         questions(documents=["Soup."]),
         AT + r"documents\[0\]: expected an object, got text",
     ),
+    "an empty id": (questions(id=""), AT + "id: is empty"),
+    "an empty user": (questions(user=""), AT + "user: is empty"),
+    "a document without an id": (
+        questions(documents=[{**DOCUMENT, "id": ""}]),
+        AT + r"documents\[0\]\.id: is empty",
+    ),
+    "a number without end": (
+        line(
+            lambda third: third.replace(b'"id": "', b'"number": ' + b"9" * 5000 + b', "id": "', 1)
+        ),
+        AT + "not valid JSON: a whole number of 5,000 digits",
+    ),
     "two questions of one id": (
         questions(id="ada-soup"),
         AT + "id: two questions have the id 'ada-soup', first on line 1",
@@ -303,6 +315,32 @@ def test_all_mistakes_are_told_at_once_and_those_alike_are_counted(folder: Path)
         ":3: answer: is missing; expected text or a number.",
         ":11: user: expected text or a number, got a list",
         ": 5 more like this one: answer",
+    ]
+
+
+def test_ids_that_appear_twice_are_counted(folder: Path) -> None:
+    path = folder / "dev.jsonl"
+    path.write_bytes(path.read_bytes() * 2)
+    told = list(check(folder).mistakes.lines())
+    assert len(told) == 4
+    assert told[0].endswith(":33: id: two questions have the id 'ada-soup', first on line 1")
+    assert told[-1].endswith("29 more like this one: id: two questions have the same id")
+
+
+def test_what_lacks_something_is_counted_in_the_singular_for_one(folder: Path) -> None:
+    toml('dev = "dev.jsonl"', 'test = "dev.jsonl"')(folder)
+    path = folder / "dev.jsonl"
+    record = json.loads(path.read_text(encoding="utf-8").splitlines()[0])
+    empty = {**record, "recipe": " ", "documents": []}
+    del empty["answer"]
+    path.write_text(json.dumps(empty), encoding="utf-8")
+    result = CliRunner().invoke(main, ["check", str(folder)])
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[:4] == [
+        "mydata, test: 1 question, of 1 user, 0 documents each",
+        "  1 question has no documents",
+        "  1 question is empty",
+        "  1 question has no answer, and no score",
     ]
 
 
