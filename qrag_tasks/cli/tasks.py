@@ -18,16 +18,23 @@ def tasks() -> None:
     from qrag_tasks.registry import TASKS, core_origin
 
     table = Table("task", "of", "what the model is asked", "scores", "version, licence")
-    for name, supplied in TASKS.all().items():
+    supplied_tasks = TASKS.all()
+    scores_of = {
+        name: [one.name for one in AnswerScores(task.answer, names=task.metrics).metrics]
+        for name, task in ((name, each.value) for name, each in supplied_tasks.items())
+        if not isinstance(task.source, DescribingSource)
+    }
+    # What all have in common is said once, below.
+    every, *others = scores_of.values()
+    common = [score for score in every if all(score in each for each in others)]
+    for name, supplied in supplied_tasks.items():
         task = supplied.value
         # All k of a task in one cell, a line each: they differ in nothing else.
         names = "\n".join(f"{name}{RAG}_k{depth}" for depth in DEPTHS)
         scores = "what corpus.toml says"
-        if not isinstance(task.source, DescribingSource):
-            scores = ", ".join(
-                metric.name for metric in AnswerScores(task.answer, names=task.metrics).metrics
-            )
-        about = [task.version, task.license]
+        if name in scores_of:
+            scores = ", ".join(score for score in scores_of[name] if score not in common)
+        about = [task.version, task.license] if name in scores_of else ["yours"]
         if supplied.origin != core_origin():
             about.append(f"from {supplied.origin}")
         table.add_row(names, task.official_name, task.summary, scores, "\n".join(about))
@@ -38,6 +45,7 @@ def tasks() -> None:
         table.add_row(tag, "tag", "all tasks whose data are public", "", "")
     print_tables(table)
     click.echo()
+    click.echo(f"Also scores of all tasks: {', '.join(common)}.")
     click.echo("k is how many documents are put into the prompt.")
     for depth in filter(lambda depth: depth.window, DEPTHS):
         click.echo(f"k{depth}: {depth.in_words}, answer included")
