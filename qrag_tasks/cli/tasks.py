@@ -34,10 +34,11 @@ def tasks() -> None:
         scores = "what corpus.toml says"
         if name in scores_of:
             scores = ", ".join(score for score in scores_of[name] if score not in common)
-        about = [task.version, task.license] if name in scores_of else ["yours"]
+        about = [task.version, task.license]
         if supplied.origin != core_origin():
             about.append(f"from {supplied.origin}")
-        table.add_row(names, task.official_name, task.summary, scores, "\n".join(about))
+        of = task.official_name if name in scores_of else "yours"
+        table.add_row(names, of, task.summary, scores, "\n".join(about))
         table.add_break()
     for group, members in catalog.GROUPS.items():
         table.add_row(group, "group", ", ".join(members), "", "")
