@@ -44,6 +44,7 @@ def rank(
     from rich.progress import Progress
 
     from qrag_tasks.plugins import build_retriever
+    from qrag_tasks.prompting.prompt_docs import counted
     from qrag_tasks.prompting.prompt_source import chosen_data
     from qrag_tasks.prompting.rankings import Rankings
     from qrag_tasks.prompting.settings import Settings
@@ -61,7 +62,7 @@ def rank(
             bar.update(line, total=progress.total, completed=progress.found + progress.ranked)
     console().print(
         Text(
-            f"{named.name}, {rankings.retriever.spec}: {progress.total} profiles, "
+            f"{named.name}, {rankings.retriever.spec}: {counted(progress.total, 'profile')}, "
             f"{progress.ranked} ranked now, {progress.found} ranked before; kept in "
             f"{rankings.store.folder}"
         ),

@@ -113,8 +113,8 @@ def _trend(rows: Sequence[TrendRow]) -> str:
     tested = [row for row in rows if row.p_holm is not None]
     if not tested:
         return (
-            "Too few samples or users, or too few that differ, tell whether the difference grows "
-            "with the documents."
+            "Whether the difference grows with the documents cannot be tested: there are too few "
+            "samples or users, or too few that differ."
         )
     growing = [row for row in tested if (row.p_holm or 0) < ALPHA and _harm(row) > 0]
     rest = len(rows) - len(tested)

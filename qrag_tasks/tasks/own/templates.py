@@ -17,6 +17,8 @@ from qrag_tasks.errors import DataError, did_you_mean
 _FILE = "<template>"
 _GLOBALS = ("range", "namespace")
 """What templates have beside their fields: numbers, and variables that outlive a loop."""
+_WIDEN = ("center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill")
+"""Methods of texts, and filters, that make a text as long as a number says."""
 _READS_FILES = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
 
 
@@ -36,14 +38,23 @@ class BrokenTemplateError(DataError):
 class _Sandbox(ImmutableSandboxedEnvironment):
     """Gives a template its fields alone: no files, no Python, no text of a gigabyte."""
 
-    intercepted_binops = frozenset({"*", "**"})
+    intercepted_binops = frozenset({"*", "**", "%"})
 
     def __init__(self) -> None:
         super().__init__(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         self.globals = {name: self.globals[name] for name in _GLOBALS}
+        self.filters = {name: made for name, made in self.filters.items() if name not in _WIDEN}
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Tell whether a template may have an attribute; not what makes texts of any length."""
+        widens = isinstance(obj, str) and attr in _WIDEN
+        return not widens and super().is_safe_attribute(obj, attr, value)
+
+    def wrap_str_format(self, value: Any) -> None:
+        """Leave ``format`` to :meth:`is_safe_attribute`; a sandbox would offer one of its own."""
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Multiply small numbers, and nothing else."""
+        """Multiply and divide numbers, and nothing else."""
         numbers = isinstance(left, int | float) and isinstance(right, int | float)
         if operator == "**" or not numbers:
             raise SecurityError(f"'{operator}' is for numbers that are no texts, or not allowed")

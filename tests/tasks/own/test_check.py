@@ -236,6 +236,18 @@ BROKEN: dict[str, tuple[Change, str]] = {
         template("{{ recipe * 1000000000 }}"),
         IN_TEMPLATE + r"'\*' is for numbers",
     ),
+    "a template that pads without end": (
+        template('{{ "%999999999s" % recipe }}'),
+        IN_TEMPLATE + "'%' is for numbers",
+    ),
+    "a template that centers without end": (
+        template("{{ recipe | center(999999999) }}"),
+        IN_TEMPLATE + "not a Jinja template: No filter named 'center'",
+    ),
+    "a template that formats without end": (
+        template('{{ "{:999999999}".format(recipe) }}'),
+        IN_TEMPLATE + "access to attribute 'format' of 'str' object is unsafe",
+    ),
     "a template without the question": (
         toml("review: {{ recipe }}", "review:"),
         r"corpus\.toml:@template = @: prompt\.template: without documents, .* the question is not",
