@@ -53,7 +53,7 @@ def test_the_wheel_is_used_by_lm_eval_from_any_folder(
     assert re.search(
         r"birds: \d\d checks, 0 failed", clean("qrag plugins check birds", tmp_path).stdout
     )
-    assert "from qrag-birds 0.1.0" in clean("qrag tasks", tmp_path).stdout
+    assert "from qrag-birds 0.1.0" in clean("COLUMNS=200 qrag tasks", tmp_path).stdout
 
 
 @pytest.mark.parametrize(
