@@ -43,7 +43,7 @@ def child(record: Path, marlin: str | None, arguments: list[str]) -> None:
     from qrag_tasks.metering.energy import energy_counter
 
     with contextlib.suppress(Exception):
-        import qrag_tasks.harness.model  # noqa: F401
+        import qrag_tasks.harness.model  # noqa: F401 - before the clock runs
 
     if torch.cuda.is_initialized():
         print("WARNING: the imports put the GPU in use", flush=True)
@@ -55,12 +55,12 @@ def child(record: Path, marlin: str | None, arguments: list[str]) -> None:
     pretrained = arguments[arguments.index("--model_args") + 1].partition(",")[0]
     if Path(pretrained).name in FOLDERS.values():
         with contextlib.suppress(ImportError):
-            import gptqmodel  # noqa: F401
+            import gptqmodel  # noqa: F401 - likewise
 
     if any("vllm" in argument for argument in arguments):
         with contextlib.suppress(ImportError):
             # Of the package alone next to nothing is imported.
-            import vllm.entrypoints.llm  # noqa: F401
+            import vllm.entrypoints.llm  # noqa: F401 - likewise
 
     def now() -> float:
         if gpu:

@@ -109,7 +109,7 @@ def machine() -> dict[str, Any]:
 
 def work_folder() -> Path:
     """Return a folder with room, in main memory where there is some."""
-    for place in (Path("/dev/shm"), Path(tempfile.gettempdir())):  # noqa: S108
+    for place in (Path("/dev/shm"), Path(tempfile.gettempdir())):  # noqa: S108 - for its room
         if place.is_dir() and shutil.disk_usage(place).free > 40e9:
             return place / "qrag-precisions"
     return Path(tempfile.gettempdir()) / "qrag-precisions"

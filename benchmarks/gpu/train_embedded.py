@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from embedded_texts import (
     CHAT_TEMPLATE,
     END,
@@ -231,7 +231,7 @@ def orthogonalised(x: Tensor) -> Tensor:
     return (y if wide else y.mT).to(x.dtype)
 
 
-class Stream(torch.utils.data.IterableDataset):  # type: ignore[misc]
+class Stream(torch.utils.data.IterableDataset):
     """Batches of other users in each worker."""
 
     def __init__(self, tokenizer: str, size: int, first: int) -> None:

@@ -38,8 +38,8 @@ def predictions(logs: tuple[Path, ...], out: Path, cleaned: bool) -> None:
     LOG is a sample log of lm_eval (--log_samples), or a folder that --output_path named: then
     every log in it, of every run, gets a file of its own, predictions_TASK_TIME.json.
     """
-    from qrag_tasks.experiment.comparison.notes import counted
     from qrag_tasks.logs.predictions import lamp_logs, read_predictions
+    from qrag_tasks.wording import counted
 
     ours, others = lamp_logs(logs)
     one_file = out.suffix == ".json" and not out.is_dir()

@@ -56,10 +56,10 @@ def import_(
     the user: JSON Lines, CSV, TSV or Parquet (docs/importing.md). All that is missing or wrong is
     told at once. NAME says what an arm is called, else its file does.
     """
-    from qrag_tasks.experiment.comparison.notes import counted
     from qrag_tasks.experiment.importing.form import form_of
     from qrag_tasks.experiment.importing.reading import read_outputs
     from qrag_tasks.experiment.importing.writing import check_free, write_arm
+    from qrag_tasks.wording import counted
 
     if of_kind["values"] is not None:
         of_kind["values"] = [value.strip() for value in of_kind["values"].split(",")]

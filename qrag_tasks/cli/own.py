@@ -48,7 +48,7 @@ def check(folder: Path) -> None:
 
 
 def _facts(corpus: Corpus, splits: Mapping[str, SplitFacts]) -> Iterator[str]:
-    from qrag_tasks.experiment.comparison.notes import counted
+    from qrag_tasks.wording import counted
 
     for split, facts in splits.items():
         fewest, most = facts.documents

@@ -44,11 +44,11 @@ def rank(
     from rich.progress import Progress
 
     from qrag_tasks.plugins import build_retriever
-    from qrag_tasks.prompting.prompt_docs import counted
     from qrag_tasks.prompting.prompt_source import chosen_data
     from qrag_tasks.prompting.rankings import Rankings
     from qrag_tasks.prompting.settings import Settings
     from qrag_tasks.retrieval.trec import write_run
+    from qrag_tasks.wording import counted
 
     settings = Settings.from_metadata(read_metadata(given, choices), ())
     name = task if task in catalog.TASKS else catalog.entry(task).task.name

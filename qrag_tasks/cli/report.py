@@ -57,8 +57,8 @@ def report(
     unknown; a map of all cells, which filters figures, table and samples; and every sample with its
     prompt and both answers. It loads nothing from anywhere.
     """
-    from qrag_tasks.experiment.comparison.notes import counted
     from qrag_tasks.experiment.report.report import make_report, write_report
+    from qrag_tasks.wording import counted
 
     if figure_folder is not None and (axis or pairs):
         raise SettingsError("--figures draws arms on the same prompts: leave out --by and --pair")

@@ -10,6 +10,7 @@ from typing import Any
 from qrag_tasks.prompting.filling import TokenBudget
 from qrag_tasks.prompting.pipeline import PromptRecord
 from qrag_tasks.tasks.scoring.likelihood import distribution
+from qrag_tasks.wording import counted
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
@@ -156,8 +157,3 @@ def report(
     lost = (cut and k is not None) or any(doc["oversized"] for doc in docs)
     level = logging.WARNING if lost or budget is None else logging.INFO
     logger.log(level, "%s: %s", name, "; ".join(parts))
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number of things in words: ``1 prompt``, ``2 prompts``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

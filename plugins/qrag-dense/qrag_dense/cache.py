@@ -101,7 +101,7 @@ class EmbeddingCache:
             part = keys[start : start + _KEYS_A_STATEMENT]
             marks = ",".join("?" * len(part))
             rows = connection.execute(
-                f"SELECT key, crc, vector FROM vectors WHERE key IN ({marks})",  # noqa: S608
+                f"SELECT key, crc, vector FROM vectors WHERE key IN ({marks})",  # noqa: S608 - marks alone
                 part,
             )
             for key, crc, blob in rows:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from qrag_tasks.experiment.arm_identities import mixed_arms
 from qrag_tasks.experiment.comparison.batch_noise import MEASURED
-from qrag_tasks.experiment.comparison.notes import counted, folded
+from qrag_tasks.experiment.comparison.notes import folded
 from qrag_tasks.experiment.comparison.rows import CellRow, MetricRow
 from qrag_tasks.experiment.comparison.sample_arrays import Values
 from qrag_tasks.experiment.comparison.verdicts import ALPHA
 from qrag_tasks.experiment.mixed_prompts import mixed_prompts
+from qrag_tasks.wording import counted
 
 _UNTESTED = (
     "has no interval and no test: it is not the mean, the root mean square or the macro F1 of what "

@@ -1,4 +1,4 @@
-"""Words for what is counted, and notes on what is left out of a comparison, one line a reason."""
+"""Notes on what is left out of a comparison, one line a reason."""
 
 from __future__ import annotations
 
@@ -6,11 +6,6 @@ from collections.abc import Iterable
 
 _FIRST = 3
 """How many are named."""
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, which is in the singular for 1 alone."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def percent(share: float) -> str:

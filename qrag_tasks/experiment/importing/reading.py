@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from qrag_tasks.experiment.importing.together import (
 from qrag_tasks.tasks.base import Depth
 from qrag_tasks.tasks.corpus.json_files import kind
 from qrag_tasks.tasks.own.mistakes import Mistake, Mistakes
-from qrag_tasks.tasks.own.records import Record, records
+from qrag_tasks.tasks.own.records import Record, records, why_no_text
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -259,15 +258,8 @@ class _Reader:
             return "" if needed and empty else None
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            text = f"expected text or a number, got {kind(value)}"
-        elif isinstance(value, float) and not math.isfinite(value):
-            text = f"{value} is not a finite number"
-        elif isinstance(value, str) and re.search("[\ud800-\udfff]", value):
-            text = "holds half a surrogate pair, which is not valid text"
-        elif value == "" and not empty:
-            text = "is empty"
-        else:
+        text = "is empty" if value == "" and not empty else why_no_text(value)
+        if text is None:
             return str(value)
         self._wrong(record, name, text, f"{name}: {text}")
         return None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from qrag_tasks.experiment.comparison.notes import counted
 from qrag_tasks.experiment.importing.form import Form
 from qrag_tasks.experiment.importing.lines import CellKey, ImportedArm, Line, place_of
 from qrag_tasks.tasks.own.mistakes import Mistake, Mistakes
+from qrag_tasks.wording import counted
 
 _AROUND = 30
 """Characters on each side of where two prompts part."""

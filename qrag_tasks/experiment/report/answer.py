@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from qrag_tasks.experiment.comparison.notes import counted
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow, TrendRow
 from qrag_tasks.experiment.comparison.tables.texts import chosen_trends
 from qrag_tasks.experiment.comparison.verdicts import (
@@ -20,6 +19,7 @@ from qrag_tasks.experiment.comparison.verdicts import (
     headline,
     verdict,
 )
+from qrag_tasks.wording import counted
 
 
 def sentences(comparison: Comparison) -> list[str]:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from qrag_tasks.experiment.comparison.notes import counted
 from qrag_tasks.experiment.comparison.rows import (
     ALL,
     CellRow,
@@ -28,6 +27,7 @@ from qrag_tasks.experiment.report.answer import headline_row, loss, where
 from qrag_tasks.experiment.report.spending import Spent, spent
 from qrag_tasks.experiment.report.states import STATES, UNSCORED, State, state_of, state_of_verdict
 from qrag_tasks.logs.runs import Run
+from qrag_tasks.wording import counted
 
 ArmKey = tuple[str, str, str]
 """Model, arm, base."""

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Any
 
-from qrag_tasks.experiment.comparison.notes import counted, percent
+from qrag_tasks.experiment.comparison.notes import percent
 from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.report.answer import headline_row
@@ -19,6 +19,7 @@ from qrag_tasks.logs.model_facts import arguments_of
 from qrag_tasks.logs.results import Results
 from qrag_tasks.logs.runs import Run, TaskRun
 from qrag_tasks.tasks.base import DEPTHS
+from qrag_tasks.wording import counted
 
 EVIDENCE = {
     "layers": "precision read off every loaded layer",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from qrag_tasks.tasks.own.corpus_file import LETTERS, Corpus
 from qrag_tasks.tasks.own.kinds import kind_of
 from qrag_tasks.tasks.own.mistakes import Mistake, Mistakes
 from qrag_tasks.tasks.own.question import OPTION, SEPARATOR, joined
-from qrag_tasks.tasks.own.records import Record, records
+from qrag_tasks.tasks.own.records import Record, records, why_no_text
 
 # NUL ends a text for many programs; the other two keep apart what a question is made of.
 _CONTROL = re.compile(f"[\0{SEPARATOR}{OPTION}]")
@@ -44,7 +43,7 @@ class Reader:
 
     def samples(self, split: str) -> Iterator[Sample]:
         """Yield the samples of a split, in the order of its file."""
-        path = self._folder / self._corpus.splits[split]  # type: ignore[index]
+        path = self._folder / self._corpus.splits[split]  # type: ignore[index]  # that it has
         profiles = self._profiles()
         seen: dict[str, Record] = {}
         empty, met = True, False
@@ -282,13 +281,9 @@ class Reader:
         if value is None:
             return None
         field, alike = where + column, alike or column
-        if isinstance(value, float) and not math.isfinite(value):
-            self._wrong(record, field, f"{value} is not a finite number", alike)
-        elif isinstance(value, bool) or not isinstance(value, str | int | float):
-            if hasattr(value, "isoformat"):  # dates of Parquet
-                return str(value.isoformat())
-            self._wrong(record, field, f"expected text or a number, got {kind(value)}", alike)
-        elif isinstance(value, str) and (found := _CONTROL.search(value)):
+        if hasattr(value, "isoformat"):  # dates of Parquet
+            return str(value.isoformat())
+        if isinstance(value, str) and (found := _CONTROL.search(value)):
             self._wrong(
                 record,
                 field,
@@ -296,10 +291,8 @@ class Reader:
                 f"{found.start() + 1}; remove it",
                 alike,
             )
-        elif isinstance(value, str) and re.search("[\ud800-\udfff]", value):
-            self._wrong(
-                record, field, "holds half a surrogate pair, which is not valid text", alike
-            )
+        elif (text := why_no_text(value)) is not None:
+            self._wrong(record, field, text, alike)
         else:
             return str(value)
         return None

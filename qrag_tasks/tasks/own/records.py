@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +22,9 @@ _MOST_DIGITS = 1_000
 """Of a whole number; a longer one is no id."""
 
 
+_HALF = re.compile("[\ud800-\udfff]")
+
+
 class Record(NamedTuple):
     """One record and its place."""
 
@@ -27,6 +32,20 @@ class Record(NamedTuple):
     line: int
     fields: Mapping[str, Any]
     rows: bool = False
+
+
+def why_no_text(value: Any) -> str | None:
+    """Say why a field's value is no text; ``None`` where it is one, or a number that stands for it.
+
+    Data give ids, ratings and dates as texts or as numbers.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return f"expected text or a number, got {kind(value)}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is not a finite number"
+    if isinstance(value, str) and _HALF.search(value):
+        return "holds half a surrogate pair, which is not valid text"
+    return None
 
 
 def files_at(path: Path) -> list[Path]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qrag_tasks.experiment.comparison.gates import Outcome
-from qrag_tasks.experiment.comparison.notes import counted
 from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.comparison.tables.markdown import markdown
 from qrag_tasks.experiment.comparison.tables.pooled import pooled_table
 from qrag_tasks.experiment.comparison.tables.recovery import recovery_markdown
+from qrag_tasks.wording import counted
 
 _FIRST = 10
 """How many rows that failed a gate are named."""

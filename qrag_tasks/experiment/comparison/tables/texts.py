@@ -204,15 +204,7 @@ def chosen_trends(comparison: Comparison, metrics: Sequence[str] = ()) -> list[T
 def trend_record(row: TrendRow, level: float) -> dict[str, str]:
     """Return one of :func:`trend_records`."""
     return {
-        "Task": row.lamp_task,
-        "Retriever": row.retriever,
-        "Order": row.order,
-        "Model": row.model,
-        "Base": row.base_arm,
-        "Other": row.arm,
-        "Metric": row.metric + arrow(row),
-        "k": ", ".join(row.k),
-        "n": str(row.samples),
+        **_series_record(row, row.metric + arrow(row)),
         SLOPE: f"{row.slope:+.5f}",
         interval_heading(level): interval_text(row, digits=5),
         "p (Holm)": p_text(row),
@@ -220,9 +212,8 @@ def trend_record(row: TrendRow, level: float) -> dict[str, str]:
     }
 
 
-def _fidelity_trend_record(row: FidelityTrendRow, level: float) -> dict[str, str]:
-    interval = row.interval
-    verdict_text = fidelity_texts.trend_verdict(row)
+def _series_record(row: TrendRow | FidelityTrendRow, metric: str) -> dict[str, str]:
+    """Return what a series over k is called."""
     return {
         "Task": row.lamp_task,
         "Retriever": row.retriever,
@@ -230,9 +221,17 @@ def _fidelity_trend_record(row: FidelityTrendRow, level: float) -> dict[str, str
         "Model": row.model,
         "Base": row.base_arm,
         "Other": row.arm,
-        "Metric": f"KL along {fidelity_texts.ANSWERS[row.answers]}",
+        "Metric": metric,
         "k": ", ".join(row.k),
         "n": str(row.samples),
+    }
+
+
+def _fidelity_trend_record(row: FidelityTrendRow, level: float) -> dict[str, str]:
+    interval = row.interval
+    verdict_text = fidelity_texts.trend_verdict(row)
+    return {
+        **_series_record(row, f"KL along {fidelity_texts.ANSWERS[row.answers]}"),
         SLOPE: f"{row.slope:+.5f}",
         interval_heading(level): (
             verdict_text if interval is None else f"[{interval.low:+.5f}, {interval.high:+.5f}]"
