@@ -248,7 +248,7 @@ def test_two_users_are_too_few(tmp_path: Path) -> None:
     counts, largest, line = sentences(comparison)
     assert "0 undecided; in 3 too few samples or users, or too few that differ, allow" in counts
     assert "(+0.567; too few samples or users for an interval)" in largest
-    assert line.startswith("Too few samples or users, or too few that differ, tell whether")
+    assert line.startswith("Whether the difference grows with the documents cannot be tested: ")
 
 
 def test_few_that_differ_are_bounded(tmp_path: Path, base: Path) -> None:
