@@ -1,7 +1,8 @@
 """TREC run files, out and in: ``run:FILE`` is a retriever whose rankings were made elsewhere.
 
 One line a document, six fields: ``query Q0 document rank score tag``. ``query`` is the sample's
-id, ``document`` the id of the profile item.
+id, ``document`` the id of the profile item. White space ends a field, and the form has no quotes:
+an id that has some in it is written with ``\\u0020`` in the place of a space, and so on.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -24,20 +26,35 @@ def run_lines(samples: Iterable[tuple[str, Ranking]], tag: str) -> Iterable[str]
 
     :param samples: (sample id, its ranking).
     :param tag: names the run; white space in it becomes ``_``.
-    :raises RetrieverError: for an id with white space in it, which the format cannot hold.
+    :raises RetrieverError: for an empty id, which the format cannot hold.
     """
     tag = "_".join(tag.split())
     for sample, ranking in samples:
         for rank, (document, score) in enumerate(
             zip(ranking.ids, ranking.scores, strict=True), start=1
         ):
-            for name in (sample, document):
-                if not name or name.split() != [name]:
-                    raise RetrieverError(
-                        f"a TREC run file cannot hold the id {name!r}: it is empty or has white "
-                        f"space in it"
-                    )
-            yield f"{sample} Q0 {document} {rank} {score!r} {tag}\n"
+            fields = _as_field(sample), "Q0", _as_field(document), str(rank), repr(score), tag
+            yield " ".join(fields) + "\n"
+
+
+_ESCAPED = re.compile(r"\\u([0-9a-f]{4})")
+
+
+def _as_field(name: str) -> str:
+    """Return an id without white space in it; one that has none is itself, as a rule.
+
+    :raises RetrieverError: for an empty id.
+    """
+    if not name:
+        raise RetrieverError("a TREC run file cannot hold an id that is empty")
+    if name.split() == [name] and not _ESCAPED.search(name):
+        return name
+    return re.sub(r"[\s\\]", lambda found: f"\\u{ord(found[0]):04x}", name)
+
+
+def _as_id(field: str) -> str:
+    """Return the id that :func:`_as_field` made a field of."""
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), field)
 
 
 def write_run(path: Path, lines: Iterable[str]) -> int:
@@ -115,12 +132,12 @@ class RunFile:
             fields = line.split()
             try:
                 query, _, document, rank, score, _ = fields
-                entry = (-float(score), float(rank), document)
+                entry = (-float(score), float(rank), _as_id(document))
             except ValueError:
                 raise self._wrong(number, line) from None
             if not math.isfinite(entry[0]):
                 raise self._wrong(number, line)
-            lines.setdefault(query, []).append(entry)
+            lines.setdefault(_as_id(query), []).append(entry)
         return {
             query: Ranking(
                 tuple(document for _, _, document in entries), tuple(-s for s, _, _ in entries)

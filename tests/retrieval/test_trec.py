@@ -105,11 +105,31 @@ def test_a_byte_order_mark_belongs_to_no_query(tmp_path: Path) -> None:
     assert six.ids == ("b", "a")
 
 
-@pytest.mark.parametrize("name", ["a b", "", "a\u2003b"])
-def test_ids_that_the_format_cannot_hold(tmp_path: Path, name: str) -> None:
+@given(st.lists(st.text(st.sampled_from("a0u2 \t\u2003\u00a0\\%"), min_size=1), unique=True))
+def test_any_ids_are_written_and_read(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str]
+) -> None:
+    """Also those with white space, and those that look like what these are written as."""
+    names = [*names, r"a\u0020b", "a b", r"C:\users\u002f"]
+    names = list(dict.fromkeys(names))
+    path = tmp_path_factory.mktemp("run") / "out.trec"
+    ranking = Ranking(tuple(names), tuple(float(len(names) - n) for n in range(len(names))))
+    write_run(path, run_lines([(name, ranking) for name in names], "tag"))
+    assert {len(line.split()) for line in path.read_text(encoding="utf-8").splitlines()} == {6}
+    retriever = build_retriever(f"run:{path}")
+    assert set(retriever.known_queries or ()) == set(names)
+    assert retriever.rank([query_of(name, *names) for name in names]) == [ranking] * len(names)
+
+
+def test_ids_with_white_space_are_one_field() -> None:
+    lines = run_lines([("my question", Ranking(("notes/plan 2.md",), (1.0,)))], "x")
+    assert list(lines) == [r"my\u0020question Q0 notes/plan\u00202.md 1 1.0 x" + "\n"]
+
+
+def test_an_empty_id_has_no_place_in_the_format(tmp_path: Path) -> None:
     path = tmp_path / "out.trec"
-    with pytest.raises(RetrieverError, match="cannot hold the id"):
-        write_run(path, run_lines([("7", Ranking((name,), (1.0,)))], "x"))
+    with pytest.raises(RetrieverError, match="cannot hold an id that is empty"):
+        write_run(path, run_lines([("7", Ranking(("",), (1.0,)))], "x"))
     assert not list(tmp_path.iterdir())
 
 
