@@ -66,4 +66,7 @@ def _facts(corpus: Corpus, splits: Mapping[str, SplitFacts]) -> Iterator[str]:
         ):
             if count:
                 yield f"  {counted(count, 'question')} {one if count == 1 else many}"
+        scored = facts.questions - facts.without_answer
+        if 0 < scored < facts.questions:
+            yield f"  {counted(scored, 'question')} {'is' if scored == 1 else 'are'} scored"
     yield f"No mistakes. Answers: {corpus.answer.kind}. Licence: {corpus.license}"

@@ -153,7 +153,14 @@ def report(
             f"{budget.prompt_tokens}"
         )
         parts.append(f"{counted(cut, 'prompt')} lost documents to the budget")
+    known = sum(doc["target"] is not None for doc in docs)
+    some = 0 < known < len(docs)
+    if some:
+        parts.append(
+            f"the right answer of {known:,} of the {len(docs):,} questions is known, and only "
+            f"{'that one is' if known == 1 else 'these are'} scored against it"
+        )
     # Where as many as fit were asked for, some do not fit as a rule.
     lost = (cut and k is not None) or any(doc["oversized"] for doc in docs)
-    level = logging.WARNING if lost or budget is None else logging.INFO
+    level = logging.WARNING if lost or some or budget is None else logging.INFO
     logger.log(level, "%s: %s", name, "; ".join(parts))

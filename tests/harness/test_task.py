@@ -16,6 +16,7 @@ from plugin_files import InstallPlugin
 
 from qrag_tasks.errors import BudgetError, DataError, RetrieverError, SettingsError
 from qrag_tasks.locations import task_yamls
+from qrag_tasks.tasks.own.example import write_example
 
 TASKS = ["lamp3u_rag_k3", "lamp5u_rag_k3"]
 
@@ -234,6 +235,29 @@ def test_small_and_empty_profiles_are_counted(
     assert samples[0]["doc"]["prompt"] == questions[0]["input"]
     assert samples[0]["doc"]["shortfall"] == "the profile holds 0 of 3"
     assert "2 profiles hold fewer than 3; 1 profile is empty" in caplog.text
+
+
+@pytest.mark.parametrize(("known", "told"), [(1, "that one is"), (2, "these are")])
+def test_a_split_with_some_golds_says_how_many_are_scored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, known: int, told: str
+) -> None:
+    folder = tmp_path / "mydata"
+    write_example(folder)
+    toml, file = folder / "corpus.toml", folder / "dev.jsonl"
+    text = toml.read_text(encoding="utf-8")
+    toml.write_text(text.replace('dev = "dev.jsonl"', 'test = "dev.jsonl"'), encoding="utf-8")
+    records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()[:4]]
+    for record in records[known:]:
+        del record["answer"]
+    file.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    results = evaluate({"data": str(folder), "split": "test"}, tasks=["own_rag_k1"])
+    assert len(results["samples"]["own_rag_k1"]) == 4
+    (line,) = [each.message for each in caplog.records if "right answer" in each.message]
+    assert line.startswith("own_rag_k1: 4 prompts, ")
+    assert (
+        f"the right answer of {known} of the 4 questions is known, and only {told} scored against "
+        f"it"
+    ) in line
 
 
 @pytest.mark.parametrize(

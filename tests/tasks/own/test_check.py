@@ -356,6 +356,21 @@ def test_what_lacks_something_is_counted_in_the_singular_for_one(folder: Path) -
     ]
 
 
+def test_a_split_with_some_answers_says_how_many_are_scored(folder: Path) -> None:
+    toml('dev = "dev.jsonl"', 'test = "dev.jsonl"')(folder)
+    path = folder / "dev.jsonl"
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for record in records[:30]:
+        del record["answer"]
+    path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    result = CliRunner().invoke(main, ["check", str(folder)])
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[1:3] == [
+        "  30 questions have no answer, and no score",
+        "  2 questions are scored",
+    ]
+
+
 def test_a_template_that_trips_over_a_value_is_told_with_the_question(folder: Path) -> None:
     toml("document.stars }}", "(document.stars | int) // (3 - (document.stars | int)) }}")(folder)
     line, *others = check(folder).mistakes.lines()
