@@ -12,14 +12,14 @@ import click
 from rich.text import Text
 
 from qrag_tasks.cli.gating import FAILED, gating, judged, read_gates
-from qrag_tasks.cli.group import console, main, read_size
+from qrag_tasks.cli.group import console, main, print_prose, read_size
 from qrag_tasks.cli.outputs import OutFile, OutFolder, write_text
 from qrag_tasks.cli.progress import tracking
 from qrag_tasks.cli.tables import Table, fits, print_tables
 from qrag_tasks.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from qrag_tasks.experiment.comparison.kept import KeptComparisons
     from qrag_tasks.experiment.comparison.matching import Matched
@@ -180,7 +180,8 @@ def kept_comparisons() -> KeptComparisons:
     "outs",
     multiple=True,
     type=OutFile(*_FORMATS),
-    help=f"Also write it to a file ({', '.join(_FORMATS)}); may be given often.",
+    help=f"Also write it to a file ({', '.join(_FORMATS)}); may be given often. Beside NAME.csv or "
+    f"NAME.parquet, NAME.pooled.csv or .parquet gets the rows over all cells.",
 )
 @click.option(
     "--figures",
@@ -228,7 +229,7 @@ def compare(
         comparison = compare_matched(matched, options, kept_comparisons(), track)
     _show(comparison, metrics, wide)
     for note in comparison.notes:
-        console(stderr=True).print(Text(f"note: {note}"), soft_wrap=True)
+        print_prose(f"note: {note}", stderr=True)
     for path in outs:
         _write(path, comparison, metrics)
     if figure_folder is not None:
@@ -275,13 +276,14 @@ def _noise(path: Path) -> dict[str, Any]:
 def _write(path: Path, comparison: Comparison, metrics: tuple[str, ...]) -> None:
     from qrag_tasks.experiment.comparison.tables import latex, markdown, pooled, records, texts
 
-    if path.suffix == ".parquet":
-        records.write_parquet(path, records.flat(comparison))
+    if path.suffix in (".csv", ".parquet"):
+        _write_records(path, records.flat(comparison))
+        # Rows of another kind, which would be counted with the cells in one table.
+        if comparison.pooled:
+            _write_records(_beside(path), records.flat_pooled(comparison))
         return
     if path.suffix == ".json":
         text = json.dumps(records.nested(comparison), indent=2, ensure_ascii=False) + "\n"
-    elif path.suffix == ".csv":
-        text = records.csv_text(records.flat(comparison))
     elif path.suffix == ".tex":
         text = latex.latex(comparison, metrics)
     else:
@@ -292,3 +294,17 @@ def _write(path: Path, comparison: Comparison, metrics: tuple[str, ...]) -> None
         )
         text = "\n".join(markdown.markdown(*table) for table in tables if table.rows)
     write_text(path, text)
+
+
+def _beside(path: Path) -> Path:
+    """Return where the rows over all cells go: ``grid.pooled.csv`` for ``grid.csv``."""
+    return path.with_name(f"{path.stem}.pooled{path.suffix}")
+
+
+def _write_records(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    from qrag_tasks.experiment.comparison.tables import records
+
+    if path.suffix == ".parquet":
+        records.write_parquet(path, rows)
+    else:
+        write_text(path, records.csv_text(rows))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,13 +56,27 @@ def console(stderr: bool = False, width: int | None = None) -> Console:
     return terminal
 
 
-def print_prose(text: str) -> None:
-    """Print a line for people, broken between words on a terminal and not at all in a pipe.
+def print_prose(text: str, stderr: bool = False) -> None:
+    """Print lines for people: broken between words on a terminal, and not at all in a pipe.
 
-    Not for commands: who copies one wants it in one piece.
+    A command in backticks stays in one piece, as who copies it wants it. One that stands in a line
+    without backticks is not for this function.
     """
-    out = console()
-    out.print(Text(text), soft_wrap=not out.is_terminal)
+    out = console(stderr=stderr)
+    if out.is_terminal:
+        text = "\n".join(_folded(line, out.width) for line in text.split("\n"))
+    out.print(Text(text), soft_wrap=True)
+
+
+def _folded(line: str, width: int) -> str:
+    """Return a line in lines of a width; a command that is longer is left to the terminal."""
+    whole = re.sub("`[^`]*`", lambda quoted: quoted[0].replace(" ", _KEPT_SPACE), line)
+    lines = textwrap.wrap(whole, width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace(_KEPT_SPACE, " ")
+
+
+_KEPT_SPACE = "\ue000"
+"""Stands for a space at which no line is broken; no text has it."""
 
 
 def read_metadata(given: str | None, choices: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import click
 from rich.text import Text
 
 from qrag_tasks.cli.grids import command
-from qrag_tasks.cli.group import console, main
+from qrag_tasks.cli.group import console, main, print_prose
 from qrag_tasks.cli.outputs import OutFolder
 from qrag_tasks.errors import SettingsError
 
@@ -73,7 +73,7 @@ def import_(
     for arm in imported.arms:
         write_arm(arm, form, out)
     for note in imported.notes:
-        console(stderr=True).print(Text(f"note: {note}"), soft_wrap=True)
+        print_prose(f"note: {note}", stderr=True)
     for number, arm in enumerate(imported.arms):
         count = sum(map(len, arm.cells.values()))
         base = " (the base)" if number == 0 and len(imported.arms) > 1 else ""

@@ -9,7 +9,7 @@ import click
 from rich.text import Text
 
 from qrag_tasks.cli.grids import some
-from qrag_tasks.cli.group import console, main
+from qrag_tasks.cli.group import console, main, print_prose
 from qrag_tasks.cli.outputs import OutFolder
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def merge(context: click.Context, parts: tuple[Path, ...], out: Path) -> None:
     for cells in by_arm.values():
         console(stderr=True).print(Text(f"missing: {some(cells)}"), soft_wrap=True)
     for note in mixed_arms_of(GridFolder.at(out)):
-        console(stderr=True).print(Text(f"note: {note}"), soft_wrap=True)
+        print_prose(f"note: {note}", stderr=True)
     total = len(progress.complete) + len(progress.missing)
     console().print(Text(f"{len(progress.complete)} of {total} cells complete in {out}"))
     context.exit(1 if progress.missing else 0)

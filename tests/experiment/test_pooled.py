@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
+from click.testing import CliRunner
 from rated_arms import GOLDS, answers, compared, samples
 from run_files import QUANTIZED, write_run
 
+from qrag_tasks.cli import main
 from qrag_tasks.experiment.comparison.compare import recovery
 from qrag_tasks.experiment.comparison.rows import ALL, Comparison
 from qrag_tasks.experiment.comparison.tables.markdown import markdown
@@ -153,6 +157,30 @@ def test_the_tables(two_k: Comparison) -> None:
 
 def noise_file(identity: str, task: str, **facts: Any) -> dict[str, Any]:
     return {"identity": identity, "tasks": [{"task": task, "samples": 60, **facts}]}
+
+
+def test_files_of_their_own_hold_the_rows(tmp_path: Path) -> None:
+    """CSV and Parquet have one kind of row in a file; the numbers are those of JSON."""
+    one = arm(tmp_path / "one", {"lamp3u_rag_k1": 6, "lamp3u_rag_k5": 4})
+    two = arm(tmp_path / "two", {"lamp3u_rag_k1": 15, "lamp3u_rag_k5": 16}, model_args=QUANTIZED)
+    arguments = ["compare", str(one), str(two), "--resamples", "999"]
+    for suffix in ("json", "csv", "parquet"):
+        arguments += ["--out", str(tmp_path / f"table.{suffix}")]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    (expected,) = json.loads((tmp_path / "table.json").read_bytes())["pooled"]
+    with (tmp_path / "table.pooled.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    (stored,) = pyarrow.parquet.read_table(tmp_path / "table.pooled.parquet").to_pylist()
+    assert list(row) == list(stored)
+    for made in (row, stored):
+        assert (made["metrics"], made["verdict"], int(made["cells"])) == ("mae", "worse", 2)
+        for name in ("effect", "p_holm", "recovery"):
+            assert float(made[name]) == expected[name]
+        assert float(made["low"]) == expected["interval"]["low"]
+        assert float(made["recovery_high"]) == expected["recovery_interval"]["high"]
+    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == 6
 
 
 def test_a_difference_within_the_noise_is_none(tmp_path: Path) -> None:

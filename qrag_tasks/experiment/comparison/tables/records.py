@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks.errors import StoreError
-from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow
+from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow, PooledRow
 from qrag_tasks.experiment.comparison.tables import fidelity_texts
 from qrag_tasks.experiment.comparison.verdicts import trend_verdict, verdict
 
@@ -36,6 +36,19 @@ def flat(comparison: Comparison) -> list[dict[str, Any]]:
         rows: Sequence[MetricRow | None] = cell.metrics or [None]
         records += [_record(cell, row) for row in rows]
     return records
+
+
+def flat_pooled(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return a flat record per row over all cells, named as in JSON, for CSV and Parquet."""
+    return [_pooled_record(row) for row in comparison.pooled]
+
+
+def _pooled_record(row: PooledRow) -> dict[str, Any]:
+    record = asdict(row) | {"metrics": ", ".join(row.metrics)}
+    for name, prefix in (("interval", ""), ("recovery_interval", "recovery_")):
+        interval = record.pop(name) or {}
+        record |= {f"{prefix}{end}": interval.get(end) for end in ("low", "high")}
+    return record
 
 
 def _record(cell: CellRow, row: MetricRow | None) -> dict[str, Any]:
