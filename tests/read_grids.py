@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks.experiment.fidelity import reading
-from qrag_tasks.experiment.fidelity.places import reads_of
+from qrag_tasks.experiment.fidelity.places import Reads, reads_of, unread
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
+from qrag_tasks.experiment.plan.planned_fidelity import OWN
 from qrag_tasks.experiment.running.arm import load
 from qrag_tasks.experiment.running.grid_folder import GridFolder
 
@@ -31,3 +32,17 @@ def tiny_plan(model: Path, **fields: Any) -> Plan:
 def read_here(grid: GridFolder, arm: Arm, cells: list[Cell], top: int | None) -> None:
     """Have an arm read cells, without a process of its own."""
     reading.read_cells(load(arm), [r for r in reads_of(grid, top) if r.cell in cells])
+
+
+def reads(root: Path, precision: str, kind: str = OWN) -> list[Reads]:
+    """Return what the arm of a precision is to read."""
+    return [
+        each
+        for each in reads_of(GridFolder.at(root), TOP)
+        if each.cell.arm.precision == precision and each.kind == kind
+    ]
+
+
+def left(root: Path) -> set[str]:
+    """Return the precisions of the arms that have something left to read."""
+    return {each.cell.arm.precision for each in unread(GridFolder.at(root), TOP)}

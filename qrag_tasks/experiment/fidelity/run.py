@@ -20,6 +20,7 @@ from qrag_tasks.experiment.plan.planned_fidelity import OWN
 from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.processes import last_words, open_log
 from qrag_tasks.experiment.running.shards import Shard, whole_grid
+from qrag_tasks.experiment.running.waiting import wait_for_others
 
 
 @dataclass(frozen=True)
@@ -51,23 +52,26 @@ def read_grid(
 
     What is there is not read again, and no model is loaded for it; what was read before a kill is
     kept. Several processes may do parts of one grid at the same time. What a part needs of the
-    base arm it reads first, where nobody has; parts that need the same share that work.
+    base arm it reads first, where nobody has; parts that need the same share that work. Cells that
+    a ``qrag run`` is answering are waited for.
 
-    :param root: folder of a grid whose cells are complete.
+    :param root: folder of a grid whose cells are complete, or are being answered.
     :param top: tokens of each distribution that are kept, at most 127 (vLLM tells 128, the
         answer's own among them); as the plan says, else 64, by default.
     :param arms: those that are to read: ``MODEL/PRECISION``, or ``PRECISION`` of every model; all
         by default.
     :param shard: the part of the cells that are to be read; all by default. The base arm's do not
         count.
-    :param tell: is told which arm reads how much.
-    :raises PlanError: when a cell that is needed is not complete, there is no such arm, or another
-        run is at work in the folder.
+    :param tell: is told which arm reads how much, and what is waited for.
+    :raises PlanError: when a cell that is needed is not complete, and no run is answering it;
+        when there is no such arm, or the same part is being read already.
     :raises ModelError: when an arm cannot read; what the others can read is read first.
     """
     grid = GridFolder.at(root)
     shard = shard or whole_grid()
     wanted = _wanted(grid, reads_of(grid, top), arms, shard)
+    wait_for_others(grid, lambda: _incomplete(wanted), tell)
+    _check_complete(grid, wanted)
     part = "-".join(["fidelity", *([shard.name] if shard.count > 1 else []), *sorted(arms)])
     with grid.alone(part.replace("/", "-")):
         failed = read_all(grid, wanted, top, shard, tell)
@@ -112,7 +116,7 @@ def _wanted(
 ) -> list[Reads]:
     """Return what is to be read, with what that needs of the base arms, which come first.
 
-    :raises PlanError: when a cell of it is not complete, or there is no such arm.
+    :raises PlanError: when there is no such arm.
     """
     known = list(dict.fromkeys(each.cell.arm for each in reads))
     for name in arms:
@@ -124,15 +128,25 @@ def _wanted(
     mine = set(shard.of(list(others))) if others else set()
     alone = {each.cell for each in chosen if each.is_base} if shard.count == 1 else set()
     needed = {each.of_base.cell for each in reads if each.cell in mine} | mine | alone
-    wanted = [each for each in reads if each.cell in needed]
-    for each in wanted:
-        for folder in (each.folder, each.base_folder):
-            if not folder.complete:
-                raise PlanError(
-                    f"{folder.path} is not complete: run the plan first, `qrag run PLAN --out "
-                    f"{grid.root}`"
-                )
-    return wanted
+    return [each for each in reads if each.cell in needed]
+
+
+def _incomplete(wanted: Sequence[Reads]) -> dict[Cell, Path]:
+    """Return the cells that are needed and not complete, and their folders."""
+    needed = {each.cell: each.folder for each in wanted}
+    needed |= {each.of_base.cell: each.base_folder for each in wanted}
+    return {cell: folder.path for cell, folder in needed.items() if not folder.complete}
+
+
+def _check_complete(grid: GridFolder, wanted: Sequence[Reads]) -> None:
+    """Check that every cell that is needed is complete.
+
+    :raises PlanError: naming the first that is not.
+    """
+    for folder in _incomplete(wanted).values():
+        raise PlanError(
+            f"{folder} is not complete: run the plan first, `qrag run PLAN --out {grid.root}`"
+        )
 
 
 def _is(arm: Arm, name: str) -> bool:

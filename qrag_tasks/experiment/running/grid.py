@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from qrag_tasks.experiment.fidelity.places import readable, unread
+from qrag_tasks.experiment.fidelity.places import readable, reads_of, unread
 from qrag_tasks.experiment.fidelity.reading import JOURNAL
 from qrag_tasks.experiment.fidelity.run import read_all
 from qrag_tasks.experiment.plan import Arm, Cell, Plan
@@ -21,6 +22,7 @@ from qrag_tasks.experiment.running.processes import last_words, open_log
 from qrag_tasks.experiment.running.progress import Progress
 from qrag_tasks.experiment.running.run_notes import RunNotes
 from qrag_tasks.experiment.running.shards import Shard, whole_grid
+from qrag_tasks.experiment.running.waiting import wait_for_others
 from qrag_tasks.tasks.base import DataSet
 
 _POLL_SECONDS = 0.5
@@ -52,7 +54,8 @@ def run_plan(
     """
     grid = GridFolder(root, plan)
     shard = shard or whole_grid()
-    with grid.alone(shard.name):
+    with grid.alone(shard.name), ExitStack() as answering:
+        answering.enter_context(grid.answering(shard.name))
         cells = shard.of(plan.cells())
         data = _data(plan, cells)
         progress = Progress(_samples(plan, cells, data))
@@ -75,9 +78,10 @@ def run_plan(
             if left:
                 _answer(grid, launcher or Here(), left, progress, note)
                 _name_the_rest(grid, left, progress)
+            answering.close()
             if plan.fidelity is not None:
-                if shard.count == 1 and not isinstance(launcher, Ray):
-                    _read_the_rest(grid, progress, note)
+                if not isinstance(launcher, Ray):
+                    _read_the_rest(grid, shard, progress, note)
                 progress.unread = list(dict.fromkeys(each.cell for each in unread(grid)))
             progress.doing = ""
         finally:
@@ -199,18 +203,34 @@ def _reading_now(grid: GridFolder, cells: Sequence[Cell]) -> Arm | None:
     return next((c.arm for c in cells if (grid.cell(c).path / JOURNAL).exists()), None)
 
 
-def _read_the_rest(grid: GridFolder, progress: Progress, tell: Callable[[Progress], None]) -> None:
-    """Have read what the arms did not read while they were loaded, as where one was killed."""
+def _read_the_rest(
+    grid: GridFolder, shard: Shard, progress: Progress, tell: Callable[[Progress], None]
+) -> None:
+    """Have read what the arms did not read while they were loaded, as where one was killed.
+
+    A part waits for the answers of base arms that other parts are making.
+    """
 
     def say(doing: str) -> None:
         progress.doing = doing
         tell(progress)
 
+    mine = [each for each in reads_of(grid) if each.cell in progress.complete]
+    bases = {each.of_base.cell for each in mine}
+    wait_for_others(
+        grid,
+        lambda: {each.of_base.cell for each in mine if not each.of_base.done},
+        say,
+    )
+    wanted = {*progress.complete, *bases}
     # Once a base arm has read, more can be read than before it.
     before: list[Cell] = []
-    while (left := readable(grid)) and (cells := [each.cell for each in left]) != before:
+    while True:
+        left = [each for each in readable(grid) if each.cell in wanted]
+        if not left or (cells := [each.cell for each in left]) == before:
+            return
         before = cells
-        progress.notes += read_all(grid, left, tell=say)
+        progress.notes += read_all(grid, left, shard=shard, tell=say)
 
 
 def _name_the_rest(grid: GridFolder, cells: Sequence[Cell], progress: Progress) -> None:

@@ -118,19 +118,34 @@ class GridFolder:
 
     def is_at_work(self, shard: str) -> bool | None:
         """Tell whether a run of a shard is at work; ``None`` where the folder is read-only."""
-        lock = self._lock(shard)
-        if not lock.exists():
-            return False
-        try:
-            with FileLock(lock, timeout=0):
-                return False
-        except Timeout:
-            return True
-        except OSError:
-            return None
+        return _is_held(self._lock(shard))
+
+    def is_answering(self, shard: str) -> bool | None:
+        """Tell whether a run of a shard answers cells now; ``None`` as in :meth:`is_at_work`."""
+        return _is_held(self._answering_lock(shard))
 
     def _lock(self, shard: str) -> Path:
         return self.root / f".run-{shard}.lock"
+
+    def _answering_lock(self, shard: str) -> Path:
+        return self.root / f".answering-{shard}.lock"
+
+    @contextmanager
+    def answering(self, shard: str) -> Iterator[None]:
+        """Let others see that the run of a shard, which is :meth:`alone`, answers its cells.
+
+        :raises StoreError: when the folder cannot be written.
+        """
+        # Only who asks for it may hold it now, for a moment.
+        lock = FileLock(self._answering_lock(shard))
+        try:
+            lock.acquire()
+        except OSError as error:
+            raise StoreError(f"{self.root}: cannot be written: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     @contextmanager
     def alone(self, shard: str) -> Iterator[None]:
@@ -155,6 +170,19 @@ class GridFolder:
             lock.release()
 
 
+def _is_held(path: Path) -> bool | None:
+    """Tell whether a process holds a lock; ``None`` where this user may not ask."""
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return None
+
+
 def _is_foreign(path: Path) -> bool:
     """Tell whether a file is none that a run leaves when it is killed at its very start."""
-    return not path.name.startswith((".run-", f".{_PLAN}."))
+    return not path.name.startswith((".run-", ".answering-", f".{_PLAN}."))

@@ -16,9 +16,8 @@ pytest.importorskip("torch", reason="the hf extra is not installed")
 
 import torch
 from click.testing import CliRunner
-from filelock import FileLock
 from in_process_arms import InProcess
-from read_grids import TOP, read_here, tiny_plan
+from read_grids import TOP, left, read_here, reads, tiny_plan
 from transformers import AutoModelForCausalLM
 
 from qrag_tasks.cli import main
@@ -28,22 +27,12 @@ from qrag_tasks.experiment.comparison.grids import compare_grid
 from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.fidelity import reading, run, store
 from qrag_tasks.experiment.fidelity.answers import answers_of, tokens_of
-from qrag_tasks.experiment.fidelity.places import Reads, reads_of, unread
+from qrag_tasks.experiment.fidelity.places import reads_of
 from qrag_tasks.experiment.fidelity.run import read_grid, readings_of
-from qrag_tasks.experiment.plan import Arm, Cell
 from qrag_tasks.experiment.plan.planned_fidelity import GOLD, OWN
 from qrag_tasks.experiment.running.arm import load
 from qrag_tasks.experiment.running.grid import run_plan
 from qrag_tasks.experiment.running.grid_folder import GridFolder
-from qrag_tasks.experiment.running.shards import Shard
-
-
-def reads(root: Path, precision: str, kind: str = OWN) -> list[Reads]:
-    return [
-        each
-        for each in reads_of(GridFolder.at(root), TOP)
-        if each.cell.arm.precision == precision and each.kind == kind
-    ]
 
 
 def test_kl_is_that_of_the_whole_distributions(read: Path, tiny_model: Path) -> None:
@@ -148,10 +137,6 @@ def test_nothing_is_loaded_where_all_is_there(whole: Path, monkeypatch: pytest.M
     assert told == []
 
 
-def left(root: Path) -> set[str]:
-    return {each.cell.arm.precision for each in unread(GridFolder.at(root), TOP)}
-
-
 def test_other_answers_are_read_again(whole: Path) -> None:
     assert left(whole) == set()
     (first, *_) = reads(whole, "fp32")
@@ -190,41 +175,7 @@ def test_readings_of_an_earlier_release_are_made_again(whole: Path) -> None:
     assert left(whole) == {"fp32", "bf16"}
 
 
-# ---------------------------------------------------------------------- several processes
-def test_a_cell_that_another_process_reads_is_left_to_it(grid: Path) -> None:
-    wanted = reads(grid, "fp32")
-    lm = load(wanted[0].cell.arm)
-    with FileLock(wanted[0].folder.path / ".readings.lock"):
-        reading.read_cells(lm, wanted, wait=False)
-    assert [each.done for each in wanted] == [False, True, True, True]
-    reading.read_cells(lm, wanted)
-    assert all(each.done for each in wanted)
-
-
-def test_parts(grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each reads its own cells of the other arms, and what these need of the base arm first."""
-    asked: list[tuple[str, list[str]]] = []
-
-    def noted(at: GridFolder, arm: Arm, cells: list[Cell], top: int | None) -> None:
-        asked.append((arm.precision, [cell.task_name for cell in cells]))
-        read_here(at, arm, cells, top)
-
-    monkeypatch.setattr(run, "_read", noted)
-    read_grid(grid, TOP, shard=Shard(2, 2))
-    assert [arm for arm, _ in asked] == ["fp32", "bf16"]
-    (_, of_base), (_, second) = asked
-    assert sorted(of_base) == sorted(second)
-    asked.clear()
-    read_grid(grid, TOP, ["llama/bf16"], Shard(1, 2))
-    (_, of_base), (_, first) = asked
-    assert sorted(of_base) == sorted(first)
-    assert len({*first, *second}) == 4
-    assert left(grid) == set()
-    asked.clear()
-    read_grid(grid, TOP)
-    assert asked == []
-
-
+# ---------------------------------------------------------------------- what cannot be
 def test_an_arm_that_is_not_there(grid: Path) -> None:
     with pytest.raises(PlanError, match=r"no arm 'int3' \(known: llama/fp32, llama/bf16\)"):
         read_grid(grid, TOP, ["int3"])
@@ -245,25 +196,7 @@ def test_a_run_reads_while_its_arms_are_loaded(
     assert stored.places.tokens.shape[1] == stored.origin.top == 9
 
 
-def test_what_a_part_of_a_run_cannot_read_yet(tiny_model: Path, tmp_path: Path) -> None:
-    plan = tiny_plan(tiny_model, tasks=["lamp5u"], fidelity={"answers": ["own"]}, limit=2)
-    grid = tmp_path / "grid"
-    second = run_plan(plan, grid, Shard(2, 2), InProcess())
-    # The base arm's cells are in the first part.
-    assert {cell.arm.precision for cell in second.unread} == {"bf16"}
-    assert not any(each.done for each in reads_of(GridFolder.at(grid)))
-    first = run_plan(plan, grid, Shard(1, 2), InProcess())
-    assert {cell.arm.precision for cell in first.unread} == {"bf16"}
-    told = CliRunner().invoke(main, ["status", str(grid)]).stdout
-    assert "tiny: 4 of 4 cells complete, 2 of them read" in told
-    assert f"Next: qrag fidelity {grid}" in told
-    read_grid(grid)
-    assert [each.kind for each in readings_of(grid)] == [OWN, OWN]
-    assert "4 of them read" in CliRunner().invoke(main, ["status", str(grid)]).stdout
-    assert not run_plan(plan, grid, launcher=InProcess()).unread
-
-
-# ---------------------------------------------------------------------- what cannot be
+# ---------------------------------------------------------------------- refused
 def test_the_base_reads_first(grid: Path) -> None:
     (first, *_) = reads(grid, "bf16")
     with pytest.raises(ComparisonError, match="the base arm has to read first"):
