@@ -24,7 +24,8 @@ from qrag_tasks.arms.precisions import precision as precision_named
 from qrag_tasks.errors import ModelError, SettingsError
 from qrag_tasks.experiment.plan.cells import Arm
 from qrag_tasks.experiment.plan.checkpoints import LocalCheckpoint, local_checkpoint, window_of
-from qrag_tasks.experiment.plan.grid import Finding, Place, Plan
+from qrag_tasks.experiment.plan.findings import Finding, Place
+from qrag_tasks.experiment.plan.grid import Plan
 from qrag_tasks.experiment.plan.planned_model import Model
 from qrag_tasks.experiment.plan.token_rates import chat_template, read_tokenizer
 from qrag_tasks.tasks.base import Depth

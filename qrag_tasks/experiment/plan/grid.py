@@ -4,44 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from qrag_tasks.arms.engine_choice import abilities_of, engine_name, loads_checkpoint
+from qrag_tasks.arms.engine_choice import loads_checkpoint
 from qrag_tasks.arms.kv_caches import AUTO
-from qrag_tasks.arms.precisions import precision as precision_named
-from qrag_tasks.errors import QragError, SettingsError
 from qrag_tasks.experiment.plan.cells import Arm, Cell
 from qrag_tasks.experiment.plan.fields import K, MetricName, Name, PrecisionName, TaskName
+from qrag_tasks.experiment.plan.findings import FINDINGS, findings_of
 from qrag_tasks.experiment.plan.planned_fidelity import Fidelity, chosen_fidelity
 from qrag_tasks.experiment.plan.planned_model import Model, Strict
-from qrag_tasks.prompting.prompt_source import no_likelihoods
-from qrag_tasks.prompting.protocols import PROTOCOLS
-from qrag_tasks.prompting.settings import Settings
-from qrag_tasks.tasks.base import Depth
-from qrag_tasks.tasks.catalog import TASKS
-
-Place = tuple[str | int, ...]
-"""A field of a plan, as a path of names and positions: ``("models", 0, "pretrained")``."""
-FINDINGS = "findings"
-"""Key of pydantic's validation context whose value is a list, which then takes what is wrong with
-a plan as a whole; without it, that is an error."""
-
-
-class Finding(NamedTuple):
-    """Something that is wrong with a plan.
-
-    :ivar place: the field.
-    :ivar missing: whether it is only not on this machine; else the plan itself is wrong.
-    """
-
-    place: Place
-    text: str
-    missing: bool = False
-
 
 Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -95,162 +69,12 @@ class Plan(Strict):
 
     @model_validator(mode="after")
     def _whole(self, info: ValidationInfo) -> Plan:
-        findings = [
-            *self._twice(),
-            *self._impossible_choices(),
-            *self._impossible_tasks(),
-            *self._missing_checkpoints(),
-            *self._idle_fields(),
-            *self._missing_bases(),
-            *self._unreadable(),
-        ]
+        findings = findings_of(self)
         if info.context is not None and FINDINGS in info.context:
             info.context[FINDINGS].extend(findings)
         elif findings:
             raise ValueError("; ".join(each.text for each in findings))
         return self
-
-    def _twice(self) -> Iterator[Finding]:
-        lists: dict[Place, Sequence[str]] = {
-            (name,): getattr(self, name)
-            for name in ("precisions", "kv_caches", "retrievers", "tasks", "k", "orders")
-        }
-        lists["models",] = [model.name for model in self.models]
-        for place, model in enumerate(self.models):
-            lists["models", place, "precisions"] = model.precisions or ()
-            lists["models", place, "kv_caches"] = model.kv_caches or ()
-            lists["models", place, "k"] = model.k or ()
-        for field, values in lists.items():
-            for place, value in enumerate(values):
-                if value in values[:place]:
-                    yield Finding((*field, place), f"{value!r} is there twice")
-
-    def _impossible_choices(self) -> Iterator[Finding]:
-        choices = {key: value for key, value in self.choices().items() if value is not None}
-        wrong = []
-        # Each by itself, as an error names the first alone.
-        for key, value in choices.items():
-            try:
-                Settings.from_metadata({"context_tokens": self.context_tokens, key: value}, ())
-            except QragError as error:
-                wrong.append(key)
-                yield Finding((key,), _of_plan(error))
-        sound = {key: value for key, value in choices.items() if key not in wrong}
-        for place, order in enumerate(self.orders):
-            try:
-                Settings.from_metadata({**sound, "order": order}, ())
-            except QragError as error:
-                yield Finding(("orders", place), _of_plan(error))
-
-    def _impossible_tasks(self) -> Iterator[Finding]:
-        """Find what a :class:`~qrag_tasks.prompting.prompt_source.PromptSource` would refuse."""
-        if self.answer == "likelihood" and self.answer_tokens is not None:
-            yield Finding(
-                ("answer_tokens",),
-                "answer 'likelihood' generates nothing: leave answer_tokens out",
-            )
-        for place, name in enumerate(self.tasks):
-            named = PROTOCOLS.get(self.protocol)
-            try:
-                task = TASKS[name].described(self.data)
-            except QragError:
-                continue  # told where the data are looked for
-            try:
-                if named is not None:
-                    named.published(task)
-            except SettingsError as error:
-                yield Finding(("tasks", place), str(error))
-            if self.answer == "likelihood" and not task.answer.likelihood_metrics:
-                yield Finding(("tasks", place), no_likelihoods(task))
-        for field, values in self._lists_of_k():
-            for place, k in enumerate(values):
-                window = Depth.parse(k).window
-                if window and self.context_tokens not in (None, window):
-                    yield Finding(
-                        (*field, place),
-                        f"{k!r} fixes the window to {window} tokens, but context_tokens is "
-                        f"{self.context_tokens}: leave one of them out",
-                    )
-
-    def _lists_of_k(self) -> Iterator[tuple[Place, Sequence[str]]]:
-        yield ("k",), self.k
-        for place, model in enumerate(self.models):
-            yield ("models", place, "k"), model.k or ()
-
-    def _missing_checkpoints(self) -> Iterator[Finding]:
-        for place, model in enumerate(self.models):
-            for precision in self.precisions_of(model):
-                if precision in model.checkpoints or not self._loads(model, precision):
-                    continue
-                if not precision_named(precision).made_on_loading:
-                    yield Finding(
-                        ("models", place, "checkpoints", precision),
-                        f"model {model.name!r} has no checkpoint for {precision}: name one under "
-                        f"checkpoints, made by `qrag quantize --precision {precision}` or found "
-                        f"ready",
-                    )
-                elif model.pretrained is None and model.checkpoints:
-                    yield Finding(
-                        ("models", place, "pretrained"),
-                        f"model {model.name!r} has nothing to make {precision} of, but "
-                        f"checkpoints of other precisions: name its 16-bit checkpoint as "
-                        f"pretrained (without either, it would be the embedded model)",
-                    )
-
-    def _idle_fields(self) -> Iterator[Finding]:
-        """Find what no arm looks at."""
-        for place, model in enumerate(self.models):
-            precisions = self.precisions_of(model)
-            for precision in model.args_of:
-                if precision not in precisions:
-                    yield Finding(
-                        ("models", place, "args_of", precision),
-                        f"{precision!r} is no precision of model {model.name!r}",
-                    )
-            elsewhere = [each for each in precisions if not self._loads(model, each)]
-            idle: dict[Place, str] = {
-                ("models", place, "checkpoints", precision): precision
-                for precision in elsewhere
-                if precision in model.checkpoints
-            }
-            if model.pretrained is not None and len(elsewhere) == len(precisions):
-                idle["models", place, "pretrained"] = precisions[0]
-            for field, precision in idle.items():
-                engine = engine_name("qrag", self._arguments(model, precision))
-                yield Finding(
-                    field, f"engine {engine!r} loads no checkpoint in this process: leave it out"
-                )
-
-    def _loads(self, model: Model, precision: str) -> bool:
-        return loads_checkpoint({**model.args, **model.args_of.get(precision, {})})
-
-    def _missing_bases(self) -> Iterator[Finding]:
-        for model in self.models:
-            if self.base is not None and self.base not in self.precisions_of(model):
-                yield Finding(("base",), f"{self.base!r} is no precision of model {model.name!r}")
-
-    def _unreadable(self) -> Iterator[Finding]:
-        """Find what has no distributions to read."""
-        if self.fidelity is None:
-            return
-        if self.answer == "likelihood":
-            yield Finding(
-                ("fidelity",),
-                "answer 'likelihood' generates nothing that could be read: leave fidelity out",
-            )
-        silent = [
-            arm
-            for arm in self.arms()
-            if (abilities := abilities_of(arm.arguments)) is not None and not abilities.readings
-        ]
-        if silent:
-            engines = ", ".join(dict.fromkeys(engine_name("qrag", arm.arguments) for arm in silent))
-            yield Finding(
-                ("fidelity",),
-                f"engine {engines} tells no distributions, and is to run "
-                f"{', '.join(arm.name for arm in silent)}: leave fidelity out, and have `qrag "
-                f"fidelity --arm` read the other arms after the run",
-            )
 
     def choices(self) -> dict[str, Any]:
         """Return what all cells have in common of lm_eval's ``--metadata``."""
@@ -296,15 +120,20 @@ class Plan(Strict):
             for kv_cache in self.kv_caches_of(model)
         )
 
+    def loads(self, model: Model, precision: str) -> bool:
+        """Tell whether an arm loads a checkpoint in this process."""
+        return loads_checkpoint({**model.args, **model.args_of.get(precision, {})})
+
     def _arm(self, model: Model, precision: str, kv_cache: str) -> Arm:
-        arguments = self._arguments(model, precision)
+        arguments = self.arguments(model, precision)
         if kv_cache != AUTO:
             arguments["kv_cache"] = kv_cache
         return Arm(model.name, precision, arguments, kv_cache)
 
-    def _arguments(self, model: Model, precision: str) -> dict[str, Any]:
+    def arguments(self, model: Model, precision: str) -> dict[str, Any]:
+        """Return the model arguments of an arm, but for its cache."""
         pretrained = model.checkpoints.get(precision, model.pretrained)
-        if not self._loads(model, precision):
+        if not self.loads(model, precision):
             pretrained = None
         named = {} if pretrained is None else {"pretrained": pretrained}
         own = model.args_of.get(precision, {})
@@ -348,8 +177,3 @@ class Plan(Strict):
                     del model[name]
         body = json.dumps(answers, sort_keys=True)
         return hashlib.sha256(body.encode()).hexdigest()
-
-
-def _of_plan(error: QragError) -> str:
-    """Return a message without the name that the key has in lm_eval's ``--metadata``."""
-    return re.sub(r"^metadata key '\w+': ", "", str(error))

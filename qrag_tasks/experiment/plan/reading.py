@@ -11,7 +11,8 @@ from typing import Any
 from qrag_tasks.errors import DataError, PlanError, QragError, SettingsError
 from qrag_tasks.experiment.plan.arm_checks import FOLDERS, check_arms
 from qrag_tasks.experiment.plan.cells import Arm
-from qrag_tasks.experiment.plan.grid import Finding, Place, Plan
+from qrag_tasks.experiment.plan.findings import Finding, Place
+from qrag_tasks.experiment.plan.grid import Plan
 from qrag_tasks.experiment.plan.sound_part import sound_part
 from qrag_tasks.experiment.plan.yaml_marks import Marks, dotted, read_yaml
 from qrag_tasks.plugins import build_retriever, find_retriever

@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from qrag_tasks.experiment.plan.grid import FINDINGS, Finding, Place, Plan
+from qrag_tasks.experiment.plan.findings import FINDINGS, Finding, Place
+from qrag_tasks.experiment.plan.grid import Plan
 from qrag_tasks.experiment.plan.wording import message
 
 _STAND_INS: Mapping[str, Any] = {

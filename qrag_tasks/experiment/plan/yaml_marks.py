@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from qrag_tasks.errors import PlanError
-from qrag_tasks.experiment.plan.grid import Place
+from qrag_tasks.experiment.plan.findings import Place
 from qrag_tasks.experiment.plan.yaml_values import plain
 from qrag_tasks.text_files import NotUTF8Error, decoded
 
