@@ -34,7 +34,8 @@ import numpy as np
 from rank_bm25 import BM25Okapi
 
 from qrag_tasks.plugins import build_retriever
-from qrag_tasks.prompting.rankings import Rankings, make_query
+from qrag_tasks.prompting.queries import make_query
+from qrag_tasks.prompting.rankings import Rankings
 from qrag_tasks.tasks.lamp import data
 from qrag_tasks.tasks.lamp.data import DataSet
 from qrag_tasks.tasks.lamp.table import LAMP_TASKS

@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 from qrag_tasks.plugins import build_retriever
-from qrag_tasks.prompting.rankings import Rankings, make_query
+from qrag_tasks.prompting.queries import make_query
+from qrag_tasks.prompting.rankings import Rankings
 from qrag_tasks.tasks.catalog import TASKS
 
 CORPUS = """

@@ -20,7 +20,7 @@ from qrag_tasks.prompting.filling import FILLS, TokenBudget
 from qrag_tasks.prompting.markers import Markers
 from qrag_tasks.prompting.pipeline import Layout, PromptRecord, check_questions, make_prompts
 from qrag_tasks.prompting.protocols import CHOICES, Order
-from qrag_tasks.prompting.rankings import make_query
+from qrag_tasks.prompting.queries import make_query
 from qrag_tasks.prompting.styles import lamp, yazan2024
 from qrag_tasks.retrieval.base import Ranking
 from qrag_tasks.tasks.base import Item, Task

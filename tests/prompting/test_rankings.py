@@ -20,7 +20,8 @@ from lamp_files import papers, reviews, write_flat
 from qrag_tasks.errors import RetrieverError
 from qrag_tasks.installed import Origin
 from qrag_tasks.plugins import build_retriever
-from qrag_tasks.prompting.rankings import Rankings, make_query
+from qrag_tasks.prompting.queries import make_query
+from qrag_tasks.prompting.rankings import Rankings
 from qrag_tasks.retrieval.base import Query, Ranking
 from qrag_tasks.retrieval.named import NamedRetriever, described
 from qrag_tasks.retrieval.store import CHUNK

@@ -11,7 +11,7 @@ from qrag_tasks.errors import DataError, QragError, SettingsError
 from qrag_tasks.locations import RAG
 from qrag_tasks.plugins import build_retriever
 from qrag_tasks.prompting.pipeline import make_prompts
-from qrag_tasks.prompting.rankings import make_queries
+from qrag_tasks.prompting.queries import make_queries
 from qrag_tasks.tasks.base import Item, Sample, Task
 from qrag_tasks.tasks.metric import RUNAWAY_RATE, UNFINISHED_THOUGHT_RATE, Metric, Value
 from qrag_tasks.testing.check import CheckFailed, CheckSkipped, check
