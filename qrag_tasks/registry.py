@@ -26,7 +26,13 @@ import pluggy
 from qrag_tasks import hookspecs
 from qrag_tasks.errors import PluginError, QragError, RetrieverError, SettingsError, did_you_mean
 from qrag_tasks.installed import Announced, Origin, announced, source_digest
-from qrag_tasks.locations import RAG
+from qrag_tasks.registered import (
+    names_in_lm_eval,
+    no_engine,
+    uncallable,
+    unfit_format,
+    unfit_task,
+)
 
 if TYPE_CHECKING:
     from qrag_tasks.arms.formats.base import Format
@@ -128,7 +134,7 @@ class Registry(Generic[T]):
         self.kind = kind
         self.hook = hook
         self.error = error
-        self._check = check or _uncallable
+        self._check = check or uncallable
         self._parts = parts
 
     def of(self, plugin: Plugin) -> Mapping[str, T]:
@@ -186,61 +192,8 @@ class Registry(Generic[T]):
         return register
 
 
-def _uncallable(_name: str, value: Any) -> str:
-    return "" if callable(value) else f"cannot be called: {value!r}"
-
-
-def _unfit_format(name: str, value: Any) -> str:
-    """Tell what is wrong with a format, so far as no library is needed for that."""
-    if isinstance(value, type):
-        return f"is a class: register an object, {value.__name__}()"
-    if getattr(value, "name", None) != name:
-        return f"calls itself {getattr(value, 'name', None)!r}"
-    rows = getattr(value, "precisions", ())
-    if strangers := [row.name for row in rows if row.method != name]:
-        return f"has precisions of another method: {', '.join(strangers)}"
-    kinds = [(row.bits, row.quant_type, row.dtype) for row in rows]
-    if len(set(kinds)) < len(kinds):
-        return "has two precisions of the same bits and quant_type: nothing would tell them apart"
-    return ""
-
-
-def _no_engine(_name: str, value: Any) -> str:
-    missing = [part for part in ("abilities", "load", "check") if not hasattr(value, part)]
-    return f"is not an EngineFactory, as it has no {missing[0]}: {value!r}" if missing else ""
-
-
-_OWN = "own-"
-"""What the names of own data begin with, whose rows are made of ``corpus.toml``."""
-
-
-def _unfit_task(name: str, value: Any) -> str:
-    """Tell what is wrong with a row of a task."""
-    if isinstance(value, type):
-        return f"is a class: register a row, {value.__name__}(...)"
-    parts = ("prompt", "answer", "source", "groups", "item_fields")
-    if missing := [part for part in parts if not hasattr(value, part)]:
-        return f"is not a row of a task (qrag_tasks.Task), as it has no {missing[0]}: {value!r}"
-    if value.name != name:
-        return f"calls itself {value.name!r}"
-    if name.startswith(_OWN):
-        return f"begins with {_OWN!r}, as the rows of own data do"
-    for group in value.groups:
-        if RAG not in group or group == f"{name}{RAG}":
-            return f"is in the group {group!r}: expected a name with {RAG!r}, and not {name}{RAG}"
-    return ""
-
-
-def _names_in_lm_eval(row: Task) -> Iterable[tuple[str, str]]:
-    """Return the names that a row takes in lm_eval, without their k."""
-    yield "name in lm_eval", f"{row.name}{RAG}"
-    yield from (("name in lm_eval", group) for group in row.groups)
-    if row.tag is not None:
-        yield "tag in lm_eval", row.tag
-
-
 TASKS: Registry[Task] = Registry(
-    "task", "qrag_register_tasks", SettingsError, check=_unfit_task, parts=_names_in_lm_eval
+    "task", "qrag_register_tasks", SettingsError, check=unfit_task, parts=names_in_lm_eval
 )
 RETRIEVERS: Registry[Callable[..., Retriever]] = Registry(
     "retriever", "qrag_register_retrievers", RetrieverError
@@ -252,11 +205,11 @@ FORMATS: Registry[Format] = Registry(
     "format",
     "qrag_register_formats",
     SettingsError,
-    check=_unfit_format,
+    check=unfit_format,
     parts=lambda one: (("precision", row.name) for row in one.precisions),
 )
 ENGINES: Registry[EngineFactory] = Registry(
-    "engine", "qrag_register_engines", SettingsError, check=_no_engine
+    "engine", "qrag_register_engines", SettingsError, check=no_engine
 )
 REGISTRIES: tuple[Registry[Any], ...] = (TASKS, RETRIEVERS, PROMPT_STYLES, FORMATS, ENGINES)
 """All kinds, in the order in which their hooks are called and ``qrag plugins`` lists them."""
