@@ -12,6 +12,7 @@ from lm_eval.tasks import TaskManager
 from lm_eval.utils import simple_parse_args_string
 
 from qrag_tasks.locations import task_yamls
+from qrag_tasks.tasks.task_files import written_for_plugins
 
 
 def model_arguments(given: str | Mapping[str, Any]) -> dict[str, Any]:
@@ -30,8 +31,11 @@ def evaluate(
     :raises QragError: when a task cannot be had; the answers so far are kept, where the model
         keeps them.
     """
+    folders = [task_yamls(), written_for_plugins()]
     manager = TaskManager(
-        include_path=str(task_yamls()), include_defaults=False, metadata=dict(metadata)
+        include_path=[str(folder) for folder in folders if folder is not None],
+        include_defaults=False,
+        metadata=dict(metadata),
     )
     results: dict[str, Any] = simple_evaluate(
         model=lm, tasks=list(tasks), task_manager=manager, **settings

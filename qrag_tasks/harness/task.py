@@ -75,6 +75,7 @@ class LampRagTask(ConfigurableTask):  # type: ignore[misc]
             config["metadata"] = {**self.given_metadata, "version": row.version}
         # What lm_eval writes into its results.
         config["dataset_kwargs"] = {**fixed, "task": row.name}
+        row.answer.check_scores()
         self._scores = self.source.scores
         config["metric_list"] = [
             {

@@ -123,6 +123,14 @@ class AnswerKind(ABC):
         """Tell whether what :meth:`read` returned is what was asked for."""
         return bool(answer) if self.values is None else answer in self.values
 
+    def check_scores(self) -> None:  # noqa: B027 - most kinds need nothing
+        """Check that what :meth:`score` needs is there; asked before a model is loaded.
+
+        A kind whose scores need data or a program that may be missing overrides it.
+
+        :raises QragError: naming what is missing, and how to get it.
+        """
+
     @abstractmethod
     def score(self, text: str, gold: str, unfinished: bool = False) -> dict[str, Value]:
         """Score one generated text.
