@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from qrag_tasks.cli.tables import Table, fits, print_tables
 from qrag_tasks.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from qrag_tasks.experiment.comparison.kept import KeptComparisons
     from qrag_tasks.experiment.comparison.matching import Matched
@@ -46,6 +47,14 @@ _OPTIONS = (
         multiple=True,
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="What `qrag noise --out` wrote; may be given often.",
+    ),
+    click.option(
+        "--by-attribute",
+        "attributes",
+        multiple=True,
+        metavar="NAME[=EDGE,...]",
+        help="Show scores by an attribute of the questions, as in distance_tokens=8000,16000; may "
+        "be given often.",
     ),
     click.option("--resamples", type=click.IntRange(min=99), default=9999, show_default=True),
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
@@ -111,9 +120,30 @@ def read_options(choices: Mapping[str, Any]) -> Options:
         margins=dict(read_size("--margin", text, "mae=0.05") for text in choices["margins"]),
         common=choices["common"],
         noise=[_noise(path) for path in choices["noise_files"]],
+        attributes=dict(_attribute(text) for text in choices["attributes"]),
         resamples=choices["resamples"],
         seed=choices["seed"],
     )
+
+
+def _attribute(text: str) -> tuple[str, list[float] | None]:
+    """Read ``NAME``, or ``NAME=EDGE,EDGE``.
+
+    :raises SettingsError: for edges that are not rising numbers.
+    """
+    name, equals, edges = text.partition("=")
+    if not equals:
+        return name, None
+    try:
+        numbers = [float(edge) for edge in edges.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(map(math.isfinite, numbers)) or numbers != sorted(set(numbers)):
+        raise SettingsError(
+            f"--by-attribute {text}: {edges!r} are not the edges of bins: give rising numbers, as "
+            f"in distance_tokens=8000,16000, or the name alone for bins of equal size"
+        )
+    return name, numbers
 
 
 def read_arms(
@@ -227,11 +257,11 @@ def compare(
     check_metrics(matched, metrics, "--metric")
     with tracking() as track:
         comparison = compare_matched(matched, options, kept_comparisons(), track)
-    _show(comparison, metrics, wide)
+    _show(comparison, metrics, options.attributes, wide)
     for note in comparison.notes:
         print_prose(f"note: {note}", stderr=True)
     for path in outs:
-        _write(path, comparison, metrics)
+        _write(path, comparison, metrics, options.attributes)
     if figure_folder is not None:
         from qrag_tasks.experiment.report.figures import save_figures
 
@@ -240,8 +270,16 @@ def compare(
         context.exit(FAILED)
 
 
-def _show(comparison: Comparison, metrics: tuple[str, ...], wide: bool) -> None:
-    from qrag_tasks.experiment.comparison.tables import arm_sections, pooled, sections, texts
+def _show(
+    comparison: Comparison, metrics: tuple[str, ...], attributes: Collection[str], wide: bool
+) -> None:
+    from qrag_tasks.experiment.comparison.tables import (
+        arm_sections,
+        by_attribute,
+        pooled,
+        sections,
+        texts,
+    )
     from qrag_tasks.experiment.report.answer import sentences
 
     if wide:
@@ -251,6 +289,7 @@ def _show(comparison: Comparison, metrics: tuple[str, ...], wide: bool) -> None:
         shown = sections.sections(comparison, metrics, fits)
         shown += sections.trend_sections(comparison, metrics, fits)
     room = (lambda *_: True) if wide else fits
+    shown += by_attribute.attribute_sections(comparison, attributes, metrics, room)
     shown += arm_sections.knee_sections(comparison, metrics, room)
     shown += arm_sections.arm_sections(comparison, room)
     shown += pooled.pooled_sections(comparison, room)
@@ -273,14 +312,25 @@ def _noise(path: Path) -> dict[str, Any]:
         raise SettingsError(f"--noise {path}: not as `qrag noise --out` writes it") from None
 
 
-def _write(path: Path, comparison: Comparison, metrics: tuple[str, ...]) -> None:
-    from qrag_tasks.experiment.comparison.tables import latex, markdown, pooled, records, texts
+def _write(
+    path: Path, comparison: Comparison, metrics: tuple[str, ...], attributes: Collection[str]
+) -> None:
+    from qrag_tasks.experiment.comparison.tables import (
+        by_attribute,
+        latex,
+        markdown,
+        pooled,
+        records,
+        texts,
+    )
 
     if path.suffix in (".csv", ".parquet"):
         _write_records(path, records.flat(comparison))
         # Rows of another kind, which would be counted with the cells in one table.
         if comparison.pooled:
-            _write_records(_beside(path), records.flat_pooled(comparison))
+            _write_records(_beside(path, "pooled"), records.flat_pooled(comparison))
+        if comparison.attributes:
+            _write_records(_beside(path, "attributes"), by_attribute.flat(comparison))
         return
     if path.suffix == ".json":
         text = json.dumps(records.nested(comparison), indent=2, ensure_ascii=False) + "\n"
@@ -290,15 +340,16 @@ def _write(path: Path, comparison: Comparison, metrics: tuple[str, ...]) -> None
         tables = (
             texts.cell_table(comparison, metrics),
             texts.trend_table(comparison, metrics),
+            *by_attribute.attribute_tables(comparison, attributes, metrics),
             pooled.pooled_table(comparison),
         )
         text = "\n".join(markdown.markdown(*table) for table in tables if table.rows)
     write_text(path, text)
 
 
-def _beside(path: Path) -> Path:
-    """Return where the rows over all cells go: ``grid.pooled.csv`` for ``grid.csv``."""
-    return path.with_name(f"{path.stem}.pooled{path.suffix}")
+def _beside(path: Path, what: str) -> Path:
+    """Return where rows of another kind go: ``grid.pooled.csv`` for ``grid.csv``."""
+    return path.with_name(f"{path.stem}.{what}{path.suffix}")
 
 
 def _write_records(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

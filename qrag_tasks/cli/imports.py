@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,14 @@ from qrag_tasks.errors import SettingsError
     metavar="NAME=COLUMN",
     help="What the files call a field, as in answer=output; may be given often.",
 )
+@click.option(
+    "--attribute",
+    "attributes",
+    multiple=True,
+    metavar="COLUMN",
+    help="What else is known of a question, such as its topic: `qrag compare --by-attribute` shows "
+    "scores by it; may be given often.",
+)
 @click.option("--model", help="The model's name, where lines do not say it.")
 def import_(
     files: tuple[str, ...],
@@ -47,6 +56,7 @@ def import_(
     answer: str | None,
     questions: Path | None,
     fields: tuple[str, ...],
+    attributes: tuple[str, ...],
     model: str | None,
     **of_kind: Any,
 ) -> None:
@@ -68,6 +78,7 @@ def import_(
         raise SettingsError(f"--{next(iter(given))} is for --answer: give that, too")
     kind = None if answer is None else {"kind": answer, **given}
     form = form_of(task, kind, dict(map(_column, fields)), model)
+    form = replace(form, attributes=attributes)
     check_free(out)
     imported = read_outputs(list(map(_file, files)), form, questions)
     for arm in imported.arms:

@@ -30,7 +30,7 @@ def tasks() -> None:
     for name, supplied in supplied_tasks.items():
         task = supplied.value
         # All k of a task in one cell, a line each: they differ in nothing else.
-        names = "\n".join(f"{name}{RAG}_k{depth}" for depth in DEPTHS)
+        names = "\n".join(f"{name}{RAG}_k{depth}" for depth in task.depths)
         scores = "what corpus.toml says"
         if name in scores_of:
             scores = ", ".join(score for score in scores_of[name] if score not in common)

@@ -6,10 +6,12 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from qrag_tasks.errors import DataError
 from qrag_tasks.logs.damage import RUN_AGAIN, wrong_field
+from qrag_tasks.tasks.base import Attribute
 from qrag_tasks.tasks.corpus.json_files import kind
 from qrag_tasks.tasks.scoring.likelihood import distribution
 from qrag_tasks.text_files import NotUTF8Error, raw_lines
@@ -17,6 +19,7 @@ from qrag_tasks.text_files import NotUTF8Error, raw_lines
 Requests = tuple[tuple[Any, ...], ...]
 """The requests that a sample makes: prompt and settings, or prompt and continuation, of each."""
 
+_NO_ATTRIBUTES: Mapping[str, Attribute] = MappingProxyType({})
 _DOCUMENTS = ("kept", "dropped", "shortfall")
 _FIELDS: Mapping[str, type] = {
     "doc_id": int,
@@ -44,6 +47,7 @@ class Sample(NamedTuple):
     :ivar prompt_tokens: of the prompt; ``None`` where nobody counted them.
     :ivar response: the model's own words, before any filter; ``None`` where it generated none.
     :ivar documents: what the task says of its documents: ``kept``, ``dropped``, ``shortfall``.
+    :ivar attributes: what else is known of the question, of our tasks, by name.
     """
 
     key: str
@@ -59,6 +63,7 @@ class Sample(NamedTuple):
     documents: Mapping[str, Any]
     prompt_tokens: int | None = None
     response: str | None = None
+    attributes: Mapping[str, Attribute] = _NO_ATTRIBUTES
 
     @property
     def prompt(self) -> str:
@@ -142,6 +147,7 @@ def _sample(line: bytes) -> Sample:
             documents={name: doc[name] for name in _DOCUMENTS if doc.get(name)} if doc else {},
             prompt_tokens=doc.get("prompt_tokens") if doc else None,
             response=_response(record.get("resps")),
+            attributes=_attributes(doc) if doc else _NO_ATTRIBUTES,
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise _LineError(
@@ -171,6 +177,21 @@ def _kept(doc: Mapping[str, Any]) -> int | None:
         return len(doc["kept"])
     count = doc.get("documents")
     return count if isinstance(count, int) else None
+
+
+def _attributes(doc: Mapping[str, Any]) -> Mapping[str, Attribute]:
+    """Return the attributes of a sample; thousands of samples share their names and classes."""
+    given = doc.get("attributes")
+    if given is None:
+        return _NO_ATTRIBUTES
+    if not isinstance(given, dict):
+        raise _LineError(wrong_field(doc, "attributes", dict))
+    attributes: dict[str, Attribute] = {}
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise _LineError(f"attribute {name!r}: expected a text or a number, got {kind(value)}")
+        attributes[sys.intern(name)] = sys.intern(value) if isinstance(value, str) else value
+    return attributes
 
 
 def _response(responses: Any) -> str | None:

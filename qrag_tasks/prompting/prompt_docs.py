@@ -107,6 +107,8 @@ def as_doc(record: PromptRecord, retriever: str, budget: TokenBudget | None) -> 
         "answer_tokens": budget.answer_tokens if budget else None,
         "prompt": record.prompt,
         "prompt_hash": record.prompt_hash,
+        # Nothing is said of what a task does not have.
+        **({"attributes": dict(its)} if (its := record.sample.attributes) else {}),
     }
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from qrag_tasks.tasks.metric import Metric, Value
 from qrag_tasks.tasks.prompt import Item as Item
@@ -20,6 +20,8 @@ from qrag_tasks.tasks.prompt import PromptWriter
 Index = Literal["lamp", "yazan2024"]
 """Which text of a profile item a retriever reads: the task's own, or that of arXiv 2406.10251,
 which took the long field alone."""
+Attribute: TypeAlias = "str | int | float"
+"""What an attribute of a sample is: a number, or the name of a class of samples."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Sample:
         of the profile's hash, so that questions with equal profiles have the same user, in every
         file. An empty profile tells nothing of its user: such a question has a user of its own,
         ``question-`` and its id.
+    :ivar attributes: what else is known of the question, by the names of :attr:`Task.attributes`:
+        its topic, how far back its answer lies. No prompt holds it; comparisons go by it.
     """
 
     id: str
@@ -42,6 +46,7 @@ class Sample:
     profile: tuple[Item, ...]
     target: str | None
     user: str = ""
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -279,6 +284,9 @@ class Task:
     :ivar metrics: names of the scores of generated answers that are reported, of the kind's;
         ``None`` for all.
     :ivar index: whose text of a profile item a retriever reads; see :meth:`indexed_text`.
+    :ivar attributes: names of what samples have in :attr:`Sample.attributes`; a sample of which
+        one is not known lacks it.
+    :ivar takes_documents: whether prompts have room for documents; without, there is k = 0 alone.
     """
 
     family: str
@@ -301,6 +309,8 @@ class Task:
     evaluations: tuple[Evaluation, ...] = ()
     metrics: tuple[str, ...] | None = None
     index: Index = "lamp"
+    attributes: tuple[str, ...] = ()
+    takes_documents: bool = True
 
     def __post_init__(self) -> None:
         """Check what the other parts of the package take for granted of a row.
@@ -327,6 +337,11 @@ class Task:
         A tag with a task that nearly nobody has the data for could not be run.
         """
         return f"{self.family.lower()}_rag" if self.source.public else None
+
+    @property
+    def depths(self) -> tuple[Depth, ...]:
+        """The depths at which lm_eval knows the task."""
+        return DEPTHS if self.takes_documents else (Depth(0),)
 
     def indexed_text(self, item: Item) -> str:
         """Return the text of a profile item that a retriever reads."""

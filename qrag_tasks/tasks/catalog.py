@@ -48,16 +48,21 @@ class Listing:
         return {
             (name := f"{task.name}{RAG}_k{depth}"): CatalogEntry(name, task, depth)
             for task in self.tasks.values()
-            for depth in DEPTHS
+            for depth in task.depths
         }
 
     @cached_property
     def groups(self) -> Mapping[str, tuple[str, ...]]:
         """Every group at every depth, by its name -> names of its tasks."""
         return {
-            f"{group}_k{depth}": tuple(f"{name}{RAG}_k{depth}" for name in names)
+            f"{group}_k{depth}": members
             for group, names in self.group_tasks.items()
             for depth in DEPTHS
+            if (
+                members := tuple(
+                    f"{name}{RAG}_k{depth}" for name in names if depth in self.tasks[name].depths
+                )
+            )
         }
 
     @cached_property
@@ -205,7 +210,10 @@ def _what_it_may_mean(name: str) -> str:
     stem, _, ending = given.rpartition("_k")
     stems = dict.fromkeys(known.rpartition("_k")[0] for known in (*CATALOG, *GROUPS))
     if stem in stems:
-        return f" {stem!r} has no k of {ending!r}: it is one of {', '.join(map(str, DEPTHS))}."
+        have = [str(k) for k in DEPTHS if f"{stem}_k{k}" in CATALOG or f"{stem}_k{k}" in GROUPS]
+        return f" {stem!r} has no k of {ending!r}: it is {'one of ' * (len(have) > 1)}" + (
+            f"{', '.join(have)}."
+        )
     k = ending if ending in map(str, DEPTHS) else None
     if match := re.match(r"lamp[-_ ]?(\d+)[-_ ]?([ut](?![a-z]))?", given):
         rows = {f"lamp{match[1]}{split}" for split in ("u", "t") if match[2] in (None, split)}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-KIT_VERSION = "2.3"
+KIT_VERSION = "2.4"
 """Version of the checks. The first number rises when what passed may now fail: a check is new,
 stricter or renamed. The second rises with everything else that one can notice."""
 

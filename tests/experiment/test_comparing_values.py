@@ -11,10 +11,8 @@ from rated_arms import GOLDS, answers, compared, samples
 from run_files import QUANTIZED, write_run
 
 from qrag_tasks.experiment.comparison.agreement import divergence
-from qrag_tasks.experiment.comparison.compare import (
-    compare_runs,
-    recovery,
-)
+from qrag_tasks.experiment.comparison.compare import compare_runs
+from qrag_tasks.experiment.comparison.metric_rows import recovery
 from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.comparison.tables.records import flat, nested
 from qrag_tasks.experiment.comparison.tables.texts import (

@@ -15,7 +15,7 @@ from rated_arms import GOLDS, answers, compared, samples
 from run_files import QUANTIZED, write_run
 
 from qrag_tasks.cli import main
-from qrag_tasks.experiment.comparison.compare import recovery
+from qrag_tasks.experiment.comparison.metric_rows import recovery
 from qrag_tasks.experiment.comparison.rows import ALL, Comparison
 from qrag_tasks.experiment.comparison.tables.markdown import markdown
 from qrag_tasks.experiment.comparison.tables.pooled import pooled_sections, pooled_table

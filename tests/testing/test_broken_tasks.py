@@ -108,6 +108,7 @@ BROKEN: dict[str, tuple[Callable[[], Task], str]] = {
         with_samples(profile=({"id": "d", "text": "t"},)),
         "document 'd': score is None: expected a text",
     ),
+    "attributes_are_known": (with_samples(attributes={"topic": "x"}), "the row does not name it"),
     "data_are_read_alike": (row(source=Drawn()), "fingerprint or ids are others"),
     "queries_are_texts": (row(query=lambda text: ""), "all queries are empty"),
     "prompts_ask_the_question": (
@@ -154,6 +155,27 @@ def test_what_is_broken_is_told_by_the_check_for_it(name: str, install: InstallP
     outcome = outcomes(made(), install)[name]
     assert outcome.state == "failed", outcome
     assert re.search(message, outcome.message), outcome.message
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ([{"back": True}], "attribute 'back' is True: expected a text or a finite number"),
+        ([{"back": math.inf}], "attribute 'back' is inf: expected a text or a finite number"),
+        ([{"back": 1}, {"back": "far"}], "'back' is 'far': of others it is no such thing"),
+        ([{}], "no sample has the attribute 'back', which the row names"),
+        ([{"back": 1}, {"back": 2.5}], None),
+    ],
+)
+def test_attributes(
+    attributes: list[dict[str, Any]], message: str | None, install: InstallPlugin
+) -> None:
+    first = [replace(s, attributes=a) for s, a in zip(SAMPLES, attributes, strict=False)]
+    source = Made((*first, *SAMPLES[len(first) :]))
+    made = replace(SOUND, source=source, attributes=("back",))
+    outcome = outcomes(made, install)["attributes_are_known"]
+    assert outcome.state == ("passed" if message is None else "failed")
+    assert message is None or message in outcome.message
 
 
 def test_a_score_that_is_left_out_is_told(install: InstallPlugin) -> None:

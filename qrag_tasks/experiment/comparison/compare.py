@@ -11,12 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from qrag_tasks.experiment.comparison.agreement import agreement, flips
-from qrag_tasks.experiment.comparison.batch_noise import (
-    batch_noise,
-    measured_noise,
-    noise_floor,
-)
+from qrag_tasks.experiment.comparison.agreement import agreement
+from qrag_tasks.experiment.comparison.attributes import by_attribute
+from qrag_tasks.experiment.comparison.batch_noise import batch_noise, measured_noise
 from qrag_tasks.experiment.comparison.bits import weights_of
 from qrag_tasks.experiment.comparison.caveats import caveats
 from qrag_tasks.experiment.comparison.k_series import corrected, trends
@@ -27,6 +24,7 @@ from qrag_tasks.experiment.comparison.matching import (
     match_runs,
     varied_by_design,
 )
+from qrag_tasks.experiment.comparison.metric_rows import Drawn, bootstraps, metric_rows
 from qrag_tasks.experiment.comparison.options import Options, Track
 from qrag_tasks.experiment.comparison.paired import PairedCells
 from qrag_tasks.experiment.comparison.pooled import not_pooled, pooled_rows
@@ -37,24 +35,10 @@ from qrag_tasks.experiment.comparison.rows import (
     Comparison,
     MetricRow,
 )
-from qrag_tasks.experiment.comparison.sample_arrays import RATES, Values, one_by_one
-from qrag_tasks.experiment.comparison.verdicts import ALPHA
-from qrag_tasks.experiment.statistics import (
-    SCORES,
-    Bootstrap,
-    draw_together,
-    draws_needed,
-    effect_to_show,
-    holm,
-    mcnemar,
-    permutation_test,
-)
-from qrag_tasks.logs.reported_metrics import Metric
+from qrag_tasks.experiment.comparison.sample_arrays import Values
+from qrag_tasks.experiment.statistics import draw_together, holm
 from qrag_tasks.logs.runs import Run
 from qrag_tasks.logs.schema import LoggedArm
-
-Drawn = Mapping[str, Bootstrap]
-"""Metric -> what was drawn for it, where its score is a known one."""
 
 
 def compare_runs(
@@ -119,6 +103,7 @@ def _compared(paired: PairedCells) -> Comparison:
         options.seed,
         pooled=pooled_rows(cells, values, options),
         fidelity_trends=read.trends,
+        attributes=by_attribute(cells, values, options),
     )
 
 
@@ -133,25 +118,14 @@ def _resampled(values: Iterable[Values], options: Options) -> Iterator[tuple[Val
     every = iter(values)
     together = max(1, min(_TOGETHER, _DRAWS_TOGETHER // options.resamples))
     while batch := list(islice(every, together)):
-        drawn = [_bootstraps(cell, options) for cell in batch]
-        draw_together(b for bootstraps in drawn for b in bootstraps.values() if b.units.measurable)
+        drawn = [bootstraps(cell, options) for cell in batch]
+        draw_together(b for its in drawn for b in its.values() if b.units.measurable)
         yield from zip(batch, drawn, strict=True)
-
-
-def _bootstraps(values: Values, options: Options) -> Drawn:
-    return {
-        metric.name: Bootstrap.of(
-            *(*values.of(metric.name), values.users, SCORES[metric.aggregation]),
-            *(options.resamples, options.seed, values.span(metric.name)),
-        )
-        for metric in values.metrics
-        if metric.name not in RATES and metric.aggregation is not None
-    }
 
 
 def _cell(
     values: Values,
-    bootstraps: Drawn,
+    drawn: Drawn,
     options: Options,
     tests: Mapping[str, int],
 ) -> CellRow:
@@ -176,7 +150,7 @@ def _cell(
         noise=measured_noise(base, options),
         batch_noise=batch_noise(base, other, options),
         by_design=by_design,
-        metrics=_metrics(values, bootstraps, options, tests),
+        metrics=metric_rows(values, drawn, options, tests),
     )
 
 
@@ -204,85 +178,6 @@ def _arm(side: Side, samples: Sequence[Any]) -> ArmFacts:
         cache_bytes_per_token=_measured(side.run.logged, "cache_bytes_per_token"),
         prompt_tokens=float(np.mean(tokens)) if all(n is not None for n in tokens) else None,
     )
-
-
-def _metrics(
-    values: Values,
-    bootstraps: Drawn,
-    options: Options,
-    tests: Mapping[str, int],
-) -> list[MetricRow]:
-    rows = []
-    for metric in values.metrics:
-        if metric.name in RATES:
-            continue
-        bootstrap = bootstraps.get(metric.name)
-        if bootstrap is None:
-            rows.append(_untested(values, metric))
-        else:
-            rows.append(_tested(values, metric, bootstrap, options, tests[metric.name]))
-    return rows
-
-
-def _untested(values: Values, metric: Metric) -> MetricRow:
-    better = metric.higher_is_better
-    one, two = metric.reported, values.other.task.metrics[metric.name, values.filter].reported
-    return MetricRow(metric.name, better, one, two, two - one, recovery(one, two, better))
-
-
-def _tested(
-    values: Values, metric: Metric, bootstrap: Bootstrap, options: Options, tests: int
-) -> MetricRow:
-    better, units = metric.higher_is_better, bootstrap.units
-    score = SCORES[metric.aggregation or ""]
-    one, two = (float(score.of_sums(arm.sum(axis=0))) for arm in (units.base, units.other))
-    test = permutation_test(units, options.resamples, draws_needed(tests, ALPHA), options.seed)
-    margin = options.margin(metric.name)
-    directed = better is not None and one_by_one(metric)
-    flipped = flips(*values.of(metric.name), bool(better)) if directed else None
-    counted = None
-    # McNemar's test takes samples for independent: of users with several, they are not.
-    if (
-        flipped
-        and better
-        and len(units) == len(values.pairs)
-        and values.right_or_wrong(metric.name)
-    ):
-        counted = mcnemar(flipped.better, flipped.worse)
-    measured = [measured_noise(side, options) for side in (values.base, values.other)]
-    return MetricRow(
-        metric.name,
-        better,
-        one,
-        two,
-        two - one,
-        recovery(one, two, better),
-        units=len(units),
-        differing=int(units.differing.sum()),
-        interval=bootstrap.interval(options.level),
-        bound=bootstrap.bound(options.level),
-        p=None if test is None else test.p,
-        smallest_p=None if test is None else test.smallest,
-        margin=margin,
-        equivalence_p=None if margin is None else bootstrap.equivalence_p(margin),
-        smallest_effect=effect_to_show(units),
-        flips=flipped,
-        mcnemar_p=counted.p if counted else None,
-        mcnemar_mid_p=counted.mid_p if counted else None,
-        noise_floor=noise_floor(measured, metric.name, len(values.pairs)),
-    )
-
-
-def recovery(base: float, other: float, higher_is_better: bool | None) -> float | None:
-    """Return the share of the base's score that the other arm has left.
-
-    ``other / base``, or ``base / other`` where lower is better; ``None`` where that says nothing:
-    below zero, by zero, or with no known direction.
-    """
-    if higher_is_better is None:
-        return None
-    top, bottom = (other, base) if higher_is_better else (base, other)
-    return top / bottom if top >= 0 and bottom > 0 else None
 
 
 def cost_ratios(base: Run, other: Run) -> dict[str, float]:

@@ -30,12 +30,15 @@ class Options:
     :ivar margins: metric -> equivalence margin, beside and above :data:`MARGINS`.
     :ivar common: compare the samples that both arms have, where one has more.
     :ivar noise: what ``qrag noise --out`` wrote, one mapping a file.
+    :ivar attributes: attributes of the questions that scores are asked for by -> where one bin
+        ends and the next begins, of numbers; ``None`` for bins of about as many questions each.
     :ivar level: of the intervals.
     """
 
     margins: Mapping[str, float] = field(default_factory=dict)
     common: bool = False
     noise: Sequence[Mapping[str, Any]] = ()
+    attributes: Mapping[str, Sequence[float] | None] = field(default_factory=dict)
     level: float = 0.95
     resamples: int = 9999
     seed: int = 0

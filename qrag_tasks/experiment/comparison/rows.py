@@ -256,6 +256,55 @@ class PooledRow:
     noise_floor: float | None = None
 
 
+@dataclass(frozen=True)
+class AttributeBin:
+    """The samples of a cell whose attribute lies in a range, or that are of a class.
+
+    :ivar label: the range or the class: ``1,200 to 4,800``.
+    :ivar mean: of the attribute; ``None`` for a class.
+    :ivar users: different users; ``None`` where they are not known.
+    :ivar row: the score under both arms; its ``p_holm`` is corrected over all bins of the
+        attribute in all cells, for this metric.
+    """
+
+    label: str
+    mean: float | None
+    samples: int
+    users: int | None
+    row: MetricRow
+
+
+@dataclass(frozen=True)
+class AttributeRow:
+    """How one score of a cell, and the difference between its arms, go with an attribute.
+
+    :ivar cell: number of the cell in :attr:`Comparison.cells`.
+    :ivar bins: in the order of the attribute.
+    :ivar binned: by what its values fall into bins: ``quantiles``, ``edges`` or ``values``.
+    :ivar unknown: samples whose attribute is not known; they are in no bin.
+    :ivar reach: the highest value of a number less the lowest; ``None`` for classes.
+    :ivar slope: change of the difference with 1 more of a number, over single samples, not bins;
+        ``None`` for classes, and where all have the same.
+    :ivar interval: of the slope; ``None``, as ``p``, where units, or units that differ otherwise
+        than most, are too few.
+    :ivar p_holm: corrected over all cells, for this attribute and metric.
+    """
+
+    cell: int
+    attribute: str
+    metric: str
+    higher_is_better: bool | None
+    binned: str
+    bins: Sequence[AttributeBin]
+    unknown: int
+    samples: int
+    reach: float | None = None
+    slope: float | None = None
+    interval: Interval | None = None
+    p: float | None = None
+    p_holm: float | None = None
+
+
 ALL = "all"
 """The retriever of a :class:`PooledRow` that holds the cells of all of them."""
 
@@ -267,6 +316,8 @@ class Comparison:
     :ivar notes: what was left out, and why.
     :ivar pooled: a row for each arm, and for each retriever where there are several.
     :ivar fidelity_trends: of the KL of cells whose answers were read.
+    :ivar attributes: a row for each attribute of each cell's questions: of its headline metric,
+        and of all where it was asked for.
     """
 
     cells: Sequence[CellRow]
@@ -276,3 +327,4 @@ class Comparison:
     seed: int
     pooled: Sequence[PooledRow] = field(default_factory=list)
     fidelity_trends: Sequence[FidelityTrendRow] = field(default_factory=list)
+    attributes: Sequence[AttributeRow] = field(default_factory=list)

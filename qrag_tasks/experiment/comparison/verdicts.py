@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qrag_tasks.experiment.comparison.rows import MetricRow, PooledRow, TrendRow
+from qrag_tasks.experiment.comparison.rows import AttributeRow, MetricRow, PooledRow, TrendRow
 
 ALPHA = 0.05
 WORSE, BETTER, DIFFERENT = "worse", "better", "different"
@@ -61,6 +61,13 @@ def _verdict(
 def trend_verdict(row: TrendRow, alpha: float = ALPHA) -> str:
     """Say in a word whether the other arm gets worse or better with more documents."""
     if row.p_holm is None:
+        return TOO_FEW
+    return _direction(row.slope, row.higher_is_better) if row.p_holm < alpha else UNDECIDED
+
+
+def attribute_verdict(row: AttributeRow, alpha: float = ALPHA) -> str:
+    """Say in a word whether the other arm gets worse or better as an attribute grows."""
+    if row.p_holm is None or row.slope is None:
         return TOO_FEW
     return _direction(row.slope, row.higher_is_better) if row.p_holm < alpha else UNDECIDED
 

@@ -43,6 +43,7 @@ class Form:
     :ivar record: the kind as results hold it; ``None`` where the task's name tells it.
     :ivar columns: field -> what the files call it, where that is something else.
     :ivar model: the model's name, where lines do not say it.
+    :ivar attributes: columns of what else is known of a question.
     """
 
     task: str
@@ -51,6 +52,7 @@ class Form:
     record: Mapping[str, Any] | None
     columns: Mapping[str, str] = field(default_factory=dict)
     model: str = "imported"
+    attributes: tuple[str, ...] = ()
 
     def column(self, name: str) -> str:
         """Return what the files call a field."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from qrag_tasks.tasks.base import Attribute
 from qrag_tasks.tasks.own.records import Record
 
 
@@ -24,6 +26,7 @@ class Line:
     :ivar place: where it stands.
     :ivar prompt: text; ``None`` where only its digest is known.
     :ivar documents: how many are in the prompt, or their ids; ``None`` where that is not known.
+    :ivar attributes: what else is known of the question.
     """
 
     place: Record
@@ -34,6 +37,7 @@ class Line:
     gold: str | None
     user: str | None
     documents: int | list[str] | None
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
 
 @dataclass

@@ -20,10 +20,10 @@ from qrag_tasks.experiment.importing.together import (
     not_read,
     only_in_some,
 )
-from qrag_tasks.tasks.base import Depth
+from qrag_tasks.tasks.base import Attribute, Depth
 from qrag_tasks.tasks.corpus.json_files import kind
 from qrag_tasks.tasks.own.mistakes import Mistake, Mistakes
-from qrag_tasks.tasks.own.records import Record, records, why_no_text
+from qrag_tasks.tasks.own.records import Record, as_number, records, why_no_text
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -115,6 +115,7 @@ class _Reader:
             known["order"],
         )
         documents = self._documents(record, fields, cell.k)
+        attributes = self._attributes(record, fields)
         if len(self._mistakes) > before or key is None or answer is None:
             return None
         arm = self._arm(record, known["arm"] or name, known["model"], known["precision"])
@@ -128,7 +129,10 @@ class _Reader:
                 f"that is another task, k, retriever or order, give each line its field",
                 "an id twice",
             )
-        lines[key] = Line(record, key, answer, prompt, sha256, gold, known["user"], documents)
+        user = known["user"]
+        lines[key] = Line(
+            *(record, key, answer, prompt, sha256, gold, user, documents), attributes=attributes
+        )
         return arm
 
     def _arm(
@@ -227,6 +231,20 @@ class _Reader:
         text = f"expected a whole number or a list, got {kind(given)}"
         self._wrong(record, "documents", text, "documents")
         return None
+
+    def _attributes(self, record: Record, fields: Mapping[str, Any]) -> dict[str, Attribute]:
+        """Return the attributes that a question has; an empty field is one that is not known."""
+        known: dict[str, Attribute] = {}
+        for column in self._form.attributes:
+            value = fields.get(column)
+            if value is None or value == "":
+                continue
+            if (wrong := why_no_text(value)) is not None:
+                mistake = Mistake(record.file, record.line, column, wrong, record.rows)
+                self._mistakes.add(mistake, f"{column}: {wrong}")
+                continue
+            known[column] = as_number(value) if isinstance(value, str) else value
+        return known
 
     def _text(
         self,

@@ -118,6 +118,7 @@ def _doc(line: Line) -> dict[str, Any]:
         "ranked": documents if isinstance(documents, list) else [],
         **({"kept": documents} if isinstance(documents, list) else {"documents": documents}),
         "dropped": [],
+        **({"attributes": dict(line.attributes)} if line.attributes else {}),
     }
 
 

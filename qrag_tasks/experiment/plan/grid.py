@@ -16,6 +16,7 @@ from qrag_tasks.experiment.plan.fields import K, MetricName, Name, PrecisionName
 from qrag_tasks.experiment.plan.findings import FINDINGS, findings_of
 from qrag_tasks.experiment.plan.planned_fidelity import Fidelity, chosen_fidelity
 from qrag_tasks.experiment.plan.planned_model import Model, Strict
+from qrag_tasks.tasks.catalog import TASKS
 
 Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -146,7 +147,8 @@ class Plan(Strict):
         for arm in self.arms():
             for retriever in self.retrievers:
                 for task in self.tasks:
-                    for k in k_of[arm.model]:
+                    # A task that takes no documents has one cell, whatever k there are.
+                    for k in k_of[arm.model] if TASKS[task].takes_documents else ("0",):
                         for order in self.orders:
                             cells[
                                 Cell(

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow, TrendRow
+from qrag_tasks.experiment.comparison.rows import (
+    AttributeRow,
+    CellRow,
+    Comparison,
+    MetricRow,
+    TrendRow,
+)
+from qrag_tasks.experiment.comparison.tables.by_attribute import chosen_rows
 from qrag_tasks.experiment.comparison.tables.texts import chosen_trends
 from qrag_tasks.experiment.comparison.verdicts import (
     ALPHA,
@@ -16,6 +23,7 @@ from qrag_tasks.experiment.comparison.verdicts import (
     UNDECIDED,
     WITHIN_NOISE,
     WORSE,
+    attribute_verdict,
     headline,
     verdict,
 )
@@ -25,7 +33,8 @@ from qrag_tasks.wording import counted
 def sentences(comparison: Comparison) -> list[str]:
     """Return what a comparison found: how many cells differ, the largest loss, the trend over k.
 
-    The trend is left out where no task has a k. Every cell counts by its headline metric alone.
+    The trend is left out where no task has a k. Every cell counts by its headline metric alone. A
+    sentence for each attribute of the questions with which a loss grows stands last.
     """
     shown = [(cell, row) for cell in comparison.cells if (row := headline_row(cell)) is not None]
     if not shown:
@@ -34,7 +43,7 @@ def sentences(comparison: Comparison) -> list[str]:
     # Where k itself is compared, there is no series of them.
     if comparison.trends or any(cell.k is not None and not cell.by_design for cell, _ in shown):
         answer.append(_trend(chosen_trends(comparison)))
-    return answer
+    return [*answer, *_by_attribute(comparison)]
 
 
 def headline_row(cell: CellRow) -> MetricRow | None:
@@ -136,6 +145,26 @@ def _trend(rows: Sequence[TrendRow]) -> str:
 
 def _harm(row: TrendRow) -> float:
     return -row.slope if row.higher_is_better else row.slope
+
+
+def _by_attribute(comparison: Comparison) -> Iterator[str]:
+    """Say with which attributes of the questions losses grow, or shrink."""
+    by_name: dict[str, list[AttributeRow]] = {}
+    for row in chosen_rows(comparison, None):
+        if row.slope is not None:
+            by_name.setdefault(row.attribute, []).append(row)
+    for name, rows in by_name.items():
+        for word, verb in ((WORSE, "grows"), (BETTER, "shrinks")):
+            found = [row for row in rows if attribute_verdict(row) == word]
+            if not found:
+                continue
+            most = max(found, key=lambda row: abs((row.slope or 0.0) * (row.reach or 0.0)))
+            cell, change = comparison.cells[most.cell], (most.slope or 0.0) * (most.reach or 0.0)
+            yield (
+                f"The loss {verb} with {name} in {len(found)} of "
+                f"{counted(len(rows), 'comparison')}, most in {cell.other.label} on {where(cell)}: "
+                f"{most.metric} {change:+.3f} from its lowest value to its highest."
+            )
 
 
 def _alike(cells: Sequence[CellRow]) -> str:

@@ -15,6 +15,7 @@ SCRIPTS = (
     "axes",
     "forest",
     "along_k",
+    "attributes",
     "costs",
     "table",
     "samples",

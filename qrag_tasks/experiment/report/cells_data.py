@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from qrag_tasks.experiment.comparison.rows import CellRow, Comparison
-from qrag_tasks.experiment.comparison.verdicts import verdict
+from qrag_tasks.experiment.comparison.rows import AttributeRow, CellRow, Comparison
+from qrag_tasks.experiment.comparison.tables.by_attribute import chosen_rows
+from qrag_tasks.experiment.comparison.verdicts import attribute_verdict, verdict
 from qrag_tasks.experiment.report.answer import headline_row
 from qrag_tasks.experiment.report.arm_summaries import ArmSummary, samples_needed
 from qrag_tasks.experiment.report.looks import Looks
@@ -27,6 +28,9 @@ def page_data(
     :param runs: base and other, of each cell.
     :param summaries: whose order is the arms'.
     """
+    attributes: dict[int, list[dict[str, Any]]] = {}
+    for row in chosen_rows(comparison, None):
+        attributes.setdefault(row.cell, []).append(_by_attribute(row))
     return {
         "level": comparison.level,
         "states": {
@@ -43,9 +47,12 @@ def page_data(
                 **_figures(cell),
                 "fidelity": _fidelity(cell),
                 "cost": _cost(pair),
+                "attributes": attributes.get(number, []),
                 **its,
             }
-            for cell, pair, its in zip(comparison.cells, runs, samples.records, strict=True)
+            for number, (cell, pair, its) in enumerate(
+                zip(comparison.cells, runs, samples.records, strict=True)
+            )
         ],
     }
 
@@ -65,6 +72,43 @@ def _facts(cell: CellRow) -> dict[str, Any]:
         "users": cell.users,
         "documents": cell.kept,
         "same": cell.agreement.same_answer,
+    }
+
+
+def _by_attribute(row: AttributeRow) -> dict[str, Any]:
+    """Return a cell's headline metric by one attribute."""
+    reach, interval = row.reach or 0.0, row.interval
+    trend = None
+    if row.slope is not None:
+        trend = {
+            "change": row.slope * reach,
+            "low": interval.low * reach if interval else None,
+            "high": interval.high * reach if interval else None,
+            "p": row.p_holm,
+            "verdict": attribute_verdict(row),
+        }
+    return {
+        "name": row.attribute,
+        "binned": row.binned,
+        "unknown": row.unknown,
+        "trend": trend,
+        "bins": [
+            {
+                "label": one.label,
+                "mean": one.mean,
+                "n": one.samples,
+                "users": one.users,
+                "state": state_of(one.row).name,
+                "verdict": verdict(one.row),
+                "base": one.row.base,
+                "score": one.row.other,
+                "difference": one.row.difference,
+                "low": one.row.interval.low if one.row.interval else None,
+                "high": one.row.interval.high if one.row.interval else None,
+                "p": one.row.p_holm,
+            }
+            for one in row.bins
+        ],
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from qrag_tasks.experiment.comparison.notes import percent
 from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.report.answer import headline_row, loss
+from qrag_tasks.experiment.report.attribute_figure import attribute_figures
 from qrag_tasks.experiment.report.bits_figure import bits_figures
 from qrag_tasks.experiment.report.cache_figure import cache_figures
 from qrag_tasks.experiment.report.drawing import (
@@ -31,11 +32,11 @@ from qrag_tasks.experiment.report.panels import Line, Panel, panels_of, short_na
 def figures(comparison: Comparison) -> list[Figure]:
     """Return the figures that a comparison has the cells for.
 
-    Score against k, the difference against k, retrievers compared, KL against k, score and KL
-    against bits a weight, score against the memory of keys and values, and loss against memory
-    saved. In those along k
-    and memory a colour is an arm, a marker a model and a line style a retriever; along bits a
-    colour and a marker are a method.
+    Score against k, the difference against k, retrievers compared, KL against k, score and
+    difference against each attribute of the questions, score and KL against bits a weight, score
+    against the memory of keys and values, and loss against memory saved. In those along k and
+    memory a colour is an arm, a marker a model and a line style a retriever; along bits a colour
+    and a marker are a method.
     """
     with page_style():
         panels = list(panels_of(comparison))
@@ -48,6 +49,7 @@ def figures(comparison: Comparison) -> list[Figure]:
                 drawn.append(_retrievers(panels, looks))
             if of_kl := fidelity_figure(panels, looks, level, _ticks, _SQUARE_ROOT):
                 drawn.append(of_kl)
+        drawn += attribute_figures(comparison, looks, level)
         drawn += bits_figures(comparison)
         drawn += cache_figures(panels, looks)
         if saved := _savings(comparison, looks):

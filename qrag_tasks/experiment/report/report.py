@@ -15,6 +15,7 @@ from qrag_tasks.experiment.comparison.options import Options, Track
 from qrag_tasks.experiment.comparison.paired import PairedCells
 from qrag_tasks.experiment.comparison.rows import Comparison
 from qrag_tasks.experiment.comparison.tables.arm_sections import arm_sections, knee_sections
+from qrag_tasks.experiment.comparison.tables.by_attribute import attribute_sections
 from qrag_tasks.experiment.comparison.tables.pooled import pooled_sections
 from qrag_tasks.experiment.comparison.tables.sections import trend_sections
 from qrag_tasks.experiment.report.answer import sentences
@@ -72,6 +73,9 @@ def make_report(
     tables = {
         "All cells of an arm as one": pooled_sections(comparison, _all_fits),
         "Does the difference grow with the documents?": trend_sections(comparison, (), _all_fits),
+        "Scores by attributes of the questions": attribute_sections(
+            comparison, options.attributes or None, (), _all_fits
+        ),
         "How few bits will do?": [] if differ else knee_sections(comparison, (), _all_fits),
         "The arms": arm_sections(comparison, _all_fits),
     }

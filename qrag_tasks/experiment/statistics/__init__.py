@@ -25,7 +25,7 @@ from qrag_tasks.experiment.statistics.significance import (
     permutation_p,
     permutation_test,
 )
-from qrag_tasks.experiment.statistics.trends import Trend, trend
+from qrag_tasks.experiment.statistics.trends import Trend, trend, trend_among
 from qrag_tasks.experiment.statistics.units import FEWEST, Units
 
 __all__ = [
@@ -56,5 +56,6 @@ __all__ = [
     "smallest_effect",
     "standard_error",
     "trend",
+    "trend_among",
     "units_to_show",
 ]

@@ -35,7 +35,7 @@ from qrag_tasks.tasks.corpus.arrow_files import (
 
 logger = logging.getLogger("lm_eval.qrag_tasks")
 
-_FORMAT = 3
+_FORMAT = 4
 """To be raised when equal data are written otherwise: in other columns, or repaired otherwise."""
 _MOST_NOTES = 10_000
 _TABLES = ("questions", "profiles")
@@ -74,7 +74,7 @@ class Samples(Sequence[Sample]):
         index %= len(self)
         batch = bisect_right(self._starts, index) - 1
         (question,) = self._questions.rows(batch, index - self._starts[batch], 1)
-        sample_id, text, target, user, *place = question
+        sample_id, text, target, user, attributes, *place = question
         try:
             if self._last[0] != place:
                 self._last = place, tuple(self._profile(*place))
@@ -88,7 +88,8 @@ class Samples(Sequence[Sample]):
                 f"converted data {path} are damaged: {fault}. Run it again: they are then made "
                 f"again from the json."
             ) from None
-        return Sample(sample_id, text, profile, target, user)
+        known = json.loads(attributes) if attributes else {}
+        return Sample(sample_id, text, profile, target, user, known)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Samples, (self._questions, self._profiles)
@@ -113,7 +114,7 @@ class ColumnWriter:
 
     def __init__(self, questions: IO[bytes], profiles: IO[bytes], fields: Sequence[str]) -> None:
         self._questions = TableWriter(
-            questions, ("id", "input", "target", "user"), ("batch", "row", "items")
+            questions, ("id", "input", "target", "user", "attributes"), ("batch", "row", "items")
         )
         self._item = ("id", *fields, "date")
         self._profiles = TableWriter(profiles, self._item)
@@ -132,7 +133,9 @@ class ColumnWriter:
         by_profile = f"profile-{digest[:16]}" if sample.profile else f"question-{sample.id}"
         user = sample.user or by_profile
         size = len(sample.profile)
-        self._questions.add((sample.id, sample.input, sample.target, user, *place, size))
+        attributes = json.dumps(dict(sample.attributes)) if sample.attributes else None
+        texts = (sample.id, sample.input, sample.target, user, attributes)
+        self._questions.add((*texts, *place, size))
 
     def _write_profile(self, profile: Sequence[Item]) -> str:
         """Write a profile that was not written yet, and return its hash."""

@@ -139,6 +139,9 @@ def _unfit(corpus: Corpus) -> Iterator[_Found]:
                 f"{given!r} is none of the fields ({', '.join(fields)}).{hint}",
             )
             return
+    attributes = corpus.questions.attributes
+    if twice := [name for name in attributes if attributes.count(name) > 1]:
+        yield ("questions", "attributes"), None, f"{twice[0]!r} is there twice"
     if documents.user is not None and documents.file is None:
         yield ("documents", "user"), None, "is for documents of a file of their own: name the file"
     known = [metric.name for metric in kind_of(corpus.answer).metrics]

@@ -53,6 +53,8 @@ class Questions(_Strict):
     :ivar query: template of the text that is searched for.
     :ivar user: column of who asks; by default ``user``, where the data have it.
     :ivar options: column of the options, of the kind of answer ``choice``.
+    :ivar attributes: columns of what else is known of a question, such as its topic; prompts hold
+        nothing of it, comparisons go by it.
     """
 
     id: Column = "id"
@@ -61,6 +63,7 @@ class Questions(_Strict):
     answer: Column = "answer"
     user: Column | None = None
     options: Column = "options"
+    attributes: tuple[Column, ...] = Field(default=(), strict=False)
 
     _named = field_validator("fields", mode="before")(_fields)
 
@@ -198,8 +201,12 @@ class Corpus(_Strict):
         return hash(self.model_dump_json())
 
     def decisive(self) -> dict[str, Any]:
-        """Return what decides how the data are read and ranked, as JSON has it."""
-        return self.model_dump(mode="json", include={"questions", "documents", "answer"})
+        """Return what decides prompts, rankings and golds of the data, as JSON has it."""
+        return self.model_dump(
+            mode="json",
+            include={"questions", "documents", "answer"},
+            exclude={"questions": {"attributes"}},
+        )
 
 
 _FORMS: Mapping[tuple[str, ...], str] = {

@@ -131,7 +131,11 @@ def _columns(
     states: tuple[State, ...],
     root: Path,
 ) -> Columns:
-    source = {"files": [state._asdict() for state in states], "corpus": corpus.decisive()}
+    source = {
+        "files": [state._asdict() for state in states],
+        "corpus": corpus.decisive(),
+        "attributes": list(corpus.questions.attributes),
+    }
     place = (folder / FILE).resolve()
     columns = ColumnFolder(root, f"{NAME}-{corpus.name}-{split}", place)
     fields = tuple(corpus.documents.fields)

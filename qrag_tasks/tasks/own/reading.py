@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from qrag_tasks.errors import did_you_mean
-from qrag_tasks.tasks.base import AnswerKind, Item, Sample
+from qrag_tasks.tasks.base import AnswerKind, Attribute, Item, Sample
 from qrag_tasks.tasks.corpus.json_files import kind
-from qrag_tasks.tasks.own.corpus_file import LETTERS, Corpus
+from qrag_tasks.tasks.own.corpus_file import FILE, LETTERS, Corpus
 from qrag_tasks.tasks.own.kinds import kind_of
 from qrag_tasks.tasks.own.mistakes import Mistake, Mistakes
 from qrag_tasks.tasks.own.question import OPTION, SEPARATOR, joined
-from qrag_tasks.tasks.own.records import Record, records, why_no_text
+from qrag_tasks.tasks.own.records import Record, as_number, records, why_no_text
 
 # NUL ends a text for many programs; the other two keep apart what a question is made of.
 _CONTROL = re.compile(f"[\0{SEPARATOR}{OPTION}]")
@@ -40,6 +40,9 @@ class Reader:
         self._mistakes = mistakes
         self._digest = digest
         self._kind: AnswerKind = kind_of(corpus.answer)
+        # Attributes that no question has had yet, and the columns that questions have.
+        self._unmet = dict.fromkeys(corpus.questions.attributes)
+        self._columns: dict[str, None] = {}
 
     def samples(self, split: str) -> Iterator[Sample]:
         """Yield the samples of a split, in the order of its file."""
@@ -62,6 +65,10 @@ class Reader:
             self._mistakes.add(Mistake(path, None, column, text), "users")
         if empty and not self._mistakes:
             self._mistakes.add(Mistake(path, None, "", "there is no question in it"), "empty")
+        for column in [] if empty else self._unmet:
+            hint = did_you_mean(column, self._columns, 0.7)
+            text = f"no question has this attribute, which {FILE} names.{hint}"
+            self._mistakes.add(Mistake(path, None, column, text), "attributes")
 
     # ------------------------------------------------------------------ documents of their own
     def _profiles(self) -> Mapping[str, tuple[Item, ...]] | None:
@@ -142,6 +149,7 @@ class Reader:
             options = self._options(record)
         target = self._target(record, split, options)
         user = self._user(record)
+        attributes = self._attributes(record)
         if profiles is None:
             profile = self._own_documents(record)
         else:
@@ -151,7 +159,26 @@ class Reader:
         # Questions about documents that all share are of nobody in particular.
         if not user and profiles is not None:
             user = of_nobody(sample_id)
-        return Sample(sample_id, joined(values, options), profile, target, user)
+        return Sample(sample_id, joined(values, options), profile, target, user, attributes)
+
+    def _attributes(self, record: Record) -> dict[str, Attribute]:
+        """Return the attributes that a question has; an empty field is one that is not known.
+
+        What CSV has as digits is a number, as it is in files that tell numbers from texts.
+        """
+        columns = self._corpus.questions.attributes
+        known: dict[str, Attribute] = {}
+        if self._unmet:
+            self._columns |= dict.fromkeys(map(str, record.fields))
+        for column in columns:
+            value = record.fields.get(column)
+            if value is None or value == "":
+                continue
+            self._unmet.pop(column, None)
+            if (text := self._text(record, record.fields, column, "")) is None:
+                continue
+            known[column] = value if isinstance(value, int | float) else as_number(text)
+        return known
 
     def _user(self, record: Record) -> str:
         column = self._corpus.questions.user

@@ -48,6 +48,19 @@ def why_no_text(value: Any) -> str | None:
     return None
 
 
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
+
+
+def as_number(text: str) -> str | int | float:
+    """Return the number that a cell of a table writes; the text where it writes none."""
+    if not _NUMBER.fullmatch(text) or len(text) > _MOST_DIGITS:
+        return text
+    if text.lstrip("+-").isdecimal():
+        return int(text)
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
 def files_at(path: Path) -> list[Path]:
     """Return the files that make up a file or folder, in the order in which they are read."""
     if path.is_dir():

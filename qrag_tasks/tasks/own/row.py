@@ -69,4 +69,5 @@ def row_of(corpus: Corpus, source: Source) -> Task:
         answer_tokens=answer_tokens(corpus.answer),
         source=source,
         metrics=metrics_of(corpus.answer),
+        attributes=questions.attributes,
     )

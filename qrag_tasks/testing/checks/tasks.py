@@ -116,6 +116,25 @@ def _check_items(sample: Sample, fields: tuple[str, ...], where: str) -> None:
 
 
 @check
+def attributes_are_known(subject: TaskSubject) -> None:
+    """Samples have the attributes that the row names, and no others: texts or finite numbers."""
+    named = subject.row.attributes
+    kinds: dict[str, bool] = {}
+    for sample in subject.samples:
+        for name, value in sample.attributes.items():
+            where = f"sample {sample.id!r}, attribute {name!r}"
+            if name not in named:
+                raise CheckFailed(f"{where}: the row does not name it")
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (isinstance(value, str) or (number and math.isfinite(value))):
+                raise CheckFailed(f"{where} is {value!r}: expected a text or a finite number")
+            if kinds.setdefault(name, number) != number:
+                raise CheckFailed(f"{where} is {value!r}: of others it is no such thing")
+    if missing := [name for name in named if name not in kinds]:
+        raise CheckFailed(f"no sample has the attribute {missing[0]!r}, which the row names")
+
+
+@check
 def data_are_read_alike(subject: TaskSubject) -> None:
     """Read again, the data are the same, and so is their fingerprint."""
     again = subject.read()

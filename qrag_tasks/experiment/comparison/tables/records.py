@@ -11,7 +11,7 @@ from typing import Any
 
 from qrag_tasks.errors import StoreError
 from qrag_tasks.experiment.comparison.rows import CellRow, Comparison, MetricRow, PooledRow
-from qrag_tasks.experiment.comparison.tables import fidelity_texts
+from qrag_tasks.experiment.comparison.tables import by_attribute, fidelity_texts
 from qrag_tasks.experiment.comparison.verdicts import trend_verdict, verdict
 
 
@@ -26,6 +26,7 @@ def nested(comparison: Comparison) -> dict[str, Any]:
     of_kl = zip(comparison.fidelity_trends, record["fidelity_trends"], strict=True)
     for line, line_record in of_kl:
         line_record["verdict"] = fidelity_texts.trend_verdict(line)
+    by_attribute.with_verdicts(comparison, record["attributes"])
     return record
 
 

@@ -9,6 +9,7 @@ from qrag_tasks.experiment.comparison.batch_noise import UNKNOWN
 from qrag_tasks.experiment.comparison.fidelity_rows import FidelityTrendRow
 from qrag_tasks.experiment.comparison.notes import percent
 from qrag_tasks.experiment.comparison.rows import (
+    AttributeRow,
     CellRow,
     Comparison,
     MetricRow,
@@ -135,7 +136,7 @@ def record(cell: CellRow, row: MetricRow | None, level: float) -> dict[str, str]
     }
 
 
-def arrow(row: MetricRow | TrendRow) -> str:
+def arrow(row: MetricRow | TrendRow | AttributeRow) -> str:
     """Return which way a metric is better; nothing where that is not known."""
     return {True: " ↑", False: " ↓", None: ""}[row.higher_is_better]
 
@@ -148,7 +149,7 @@ def _prompt_tokens(cell: CellRow) -> str:
     return f"{base:,.0f} / {other:,.0f}"
 
 
-def p_text(row: MetricRow | TrendRow | PooledRow | FidelityTrendRow) -> str:
+def p_text(row: MetricRow | TrendRow | PooledRow | FidelityTrendRow | AttributeRow) -> str:
     """Return the corrected p as text; empty where there is none."""
     return _p(row.p_holm)
 

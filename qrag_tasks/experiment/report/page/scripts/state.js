@@ -12,7 +12,7 @@ const FILTERS = {
   filter: "Filter", state: "Verdict",
 };
 /** Everything else that a view has. */
-const FURTHER = ["show", "sort", "third", "search", "page", "at", "quantity", "columns", "rows"];
+const FURTHER = ["show", "sort", "third", "search", "page", "at", "quantity", "columns", "rows", "attribute"];
 
 let view = {};
 /** The cells that are chosen now. */
