@@ -105,7 +105,7 @@ def main() -> None:
     waiting = deque(runs)
     threads = [
         threading.Thread(target=work, args=(gpu, waiting, deadline, options.least, note))
-        for gpu in range(options.gpus)
+        for gpu in range(options.first_gpu, options.first_gpu + options.gpus)
     ]
     for each in threads:
         each.start()
@@ -188,6 +188,7 @@ def parse() -> argparse.Namespace:
     add("--only", action="append", metavar="TEXT", help="only arms whose name has this")
     add("--tasks", type=lambda text: text.split(","), default=CELLS)
     add("--gpus", type=int, default=1, help="runs side by side, each on a GPU of its own")
+    add("--first_gpu", type=int, default=0, help="number of the first GPU that is used")
     add("--limit", type=int, default=64, help="samples a task")
     add("--context_tokens", type=int, default=4096, help="of prompt and answer")
     add("--seconds", type=float, default=480, help="runs are stopped when these are over")
