@@ -75,8 +75,8 @@ def weights_of(config: Mapping[str, Any]) -> dict[str, Any]:
 def compressed_tensors(weight: Any, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a matrix (out, in) is stored as."""
     said = weights_of(config)
-    if said["type"] == "int" and config["format"] == "pack-quantized":
-        return _packed_integers(weight, said)
+    if said["type"] == "int" and (config["format"] == "pack-quantized" or said["num_bits"] < 8):
+        return _integers(weight, said, packed=config["format"] == "pack-quantized")
     if said["num_bits"] == 4:
         return _packed_floats(weight, said)
     import torch
@@ -110,7 +110,7 @@ def dequantized(parts: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
     return groups.reshape(outputs, inputs)
 
 
-def _packed_integers(weight: Any, said: Mapping[str, Any]) -> dict[str, Any]:
+def _integers(weight: Any, said: Mapping[str, Any], *, packed: bool) -> dict[str, Any]:
     import torch
 
     bits, (outputs, inputs) = said["num_bits"], weight.shape
@@ -127,9 +127,11 @@ def _packed_integers(weight: Any, said: Mapping[str, Any]) -> dict[str, Any]:
         # Packed along the outputs.
         zeros = {"weight_zero_point": packed_rows((shift + half).int(), bits)}
     codes = (groups / scale.float()[:, :, None] + shift[:, :, None]).round()
-    codes = codes.clamp(-half, half - 1).reshape(outputs, inputs) + half
+    codes = codes.clamp(-half, half - 1).reshape(outputs, inputs)
+    if not packed:
+        return {"weight": codes.to(torch.int8), "weight_scale": scale}
     return {
-        "weight_packed": packed_rows(codes.int().T, bits).T.contiguous(),
+        "weight_packed": packed_rows((codes + half).int().T, bits).T.contiguous(),
         "weight_scale": scale,
         "weight_shape": torch.tensor([outputs, inputs]),
         **zeros,

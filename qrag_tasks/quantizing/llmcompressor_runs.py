@@ -27,10 +27,12 @@ class Recipe:
     :ivar preset: llm-compressor's name of the scheme.
     :ivar fitted: whether GPTQ, arXiv 2210.17323, fits the weights to texts; else each is rounded to
         the nearest value.
+    :ivar layout: in which it is saved, where llm-compressor would take a larger one.
     """
 
     preset: str
     fitted: bool
+    layout: str | None = None
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -38,7 +40,7 @@ RECIPES: Mapping[str, Recipe] = {
     "w8a16": Recipe("W8A16", fitted=True),
     "w2a16": Recipe("W2A16", fitted=True),
     "w8a8-int8": Recipe("W8A8", fitted=True),
-    "w4a8-int8": Recipe("W4A8", fitted=True),
+    "w4a8-int8": Recipe("W4A8", fitted=True, layout="pack-quantized"),
     "w8a8-fp8": Recipe("FP8_DYNAMIC", fitted=False),
     "nvfp4a16": Recipe("NVFP4A16", fitted=False),
     "mxfp4a16": Recipe("MXFP4A16", fitted=False),
@@ -113,7 +115,7 @@ class LlmCompressorQuantizer(Quantizer):
             options = {} if not rows else {"dataset": _batches(rows)}
             oneshot(model=model, recipe=_modifier(recipe, left, job.group_size), **options)
             job.report("saving", 0, 0)
-            model.save_pretrained(job.work, save_compressed=True)
+            model.save_pretrained(job.work, save_compressed=True, quantization_format=recipe.layout)
         return {
             "options": {"scheme": recipe.preset, "method": "gptq" if recipe.fitted else "rounding"},
             "calibration": job.texts.as_dict() if job.texts else None,

@@ -324,6 +324,31 @@ def test_weights_that_the_scheme_does_not_have(
         check(model, folder)
 
 
+def test_codes_of_four_bits_in_a_byte_each(tiny_model: Path, tmp_path: Path) -> None:
+    """As llm-compressor saves them; a code that has no place in four bits is found."""
+    packed = write(tiny_model, tmp_path, "w4a8-int8")
+    config = compressed_config("w4a8-int8", GROUP)
+    config["format"] = config["config_groups"]["group_0"]["format"] = "int-quantized"
+    folder = compressed_folder(tiny_model, tmp_path / "bytes", config)
+    assert layer(folder).dtype == "I8"
+    arms = []
+    for each in (packed, folder):
+        check_checkpoint(read_checkpoint(str(each)), precision("w4a8-int8"))
+        model = load(each)
+        arms.append((check(model, each), model))
+    (one, of_packed), (other, of_bytes) = arms
+    assert torch.equal(of_packed.get_submodule(OTHER).weight, of_bytes.get_submodule(OTHER).weight)
+    scales = 16 / GROUP
+    assert one.weights.linear_bits_per_weight == 4 + scales
+    assert other.weights.linear_bits_per_weight == 8 + scales
+
+    tensors = read_tensors(folder)
+    tensors[f"{OTHER}.weight"][3, 5] = 90
+    write_tensors(folder, tensors)
+    with pytest.raises(ModelError, match=rf"1 of 14 .*{OTHER} \(Linear, weights that are not"):
+        check(load(folder), folder)
+
+
 @pytest.mark.parametrize("scheme", ["w8a8-int8", "w8a8-fp8", "w4a8-int8", "nvfp4"])
 def test_activations_that_nobody_rounds(tiny_model: Path, tmp_path: Path, scheme: str) -> None:
     folder = write(tiny_model, tmp_path, scheme)

@@ -20,6 +20,7 @@ import torch
 from compressed_files import compressed_config, compressed_folder
 from dying import dies_over
 from quantized_files import read_tensors, write_tensors
+from random_models import save_random_model
 
 from qrag_tasks.arms.checkpoints import read_checkpoint
 from qrag_tasks.arms.formats.compressed_tensors import CompressedTensors
@@ -67,6 +68,26 @@ def test_what_is_made(tiny_model: Path, tmp_path: Path, name: str) -> None:
     lm = QragLM(str(out), device="cpu")
     layers = lm.get_model_info()["qrag"]["arm"]["layers"]
     assert (layers[0]["count"], layers[0]["bits"], layers[0]["quant_type"]) == (14, row.bits, name)
+
+
+@needs_llm_compressor
+def test_codes_of_four_bits_take_four(tiny_model: Path, tmp_path: Path) -> None:
+    """llm-compressor itself would give each a byte; its groups of 128 want wider layers."""
+    wide = save_random_model(
+        *("Llama", tiny_model, tmp_path / "wide"),
+        seed=0,
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        dtype=torch.bfloat16,
+    )
+    make(wide, "w4a8-int8", tmp_path / "out")
+    assert "model.layers.0.self_attn.q_proj.weight_packed" in read_tensors(tmp_path / "out")
+    arm = QragLM(str(tmp_path / "out"), device="cpu").get_model_info()["qrag"]["arm"]
+    assert (arm["layers"][0]["count"], arm["layers"][0]["quant_type"]) == (14, "w4a8-int8")
+    assert arm["linear_bits_per_weight"] == 4.125
 
 
 @needs_llm_compressor

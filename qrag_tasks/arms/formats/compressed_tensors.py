@@ -11,6 +11,7 @@ import importlib.metadata
 import sys
 import weakref
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ _NVFP4_ACTIVATIONS = 0.2
 """Four bits of activations, whose rounding is not followed here, are off by some 10 %."""
 _READS_ZERO_POINTS = (5, 19)
 """The newest release of transformers that was seen to read them; 5.24 does not."""
+_A_BYTE_EACH = "int-quantized"
+"""The layout in which integers are stored unpacked."""
 _SCALE = 2  # bytes: of a scale, in the dtype of the model that was quantized
 
 
@@ -147,8 +150,14 @@ class CompressedTensors(Format):
         )
 
     def stores(self, row: Precision, layer: StoredLayer) -> bool:
-        """Compare the dtype of the tensors, too, which tells integers from floating point."""
+        """Compare the dtype of the tensors, too, which tells integers from floating point.
+
+        Codes of 4 bits may have a byte each; whether they are such codes, their values tell once
+        they are loaded.
+        """
         dtype = _ROWS[row]
+        if not dtype and layer.dtype == _INTEGERS:
+            layer = replace(layer, bits=row.bits)
         return super().stores(row, layer) and (
             layer.dtype == dtype if dtype else layer.dtype in (_PACKED, _INTEGERS)
         )
@@ -335,7 +344,9 @@ def _group_size(scheme: Scheme, scales: Any, inputs: int) -> int | None:
 
 def _stored_bytes(module: Any, scheme: Scheme, inputs: int, outputs: int) -> int:
     """Return the bytes of a layer's codes, scales and zeros, as its checkpoint has them."""
-    bits, scales = scheme.weights.bits, module.weight_scale
+    scales, bits = module.weight_scale, scheme.weights.bits
+    if getattr(module.quantization_scheme, "format", None) == _A_BYTE_EACH:
+        bits = 8
     zeros = getattr(module, "weight_zero_point", None)
     size = 1 if scheme.weights.type == "float" and bits == 4 else _SCALE
     of_zeros = 0 if zeros is None else ceil(int(zeros.numel()) * bits / 8)
