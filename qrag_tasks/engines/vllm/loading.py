@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from qrag_tasks.arms.arguments import asked_dtype
@@ -39,7 +41,8 @@ def load(wanted: Asked, meter: Meter) -> VllmEngine:
     computing = str(dtype).removeprefix("torch.")
     window = int(given.get("max_length") or model_window(config, tokenizer))
     own = {**wanted.own, **_deterministic(wanted, device, computing)}
-    with meter.loading(), failures.at_start(given["pretrained"], precision.name):
+    started = failures.at_start(given["pretrained"], precision.name)
+    with meter.loading(), started, _older_objects_set_aside():
         from vllm import LLM
 
         llm = LLM(
@@ -70,6 +73,20 @@ def load(wanted: Asked, meter: Meter) -> VllmEngine:
         device=device,
         meter=meter,
     )
+
+
+@contextmanager
+def _older_objects_set_aside() -> Iterator[None]:
+    """Keep the garbage collector from what is there already, while vLLM starts.
+
+    vLLM has it look at everything some ten times, a quarter of a second each where lm_eval,
+    transformers and torch are imported.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _place(wanted: Asked) -> str:
