@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +10,8 @@ from typing import Any
 import pytest
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
-from dying import dies_over
 from in_process_arms import InProcess
+from killed_grids import kill_midway, samples
 from model_server import Fault, ModelServer
 
 from qrag_tasks.engines.journal import Journal
@@ -102,12 +99,6 @@ def whole(
     return samples(root), len(of_grids.asked)
 
 
-def samples(root: Path) -> dict[str, bytes]:
-    """Return the logged samples by cell: they are the same however they came about."""
-    logs = (root / "cells").rglob("samples_*.jsonl")
-    return {path.parent.name: path.read_bytes() for path in logs}
-
-
 def test_a_grid_that_loses_its_server_goes_on(
     of_grids: ModelServer,
     plan: Plan,
@@ -137,17 +128,8 @@ def test_a_grid_that_loses_its_server_goes_on(
 def test_a_grid_that_is_killed_goes_on(
     of_grids: ModelServer, plan: Plan, whole: Whole, tmp_path: Path
 ) -> None:
-    file, root = tmp_path / "plan.yaml", tmp_path / "grid"
-    file.write_text(plan.model_dump_json(exclude_none=True), encoding="utf-8")
-    killed = subprocess.run(
-        [sys.executable, "-m", "qrag_tasks.cli", "run", str(file), "--out", str(root)],
-        env={**os.environ, **dies_over("lamp3u_rag_k1/answers.jsonl", tmp_path, opening=4)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert killed.returncode == 1, killed.stderr
-    assert "its process ended with signal 9" in killed.stderr
+    root = tmp_path / "grid"
+    kill_midway(plan, root, tmp_path, "lamp3u_rag_k1", opening=4)
     before = len(of_grids.asked)
     assert not run_plan(plan, root, launcher=InProcess()).failed
     # The first cell was whole; of the second, the header and two answers were written.
