@@ -8,13 +8,15 @@ let these do the work.
 
 A hook that raises takes only its own plugin down: it is left out with one warning, and asking for
 what it supplies is an error with the cause. A function marked as a hook whose name is none of
-those below is an error of its plugin.
+those below is an error of its plugin, unless it is optional: ``@hookimpl(optionalhook=True)``, for
+a hook that only later versions of qrag-tasks have. Every hook carries the version that added it
+(:data:`HOOKS`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import pluggy
 
@@ -28,8 +30,25 @@ if TYPE_CHECKING:
 PROJECT = "qrag"
 """The entry-point group in which plugins announce themselves, and pluggy's project name."""
 
-hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+HOOKS: dict[str, str] = {}
+"""Name of every hook -> the version of qrag-tasks that added it."""
+
+Hook = TypeVar("Hook", bound=Callable[..., None])
+
+
+def _added_in(version: str) -> Callable[[Hook], Hook]:
+    """Make a function the specification of a hook.
+
+    :param version: of qrag-tasks, the first that has the hook.
+    """
+
+    def specify(hook: Hook) -> Hook:
+        HOOKS[hook.__name__] = version
+        return pluggy.HookspecMarker(PROJECT)(hook)
+
+    return specify
 
 
 class RegisterRetriever(Protocol):
@@ -112,7 +131,7 @@ class RegisterTask(Protocol):
         ...
 
 
-@hookspec
+@_added_in("0.1.0")
 def qrag_register_retrievers(register: RegisterRetriever) -> None:
     """Call ``register(name, factory)`` for every retriever this plugin supplies.
 
@@ -121,7 +140,7 @@ def qrag_register_retrievers(register: RegisterRetriever) -> None:
     """
 
 
-@hookspec
+@_added_in("0.1.0")
 def qrag_register_prompt_styles(register: RegisterPromptStyle) -> None:
     """Call ``register(name, style)`` for every prompt style this plugin supplies.
 
@@ -129,7 +148,7 @@ def qrag_register_prompt_styles(register: RegisterPromptStyle) -> None:
     """
 
 
-@hookspec
+@_added_in("0.1.0")
 def qrag_register_formats(register: RegisterFormat) -> None:
     """Call ``register(name, format)`` for every format of weights this plugin supplies.
 
@@ -139,7 +158,7 @@ def qrag_register_formats(register: RegisterFormat) -> None:
     """
 
 
-@hookspec
+@_added_in("0.1.0")
 def qrag_register_engines(register: RegisterEngine) -> None:
     """Call ``register(name, factory)`` for every engine this plugin supplies.
 
@@ -149,7 +168,7 @@ def qrag_register_engines(register: RegisterEngine) -> None:
     """
 
 
-@hookspec
+@_added_in("0.1.0")
 def qrag_register_tasks(register: RegisterTask) -> None:
     """Call ``register(name, row)`` for every task this plugin supplies.
 

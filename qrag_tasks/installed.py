@@ -13,6 +13,10 @@ from importlib.metadata import Distribution, EntryPoint, distribution, distribut
 from importlib.util import find_spec
 from pathlib import Path
 
+from packaging.markers import UndefinedEnvironmentName
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
 from qrag_tasks.errors import PluginError
 from qrag_tasks.hookspecs import PROJECT
 
@@ -45,12 +49,15 @@ class Announced:
     :ivar name: of the entry point; of the distribution where no entry point can be read.
     :ivar point: ``None`` where it cannot be loaded.
     :ivar cause: why it cannot; empty otherwise.
+    :ivar built_for: the versions of qrag-tasks that its distribution asks for, as in
+        ``>=0.1,<0.2``; empty where it takes any, None where it asks for none.
     """
 
     name: str
     origin: Origin
     point: EntryPoint | None
     cause: str = ""
+    built_for: str | None = None
 
 
 def announced() -> Iterator[Announced]:
@@ -94,7 +101,7 @@ def _of(installed: Distribution) -> Iterator[Announced]:
             yield Announced(point.name, origin, None, str(error))
         else:
             if not _shadowed(installed):
-                yield Announced(point.name, origin, point)
+                yield Announced(point.name, origin, point, built_for=_built_for(installed))
 
 
 def _check(installed: Distribution, point: EntryPoint) -> None:
@@ -135,6 +142,24 @@ def _name_and_version(installed: Distribution) -> tuple[str, str]:
     except (KeyError, TypeError, OSError):
         name = version = ""
     return name or _UNKNOWN, version or "?"
+
+
+def _built_for(installed: Distribution) -> str | None:
+    asked = [_asked_of_core(line) for line in installed.requires or ()]
+    stated = [specifiers for specifiers in asked if specifiers is not None]
+    return ",".join(filter(None, stated)) if stated else None
+
+
+def _asked_of_core(line: str) -> str | None:
+    try:
+        requirement = Requirement(line)
+        here = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    except (InvalidRequirement, UndefinedEnvironmentName):
+        return None  # pip tells of it
+    if not here or canonicalize_name(requirement.name) != "qrag-tasks":
+        return None
+    # In the order in which people write them, whatever the order in the metadata.
+    return ",".join(sorted(map(str, requirement.specifier), reverse=True))
 
 
 def _package(point: EntryPoint) -> str:

@@ -42,6 +42,15 @@ def task_yamls() -> Path:
     return packaged if packaged.is_dir() else _PACKAGE.parent / "task_yamls"
 
 
+def plugin_templates() -> Path:
+    """Return the folder of the templates for plugins.
+
+    Inside the package when installed from a wheel, in ``plugins`` in a checkout.
+    """
+    packaged = _PACKAGE / "plugin_templates"
+    return packaged if packaged.is_dir() else _PACKAGE.parent / "plugins" / "templates"
+
+
 def plugin_task_yamls() -> Path:
     """Return the folder in which task files are kept that are written for plugins' tasks."""
     return cache_dir() / "task_files"

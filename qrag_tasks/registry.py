@@ -26,6 +26,7 @@ import pluggy
 from qrag_tasks import hookspecs
 from qrag_tasks.errors import PluginError, QragError, RetrieverError, SettingsError, did_you_mean
 from qrag_tasks.installed import Announced, Origin, announced, source_digest
+from qrag_tasks.plugin_hooks import examine
 from qrag_tasks.registered import (
     names_in_lm_eval,
     no_engine,
@@ -78,6 +79,9 @@ class Plugin:
 
     :ivar name: of its entry point, or of the module for what is built in.
     :ivar hooks: the hooks that it implements.
+    :ivar unknown_hooks: optional ones that it implements for other versions of qrag-tasks.
+    :ivar built_for: the versions of qrag-tasks that its distribution asks for; empty where it takes
+        any, None where it does not say.
     :ivar supplied: kind -> name -> what the plugin registered;
         :meth:`Registry.of` reads it with its type.
     :ivar cause: why it is broken; empty otherwise.
@@ -87,6 +91,8 @@ class Plugin:
     origin: Origin
     state: Literal["ok", "blocked", "broken"] = "ok"
     hooks: tuple[str, ...] = ()
+    unknown_hooks: tuple[str, ...] = ()
+    built_for: str | None = None
     supplied: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     cause: str = ""
 
@@ -229,31 +235,45 @@ def plugins() -> tuple[Plugin, ...]:
 
 
 def _load(announcement: Announced) -> Plugin:
-    """Load one plugin in a manager of its own, so that what it registers is known to be its."""
-    plugin = Plugin(announcement.name, announcement.origin)
+    """Load one plugin."""
+    plugin = Plugin(announcement.name, announcement.origin, built_for=announcement.built_for)
     if _blocked(plugin):
         return replace(plugin, state="blocked")
-    if (point := announcement.point) is None:
+    if announcement.point is None:
         return replace(plugin, state="broken", cause=announcement.cause)
+    try:
+        holder = announcement.point.load()
+    except (Exception, SystemExit) as error:
+        return replace(plugin, state="broken", cause=_cause(error))
+    return called(plugin, holder)
+
+
+def called(plugin: Plugin, holder: Any) -> Plugin:
+    """Return a plugin with what it registers: the hooks of its module are called; never fails.
+
+    They are called in a manager of their own, so that what is registered is known to be its.
+
+    :param holder: the module or object that has the hooks.
+    """
     supplied: dict[str, dict[str, Any]] = {registry.kind: {} for registry in REGISTRIES}
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    hooks: tuple[str, ...] = ()
     try:
-        module = point.load()
-        manager.register(module, name=point.name)
+        hooks = examine(holder, core_origin().version, plugin.built_for)
+        plugin = replace(plugin, hooks=hooks.implemented, unknown_hooks=hooks.unknown)
+        manager.register(holder, name=plugin.name)
         manager.check_pending()
-        hooks = tuple(sorted(c.name for c in manager.get_hookcallers(module) or ()))
-        if not hooks:
-            raise PluginError("it implements no hook: is @hookimpl missing?")
         for registry in REGISTRIES:
             register = registry.into(supplied[registry.kind])
             getattr(manager.hook, registry.hook)(register=register)
     except (Exception, SystemExit) as error:
-        # A plugin may fail in any way; that must not take down those who did not ask for it.
-        cause = f"{type(error).__name__}: {error}"
-        return replace(plugin, state="broken", hooks=hooks, supplied=supplied, cause=cause)
-    return replace(plugin, hooks=hooks, supplied=supplied)
+        return replace(plugin, state="broken", supplied=supplied, cause=_cause(error))
+    return replace(plugin, supplied=supplied)
+
+
+def _cause(error: BaseException) -> str:
+    """Say what a plugin failed of: in any way, which must not take down who did not ask for it."""
+    return f"{type(error).__name__}: {error}"
 
 
 def _blocked(plugin: Plugin) -> bool:

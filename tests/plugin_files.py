@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-InstallPlugin = Callable[[str, str], None]
+InstallPlugin = Callable[..., None]
 """What the fixture ``install`` gives: call it with a plugin's name and the code of its module."""
 
 
-def put_plugin(folder: Path, name: str, code: str) -> None:
-    """Write a distribution with an entry point in the group ``qrag``, as a wheel leaves it."""
+def put_plugin(folder: Path, name: str, code: str, requires: str = "") -> None:
+    """Write a distribution with an entry point in the group ``qrag``, as a wheel leaves it.
+
+    :param requires: a requirement that its metadata state.
+    """
     (folder / f"{name}.py").write_text(code, encoding="utf-8")
     info = folder / f"{name}-0.3.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.3\n", encoding="utf-8"
-    )
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.3\n"
+    if requires:
+        metadata += f"Requires-Dist: {requires}\n"
+    (info / "METADATA").write_text(metadata, encoding="utf-8")
     (info / "entry_points.txt").write_text(f"[qrag]\n{name} = {name}\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The walks of CONTRIBUTING that end in a plugin: its files and commands, as printed."""
+"""The walks of CONTRIBUTING that end in a plugin: what their first command writes, and the rest."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from qrag_tasks.scaffolding import read_names, rendered
+
 PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 Run = Callable[..., str]
 
@@ -20,7 +22,7 @@ class Walk:
 
     :ivar name: of the entry point; ``qrag-NAME`` is the distribution, ``qrag_NAME`` its package.
     :ivar files: path in the plugin's folder -> content.
-    :ivar commands: lines of a shell, in their order.
+    :ivar commands: lines of a shell, in their order, once it is installed.
     """
 
     name: str
@@ -28,28 +30,38 @@ class Walk:
     commands: list[str]
 
     @classmethod
-    def of(cls, heading: str, name: str) -> Walk:
+    def of(cls, heading: str) -> Walk:
         """Read the walk under a heading."""
         text = PAGE.read_text(encoding="utf-8").partition(f"## {heading}\n")[2]
         text = text.partition("\n## ")[0]
-        path = rf"`((?:qrag_{name}|tests)/\w+\.(?:py|jsonl)|pyproject\.toml)`"
-        files: dict[str, str] = {}
-        commands: list[str] = []
-        for before, language, code in re.findall(
-            r"(.*?)^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL
-        ):
-            if language == "bash":
-                commands += code.splitlines()
-            else:  # the file is the one that was named first since the last
-                files[re.findall(path, before)[0]] = code
-        return cls(name, files, commands)
+        blocks = re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        first, enters, installs, *others = "".join(blocks).splitlines()
+        new = re.fullmatch(r"qrag plugins new (\S+) --kind (\w+)", first)
+        assert new, first
+        name, kind = new.groups()
+        assert enters == f"cd qrag-{name}"
+        assert installs == "python -m pip install -e '.[testing]'"
+        for file in re.findall(rf"`(qrag_{name}/[\w.]+|tests/[\w.]+)`", text):
+            assert file in rendered(read_names(name), kind), file
+        return cls(name, rendered(read_names(name), kind), others)
+
+    def write(self, folder: Path, **replaced: tuple[str, str]) -> None:
+        """Write its files.
+
+        :param replaced: name of a module of its package -> text in it, and what takes its place.
+        """
+        for name, content in self.files.items():
+            path, code = folder / name, content
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.parent.name == f"qrag_{self.name}" and path.stem in replaced:
+                old, new = replaced[path.stem]
+                assert old in code
+                code = code.replace(old, new)
+            path.write_text(code, encoding="utf-8")
 
     def install(self, folder: Path) -> None:
         """Write its files, and what an installation leaves beside its package."""
-        for name, code in self.files.items():
-            path = folder / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(code, encoding="utf-8")
+        self.write(folder)
         info = folder / f"qrag_{self.name}-0.1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(

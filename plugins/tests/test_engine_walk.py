@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="the hf extra is not installed")
 
 
 def test_the_commands_as_printed(tmp_path: Path) -> None:
-    walk = Walk.of("Add an engine", "plain")
+    walk = Walk.of("Add an engine")
     walk.install(tmp_path)
     tests, plugins, evaluated = map(shell_in(tmp_path), walk.commands)
     assert re.search(r"\d+ passed", tests)

@@ -13,7 +13,7 @@ import pytest
 
 from qrag_tasks.plugins import RETRIEVERS
 
-DISTRIBUTIONS = {"jaccard": "qrag-example", "dense": "qrag-dense", "pyserini": "qrag-pyserini"}
+DISTRIBUTIONS = {"dense": "qrag-dense", "pyserini": "qrag-pyserini"}
 
 
 def minilm() -> str:

@@ -2,43 +2,74 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 from rich.text import Text
 
 from qrag_tasks.cli.group import console, main
-from qrag_tasks.cli.tables import Table, print_tables
 from qrag_tasks.errors import SettingsError
 
 
 @main.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.pass_context
-def plugins(context: click.Context) -> None:
-    """List the plugins that are installed, and what each supplies."""
-    from qrag_tasks import registry as installed
+def plugins(context: click.Context, as_json: bool) -> None:
+    """List the plugins that are installed, and what each supplies.
 
+    Of those that are not built in, also which versions of qrag-tasks each was built for, as its
+    package says, and what follows for its hooks.
+    """
     if context.invoked_subcommand:
+        if as_json:
+            raise SettingsError(
+                f"--json: leave it out of qrag plugins {context.invoked_subcommand}"
+            )
         return
-    table = Table("plugin", "distribution", "version", "kind", "supplies", "state")
-    for plugin in installed.plugins():
-        state = f"{plugin.state}: {plugin.cause}" if plugin.cause else plugin.state
-        about = (plugin.name, plugin.origin.distribution, plugin.origin.version)
-        supplied = [
-            (registry.kind, ", ".join(registry.of(plugin)))
-            for registry in installed.REGISTRIES
-            if registry.hook in plugin.hooks
-        ]
-        for kind, names in supplied or [("", "")]:
-            table.add_row(*about, kind, names, state)
-            about, state = ("", "", ""), ""
-    print_tables(table)
-    conflicts = installed.conflicts()
-    for conflict in conflicts:
-        console().print(Text(conflict, "bold red"))
-    if conflicts:
+    from qrag_tasks import registry
+    from qrag_tasks.cli.plugin_list import as_record, print_list
+
+    if as_json:
+        click.echo(json.dumps(as_record(), indent=2, ensure_ascii=False))
+    else:
+        print_list()
+    if conflicts := registry.conflicts():
+        for conflict in () if as_json else conflicts:
+            console().print(Text(conflict, "bold red"))
         sys.exit(1)
+
+
+@plugins.command()
+@click.argument("name", metavar="NAME")
+@click.option(
+    "--kind",
+    type=click.Choice(["retriever", "task", "format", "engine"]),
+    required=True,
+    help="What the plugin brings.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The folder of the package; qrag-NAME by default.",
+)
+def new(name: str, kind: str, out: Path | None) -> None:
+    """Write a plugin that brings NAME, as a package that works and keeps its contract.
+
+    With its tests and a tox matrix of Pythons, of the lowest and newest qrag-tasks and lm_eval. Put
+    your code in the place of the example's. CONTRIBUTING.md has the walks.
+    """
+    from qrag_tasks.scaffolding import new_plugin
+
+    folder = new_plugin(name, kind, out)
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        click.echo(f"written: {path}")
+    click.echo(f"Run next:\ncd {shlex.quote(str(folder))}")
+    click.echo("python -m pip install -e '.[testing]'\npython -m pytest")
 
 
 @plugins.command()

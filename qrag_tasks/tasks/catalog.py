@@ -181,13 +181,22 @@ def explain_unknown(names: Iterable[str], reason: str) -> None:
 
     :param names: what was asked for.
     :param reason: lm_eval's message, which lists after a colon those that it does not find.
-    :raises SettingsError: for all of those that begin as ours do.
+    :raises SettingsError: for all of those that begin as ours do or, where a plugin is not loaded,
+        that are built as a plugin's are.
     """
+    from qrag_tasks import registry
+
+    lost = registry.not_loaded()
     missing = reason.partition(": ")[2].split(", ")
     begins = tuple(
         begin for task in TASKS.values() for begin in (task.family.lower(), f"{task.name}_rag")
     )
-    ours = [name for name in names if name in missing and name.strip().lower().startswith(begins)]
+    ours = [
+        name
+        for name in names
+        if name in missing
+        and (name.strip().lower().startswith(begins) or (lost and RAG in name.lower()))
+    ]
     if not ours:
         return
     message = f"{'unknown task' if len(ours) == 1 else 'unknown tasks'} " + ", ".join(
@@ -198,7 +207,7 @@ def explain_unknown(names: Iterable[str], reason: str) -> None:
     hints = "".join(dict.fromkeys(map(_what_it_may_mean, ours)))
     raise SettingsError(
         f"{message} (known: {_pattern(CATALOG)}; groups {_pattern(GROUPS)}; "
-        f"tag {', '.join(TAGS)}).{hints}"
+        f"tag {', '.join(TAGS)}).{hints}{lost}"
     )
 
 

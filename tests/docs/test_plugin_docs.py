@@ -32,7 +32,8 @@ def test_there_are_hooks() -> None:
 def test_every_hook_has_a_heading_with_its_signature(hook: object) -> None:
     assert callable(hook)
     signature = str(inspect.signature(hook)).replace("'", "")
-    assert f"### `{hook.__name__}{signature}`\n" in PAGE
+    added = hookspecs.HOOKS[hook.__name__]
+    assert f"### `{hook.__name__}{signature}`\n\nAdded in {added}.\n\n" in PAGE
     assert inspect.getdoc(hook)
 
 
@@ -101,5 +102,5 @@ def test_the_examples_are_python_that_the_kit_takes() -> None:
         exec(compile(block, "docs/plugins.md", "exec"), names)  # noqa: S102 - our own examples
     classes = [value for value in names.values() if isinstance(value, type)]
     kits = [c for c in classes if RetrieverConformance in c.__bases__]
-    assert [kit.spec for kit in kits] == ["jaccard:shortest=3", "newest"]
+    assert [kit.spec for kit in kits] == ["longest:shortest=3", "newest"]
     assert set(kits[1].expected_failures) <= {check.name for check in CHECKS}

@@ -65,12 +65,13 @@ def read_the_command_line(module: ModuleType) -> None:
     def from_cli(cls: Any, namespace: Any) -> Any:
         from qrag_tasks.tasks import catalog
 
+        # From here on, as the catalog cannot be read where two plugins have one name.
+        _print_our_errors_plainly()
         try:
             config = original(cls, namespace)
         except json.JSONDecodeError as error:
             if not catalog.requested(_names(getattr(namespace, "tasks", None))):
                 raise
-            _print_our_errors_plainly()
             raise SettingsError(
                 f"--samples {namespace.samples}: is not valid JSON: {error}"
             ) from error
@@ -78,12 +79,12 @@ def read_the_command_line(module: ModuleType) -> None:
         in_file = cls.load_yaml_config(file) if file else {}
         given = (*in_file.items(), *vars(namespace).items())
         given_names = {name for name, value in given if value is not None}
-        if config.model == "qrag" or catalog.requested(_names(config.tasks)):
-            _print_our_errors_plainly()
-            if "device" in given_names:
-                from qrag_tasks.harness import every_run
+        if "device" in given_names and (
+            config.model == "qrag" or catalog.requested(_names(config.tasks))
+        ):
+            from qrag_tasks.harness import every_run
 
-                every_run.check_device(config.model, config.device)
+            every_run.check_device(config.model, config.device)
         if config.model == "qrag":
             config.batch_size = config.batch_size if "batch_size" in given_names else "auto"
             config.device = config.device if "device" in given_names else None

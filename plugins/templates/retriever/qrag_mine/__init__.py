@@ -1,4 +1,4 @@
-"""The retriever ``jaccard``: documents that share words with the question."""
+"""The retriever ``mine``: documents that share words with the question."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from qrag_tasks import Query, Retriever, ScoringRetriever, hookimpl
 _WORD = re.compile(r"\w+")
 
 
-class Jaccard(ScoringRetriever):
+class Mine(ScoringRetriever):
     """Ranks by the Jaccard index of two sets of words: |A and B| / |A or B|, 0 to 1.
 
     :param shortest: words of fewer letters are not counted; at least 1.
     """
 
-    # The parameters are the options: `jaccard:shortest=3`. Refuse a value by ValueError.
+    # The parameters are the options: `mine:shortest=3`. Refuse a value by ValueError.
     def __init__(self, shortest: int = 1) -> None:
         if shortest < 1:
             raise ValueError(f"shortest is {shortest}, expected at least 1")
@@ -38,5 +38,5 @@ class Jaccard(ScoringRetriever):
 
 @hookimpl
 def qrag_register_retrievers(register: Callable[[str, Callable[..., Retriever]], None]) -> None:
-    """Register ``jaccard``."""
-    register("jaccard", Jaccard)
+    """Register ``mine``."""
+    register("mine", Mine)

@@ -1,0 +1,88 @@
+"""Environments in which somebody else's plugin is installed, and its wheel."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from plugin_walks import Walk
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def run_in(environment: Path, cache: Path) -> Run:
+    """Return what runs bash in a virtual environment, as somebody does who has nothing else."""
+    ours = ("PYTHONPATH", "VIRTUAL_ENV", "COLUMNS")
+    variables = {
+        **{k: v for k, v in os.environ.items() if k not in ours and not k.startswith("TOX")},
+        "PATH": f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "QRAG_CACHE": str(cache),
+        "HF_HUB_OFFLINE": "1",
+    }
+
+    def run(script: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=cwd,
+            env=variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        assert done.returncode == 0 or not check, done.stdout
+        return done
+
+    return run
+
+
+@dataclass(frozen=True)
+class Beside:
+    """An environment of its own that has all that the tests' has, ours among it.
+
+    :ivar run: runs bash there.
+    :ivar site: where what is installed into it goes.
+    """
+
+    run: Run
+    site: Path
+
+    def install(self, walk: Walk, folder: Path, **replaced: tuple[str, str]) -> None:
+        """Build the wheel of a plugin in a folder, with some of its code replaced; install it."""
+        walk.write(folder, **replaced)
+        wheel = built(folder)
+        self.run(f"python -m pip install --quiet --no-deps --force-reinstall '{wheel}'", folder)
+
+
+def built(folder: Path) -> Path:
+    """Build the wheel of a plugin, and return it."""
+    command = ("pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir")
+    done = subprocess.run(
+        [sys.executable, "-m", *command, str(folder / "dist"), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (folder / "dist").glob("*.whl")
+    return wheel
+
+
+def beside_ours(folder: Path) -> Beside:
+    """Make an environment that has all that this one has, and whatever is installed into it."""
+    environment = folder / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    (site,) = (environment / "lib").glob("python*/site-packages")
+    ours = sysconfig.get_path("purelib")
+    (site / "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n", encoding="utf-8")
+    for name, module in (("qrag", "qrag_tasks.cli"), ("lm_eval", "lm_eval")):
+        script = environment / "bin" / name
+        script.write_text(f'#!/bin/sh\nexec python -m {module} "$@"\n', encoding="utf-8")
+        script.chmod(0o755)
+    return Beside(run_in(environment, folder / "cache"), site)
