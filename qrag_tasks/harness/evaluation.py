@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +39,35 @@ def evaluate(
         include_defaults=False,
         metadata=dict(metadata),
     )
-    results: dict[str, Any] = simple_evaluate(
-        model=lm, tasks=list(tasks), task_manager=manager, **settings
-    )
+    with _machine_is_asked_once():
+        results: dict[str, Any] = simple_evaluate(
+            model=lm, tasks=list(tasks), task_manager=manager, **settings
+        )
     return results
+
+
+@contextmanager
+def _machine_is_asked_once() -> Iterator[None]:
+    """Have lm_eval describe the machine in every result, and ask it once a process.
+
+    To ask takes a second, as pip and others are started for it: too long for each cell of a grid.
+    """
+    try:
+        from torch.utils import collect_env
+    except ImportError:
+        yield
+        return
+    ask = collect_env.get_pretty_env_info
+    collect_env.get_pretty_env_info = lambda: _description(ask)
+    try:
+        yield
+    finally:
+        collect_env.get_pretty_env_info = ask
+
+
+@cache
+def _description(ask: Callable[[], str]) -> str:
+    return ask()
 
 
 def evaluate_into(

@@ -25,6 +25,14 @@ LIBRARY_NAMES: tuple[InnerName, ...] = (
         for name in ("_forward_hooks", "_forward_pre_hooks")
     ),
     InnerName(
+        "torch.utils.collect_env.get_pretty_env_info",
+        "replaced",
+        "harness.evaluation",
+        "has lm_eval ask once a process what the machine is, which takes a second",
+        "fails",
+        "`qrag run` and `qrag noise` cannot be had",
+    ),
+    InnerName(
         "torch.ops.aten._flash_attention_forward",
         "read",
         "engines.transformers.packed_attention",
