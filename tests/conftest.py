@@ -14,6 +14,7 @@ from lamp_files import papers, reviews, write_flat
 from planted_lm_eval import plant
 from plugin_files import InstallPlugin, put_plugin
 from random_models import save_random_model
+from warm_python import WarmPython, ask_the_machine_once
 
 from qrag_tasks import plugins
 from qrag_tasks.locations import mini_root
@@ -49,6 +50,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def machine() -> None:
+    """The machine does not change while it is tested."""
+    ask_the_machine_once()
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Real reviews and papers, which the project may not carry."""
@@ -72,9 +79,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     monkeypatch.syspath_prepend(str(folder))
     modules: list[str] = []
 
-    def put(name: str, code: str, requires: str = "") -> None:
+    def put(name: str, code: str) -> None:
         modules.append(name)
-        put_plugin(folder, name, code, requires)
+        put_plugin(folder, name, code)
         plugins.forget()
 
     yield put
@@ -133,15 +140,32 @@ def few_tasks(tmp_path_factory: pytest.TempPathFactory) -> str:
     return os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
 
 
-@pytest.fixture
-def lm_eval_command(cache: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run ``lm_eval`` as a user does, in a process of its own."""
+@pytest.fixture(scope="session")
+def warm_python(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython]:
+    """Runs commands of Python in processes that have torch and lm_eval imported already."""
+    warm = WarmPython(tmp_path_factory.mktemp("warm"))
+    yield warm
+    warm.close()
 
-    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+
+@pytest.fixture
+def lm_eval_command(warm_python: WarmPython) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``lm_eval`` as a user does, in a process of its own.
+
+    By default that process finds everything imported; with ``cold`` it does not.
+    """
+
+    def run(
+        *arguments: object, cold: bool = False, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        command = ["-m", "lm_eval", *map(str, arguments)]
+        # The package that is installed, and not the checkout that the tests are in.
+        env = {**os.environ, "PYTHONSAFEPATH": "1", **environment}
+        if not cold:
+            return warm_python.run(command, env)
         return subprocess.run(
-            [sys.executable, "-m", "lm_eval", *map(str, arguments)],
-            # The package that is installed, and not the checkout that the tests are in.
-            env={**os.environ, "PYTHONSAFEPATH": "1", **environment},
+            [sys.executable, *command],
+            env=env,
             capture_output=True,
             text=True,
             timeout=600,

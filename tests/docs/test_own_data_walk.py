@@ -6,12 +6,11 @@ import json
 import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
+from warm_python import WarmPython
 
 from qrag_tasks.tasks.own import corpus_file
 
@@ -21,21 +20,28 @@ COMMANDS = [
     for block in re.findall(r"(?m)^```bash\n(.*?)^```", PAGE, re.DOTALL)
     for line in block.splitlines()
 ]
-MODULES = {"qrag": "qrag_tasks.cli", "lm_eval": "lm_eval"}
+WITH_ARMS_IN_ITS_PROCESS = f"""
+import sys
+sys.path.append({str(Path(__file__).parents[1])!r})
+from in_process_arms import InProcess
+from qrag_tasks.cli import main
+from qrag_tasks.experiment.running import launchers
+launchers.Here = InProcess
+main(prog_name="qrag")
+"""
+"""The command ``qrag``, of which a run starts no processes that would import all of it again."""
 
 
-def test_from_nothing_to_a_report(cache: Path, tmp_path: Path) -> None:
+def test_from_nothing_to_a_report(warm_python: WarmPython, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="the hf extra is not installed")
     said = {}
     for program, *arguments in COMMANDS:
-        done = subprocess.run(
-            [sys.executable, "-m", MODULES[program], *arguments],
+        start = ("-c", WITH_ARMS_IN_ITS_PROCESS) if program == "qrag" else ("-m", program)
+        done = warm_python.run(
+            [*start, *arguments],
             env={**os.environ, "PYTHONSAFEPATH": "1"},
             cwd=tmp_path,
-            capture_output=True,
-            text=True,
             timeout=900,
-            check=False,
         )
         assert done.returncode == 0, f"{program} {arguments}: {done.stderr}"
         said[" ".join([program, *arguments[:2]])] = done.stdout

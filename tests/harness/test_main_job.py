@@ -32,6 +32,7 @@ def test_the_embedded_default(lm_eval_command: Command, tmp_path: Path) -> None:
     done = lm_eval_command(
         *("--tasks", "lamp_rag_k5", "--model", "hf", "--model_args", "load_in_4bit=True"),
         *("--limit", 2, "--log_samples", "--output_path", tmp_path),
+        cold=True,
         QRAG_DATA="mini",
     )
     assert done.returncode == 0, done.stderr
@@ -125,6 +126,7 @@ def test_without_autoload(lm_eval_command: Command, few_tasks: str) -> None:
     done = lm_eval_command(
         *("--tasks", "lamp_rag_k1", "--model", "dummy", "--limit", 2),
         *("--metadata", metadata(data="mini"), "--include_path", task_yamls()),
+        cold=True,
         QRAG_AUTOLOAD="0",
         PYTHONPATH=few_tasks,
     )

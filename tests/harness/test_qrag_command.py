@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lm_eval_logs import results_of, samples_of
+from warm_python import WarmPython
 
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.locations import task_yamls
@@ -20,7 +23,8 @@ torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 from qrag_tasks.harness import preflight  # noqa: E402
 from qrag_tasks.harness.model import QragLM  # noqa: E402
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+Done = subprocess.CompletedProcess[str]
+Command = Callable[..., Done]
 MINI = json.dumps({"data": "mini", "context_tokens": 600})
 
 
@@ -168,20 +172,13 @@ def test_the_tasks_know_every_model_argument_and_a_home_folder(
     assert QragLM(place).engine.config._name_or_path == str(tiny_model)
 
 
-def launched(processes: int, out: Path, *arguments: object) -> dict[str, Any]:
-    """Run ``lm_eval`` in several processes; return its results."""
-    done = launch(processes, out, *arguments)
-    assert done.returncode == 0, done.stderr
-    return results_of(out)
-
-
-def launch(processes: int, out: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run ``lm_eval`` in several processes, as ``accelerate launch`` does with several GPUs."""
+def launch(out: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run ``lm_eval`` in two processes, as ``accelerate launch`` does with several GPUs."""
     return subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc_per_node", str(processes)),
-            *("-m", "lm_eval", *map(str, arguments), "--output_path", str(out)),
+            *("--nproc_per_node", "2", "-m", "lm_eval", *map(str, arguments)),
+            *("--output_path", str(out)),
         ],
         env={**os.environ, "ACCELERATE_USE_CPU": "true"},
         capture_output=True,
@@ -191,13 +188,36 @@ def launch(processes: int, out: Path, *arguments: object) -> subprocess.Complete
     )
 
 
-def test_two_processes_share_the_work(tiny_model: Path, tmp_path: Path) -> None:
+def launch_warm(warm: WarmPython, out: Path, *arguments: object) -> list[Done]:
+    """Run ``lm_eval`` in two processes, with what the launcher tells each of them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def run(rank: int) -> Done:
+        told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+        told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}
+        return warm.run(
+            ["-m", "lm_eval", *map(str, arguments), "--output_path", str(out)],
+            {**os.environ, **{name: str(value) for name, value in told.items()}},
+        )
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(run, range(2)))
+
+
+def test_two_processes_share_the_work(
+    warm_python: WarmPython, tiny_model: Path, tmp_path: Path
+) -> None:
     alone = evaluated(tiny_model, "fp32")
     cached = (*options(tiny_model, "fp32", tmp_path)[:-2], "--use_cache", tmp_path / "answers")
-    together = launched(2, tmp_path / "together", *cached)
+    done = launch(tmp_path / "together", *cached)
+    assert done.returncode == 0, done.stderr
     # One process has all its answers, the other none.
     (tmp_path / "answers_rank1.db").unlink()
-    again = launched(2, tmp_path / "again", *cached)
+    for each in launch_warm(warm_python, tmp_path / "again", *cached):
+        assert each.returncode == 0, each.stderr
+    together, again = (results_of(tmp_path / name) for name in ("together", "again"))
     costs = [found["config"]["qrag"]["cost"] for found in (alone, together, again)]
     assert [cost["ranks"] for cost in costs] == [1, 2, 2]
     assert costs[0]["prompt_tokens"] == costs[1]["prompt_tokens"] > costs[2]["prompt_tokens"] > 0
@@ -220,13 +240,14 @@ def test_two_processes_share_the_work(tiny_model: Path, tmp_path: Path) -> None:
 
 
 def test_an_engine_that_shares_nothing_is_refused_in_two_processes(
-    tiny_model: Path, tmp_path: Path
+    warm_python: WarmPython, tiny_model: Path, tmp_path: Path
 ) -> None:
     arguments = f"engine=server,base_url=http://localhost:1/v1,tokenizer={tiny_model}"
-    done = launch(
-        *(2, tmp_path, "--model", "qrag", "--model_args", arguments),
+    message = "engine=server: accelerate launch (or torchrun) has started 2 processes"
+    for done in launch_warm(
+        *(warm_python, tmp_path, "--model", "qrag", "--model_args", arguments),
         *("--tasks", "lamp_rag_k3", "--metadata", MINI, "--limit", 4),
-    )
-    assert done.returncode != 0
-    assert "engine=server: accelerate launch (or torchrun) has started 2 processes" in done.stderr
+    ):
+        assert done.returncode != 0
+        assert message in done.stderr
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,244 @@
+"""Python processes that have imported what a run of lm_eval needs: forked from one that has.
+
+To import torch, transformers and lm_eval takes a process some five seconds, and the commands that
+tests run take a second beside it. Each of them has a process of its own all the same: its
+environment, folder, arguments, standard streams and exit code are those of a command.
+
+What it does not show is what happens while Python starts and imports. Tests of that, and one of
+each way in, run a Python of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+IMPORTED = (
+    *(
+        "torch",
+        "transformers.models.auto.modeling_auto",
+        "transformers.models.llama.modeling_llama",
+    ),
+    *("accelerate", "bitsandbytes", "datasets", "lm_eval.evaluator", "lm_eval.tasks"),
+    *("lm_eval._cli.harness", "lm_eval.models.huggingface", "qrag_tasks.cli"),
+    *("qrag_tasks.harness.model", "qrag_tasks.harness.task", "qrag_tasks.experiment.running.arm"),
+)
+"""What a command finds imported, as far as it is installed."""
+_AT_START = ("QRAG_AUTOLOAD", "PYTHONHASHSEED")
+"""Variables that matter while Python starts and imports."""
+
+
+class WarmPython:
+    """Runs commands of Python in processes that are forked from one that has imported much.
+
+    :param folder: for its socket.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._servers: dict[tuple[str | None, ...], tuple[subprocess.Popen[bytes], str]] = {}
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path | None = None,
+        timeout: float = 600,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``python ARGUMENTS``, which are ``-m MODULE ...`` or ``-c CODE ...``.
+
+        :raises subprocess.TimeoutExpired: when it takes too long; it is ended then.
+        """
+        with (
+            tempfile.TemporaryFile() as out,
+            tempfile.TemporaryFile() as error,
+            Path(os.devnull).open("rb") as nothing,
+            socket.socket(socket.AF_UNIX) as wire,
+        ):
+            wire.connect(self._server(env))
+            request = {"arguments": [*arguments], "env": {**env}, "cwd": str(cwd or Path.cwd())}
+            files = [nothing.fileno(), out.fileno(), error.fileno()]
+            body = json.dumps(request).encode() + b"\n"
+            sent = socket.send_fds(wire, [body], files)
+            wire.sendall(body[sent:])
+            wire.settimeout(timeout)
+            with wire.makefile("r", encoding="utf-8") as told:
+                process = int(told.readline())
+                try:
+                    code = int(told.readline())
+                except TimeoutError:
+                    os.kill(process, signal.SIGKILL)
+                    raise subprocess.TimeoutExpired([*arguments], timeout) from None
+            texts = []
+            for file in (out, error):
+                file.seek(0)
+                texts.append(file.read().decode("utf-8", errors="replace"))
+            return subprocess.CompletedProcess([sys.executable, *arguments], code, *texts)
+
+    def close(self) -> None:
+        """End the processes that commands are forked from."""
+        for process, _ in self._servers.values():
+            process.communicate()
+        self._servers.clear()
+
+    def _server(self, env: Mapping[str, str]) -> str:
+        """Return the socket of a process that was started as this environment would have it."""
+        shadows = [place for place in _places(env) if _is_seen_at_start(Path(place))]
+        key = (*shadows, *(env.get(name) for name in _AT_START))
+        if key not in self._servers:
+            address = str(self._folder / f"{len(self._servers)}.socket")
+            process = subprocess.Popen(
+                [sys.executable, __file__, address],
+                env={**env, "PYTHONPATH": os.pathsep.join([*shadows, *_places(os.environ)])},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                cwd="/",
+            )
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            self._servers[key] = process, address
+        return self._servers[key][1]
+
+
+def _places(env: Mapping[str, str]) -> list[str]:
+    return [place for place in env.get("PYTHONPATH", "").split(os.pathsep) if place]
+
+
+def _is_seen_at_start(place: Path) -> bool:
+    """Tell whether a folder of ``PYTHONPATH`` holds what a start of Python, or IMPORTED, sees."""
+    if str(place) in _places(os.environ):
+        return False
+    return any((place / name).exists() for name in ("lm_eval", "torch", "sitecustomize.py"))
+
+
+def ask_the_machine_once() -> None:
+    """Have lm_eval's results describe the machine as this process has found it.
+
+    torch starts pip and others to describe it, which takes a second in every run.
+    """
+    try:
+        from torch.utils import collect_env
+    except ImportError:
+        return
+    collect_env.get_pretty_env_info = cache(collect_env.get_pretty_env_info)
+
+
+# ---------------------------------------------------------------------- the process itself
+def _serve(address: str) -> None:
+    """Import, and then fork a process for each command; end when standard input does."""
+    import gc
+    import importlib
+
+    # Of this script, which no command is to find.
+    sys.path[:] = [place for place in sys.path if place != str(Path(__file__).parent)]
+    for name in IMPORTED:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            continue
+    ask_the_machine_once()
+    if "torch" in sys.modules:
+        from torch.utils import collect_env
+
+        collect_env.get_pretty_env_info()
+    gc.collect()
+    gc.freeze()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(address)
+        listening.listen()
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        while True:
+            ready, _, _ = select.select([listening, sys.stdin], [], [])
+            if sys.stdin in ready:
+                return
+            wire, _ = listening.accept()
+            if os.fork() == 0:
+                listening.close()
+                _watch(wire)
+            wire.close()
+
+
+def _watch(wire: socket.socket) -> NoReturn:
+    """Run a command in a further process, and tell how it ended."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    body, files, _, _ = socket.recv_fds(wire, 1 << 20, 3)
+    while not body.endswith(b"\n"):
+        body += wire.recv(1 << 20)
+    request = json.loads(body)
+    process = os.fork()
+    if process == 0:
+        wire.close()
+        _become(request, files)
+    wire.sendall(f"{process}\n".encode())
+    _, status = os.waitpid(process, 0)
+    wire.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    os._exit(0)
+
+
+def _become(request: Mapping[str, Any], files: Sequence[int]) -> NoReturn:
+    """Be the process of a command from here on."""
+    import atexit
+    import threading
+
+    os.setpgid(0, 0)
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    before = _places(os.environ)
+    os.environ.clear()
+    os.environ.update(request["env"])
+    sys.path[:0] = [place for place in _places(os.environ) if place not in before]
+    os.chdir(request["cwd"])
+    _forget_folders()
+    code = 0
+    try:
+        _run(request["arguments"])
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _forget_folders() -> None:
+    """Have what is installed be looked for again."""
+    import importlib
+
+    importlib.invalidate_caches()
+    if plugins := sys.modules.get("qrag_tasks.plugins"):
+        plugins.forget()
+
+
+def _run(arguments: Sequence[str]) -> None:
+    import runpy
+
+    kind, what, *rest = arguments
+    if kind == "-m":
+        sys.argv[:] = [what, *rest]
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        sys.argv[:] = ["-c", *rest]
+        exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])
