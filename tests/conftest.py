@@ -79,9 +79,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     monkeypatch.syspath_prepend(str(folder))
     modules: list[str] = []
 
-    def put(name: str, code: str) -> None:
+    def put(name: str, code: str, requires: str = "") -> None:
         modules.append(name)
-        put_plugin(folder, name, code)
+        put_plugin(folder, name, code, requires)
         plugins.forget()
 
     yield put
