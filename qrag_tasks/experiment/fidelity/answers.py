@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from qrag_tasks.errors import ComparisonError
 from qrag_tasks.experiment.plan.planned_fidelity import OWN
 from qrag_tasks.experiment.running.cell_folder import CellFolder
 from qrag_tasks.logs.runs import read_runs
-from qrag_tasks.logs.samples import Sample
+from qrag_tasks.logs.samples import Sample, iter_samples
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,20 @@ def answers_of(folder: CellFolder, kind: str) -> list[GivenAnswer]:
                 sample.key, GivenAnswer(sample.key, sample.user, sample.prompt, text)
             )
     return list(answers.values())
+
+
+@lru_cache(maxsize=1024)
+def documents_in(log: Path, _changed: int) -> float | None:
+    """Return how many documents the prompts of a log have in the mean.
+
+    :param _changed: when the log was last changed, in nanoseconds: what is known of it holds so
+        long.
+    :returns: ``None`` where its task is not one of ours.
+    :raises DataError: when it cannot be read.
+    """
+    kept = [sample.kept for sample in iter_samples(log)]
+    known = [number for number in kept if number is not None]
+    return sum(known) / len(known) if known and len(known) == len(kept) else None
 
 
 def _as_it_writes(sample: Sample) -> str | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from qrag_tasks.engines.readings import TOP
 from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.fidelity import store
+from qrag_tasks.experiment.fidelity.answers import documents_in
 from qrag_tasks.experiment.plan import Arm, Cell
 from qrag_tasks.experiment.plan.planned_fidelity import KINDS
 from qrag_tasks.experiment.running.cell_folder import CellFolder
@@ -59,8 +60,17 @@ class Reads:
     @property
     def source(self) -> str:
         """The digest of what is to be read: :attr:`Origin.source`."""
+        return source_of(self._log, self.kind, self.top)
+
+    @property
+    def documents(self) -> float | None:
+        """How many documents the prompts have in the mean; ``None`` where nobody counted them."""
+        return documents_in(self._log, self._log.stat().st_mtime_ns)
+
+    @property
+    def _log(self) -> Path:
         (log,) = self.base_folder.path.glob("samples_*.jsonl")
-        return source_of(log, self.kind, self.top)
+        return log
 
     @property
     def answered_by(self) -> str | None:

@@ -27,6 +27,7 @@ from qrag_tasks.experiment.running.waiting import wait_for_others
 class CellReadings:
     """What an arm and its base make of the answers of one cell.
 
+    :ivar documents: of a prompt in the mean; ``None`` where nobody counted them.
     :ivar base_itself: share of places of the base's own answers where the token that was generated
         is the likeliest of the base as it reads: near 1, since answers are greedy. What is missing
         are other batches, and answers that are encoded otherwise than they were generated.
@@ -37,6 +38,7 @@ class CellReadings:
     kind: str
     keys: tuple[str, ...]
     users: tuple[str | None, ...]
+    documents: float | None
     read: ReadAnswers
     base_itself: float
 
@@ -193,6 +195,7 @@ def _together(reads: Reads) -> CellReadings | None:
         reads.kind,
         tuple(base.keys),
         tuple(base.users),
+        reads.documents,
         ReadAnswers(divergence(base.places, other.places), base.lengths),
         _itself(base) if reads.kind == OWN else float("nan"),
     )

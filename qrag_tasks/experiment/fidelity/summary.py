@@ -11,8 +11,8 @@ import numpy as np
 from qrag_tasks.experiment.fidelity.figures import Fidelity, Figures, by_place, drawn_together
 from qrag_tasks.experiment.fidelity.run import CellReadings
 from qrag_tasks.experiment.plan import Cell
+from qrag_tasks.experiment.plan.planned_fidelity import KINDS
 from qrag_tasks.experiment.statistics import Trend, holm, trend
-from qrag_tasks.tasks.base import Depth
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class CellFidelity:
 class FidelityTrend:
     """How the KL of an arm changes with a document more, by the samples that all k have.
 
-    :ivar trend: slope of KL a token over k, and its p.
-    :ivar p_holm: the p of all trends that were looked at together, by Holm (1979); ``None`` where
+    :ivar trend: slope of KL a token over documents in the prompt, and its p.
+    :ivar p_holm: the p by Holm (1979) over all trends, own and right answers apart; ``None`` where
         there is none.
     """
 
@@ -96,7 +96,7 @@ def _labels(users: Sequence[str | None], keys: Sequence[str]) -> list[str]:
 def _trends(read: Sequence[CellReadings]) -> list[FidelityTrend]:
     lines: dict[tuple[str, str, str, str], list[CellReadings]] = {}
     for each in read:
-        if Depth.parse(each.cell.k).documents and each.cell.retriever:
+        if each.documents is not None and each.cell.k != "0" and each.cell.retriever:
             line = (each.cell.arm.name, each.cell.task, each.cell.retriever, each.kind)
             lines.setdefault(line, []).append(each)
     for (arm, task, _, kind), members in lines.items():
@@ -105,26 +105,29 @@ def _trends(read: Sequence[CellReadings]) -> list[FidelityTrend]:
             for each in read
             if (each.cell.arm.name, each.cell.task, each.kind) == (arm, task, kind)
             and each.cell.k == "0"
+            and each.documents is not None
         ]
     found = []
     for (arm, task, retriever, kind), members in lines.items():
-        documents = {each.cell.k: Depth.parse(each.cell.k).documents for each in members}
-        members.sort(key=lambda each: documents[each.cell.k] or 0)
+        members.sort(key=lambda each: each.documents or 0.0)
+        documents = [each.documents or 0.0 for each in members]
         by_key = [
             dict(zip(each.keys, each.read.means(each.read.places.kl), strict=True))
             for each in members
         ]
         shared = [key for key in members[0].keys if all(key in keys for keys in by_key)]
-        if len({documents[each.cell.k] for each in members}) < 2 or not shared:
+        if len(set(documents)) < 2 or not shared:
             continue
         values = np.array([[keys[key] for keys in by_key] for key in shared])
         labels = dict(zip(members[0].keys, _labels(members[0].users, members[0].keys), strict=True))
         slope = trend(
-            [float(documents[each.cell.k] or 0) for each in members],
+            documents,
             values,
             clusters=[labels[key] for key in shared],
         )
         names = [each.cell.k for each in members]
         found.append(FidelityTrend(arm, task, retriever, kind, names, len(shared), slope))
-    adjusted = holm([each.trend.p for each in found])
-    return [replace(each, p_holm=p) for each, p in zip(found, adjusted, strict=True)]
+    adjusted = {
+        kind: iter(holm([each.trend.p for each in found if each.kind == kind])) for kind in KINDS
+    }
+    return [replace(each, p_holm=next(adjusted[each.kind])) for each in found]

@@ -15,6 +15,7 @@ pytest.importorskip("torch", reason="the hf extra is not installed")
 
 from click.testing import CliRunner
 from read_grids import TOP
+from sample_log_files import record, write_log
 
 from qrag_tasks.cli import main
 from qrag_tasks.experiment.comparison.compare import compare_matched, compare_runs
@@ -22,6 +23,7 @@ from qrag_tasks.experiment.comparison.grids import compare_grid, match_grid
 from qrag_tasks.experiment.comparison.kept import KeptComparisons
 from qrag_tasks.experiment.comparison.options import Options
 from qrag_tasks.experiment.fidelity import store
+from qrag_tasks.experiment.fidelity.answers import documents_in
 from qrag_tasks.experiment.fidelity.places import reads_of
 from qrag_tasks.experiment.fidelity.run import readings_of
 from qrag_tasks.experiment.fidelity.summary import summarize
@@ -47,12 +49,23 @@ def test_the_figures_are_those_of_qrag_fidelity(read: Path) -> None:
             assert mine.perplexity_ratio.value == theirs.perplexity_ratio.value
             assert mine.kl_percentiles["99.9"] == theirs.kl_percentiles[99.9]
             assert mine.samples_needed == theirs.samples_needed
-    slopes = {(t.task, t.kind): t.trend.slope for t in trends}
-    # One document was asked for, and one stands in every prompt.
-    assert {(t.lamp_task, t.answers): t.slope for t in comparison.fidelity_trends} == pytest.approx(
-        slopes
+    lines = {(t.task, t.kind): t for t in trends}
+    assert len(comparison.fidelity_trends) == len(lines)
+    for row in comparison.fidelity_trends:
+        line = lines[row.lamp_task, row.answers]
+        assert row.slope == pytest.approx(line.trend.slope)
+        assert (row.p, row.p_holm) == pytest.approx((line.trend.p, line.p_holm))
+
+
+def test_documents_are_those_in_the_prompts(tmp_path: Path) -> None:
+    """Users may have fewer documents than were asked for."""
+    many, few = (
+        record(name, "2", doc_id=number, doc={"kept": ["d"] * number})
+        for number, name in ((4, "many"), (1, "few"))
     )
-    assert all(t.p_holm is None or t.p_holm >= (t.p or 0) for t in comparison.fidelity_trends)
+    assert documents_in(write_log(tmp_path, many, few), 0) == 2.5
+    foreign = {**few, "doc": {"question": "one of another task"}}
+    assert documents_in(write_log(tmp_path, foreign, task="arc"), 0) is None
 
 
 def test_directions_are_of_the_answers_that_change(read: Path) -> None:
