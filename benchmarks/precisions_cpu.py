@@ -6,7 +6,8 @@ runs the embedded model on all of the embedded sample; with ``--model FOLDER --d
 one, a Llama or a Qwen2 of transformers, on the first ``--limit`` reviews and papers. Each
 interpreter is asked what it can run (``qrag precisions --json``); the first that can run a
 precision by an engine does. What is not made on loading is made first, in ``--work``: GGUF files by
-llama.cpp, of the file types of ``--kinds``, and all else by ``qrag quantize``.
+llama.cpp, of the file types of ``--kinds``, and all else by ``qrag quantize``. What neither makes
+is left out.
 
 Every row is written to ``--out`` as it comes, and rows that are there are not run again: stopped at
 any moment, the same command goes on. ``--page`` writes the table between its two marks, and
@@ -105,7 +106,8 @@ def chosen(options: argparse.Namespace) -> dict[str, Way]:
     for listed in ways():
         python = by_pair.get((listed.engine, listed.row.name))
         kind = listed.row.name.removeprefix(PREFIX)
-        if python and (listed.engine != "llama_cpp" or kind in options.kinds):
+        made = kind in options.kinds if listed.engine == "llama_cpp" else listed.made != ("read",)
+        if python and made:
             name = f"{listed.engine}, {listed.row.name}"
             if name == BASE or not options.only or any(re.search(o, name) for o in options.only):
                 found[name] = way_of(name, listed, python, options)

@@ -219,7 +219,9 @@ class Run:
             found["scores"] = written.get("results")
         if process.returncode != 0 or "generate_seconds" not in found:
             lines = self.log.read_text(errors="replace").strip().splitlines()
-            found["error"] = problem or (lines or ["no output"])[-1]
+            # What libraries warn of as they end comes after it.
+            said = [line for line in lines if "rror: " in line] or lines or ["no output"]
+            found["error"] = problem or said[-1]
             found["log_end"] = lines[-25:]
         return found
 
