@@ -167,10 +167,10 @@ def test_files_have_it_all(read: Path, tmp_path: Path) -> None:
     table = pq.read_table(names[2])
     with names[1].open() as file:
         rows = list(csv.DictReader(file))
-    for row, record in zip(rows, table.to_pylist(), strict=True):
-        assert float(row["own_kl"]) == pytest.approx(record["own_kl"])
-        assert record["own_kl_low"] <= record["own_kl"] <= record["own_kl_high"]
-    assert any(record["changed"] is not None for record in table.to_pylist())
+    for row, stored in zip(rows, table.to_pylist(), strict=True):
+        assert float(row["own_kl"]) == pytest.approx(stored["own_kl"])
+        assert stored["own_kl_low"] <= stored["own_kl"] <= stored["own_kl_high"]
+    assert any(stored["changed"] is not None for stored in table.to_pylist())
     head = names[3].read_text().splitlines()[0]
     assert "| KL " in head
     assert "Same top" in head
