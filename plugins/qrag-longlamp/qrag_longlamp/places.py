@@ -57,7 +57,7 @@ def find_files(source: LongLampSource, data: str | None, split: str) -> Files:
 
     :param data: a data root; ``mini``, the embedded sample; ``hub`` or ``hub@REVISION``, which
         fetches what is not in the hub's cache yet; ``None`` for ``$QRAG_DATA``, else the folder
-        ``longlamp`` in the cache folder.
+        ``longlamp`` in the cache folder. A folder of one of these names is ``./mini`` or ``./hub``.
     :raises DataError: where a file is missing; the message says how to get it.
     :raises SettingsError: where there is no such split.
     """
@@ -67,7 +67,7 @@ def find_files(source: LongLampSource, data: str | None, split: str) -> Files:
         )
     chosen = data or os.environ.get("QRAG_DATA") or ""
     name, _, revision = chosen.partition("@")
-    if name == HUB and not Path(chosen).is_dir():
+    if name == HUB:
         root = from_hub(source, split, revision or None)
     elif chosen == MINI:
         root = Path(__file__).parent / "mini"
@@ -77,6 +77,11 @@ def find_files(source: LongLampSource, data: str | None, split: str) -> Files:
     for hub_name in SPLITS[split]:
         if (files := _in_folder(folder, hub_name)) is not None:
             return files
+    if name == HUB:
+        raise DataError(
+            f"data: {chosen}: the hub's cache has no files of {source.config}, {split} split, in "
+            f"{root}.\n  to get it:   {_command(source, split)}"
+        )
     raise DataError(_nothing_found(source, root, folder, split))
 
 
@@ -147,7 +152,7 @@ def from_hub(source: LongLampSource, split: str, revision: str | None) -> Path:
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise DataError(
             f"data: hub: {source.config} cannot be fetched: {str(error).splitlines()[0]}\n"
-            f"  to get it where there is a network, and copy the folder here:\n"
+            f"  with no network: run this elsewhere, copy the folder, and name it as data:\n"
             f"               {_command(source, split, Path('longlamp'))}"
         ) from error
     return Path(root)
@@ -187,10 +192,11 @@ def _how_to_get(source: LongLampSource, root: Path, split: str) -> str:
     )
 
 
-def _command(source: LongLampSource, split: str, root: Path) -> str:
+def _command(source: LongLampSource, split: str, root: Path | None = None) -> str:
+    """Return the command of the hub's client that fetches a split, into its cache by default."""
     wanted = f"{source.config}/{SPLITS[split][0]}*"
     command = ["hf", "download", REPOSITORY, "--repo-type", "dataset", "--include", wanted]
-    return shlex.join([*command, "--local-dir", str(root)])
+    return shlex.join(command if root is None else [*command, "--local-dir", str(root)])
 
 
 def _how_to_make(source: LongLampSource, split: str) -> str:

@@ -248,6 +248,17 @@ def test_what_the_hub_does_not_give_is_one_error(hub: Path) -> None:
     assert "hf download LongLaMP/LongLaMP" in message
 
 
+def test_a_split_that_the_hubs_cache_lacks_is_one_error(hub: Path) -> None:
+    folder = hub / CONFIG
+    folder.mkdir(parents=True)
+    as_parts(folder)
+    with pytest.raises(DataError) as raised:
+        REVIEW.load("hub", "train")
+    assert str(raised.value).endswith(
+        f"hf download LongLaMP/LongLaMP --repo-type dataset --include '{CONFIG}/train*'"
+    )
+
+
 # ---------------------------------------------------------------------- broken data
 def changed(**fields: Any) -> list[dict[str, Any]]:
     """The rows, the second changed; a field that is to be ``...`` is left out."""
