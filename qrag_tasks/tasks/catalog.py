@@ -140,7 +140,7 @@ def task_named(name: str, index: Index = "lamp") -> Task:
         return replace(TASKS[name], index=index)
     except KeyError:
         raise SettingsError(
-            f"unknown task {name!r} (known: {', '.join(TASKS)}).{did_you_mean(name, TASKS)}"
+            f"unknown task {name!r} (known: {', '.join(TASKS)}).{task_meant(name)}"
         ) from None
 
 
@@ -176,6 +176,29 @@ def entry(name: str) -> CatalogEntry:
         ) from None
 
 
+_PACKAGES = {"longlamp": "qrag-longlamp", "personamem": "qrag-personamem"}
+"""What the names of tasks that our plugins bring begin with -> the plugin's distribution."""
+
+
+def task_meant(name: str) -> str:
+    """Return a sentence on what an unknown row's name may mean, or nothing."""
+    return _not_installed(name) or did_you_mean(name, TASKS)
+
+
+def _not_installed(name: str) -> str:
+    """Return a sentence on the distribution of ours that a name's task is in; or nothing."""
+    from qrag_tasks import registry
+
+    for begin, package in _PACKAGES.items():
+        known = {plugin.origin.distribution for plugin in registry.plugins()}
+        if name.strip().lower().startswith(begin) and package not in known:
+            return (
+                f" Tasks of that name are in {package}, which is not installed: "
+                f"pip install ./plugins/{package}, in a clone of qrag-tasks."
+            )
+    return ""
+
+
 def explain_unknown(names: Iterable[str], reason: str) -> None:
     """Where a name that is not there was probably meant to be ours, say what ours are.
 
@@ -191,6 +214,7 @@ def explain_unknown(names: Iterable[str], reason: str) -> None:
     begins = tuple(
         begin for task in TASKS.values() for begin in (task.family.lower(), f"{task.name}_rag")
     )
+    begins += tuple(_PACKAGES)
     ours = [
         name
         for name in names
@@ -213,6 +237,8 @@ def explain_unknown(names: Iterable[str], reason: str) -> None:
 
 def _what_it_may_mean(name: str) -> str:
     """Return a sentence on what an unknown name may mean; never another k than was asked for."""
+    if sentence := _not_installed(name):
+        return sentence
     given = name.strip().lower()
     if given in (*CATALOG, *GROUPS, *TAGS):
         return f" Did you mean {given!r}?"

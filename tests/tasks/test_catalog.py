@@ -135,6 +135,20 @@ def test_all_names_that_lm_eval_does_not_find_are_told_at_once() -> None:
     catalog.explain_unknown(["hellaswagg"], "Tasks not found: hellaswagg")
 
 
+def test_a_task_of_a_package_of_ours_that_is_not_installed_names_the_package() -> None:
+    said = r"qrag-longlamp, which is not installed: pip install \./plugins/qrag-longlamp"
+    with pytest.raises(SettingsError, match=said):
+        catalog.task_named("longlamp-topic-user")
+    for name in ("longlamp_rag_user_k5", "longlamp-topic-user_rag_k1"):
+        with pytest.raises(SettingsError, match=said):
+            catalog.explain_unknown([name], f"Tasks not found: {name}")
+
+
+@pytest.mark.parametrize("package", catalog._PACKAGES.values())
+def test_the_packages_of_ours_are_there(package: str) -> None:
+    assert (Path(__file__).parents[2] / "plugins" / package / "pyproject.toml").is_file()
+
+
 def test_rewriting_removes_only_our_own_stale_files(tmp_path) -> None:
     task_files.write(tmp_path)
     foreign = tmp_path / "mine.yaml"

@@ -12,7 +12,7 @@ from qrag_tasks.arms.precisions import precision
 from qrag_tasks.errors import did_you_mean
 from qrag_tasks.experiment.plan.yaml_values import plain
 from qrag_tasks.tasks.base import DEPTHS
-from qrag_tasks.tasks.catalog import TASKS
+from qrag_tasks.tasks.catalog import TASKS, task_meant
 from qrag_tasks.tasks.own.kinds import KINDS
 
 _SAFE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -47,10 +47,13 @@ def _metrics() -> list[str]:
     )
 
 
-def _one_of(names: Callable[[], Sequence[str]], what: str) -> BeforeValidator:
+def _one_of(
+    names: Callable[[], Sequence[str]], what: str, meant: Callable[[str], str] | None = None
+) -> BeforeValidator:
     """Return a validator.
 
     :param names: asked when a plan is read: plugins are not loaded before.
+    :param meant: an unknown name -> a sentence on what it may mean; by default, the nearest name.
     """
 
     def check(value: object) -> object:
@@ -60,10 +63,10 @@ def _one_of(names: Callable[[], Sequence[str]], what: str) -> BeforeValidator:
         # YAML reads `0` as a number, and so would have anybody.
         name = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
         if name not in known:
-            raise ValueError(
-                f"unknown {what} {plain(value)} (known: {', '.join(known)})."
-                + (did_you_mean(name, known) if isinstance(name, str) else "")
-            )
+            hint = ""
+            if isinstance(name, str):
+                hint = meant(name) if meant else did_you_mean(name, known)
+            raise ValueError(f"unknown {what} {plain(value)} (known: {', '.join(known)}).{hint}")
         return str(name)
 
     return BeforeValidator(check)
@@ -82,7 +85,7 @@ Name = Annotated[
 PrecisionName = Annotated[
     str, BeforeValidator(lambda name: precision(name).name if isinstance(name, str) else name)
 ]
-TaskName = Annotated[str, _one_of(_tasks, "task")]
+TaskName = Annotated[str, _one_of(_tasks, "task", task_meant)]
 K = Annotated[str, _one_of(lambda: [*map(str, DEPTHS)], "k")]
 MetricName = Annotated[str, _one_of(_metrics, "metric")]
 Argument = Annotated[str | int | float | bool, BeforeValidator(_plain_value)]
