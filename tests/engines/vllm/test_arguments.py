@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,20 +28,18 @@ def wrong(folder: Path, **changes: Any) -> str:
     return str(raised.value)
 
 
-def test_what_vllm_says_of_itself() -> None:
+def test_what_vllm_says_of_itself(vllm_model: Path) -> None:
     """What is read from its source is what it is."""
-    code = (
-        "import dataclasses, json\n"
-        "from vllm.engine.arg_utils import EngineArgs\n"
-        "from vllm.model_executor.layers.quantization import QUANTIZATION_METHODS\n"
-        "names = [each.name for each in dataclasses.fields(EngineArgs)]\n"
-        "print(json.dumps([names, QUANTIZATION_METHODS]))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    names, methods = json.loads(done.stdout.splitlines()[-1])
+    load(vllm_model)  # which imports vLLM as it has to be
+    from vllm.engine.arg_utils import EngineArgs
+    from vllm.model_executor.layers.quantization import QUANTIZATION_METHODS
+
+    names = [each.name for each in dataclasses.fields(EngineArgs)]
     assert environment.engine_arguments() == {n for n in names if not n.startswith("_")}
-    assert environment.quantization_methods() == set(methods)
-    assert {QUANTIZATION[name] for name in ("fp8", "fp8-channel", "fp8-block")} <= set(methods)
+    assert environment.quantization_methods() == set(QUANTIZATION_METHODS)
+    assert {QUANTIZATION[name] for name in ("fp8", "fp8-channel", "fp8-block")} <= set(
+        QUANTIZATION_METHODS
+    )
     assert environment.version()[1] != "unknown"
 
 
@@ -133,13 +131,15 @@ from vllm_models import load
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.testing.engine_requests import generate, sample_requests
 
-folder, answers = Path({folder!r}), []
-engine, _ = load(folder, precision="bf16", deterministic=True, **{more!r})
-assert engine.batch_invariant
-requests = sample_requests(engine)
-together = generate(engine, requests)
-assert [generate(engine, [request])[0] for request in requests] == together
-assert generate(engine, requests[::-1]) == together[::-1]
+folder = Path({folder!r})
+for more in ({{}}, {{"kv_cache": "fp8"}}):
+    engine, _ = load(folder, precision="bf16", deterministic=True, **more)
+    assert engine.batch_invariant
+    requests = sample_requests(engine)
+    together = generate(engine, requests)
+    assert [generate(engine, [request])[0] for request in requests] == together, more
+    assert generate(engine, requests[::-1]) == together[::-1], more
+    engine.close()
 try:
     load(folder, precision="bf16")
 except SettingsError as error:
@@ -147,18 +147,11 @@ except SettingsError as error:
 """
 
 
-def in_another_process(folder: Path, **more: Any) -> subprocess.CompletedProcess[str]:
-    code = IN_ANOTHER_PROCESS.format(
-        tests=str(Path(__file__).parents[2]), folder=str(folder), more=more
-    )
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.parametrize("more", [{}, {"kv_cache": "fp8"}])
-def test_deterministic(vllm_model: Path, more: dict[str, str]) -> None:
+def test_deterministic(vllm_model: Path) -> None:
     """Answers in 16 bits are the same alone and together; a process is one or the other."""
-    done = in_another_process(vllm_model, **more)
+    code = IN_ANOTHER_PROCESS.format(tests=str(Path(__file__).parents[2]), folder=str(vllm_model))
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     said = "this process has used vLLM with deterministic=True"
     assert said in done.stdout or ON_CPU
@@ -173,9 +166,7 @@ def test_deterministic_on_a_cpu_is_one_prompt_at_a_time(vllm_model: Path) -> Non
             load(vllm_model, deterministic=True, **{name: value})
 
 
-def test_another_setting_of_the_same_process(
-    vllm_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_setting_of_the_same_process(vllm_model: Path) -> None:
     engine, _ = load(vllm_model)
     assert generate(engine, sample_requests(engine)[:1])
     with pytest.raises(SettingsError, match="this process has used vLLM with deterministic=False"):

@@ -40,10 +40,19 @@ def alone(vllm_model: Path) -> Engine:
 
 
 @pytest.fixture(scope="module")
-def replicas(vllm_model: Path) -> Iterator[Loaded]:
-    loaded = load(vllm_model, data_parallel_size=2)
-    yield loaded
-    loaded[0].close()
+def running() -> Iterator[list[Loaded]]:
+    """The replicas that the next test may use; none where a test has lost one of them."""
+    engines: list[Loaded] = []
+    yield engines
+    for engine, _ in engines:
+        engine.close()
+
+
+@pytest.fixture
+def replicas(vllm_model: Path, running: list[Loaded]) -> Loaded:
+    if not running:
+        running.append(load(vllm_model, data_parallel_size=2))
+    return running[0]
 
 
 # ---------------------------------------------------------------------- one model on two devices
@@ -156,8 +165,11 @@ def test_replicas_after_an_error(replicas: Loaded) -> None:
     assert generate(engine, requests) == whole
 
 
-def test_a_replica_is_lost(vllm_model: Path, alone: Engine, tmp_path: Path) -> None:
-    engine, meter = load(vllm_model, data_parallel_size=2)
+def test_a_replica_is_lost(
+    replicas: Loaded, running: list[Loaded], alone: Engine, tmp_path: Path
+) -> None:
+    engine, meter = replicas
+    running.clear()
     processes = [each.process.pid for each in engine._replicas]  # type: ignore[attr-defined]
     text = killed_midway(engine, meter, processes[1], tmp_path / "journal")
     assert f"replica 2 of 2 of vLLM (process {processes[1]}) ended with signal 9" in text
