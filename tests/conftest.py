@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import settings
@@ -146,6 +147,16 @@ def warm_python(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     warm = WarmPython(tmp_path_factory.mktemp("warm"))
     yield warm
     warm.close()
+
+
+@pytest.fixture
+def warm_arms(warm_python: WarmPython, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The arms of a grid are processes that have torch and lm_eval imported already."""
+    from qrag_tasks.experiment.running import processes
+
+    warm = SimpleNamespace(**vars(subprocess))
+    warm.Popen = warm_python.popen
+    monkeypatch.setattr(processes, "subprocess", warm)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 IMPORTED = (
     *(
@@ -59,31 +59,51 @@ class WarmPython:
 
         :raises subprocess.TimeoutExpired: when it takes too long; it is ended then.
         """
-        with (
-            tempfile.TemporaryFile() as out,
-            tempfile.TemporaryFile() as error,
-            Path(os.devnull).open("rb") as nothing,
-            socket.socket(socket.AF_UNIX) as wire,
-        ):
-            wire.connect(self._server(env))
-            request = {"arguments": [*arguments], "env": {**env}, "cwd": str(cwd or Path.cwd())}
-            files = [nothing.fileno(), out.fileno(), error.fileno()]
-            body = json.dumps(request).encode() + b"\n"
-            sent = socket.send_fds(wire, [body], files)
-            wire.sendall(body[sent:])
-            wire.settimeout(timeout)
-            with wire.makefile("r", encoding="utf-8") as told:
-                process = int(told.readline())
+        command = [sys.executable, *arguments]
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
+            with self.popen(command, stdout=out, stderr=error, env=env, cwd=cwd) as process:
                 try:
-                    code = int(told.readline())
-                except TimeoutError:
-                    os.kill(process, signal.SIGKILL)
-                    raise subprocess.TimeoutExpired([*arguments], timeout) from None
+                    code = process.wait(timeout)
+                except subprocess.TimeoutExpired:
+                    os.kill(process.pid, signal.SIGKILL)
+                    raise
             texts = []
             for file in (out, error):
                 file.seek(0)
                 texts.append(file.read().decode("utf-8", errors="replace"))
-            return subprocess.CompletedProcess([sys.executable, *arguments], code, *texts)
+            return subprocess.CompletedProcess(command, code, *texts)
+
+    def popen(
+        self,
+        command: Sequence[str],
+        stdin: int = subprocess.DEVNULL,
+        stdout: int | IO[bytes] = subprocess.DEVNULL,
+        stderr: int | IO[bytes] = subprocess.STDOUT,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> WarmProcess:
+        """Start a command of Python, as ``subprocess.Popen`` does.
+
+        :param stdin: ``DEVNULL``, or ``PIPE`` for a pipe that ends when this process does.
+        :param stdout: a file or its descriptor, or ``DEVNULL``.
+        :param stderr: the same, or ``STDOUT``.
+        """
+        env = os.environ if env is None else env
+        wire = socket.socket(socket.AF_UNIX)
+        wire.connect(self._server(env))
+        request = {"arguments": [*command[1:]], "env": {**env}, "cwd": str(cwd or Path.cwd())}
+        body = json.dumps(request).encode() + b"\n"
+        nothing = os.open(os.devnull, os.O_RDWR)
+        given, kept = os.pipe() if stdin == subprocess.PIPE else (nothing, None)
+        out = nothing if stdout == subprocess.DEVNULL else _descriptor(stdout)
+        error = {subprocess.STDOUT: out, subprocess.DEVNULL: nothing}.get(stderr)  # type: ignore[call-overload]
+        files = [given, out, _descriptor(stderr) if error is None else error]
+        try:
+            wire.sendall(body[socket.send_fds(wire, [body], files) :])
+        finally:
+            for file in {nothing, given}:
+                os.close(file)
+        return WarmProcess(command, wire, kept)
 
     def close(self) -> None:
         """End the processes that commands are forked from."""
@@ -110,15 +130,65 @@ class WarmPython:
         return self._servers[key][1]
 
 
+class WarmProcess:
+    """A command that was started, with the methods of ``subprocess.Popen`` that are needed.
+
+    :ivar pid: of its process.
+    :ivar returncode: how it ended; ``None`` while it runs.
+    """
+
+    def __init__(self, command: Sequence[str], wire: socket.socket, stdin: int | None) -> None:
+        self._command, self._wire, self._stdin, self._told = [*command], wire, stdin, b""
+        self.pid = int(self._line())
+        self.returncode: int | None = None
+
+    def __enter__(self) -> WarmProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stdin is not None:
+            os.close(self._stdin)
+            self._stdin = None
+        self.wait()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return how it ended.
+
+        :raises subprocess.TimeoutExpired: when it has not, after that many seconds.
+        """
+        if self.returncode is None:
+            self._wire.settimeout(timeout)
+            try:
+                self.returncode = int(self._line())
+            except TimeoutError:
+                raise subprocess.TimeoutExpired(self._command, timeout or 0) from None
+            self._wire.close()
+        return self.returncode
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        os.kill(self.pid, signal.SIGTERM)
+
+    def _line(self) -> bytes:
+        while b"\n" not in self._told:
+            more = self._wire.recv(1 << 10)
+            assert more, "the process that commands are forked from has ended"
+            self._told += more
+        line, _, self._told = self._told.partition(b"\n")
+        return line
+
+
+def _descriptor(file: int | IO[bytes]) -> int:
+    return file if isinstance(file, int) else file.fileno()
+
+
 def _places(env: Mapping[str, str]) -> list[str]:
     return [place for place in env.get("PYTHONPATH", "").split(os.pathsep) if place]
 
 
 def _is_seen_at_start(place: Path) -> bool:
-    """Tell whether a folder of ``PYTHONPATH`` holds what a start of Python, or IMPORTED, sees."""
-    if str(place) in _places(os.environ):
-        return False
-    return any((place / name).exists() for name in ("lm_eval", "torch", "sitecustomize.py"))
+    """Tell whether a folder of ``PYTHONPATH`` holds what IMPORTED takes from there."""
+    return str(place) not in _places(os.environ) and (place / "lm_eval").exists()
 
 
 def ask_the_machine_once() -> None:
@@ -190,6 +260,7 @@ def _watch(wire: socket.socket) -> NoReturn:
 def _become(request: Mapping[str, Any], files: Sequence[int]) -> NoReturn:
     """Be the process of a command from here on."""
     import atexit
+    import runpy
     import threading
 
     os.setpgid(0, 0)
@@ -199,11 +270,15 @@ def _become(request: Mapping[str, Any], files: Sequence[int]) -> NoReturn:
     before = _places(os.environ)
     os.environ.clear()
     os.environ.update(request["env"])
-    sys.path[:0] = [place for place in _places(os.environ) if place not in before]
+    more = [place for place in _places(os.environ) if place not in before]
+    sys.path[:0] = more
     os.chdir(request["cwd"])
     _forget_folders()
     code = 0
     try:
+        for place in more:
+            if (Path(place) / "sitecustomize.py").exists():
+                runpy.run_path(str(Path(place) / "sitecustomize.py"))
         _run(request["arguments"])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1

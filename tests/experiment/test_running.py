@@ -1,25 +1,20 @@
-"""A grid: run whole, killed and run again, in parts, with cells that fail."""
+"""A grid: run whole, again, in parts, with cells that fail; and what is refused."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
 
-from dying import dies_over
 from in_process_arms import InProcess
+from run_grids import contents, plan_of_several_batches
 
 from qrag_tasks.errors import PlanError
-from qrag_tasks.experiment.plan import Cell, Plan
+from qrag_tasks.experiment.plan import Plan
 from qrag_tasks.experiment.running.grid import run_plan
 from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.merging import merge
@@ -30,24 +25,7 @@ from qrag_tasks.logs.schema import SCHEMA
 
 @pytest.fixture(scope="module")
 def plan(tiny_model: Path) -> Plan:
-    return Plan.model_validate(
-        {
-            "name": "tiny",
-            "models": [
-                {
-                    "name": "llama",
-                    "pretrained": str(tiny_model),
-                    # Several batches a cell.
-                    "args": {"max_batch_tokens": 2048},
-                }
-            ],
-            "precisions": ["bf16", "int8"],
-            "tasks": ["lamp3u", "lamp5u"],
-            "k": [0, 1],
-            "limit": 6,
-            "chat_template": True,
-        }
-    )
+    return plan_of_several_batches(tiny_model)
 
 
 @pytest.fixture(scope="module")
@@ -57,18 +35,6 @@ def whole(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     progress = run_plan(plan, root)
     assert not progress.failed
     return root
-
-
-def contents(root: Path) -> dict[str, Any]:
-    """Return what must not depend on how a grid was made: scores, and samples to the byte."""
-    made: dict[str, Any] = {}
-    for path in sorted((root / "cells").rglob("*")):
-        cell = str(path.parent.relative_to(root))
-        if path.name.startswith("results_"):
-            made[f"{cell} scores"] = json.loads(path.read_bytes())["results"]
-        elif path.name.startswith("samples_"):
-            made[f"{cell} samples"] = path.read_bytes()
-    return made
 
 
 def test_answers_may_be_as_long_as_the_plan_says(plan: Plan, tmp_path: Path) -> None:
@@ -122,74 +88,7 @@ def test_the_same_command_again_does_nothing(plan: Plan, whole: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in (whole / "cells").rglob("*.json*")}
 
 
-def signal_that_ended(plan: Plan, root: Path, environment: dict[str, str]) -> int:
-    """Run a grid in a process group of its own; return the signal that ended the parent, or 0."""
-    code = (
-        "import sys; from pathlib import Path\n"
-        "from qrag_tasks.experiment.plan import Plan\n"
-        "from qrag_tasks.experiment.running.grid import run_plan\n"
-        "run_plan(Plan.model_validate_json(sys.argv[1]), Path(sys.argv[2]))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, plan.model_dump_json(), str(root)],
-        env={**os.environ, **environment},
-        start_new_session=True,
-        check=False,
-    )
-    return -done.returncode
-
-
-@pytest.mark.skipif(os.name != "posix", reason="kills as POSIX has them")
-def test_killed_wherever_it_is_it_comes_out_the_same(
-    plan: Plan, whole: Path, tmp_path: Path
-) -> None:
-    root, site = tmp_path / "grid", tmp_path / "site"
-    site.mkdir()
-    cells = [cell.folder for cell in plan.cells()]
-    for file, opening, victim in (
-        # All is answered, and not marked; the process of the arm must end by itself.
-        (f"{cells[0]}/.complete.json.*", 1, "parent"),
-        # The results are written, the samples are not.
-        (f"{cells[1]}/samples_*.jsonl", 1, "group"),
-        # The journal's head, its first batch, and its second, which is lost.
-        (f"{cells[3]}/answers.jsonl", 3, "group"),
-    ):
-        environment = dies_over(file, site, opening, victim)
-        assert signal_that_ended(plan, root, environment) == signal.SIGKILL
-    progress = run_plan(plan, root, launcher=InProcess())
-    assert not progress.failed
-    assert contents(root) == contents(whole)
-    for name in ("batches", "prompt_tokens", "generated_tokens", "largest_batch"):
-        assert [cost(root, cell)[name] for cell in plan.cells()] == [
-            cost(whole, cell)[name] for cell in plan.cells()
-        ]
-
-
-def cost(root: Path, cell: Cell) -> dict[str, Any]:
-    (results,) = (root / "cells" / cell.folder).glob("results_*.json")
-    return dict(json.loads(results.read_bytes())["config"]["qrag"]["cost"])
-
-
-def test_without_its_marker_a_cell_is_made_anew_from_its_answers(
-    plan: Plan, whole: Path, tmp_path: Path
-) -> None:
-    root = tmp_path / "grid"
-    shutil.copytree(whole, root)
-    grid = GridFolder.at(root)
-    for cell in plan.cells():
-        if cell.arm.precision == "bf16":
-            folder = grid.cell(cell).path
-            (folder / "complete.json").unlink()
-            (samples,) = folder.glob("samples_*.jsonl")
-            samples.write_bytes(samples.read_bytes()[:100])
-            journal = folder / "answers.jsonl"
-            lines = journal.read_bytes().splitlines(keepends=True)
-            # All but the last batch, and that torn.
-            journal.write_bytes(b"".join(lines[:-1]) + lines[-1][:-20])
-    assert not run_plan(plan, root, launcher=InProcess()).failed
-    assert contents(root) == contents(whole)
-
-
+@pytest.mark.usefixtures("warm_arms")
 def test_an_arm_that_has_changed_is_told_from_its_first_cell_on(
     plan: Plan, whole: Path, tmp_path: Path
 ) -> None:
@@ -248,26 +147,6 @@ def test_what_fails_is_named_and_the_rest_is_whole(
     assert not run_plan(mended, tmp_path / "grid", launcher=InProcess()).failed
 
 
-@pytest.mark.skipif(os.name != "posix", reason="kills as POSIX has them")
-def test_a_process_that_dies_takes_one_cell_with_it(
-    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one_arm = plan.model_copy(update={"precisions": ("bf16",), "limit": 3})
-    cells = one_arm.cells()
-    # Written to be begun, and to keep the first answers.
-    journal = f"{cells[1].folder}/answers.jsonl"
-    with monkeypatch.context() as context:
-        for name, value in dies_over(journal, tmp_path, opening=2).items():
-            context.setenv(name, value)
-        progress = run_plan(one_arm, tmp_path / "grid")
-    assert list(progress.failed) == [cells[1]]
-    assert set(progress.complete) == {cells[0], *cells[2:]}
-    assert progress.failed[cells[1]].startswith(
-        "its process ended with signal 9 (killed: was memory short?)"
-    )
-    assert not run_plan(one_arm, tmp_path / "grid", launcher=InProcess()).failed
-
-
 def test_the_processes_end_in_peace(plan: Plan, whole: Path) -> None:
     """The thread that waits for the parent's end must not break that of the process."""
     for arm in plan.arms():
@@ -308,28 +187,3 @@ def test_other_settings_in_the_same_folder(plan: Plan, whole: Path) -> None:
         run_plan(plan.model_copy(update={"limit": 5}), whole)
     assert contents(whole) == before
     assert GridFolder.at(whole).plan == plan
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="a limit on file size as Linux has it")
-def test_a_full_disk_loses_nothing(plan: Plan, whole: Path, tmp_path: Path) -> None:
-    one_cell = plan.model_copy(update={"precisions": ("bf16",), "tasks": ("lamp3u",), "k": ("0",)})
-    code = (
-        "import resource, signal, sys; from pathlib import Path\n"
-        "from qrag_tasks.experiment.plan import Plan\n"
-        "from qrag_tasks.experiment.running.grid import run_plan\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))\n"
-        "progress = run_plan(Plan.model_validate_json(sys.argv[1]), Path(sys.argv[2]))\n"
-        "print(*progress.failed.values())\n"
-    )
-    root = tmp_path / "grid"
-    done = subprocess.run(
-        [sys.executable, "-c", code, one_cell.model_dump_json(), str(root)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "could not be written in full: is the disk full? The answers are kept" in done.stdout
-    assert not run_plan(one_cell, root, launcher=InProcess()).failed
-    name = "cells/llama/bf16/lamp3u_rag_k0 samples"
-    assert contents(root)[name] == contents(whole)[name]
