@@ -27,6 +27,8 @@ from marked_page import between_marks
 from precisions import machine
 
 MARKS = ("<!-- two GPUs: begin -->", "<!-- two GPUs: end -->")
+MOST_SHOWN = 20
+"""Answers unlike those of the first run that are written down, of each run."""
 KINDS = ("ranks", "vllm", "deterministic", "shards", "ray", "lost")
 
 
@@ -46,21 +48,25 @@ def ranks_runs(options: argparse.Namespace) -> list[tuple[Run, ...]]:
 
 def vllm_runs(options: argparse.Namespace) -> list[tuple[Run, ...]]:
     arguments = f"engine=vllm,precision={options.arms[0]},deterministic=True,{options.vllm_args}"
-    sizes = {
-        "on one GPU": "",
-        "tensor_parallel_size=2": ",tensor_parallel_size=2",
-        "data_parallel_size=2": ",data_parallel_size=2",
-    }
     cpu = {"VLLM_CPU_OMP_THREADS_BIND": "0|1"} if options.device == "cpu" else {}
+    # The same run again, and on the other GPU, tell what several replicas change from what a
+    # start or a GPU does.
+    runs = [
+        ("on one GPU", "", (0,), {}),
+        ("on one GPU, started again", "", (0,), {}),
+        ("on the other GPU", "", (1,), {}),
+        ("tensor_parallel_size=2", ",tensor_parallel_size=2", (0, 1), cpu),
+        ("data_parallel_size=2", ",data_parallel_size=2", (0, 1), {}),
+    ]
     return [
         (
             Run(
-                *(f"vllm {options.arms[0]} {name}", arguments + size, options),
-                gpus=(0, 1) if size else (0,),
-                environment=cpu if "tensor" in size else {},
+                *(f"vllm {options.arms[0]} {name}", arguments + more, options),
+                gpus=gpus,
+                environment=environment,
             ),
         )
-        for name, size in sizes.items()
+        for name, more, gpus, environment in runs
     ]
 
 
@@ -81,7 +87,13 @@ def timed(
             try:
                 row |= run.finish(deadline)
                 if base := first_of(run, every).answers():
-                    row["equal"] = share(run.answers(), base)
+                    answers = run.answers()
+                    row["equal"] = share(answers, base)
+                    row["other_answers"] = [
+                        [*place, base[place], answer]
+                        for place, answer in answers.items()
+                        if answer != base[place]
+                    ][:MOST_SHOWN]
             except Failed as error:
                 stop(run.process)
                 row["error"] = str(error)
