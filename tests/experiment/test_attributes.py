@@ -19,6 +19,7 @@ from qrag_tasks.experiment.comparison.attribute_bins import bins_of
 from qrag_tasks.experiment.comparison.rows import AttributeRow, Comparison
 from qrag_tasks.experiment.comparison.tables.records import nested
 from qrag_tasks.experiment.comparison.verdicts import attribute_verdict, verdict
+from qrag_tasks.experiment.report.answer import sentences
 from qrag_tasks.experiment.report.figures import figures
 from qrag_tasks.logs.sample_logs import SampleLog
 
@@ -179,6 +180,15 @@ def test_equal_values_are_never_parted() -> None:
     assert len(counts) == len(bins.labels)
 
 
+def test_bins_are_of_equal_size_where_values_allow_it() -> None:
+    values = [100 * (number // 10) for number in range(100)]
+    bins = bins_of(values)
+    assert bins is not None
+    assert list(np.bincount([bins.of(value) for value in values])) == [20] * 5
+    assert bins.labels[0] == "0 to 100"
+    assert bins.labels[-1] == "800 to 900"
+
+
 def test_few_values_have_a_bin_each() -> None:
     bins = bins_of([3, 1, 1, 2, 12_000])
     assert bins is not None
@@ -299,3 +309,9 @@ def test_records_hold_all_of_it(comparison: Comparison) -> None:
     record = nested(comparison)
     assert len(record["attributes"]) == len(comparison.attributes) == 2 * 2 * 3
     assert all("verdict" in row for row in record["attributes"])
+
+
+def test_the_answer_says_with_what_losses_grow(comparison: Comparison) -> None:
+    (said,) = (one for one in sentences(comparison) if "distance" in one)
+    assert said.startswith("The loss grows with distance in 1 of 2 comparisons, most in model-1b")
+    assert "int4-nf4 on lamp3u at k = 1 with bm25: mae +" in said

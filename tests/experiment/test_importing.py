@@ -408,3 +408,32 @@ def test_answers_that_hold_nothing(tmp_path: Path) -> None:
     rows[4]["answer"] = "I cannot say"
     result = imported(tmp_path, *two(tmp_path, rows, lines()), *RATINGS)
     assert "note: 2 of 120 answers hold no rating of this kind, such as ''" in result.stderr
+
+
+# ---------------------------------------------------------------------- attributes
+@pytest.mark.parametrize("form", [".jsonl", ".csv"])
+def test_attributes_are_imported(tmp_path: Path, form: str) -> None:
+    arms = []
+    for arm, wrong in (("base", 3), ("other", 40)):
+        rows = lines(wrong=wrong)
+        for number, row in enumerate(rows):
+            row |= {"back": number, "topic": ("a", "b")[number % 2], "odd": None}
+        arms.append(written(tmp_path / f"{arm}{form}", rows))
+    names = ("--attribute", "back", "--attribute", "topic", "--attribute", "odd")
+    done = imported(tmp_path, *arms, *RATINGS, *names)
+    assert done.exit_code == 0, done.output
+    results = tmp_path / "results"
+    comparison = compare_runs(
+        read_runs(results / "base"), [read_runs(results / "other")], Options(resamples=99)
+    )
+    by_name = {row.attribute: row for row in comparison.attributes}
+    assert set(by_name) == {"back", "topic"}
+    assert by_name["back"].reach == 59
+    assert [one.label for one in by_name["topic"].bins] == ["a", "b"]
+
+
+def test_an_attribute_that_cannot_be_imported(tmp_path: Path) -> None:
+    rows = [{**row, "topic": ["a"]} for row in lines()]
+    done = imported(tmp_path, written(tmp_path / "a.jsonl", rows), *RATINGS, "--attribute", "topic")
+    assert done.exit_code == 1
+    assert "a.jsonl:1: topic: expected text or a number, got a list" in done.output

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from report_pages import ODD, question, report_of, write_arms, write_grid
+from run_files import QUANTIZED, rating, write_run
 
 
 @pytest.fixture(scope="module")
@@ -299,3 +300,58 @@ def test_printed_it_is_the_answer(page: Path, browser: Any) -> None:
         assert view.tab.locator("#map table").is_visible()
         assert not view.tab.locator("#samples").is_visible()
         assert not view.tab.locator("#filters").is_visible()
+
+
+@pytest.fixture(scope="module")
+def by_attribute(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of an arm that is wrong wherever the answer is far back; int8 is the base."""
+    root = tmp_path_factory.mktemp("attributes")
+    places: list[Path] = []
+    for arm, far, args in (
+        ("base", 0, {}),
+        ("int4", 1, QUANTIZED),
+        ("int8", 0, {"load_in_8bit": 1}),
+    ):
+        rows = [
+            rating(
+                number,
+                f"question {number}",
+                str(1 + (number + (far and number // 10 > 4 and number % 7 < 5)) % 5),
+                1 + number % 5,
+                f"user-{number % 13}",
+                attributes={"distance": 100 * (number // 10), "topic": f"topic {number % 3}"},
+            )
+            for number in range(100)
+        ]
+        places.append(write_run(root / arm, rows, model_args=args))
+    report_of([str(place) for place in places], root / "report.html")
+    return root / "report.html"
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_scores_by_an_attribute(by_attribute: Path, browser: Any, width: int) -> None:
+    with View(browser, by_attribute, width=width) as view:
+        tab = view.tab
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert view.count("#attributes figure") == 1
+        # A number comes first: a line for each arm in both panels, and the base's in one.
+        assert tab.locator("#attribute").input_value() == "distance"
+        assert tab.locator("#attributes path.arm").count() == 4
+        assert tab.locator("#attributes path.base").count() == 1
+        # Five bins of two arms in two panels; what is farthest back of one arm is filled.
+        assert view.count("#attributes .point .dot") == 20
+        assert view.count("#attributes .point .dot.shown") >= 4
+        said = tab.locator("#attributes").inner_text()
+        assert "int4-nf4: from the lowest distance to the highest the difference changes" in said
+        assert "the loss grows" in said
+        tab.locator("#attribute").select_option("topic")
+        tab.locator("#attributes text", has_text="topic 2").wait_for()
+        assert tab.locator("#attributes path.arm").count() == 0
+        assert "attribute=topic" in view.address()
+        tab.locator("#attributes .point").first.focus()
+        assert "topic: topic 0" in tab.locator("#tip").inner_text()
+
+
+def test_without_attributes_there_is_no_such_section(page: Path, browser: Any) -> None:
+    with View(browser, page) as view:
+        assert view.count("#attributes-section") == 0

@@ -14,6 +14,7 @@ from plugin_files import InstallPlugin
 from qrag_tasks import plugins, registry
 from qrag_tasks.cli import main
 from qrag_tasks.errors import PluginError, SettingsError
+from qrag_tasks.experiment.plan import Plan
 from qrag_tasks.tasks import catalog, task_files
 
 PLUGIN = """
@@ -56,6 +57,29 @@ def test_a_task_of_a_plugin_is_one_like_all_others(install: InstallPlugin) -> No
     assert folder is not None
     assert (folder / "stars" / "stars_rag_k5.yaml").is_file()
     assert task_files.written_for_plugins() == folder
+
+
+def test_a_task_without_documents_has_one_depth(install: InstallPlugin) -> None:
+    install(
+        "qrag_stars",
+        plugin().replace('family="Stars"', 'family="Stars", takes_documents=False'),
+    )
+    assert [name for name in catalog.CATALOG if name.startswith("stars")] == ["stars_rag_k0"]
+    assert [name for name in catalog.GROUPS if name.startswith("stars")] == ["stars_rag_all_k0"]
+    with pytest.raises(SettingsError, match="'stars_rag' has no k of '5': it is 0"):
+        catalog.explain_unknown(["stars_rag_k5"], "not found: stars_rag_k5")
+    cells = Plan.model_validate(
+        {
+            "name": "sky",
+            "models": [{"name": "m"}],
+            "precisions": ["bf16"],
+            "tasks": ["stars", "lamp3u"],
+            "retrievers": ["bm25", "first"],
+            "k": [1, 3],
+        }
+    ).cells()
+    assert [cell.folder for cell in cells if cell.task == "stars"] == ["m/bf16/stars_rag_k0"]
+    assert len(cells) == 1 + 4
 
 
 def test_without_plugins_nothing_is_written() -> None:

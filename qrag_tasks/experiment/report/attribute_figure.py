@@ -132,6 +132,9 @@ def _figure(
     draw: Callable[[Any, AttributePanel, Looks], None],
 ) -> Figure:
     drawn, places = panel_grid(len(panels))
+    if not all(panel.numeric for panel in panels):
+        # Slanted names below an axis take what the panel would have.
+        drawn.set_figheight(1.35 * drawn.get_figheight())
     for axes, panel in zip(places, panels, strict=True):
         draw(axes, panel, looks)
         axes.set_title(panel.title)

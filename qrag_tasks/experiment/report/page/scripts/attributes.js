@@ -51,13 +51,15 @@ function swatchOf(label, colour) {
 function attributeFigure(name, members, width, count) {
   const { cell } = members[0];
   const holder = element("figure", undefined, "panel");
-  const title = [differs(cells, "model") && cell.model, cell.task, cell.filter, cell.k && `k = ${cell.k}`, cell.k !== "0" && cell.retriever, cell.order];
+  const title = [differs(cells, "model") && cell.model, cell.task, cell.filter, cell.k && `k = ${cell.k}`, cell.k !== "0" && cell.retriever, differs(cells.filter((one) => one.order), "order") && cell.order];
   holder.append(element("h3", title.filter(Boolean).join(", ")));
   const longest = members.map(({ by }) => by.bins).reduce((one, two) => (two.length > one.length ? two : one));
   const numeric = longest.every((bin) => bin.mean !== null);
   const left = 66;
   const total = Math.min(width, count > 1 && width >= 900 ? width / 2 - 16 : 620);
-  const below = numeric ? 34 : Math.min(150, 12 + 5.6 * Math.max(...longest.map((bin) => Math.min(24, bin.label.length))));
+  // A slanted label reaches to the left, beyond the axis of a narrow figure.
+  const letters = total < 480 ? 16 : 24;
+  const below = numeric ? 34 : 18 + 4 * Math.max(...longest.map((bin) => Math.min(letters, bin.label.length)));
   const height = 8 + 2 * (BIN_PANEL + 12) + below;
   const frame = svg("svg", { width: total, height, viewBox: `0 0 ${total} ${height}`, role: "group", "aria-label": `${cell.task} by ${name}` });
   const places = longest.map((bin) => (numeric ? bin.mean : longest.indexOf(bin)));
@@ -92,7 +94,7 @@ function attributeFigure(name, members, width, count) {
       return by.bins.map((bin) => binMark(frame, its, name, bin, placeOf(bin) + beside, y, measure));
     });
   });
-  labelBins(frame, name, longest, numeric, { x, placeOf, bottom: 8 + 2 * BIN_PANEL + 12, total, left });
+  labelBins(frame, name, longest, numeric, { x, placeOf, bottom: 8 + 2 * BIN_PANEL + 12, total, left, letters });
   roving(frame, marks);
   holder.append(frame);
   for (const { cell: its, by } of members) {
@@ -132,10 +134,10 @@ function binSteps(bins, place, value, y) {
   return svg("path", { class: "base", d: bins.map((bin) => `M${place(bin) - 12} ${y(value(bin))}h24`).join("") });
 }
 
-function labelBins(frame, name, bins, numeric, { x, placeOf, bottom, total, left }) {
+function labelBins(frame, name, bins, numeric, { x, placeOf, bottom, total, left, letters }) {
   if (!numeric) {
     for (const bin of bins) {
-      const label = bin.label.length > 24 ? `${bin.label.slice(0, 23)}…` : bin.label;
+      const label = bin.label.length > letters ? `${bin.label.slice(0, letters - 1)}…` : bin.label;
       frame.append(text(0, 0, label, { class: "tick", "text-anchor": "end", transform: `translate(${placeOf(bin) + 4} ${bottom + 12}) rotate(-40)` }));
     }
     return;
