@@ -1,6 +1,6 @@
 """Write the sample ``mini``: ``python -m qrag_longlamp.mini.make [FOLDER]``.
 
-Six made-up users of each kind of text, each with openings, turns and endings of their own, in the
+Made-up users of each kind of text, each with openings, turns and endings of their own, in the
 columns of LongLaMP's rows.
 """
 
@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 from qrag_longlamp.mini import wording
 
 Fields = dict[str, Any]
+USERS = {"user": 6, "temporal": 3}
+"""Setting -> how many users a file has."""
 PROFILE = 5
 """Documents of a user in the user setting; in the temporal one, of a user's first question."""
 _CHOICE = re.compile(r"\[([^\]]+)\]")
@@ -114,7 +116,7 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def rows(kind: Kind, seed: int, questions: int) -> list[Fields]:
+def rows(kind: Kind, seed: int, users: int, questions: int) -> list[Fields]:
     """Return the rows of a file.
 
     :param questions: of each user. Before each later one, the answer to the one before it is the
@@ -122,7 +124,7 @@ def rows(kind: Kind, seed: int, questions: int) -> list[Fields]:
     """
     rng = random.Random(seed)
     made = []
-    for number, name in enumerate(wording.NAMES):
+    for number, name in enumerate(wording.NAMES[:users]):
         own = {
             "opening": wording.OPENINGS[number],
             "turn": wording.TURNS[number],
@@ -151,7 +153,7 @@ def make(folder: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             lines = [
                 json.dumps(row, ensure_ascii=False) + "\n"
-                for row in rows(kind, 10 * seed + questions, questions)
+                for row in rows(kind, 10 * seed + questions, USERS[setting], questions)
             ]
             path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
