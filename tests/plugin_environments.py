@@ -53,11 +53,15 @@ class Beside:
     run: Run
     site: Path
 
-    def install(self, walk: Walk, folder: Path, **replaced: tuple[str, str]) -> None:
-        """Build the wheel of a plugin in a folder, with some of its code replaced; install it."""
-        walk.write(folder, **replaced)
-        wheel = built(folder)
-        self.run(f"python -m pip install --quiet --no-deps --force-reinstall '{wheel}'", folder)
+
+def install(run: Run, walk: Walk, folder: Path, **replaced: tuple[str, str]) -> None:
+    """Build the wheel of a plugin in a folder, and install it.
+
+    :param run: runs bash in the environment that it goes into.
+    :param replaced: of the plugin's code, as :meth:`Walk.write` has it.
+    """
+    walk.write(folder, **replaced)
+    run(f"python -m pip install --quiet --no-deps --force-reinstall '{built(folder)}'", folder)
 
 
 def built(folder: Path) -> Path:

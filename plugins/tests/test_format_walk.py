@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from plugin_environments import Beside
+from plugin_environments import Beside, install
 from plugin_walks import Run, Walk
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
@@ -42,7 +42,7 @@ limit: 4
 def folder(beside: Beside, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the plugin, whose wheel is installed."""
     folder = tmp_path_factory.mktemp("qrag-row8")
-    beside.install(WALK, folder)
+    install(beside.run, WALK, folder)
     return folder
 
 
@@ -163,7 +163,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_wheel(name: str, beside: Beside, folder: Path, tmp_path: Path) -> None:
     replaced, cause = BROKEN[name]
-    beside.install(WALK, tmp_path / "broken", __init__=replaced)
+    install(beside.run, WALK, tmp_path / "broken", __init__=replaced)
     asked = beside.run(WALK.commands[-1], tmp_path, check=False)
     assert asked.returncode != 0
     printed = " ".join(asked.stdout.split())

@@ -1,27 +1,28 @@
-"""A third party's plugin: CONTRIBUTING's walk as printed, its tox, its wheel, and that broken."""
+"""Third parties' retriever and task: their walks, their tox, their wheels, and these broken."""
 
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
+import shlex
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from plugin_environments import built, run_in
-from plugin_walks import PAGE
+from plugin_environments import Run, install, run_in
+from plugin_walks import PAGE, Walk
 
-from qrag_tasks.scaffolding import new_plugin
+from qrag_tasks.scaffolding import KINDS, new_plugin
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
+RETRIEVER, TASK = Walk.of("Write a retriever"), Walk.of("Add a task")
 LM_EVAL = (
     "lm_eval --tasks lamp3u_rag_k1 --model dummy --limit 4 --metadata "
     '\'{"data": "mini", "retriever": "RETRIEVER"}\''
 )
+
+BIRDS = "lm_eval --tasks birds_rag_all_k1 --model dummy"
+LAMP = 'lm_eval --tasks lamp3u_rag_k0 --model dummy --limit 2 --metadata \'{"data": "mini"}\''
+REGISTERS = "register(ROW.name, ROW)"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,26 @@ def test_its_own_tox_tries_the_wheel(tried: Tried) -> None:
     assert "|lamp3u_rag_k1|" in tried.printed
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_tox_reads_the_matrix_of_every_kind(kind: str, tmp_path: Path) -> None:
+    """What its environments install and run; one of them is run above."""
+    folder = new_plugin("shared", kind, tmp_path / "qrag-shared")
+    run = run_in(Path(sys.prefix), tmp_path / "cache")
+    listed = run("python -m tox list --no-desc -q", folder).stdout
+    names = re.findall(r"^py3\d+-qrag(?:low|new)est-lmeval(?:low|new)est$", listed, re.MULTILINE)
+    assert len(set(names)) == 16
+    keys = "deps commands commands_pre extras package constrain_package_deps"
+    asked = run(f"python -m tox config -e {names[0]} -k {keys}", folder).stdout
+    assert "qrag-tasks==" in asked
+    assert "lm-eval==" in asked
+    assert "package = wheel" in asked
+    assert "constrain_package_deps = True" in asked
+    assert "python -m pip check" in asked
+    (evaluated,) = re.findall(r"lm_eval --tasks .*", asked)
+    (told,) = re.findall(r"^lm_eval --tasks .*", (folder / "README.md").read_text(), re.MULTILINE)
+    assert shlex.split(evaluated) == shlex.split(told)
+
+
 def test_the_walk_ends_with_a_wheel(walked: tuple[Path, str]) -> None:
     folder, printed = walked
     assert re.search(r"longest +qrag-longest +0\.1\.0 ", printed)
@@ -89,26 +110,10 @@ def test_the_walk_ends_with_a_wheel(walked: tuple[Path, str]) -> None:
     ]
 
 
-def install(clean: Run, folder: Path, name: str, **replaced: tuple[str, str]) -> None:
-    """Install the plugin's wheel, built again where something in its code is replaced."""
-    if not replaced:
-        wheel = next((folder / "dist").glob("*.whl"))
-    else:
-        copy = folder.parent / name
-        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("dist", "*.egg-info"))
-        module = copy / "qrag_longest" / "__init__.py"
-        code = module.read_text(encoding="utf-8")
-        for old, new in replaced.values():
-            assert old in code
-            code = code.replace(old, new)
-        module.write_text(code, encoding="utf-8")
-        wheel = built(copy)
-    clean(f"python -m pip install --quiet --no-deps --force-reinstall '{wheel}'", folder)
-
-
 def test_the_wheel_is_used_by_lm_eval(clean: Run, walked: tuple[Path, str]) -> None:
     folder, _ = walked
-    install(clean, folder, "good")
+    (wheel,) = (folder / "dist").glob("*.whl")
+    clean(f"python -m pip install --quiet --no-deps --force-reinstall '{wheel}'", folder)
     clean("python -m pip check", folder)
     done = clean(LM_EVAL.replace("RETRIEVER", "longest:shortest=3"), folder.parent)
     assert "|lamp3u_rag_k1|" in done.stdout
@@ -134,10 +139,10 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_the_wheel_broken(clean: Run, walked: tuple[Path, str], name: str) -> None:
+def test_the_wheel_broken(clean: Run, walked: tuple[Path, str], name: str, tmp_path: Path) -> None:
     folder, _ = walked
     replaced, cause = BROKEN[name]
-    install(clean, folder, name, code=replaced)
+    install(clean, RETRIEVER, tmp_path / name, __init__=replaced)
 
     asked = clean(LM_EVAL.replace("RETRIEVER", "longest"), folder.parent, check=False)
     assert asked.returncode == 1
@@ -177,3 +182,39 @@ def test_the_wheel_of_the_core_can_be_published(
 ) -> None:
     done = clean(f"python -m twine check --strict '{wheel}'", walked[0])  # which the walk installed
     assert "PASSED" in done.stdout
+
+
+def test_the_wheel_of_a_task_is_used_by_lm_eval_from_any_folder(clean: Run, tmp_path: Path) -> None:
+    install(clean, TASK, tmp_path / "good")
+    clean("python -m pip check", tmp_path)
+    assert "birds_rag_k1" in clean(BIRDS, tmp_path).stdout
+    said = clean("qrag plugins check birds", tmp_path).stdout
+    assert re.search(r"birds: \d\d checks, 0 failed", said)
+    assert "from qrag-birds 0.1.0" in clean("COLUMNS=200 qrag tasks", tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("replaced", "message", "harmless"),
+    [
+        # Whoever did not ask for birds is warned, and goes on.
+        ((REGISTERS, "raise OSError('the nest is empty')"), "OSError: the nest is empty", True),
+        ((REGISTERS, "register('owls', ROW)"), "what is registered as 'owls' calls itself", True),
+        # Which of the two is meant, nobody can tell.
+        (('name="birds"', 'name="lamp3u"'), "two plugins register the task 'lamp3u'", False),
+    ],
+)
+def test_the_wheel_of_a_task_broken(
+    replaced: tuple[str, str], message: str, harmless: bool, clean: Run, tmp_path: Path
+) -> None:
+    install(clean, TASK, tmp_path / "broken", __init__=replaced)
+    done = clean(LAMP, tmp_path, check=False)
+    assert (done.returncode == 0) == harmless, done.stdout
+    assert message in done.stdout
+    done = clean(BIRDS, tmp_path, check=False)
+    assert done.returncode != 0
+    assert message in done.stdout
+    assert "Traceback" not in done.stdout
+    listed = re.sub(r"\s+", " ", clean("qrag plugins", tmp_path, check=False).stdout)
+    assert message[:40] in listed
+    if not harmless:
+        clean(f"QRAG_BLOCK_PLUGINS=qrag-birds {LAMP}", tmp_path)

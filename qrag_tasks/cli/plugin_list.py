@@ -46,7 +46,7 @@ def _takes_this_version(plugin: Plugin) -> bool:
 def print_list() -> None:
     """Print what each plugin supplies and, of those that are not built in, its hooks."""
     table = Table("plugin", "distribution", "version", "kind", "supplies", "state")
-    hooks = Table("plugin", "built for", "hook", "added in", "")
+    hooks = Table("plugin", "built for", "hook", "added in", "state")
     for plugin in plugins():
         state = f"{plugin.state}: {plugin.cause}" if plugin.cause else plugin.state
         about = (plugin.name, plugin.origin.distribution, plugin.origin.version)
