@@ -34,6 +34,11 @@ def show(task: str, index: int, given: str | None, tokenizer: str | None, **choi
         ("task", f"{shown.entry.name} ({shown.summary})"),
         ("sample", f"{record.sample.id}, {index} of {shown.size}, from {shown.source}"),
         ("gold", record.sample.target or "not published"),
+        *(
+            [("attributes", ", ".join(f"{name} = {value}" for name, value in known.items()))]
+            if (known := record.sample.attributes)
+            else []
+        ),
         ("retriever", shown.retriever),
         (
             "documents",

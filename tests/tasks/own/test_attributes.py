@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from qrag_tasks.cli import main
 from qrag_tasks.prompting.prompt_docs import as_doc
 from qrag_tasks.prompting.prompt_source import PromptSource
 from qrag_tasks.prompting.settings import Settings
@@ -121,3 +123,9 @@ def test_an_attribute_that_is_no_text(tmp_path: Path) -> None:
 def test_cells_that_write_numbers(text: str, number: Any) -> None:
     assert as_number(text) == number
     assert type(as_number(text)) is type(number)
+
+
+def test_qrag_show_tells_them(tmp_path: Path) -> None:
+    folder = corpus(tmp_path, NAMED)
+    said = CliRunner().invoke(main, ["show", "own_rag_k1", "--data", str(folder)]).output
+    assert "Topic = day, back = 3, share = 0.5" in said
