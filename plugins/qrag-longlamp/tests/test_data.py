@@ -13,7 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from qrag_tasks.errors import DataError, SettingsError
+from qrag_tasks.errors import DataError, RetrieverError, SettingsError
+from qrag_tasks.plugins import build_retriever
+from qrag_tasks.prompting.rankings import make_queries
 from qrag_tasks.tasks.base import DataSet
 
 from qrag_longlamp import places
@@ -156,6 +158,16 @@ def test_data_that_change_are_read_again(folder: Path) -> None:
 def test_years_are_dates(tmp_path: Path) -> None:
     data = LONGLAMP_TASKS["longlamp-abstract-temporal"].load("mini")
     assert [item["date"] for item in data.samples[0].profile][:2] == ["2001", "2002"]
+
+
+def test_texts_without_dates_are_not_ranked_by_recency() -> None:
+    newest = build_retriever("recency")
+    data = LONGLAMP_TASKS["longlamp-abstract-user"].load("mini")
+    (ranking,) = newest.rank(make_queries(data.task, [data.samples[0]], newest))
+    assert ranking.ids == ("p4", "p3", "p2", "p1", "p0")
+    data = REVIEW.load("mini")
+    with pytest.raises(RetrieverError, match="has no date"):
+        make_queries(data.task, [data.samples[0]], newest)
 
 
 def test_mini_is_what_its_generator_writes(tmp_path: Path) -> None:
