@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -47,7 +48,8 @@ class Sample(NamedTuple):
     :ivar prompt_tokens: of the prompt; ``None`` where nobody counted them.
     :ivar response: the model's own words, before any filter; ``None`` where it generated none.
     :ivar documents: what the task says of its documents: ``kept``, ``dropped``, ``shortfall``.
-    :ivar attributes: what else is known of the question, of our tasks, by name.
+    :ivar attributes: what else is known of the question, by name; of a task that is not ours, the
+        numbers and short texts of its doc, such as a subject.
     """
 
     key: str
@@ -147,7 +149,7 @@ def _sample(line: bytes) -> Sample:
             documents={name: doc[name] for name in _DOCUMENTS if doc.get(name)} if doc else {},
             prompt_tokens=doc.get("prompt_tokens") if doc else None,
             response=_response(record.get("resps")),
-            attributes=_attributes(doc) if doc else _NO_ATTRIBUTES,
+            attributes=_attributes(doc) if doc else _short_fields(record.get("doc")),
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise _LineError(
@@ -192,6 +194,24 @@ def _attributes(doc: Mapping[str, Any]) -> Mapping[str, Attribute]:
             raise _LineError(f"attribute {name!r}: expected a text or a number, got {kind(value)}")
         attributes[sys.intern(name)] = sys.intern(value) if isinstance(value, str) else value
     return attributes
+
+
+_SHORT = 64
+"""Letters of the longest text that may be a class of questions, such as a subject."""
+
+
+def _short_fields(doc: Any) -> Mapping[str, Attribute]:
+    """Return what may tell classes of questions apart in the doc of a task that is not ours."""
+    if not isinstance(doc, dict):
+        return _NO_ATTRIBUTES
+    fields: dict[str, Attribute] = {}
+    for name, value in doc.items():
+        if isinstance(value, str):
+            if len(value) <= _SHORT:
+                fields[sys.intern(name)] = sys.intern(value)
+        elif type(value) in (int, float) and math.isfinite(value):
+            fields[sys.intern(name)] = value
+    return fields or _NO_ATTRIBUTES
 
 
 def _response(responses: Any) -> str | None:

@@ -292,6 +292,43 @@ def test_damaged_attributes(tmp_path: Path, given: Any, message: str) -> None:
         list(SampleLog.at(log))
 
 
+def foreign(wrong: int) -> list[dict[str, Any]]:
+    """Samples of a task of lm_eval's own; the first are wrong."""
+    return [
+        {
+            "doc_id": number,
+            "doc": {
+                "subject": ("law", "physics")[number % 2],
+                "question": f"question {number} " + "word " * 20,
+                "answer": number % 4,
+                "hard": number > 50,
+            },
+            "target": str(number % 4),
+            "arguments": {"gen_args_0": {"arg_0": f"question {number}", "arg_1": {}}},
+            "resps": [["x"]],
+            "filtered_resps": ["x"],
+            "filter": "none",
+            "metrics": ["acc"],
+            "acc": float(number >= wrong),
+        }
+        for number in range(80)
+    ]
+
+
+def test_fields_of_other_tasks_are_attributes_where_they_are_asked_for(tmp_path: Path) -> None:
+    runs = (
+        write_run(tmp_path / "a", foreign(5), task="mmlu"),
+        write_run(tmp_path / "b", foreign(30), task="mmlu", model_args=QUANTIZED),
+    )
+    assert not compared(*runs).attributes
+    comparison = compared(*runs, attributes={"subject": None})
+    (row,) = comparison.attributes
+    assert [(one.label, one.samples) for one in row.bins] == [("law", 40), ("physics", 40)]
+    assert row.bins[0].row.other == pytest.approx(25 / 40)
+    with pytest.raises(SettingsError, match="no question has it; they have subject, answer"):
+        compared(*runs, attributes={"question": None})
+
+
 # ---------------------------------------------------------------------- figures
 def test_a_figure_has_a_line_for_each_precision(comparison: Comparison) -> None:
     drawn = {figure.name: figure for figure in figures(comparison)}

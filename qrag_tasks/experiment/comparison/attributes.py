@@ -37,19 +37,24 @@ def by_attribute(
     """Return a row for each attribute of each cell: of its headline metric, or of all.
 
     Bins are the same for all cells of a task. All metrics are shown by those attributes that
-    ``options`` ask for.
+    ``options`` ask for. Of tasks that are not ours any field of a doc may be one: those alone that
+    are asked for are.
 
     :param values: of the cells, in the same order.
     :raises SettingsError: for an attribute that is asked for and that no question has, or that
         cannot be cut into such bins.
     """
     families: dict[str, dict[str, dict[str, Attribute]]] = {}
+    names: dict[str, None] = {}
     for its in values:
         known = families.setdefault(its.family, {})
+        ours = its.base.task.prompts is not None
         for key, (sample, _) in zip(its.keys, its.pairs, strict=True):
+            names |= dict.fromkeys(sample.attributes)
             for name, value in sample.attributes.items():
-                known.setdefault(name, {})[key] = value
-    _check_names(options, [name for known in families.values() for name in known])
+                if ours or name in options.attributes:
+                    known.setdefault(name, {})[key] = value
+    _check_names(options, list(names))
     bins = {family: _bins(family, known, options) for family, known in families.items()}
     cut = [
         (number, name, its_bins, metrics)
