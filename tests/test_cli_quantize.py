@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from warm_python import WarmPython
 
 from qrag_tasks.cli import main
 
@@ -47,29 +48,29 @@ def test_calibration_is_refused_where_nothing_is_calibrated(
     assert "int8 takes no calibration" in done.stderr
 
 
-def run_gptqmodel(model: Path, precision: str, folder: Path) -> subprocess.CompletedProcess[str]:
+needs_gptqmodel = pytest.mark.skipif(
+    importlib.util.find_spec("gptqmodel") is None, reason="the gptq extra is not installed"
+)
+
+
+def run_gptqmodel(
+    warm: WarmPython, model: Path, precision: str, folder: Path
+) -> subprocess.CompletedProcess[str]:
     """In a process of its own, as a user does; into ``folder / "out"``."""
-    pytest.importorskip("gptqmodel", reason="the gptq extra is not installed")
-    command = [sys.executable, "-m", "qrag_tasks.cli", "quantize", str(model)]
+    command = ["-m", "qrag_tasks.cli", "quantize", str(model), "--precision", precision]
     (folder / "here").mkdir()
     environment = {**os.environ, "QRAG_CACHE": str(folder / "cache")}
     environment.pop("GPTQMODEL_CPU_WORKERS", None)
-    return subprocess.run(
-        [
-            *(*command, "--precision", precision, "--out", str(folder / "out")),
-            *("--group-size", "32", "--samples", "4", "--device", "cpu"),
-        ],
-        env=environment,
-        cwd=folder / "here",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command += ["--out", str(folder / "out"), "--group-size", "32", "--samples", "4"]
+    return warm.run([*command, "--device", "cpu"], environment, cwd=folder / "here")
 
 
+@needs_gptqmodel
 @pytest.mark.parametrize("precision", ["int4-gptq", "int4-awq"])
-def test_gptqmodel_is_kept_quiet(tiny_model: Path, tmp_path: Path, precision: str) -> None:
-    done = run_gptqmodel(tiny_model, precision, tmp_path)
+def test_gptqmodel_is_kept_quiet(
+    warm_python: WarmPython, tiny_model: Path, tmp_path: Path, precision: str
+) -> None:
+    done = run_gptqmodel(warm_python, tiny_model, precision, tmp_path)
     assert done.returncode == 0, done.stderr
     said, use = done.stdout.splitlines()
     assert said.startswith(f"{tmp_path / 'out'}: {precision}, group size 32, calibrated with 4 te")
@@ -79,9 +80,10 @@ def test_gptqmodel_is_kept_quiet(tiny_model: Path, tmp_path: Path, precision: st
     assert not list((tmp_path / "here").iterdir())
 
 
+@needs_gptqmodel
 @pytest.mark.parametrize("precision", ["int4-gptq", "int4-awq"])
 def test_a_failure_in_gptqmodels_threads_is_told_and_leaves_nothing(
-    tiny_model: Path, tmp_path: Path, precision: str
+    warm_python: WarmPython, tiny_model: Path, tmp_path: Path, precision: str
 ) -> None:
     from safetensors.torch import load_file, save_file
 
@@ -90,7 +92,7 @@ def test_a_failure_in_gptqmodels_threads_is_told_and_leaves_nothing(
     weights = load_file(path)
     weights["model.layers.0.mlp.gate_proj.weight"][0, 0] = float("nan")
     save_file(weights, path, metadata={"format": "pt"})
-    done = run_gptqmodel(tmp_path / "broken", precision, tmp_path)
+    done = run_gptqmodel(warm_python, tmp_path / "broken", precision, tmp_path)
     assert done.returncode == 1
     assert "Error: GPT-QModel failed: " in done.stderr
     assert done.stdout == ""
