@@ -54,10 +54,11 @@ def _machine_is_asked_once() -> Iterator[None]:
     """
     try:
         from torch.utils import collect_env
-    except ImportError:
+
+        ask = collect_env.get_pretty_env_info
+    except (ImportError, AttributeError):  # which lm_eval puts into the result
         yield
         return
-    ask = collect_env.get_pretty_env_info
     collect_env.get_pretty_env_info = lambda: _description(ask)
     try:
         yield

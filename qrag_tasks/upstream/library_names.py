@@ -29,8 +29,8 @@ LIBRARY_NAMES: tuple[InnerName, ...] = (
         "replaced",
         "harness.evaluation",
         "has lm_eval ask once a process what the machine is, which takes a second",
-        "fails",
-        "`qrag run` and `qrag noise` cannot be had",
+        "does without",
+        "results do not say what the machine is",
     ),
     InnerName(
         "torch.ops.aten._flash_attention_forward",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 from lm_eval import simple_evaluate
 from lm_eval.models.dummy import DummyLM
 from lm_eval.tasks import TaskManager
+from warm_python import WarmPython
 
 from qrag_tasks.errors import SettingsError
 from qrag_tasks.locations import task_yamls
@@ -190,20 +189,19 @@ print(json.dumps(answers))
 """
 
 
-def without_hook(cache: Path, model: Path | None) -> tuple[list[Any], str]:
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_HOOK, task_yamls(), cache, "4", str(model or "")],
-        env={**os.environ, "QRAG_AUTOLOAD": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
+def without_hook(warm: WarmPython, cache: Path, model: Path | None) -> tuple[list[Any], str]:
+    done = warm.run(
+        ["-c", WITHOUT_HOOK, str(task_yamls()), str(cache), "4", str(model or "")],
+        {**os.environ, "QRAG_AUTOLOAD": "0"},
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
-def test_without_the_hook_no_arm_is_served_the_answers_of_another(tmp_path: Path) -> None:
-    answers, told = without_hook(tmp_path / "answers", None)
+def test_without_the_hook_no_arm_is_served_the_answers_of_another(
+    warm_python: WarmPython, tmp_path: Path
+) -> None:
+    answers, told = without_hook(warm_python, tmp_path / "answers", None)
     words = [resps[0][0][0] for resps in answers]
     assert words == ["yes", "yes", "no", "no"]
     assert "Requests remaining: 0" not in told
@@ -212,9 +210,9 @@ def test_without_the_hook_no_arm_is_served_the_answers_of_another(tmp_path: Path
 
 
 def test_without_the_hook_an_arm_of_transformers_is_served_its_own(
-    tmp_path: Path, tiny_model: Path
+    warm_python: WarmPython, tmp_path: Path, tiny_model: Path
 ) -> None:
-    answers, told = without_hook(tmp_path / "answers", tiny_model)
+    answers, told = without_hook(warm_python, tmp_path / "answers", tiny_model)
     assert answers[0] == answers[1]
     assert answers[2] == answers[3]
     remaining = [line.split()[-1] for line in told.splitlines() if "Requests remaining:" in line]

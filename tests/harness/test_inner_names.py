@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from planted_lm_eval import plant, run_with
+from warm_python import WarmPython
 
 from qrag_tasks.arms import argument_names
 from qrag_tasks.cli import main
@@ -89,14 +90,9 @@ print(json.dumps(list(found.values())))
 """
 
 
-def test_what_is_replaced_in_lm_eval_has_a_row() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", REPLACED.format(torch=TORCH)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stderr == ""
+def test_what_is_replaced_in_lm_eval_has_a_row(warm_python: WarmPython) -> None:
+    done = warm_python.run(["-c", REPLACED.format(torch=TORCH)], os.environ)
+    assert (done.returncode, done.stderr) == (0, "")
     told = {row.name for row in STEPS_ASIDE if row.use == "replaced"}
     told -= {"lm_eval.models.MODEL_MAPPING", "lm_eval.api.registry.model_registry"}  # no functions
     if not TORCH:

@@ -56,6 +56,7 @@ def other(word: str) -> str:
     return f"{word}_as_it_is_called_now"
 
 
+TESTS = f"import sys; sys.path.append({str(Path(__file__).parents[1])!r})\n"
 IN_PROCESS = """
 import contextlib, io, json, logging, sys
 from pathlib import Path
@@ -115,7 +116,10 @@ if tiny:
     seen["hf"] = command(*own, mini, "--model", "hf")
     from lm_eval.utils import make_table_as_it_is_called_now as make_table
     from click.testing import CliRunner
+    from in_process_arms import InProcess
     from qrag_tasks.cli import main
+    from qrag_tasks.experiment.running import launchers
+    launchers.Here = InProcess  # and no process that would import all of it again
     plan = folder / "plan.yaml"
     plan.write_text(json.dumps({"name": "p", "data": "mini", "precisions": ["fp32"],
         "models": [{"name": "m", "pretrained": tiny}], "tasks": ["lamp3u"], "k": [1], "limit": 2}))
@@ -136,7 +140,7 @@ def around(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
     with (site / "lm_eval" / "tasks" / "manager.py").open("a", encoding="utf-8") as file:
         file.write(OTHERWISE_MADE)
     tiny = str(request.getfixturevalue("tiny_model")) if TORCH else ""
-    done = run_with(site, IN_PROCESS + AROUND, tiny, str(task_yamls()), str(folder))
+    done = run_with(site, TESTS + IN_PROCESS + AROUND, tiny, str(task_yamls()), str(folder))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1]) | {"warnings": done.stderr}
 
@@ -372,6 +376,7 @@ OF_ARMS = ("_keep_in_fp32_modules", "_keep_in_fp32_modules_strict")
 KERNEL = "torch.ops.aten._flash_attention_forward"
 ATTENTION = "transformers.PretrainedConfig._attn_implementation"
 LOADER = "transformers.models.auto.auto_factory._BaseAutoModelClass"
+MACHINE = "torch.utils.collect_env.get_pretty_env_info"
 OFFLOADED = "accelerate.hooks.add_hook_to_module._hf_hook"
 
 
@@ -503,13 +508,25 @@ OF_EXTRAS = {"arms.formats.quanto", "engines.transformers.cache_layers", "engine
 """Whose names their own tests show, with the extra's package in an environment of its own."""
 
 
+@pytest.mark.skipif(not TORCH, reason="the hf extra is not installed")
+def test_without_what_describes_the_machine_a_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lm_eval.models.dummy import DummyLM
+    from torch.utils import collect_env
+
+    from qrag_tasks.harness.evaluation import evaluate
+
+    monkeypatch.delattr(collect_env, "get_pretty_env_info")
+    found = evaluate(DummyLM(), ["lamp3u_rag_k0"], {"data": "mini"}, limit=1)
+    assert "get_pretty_env_info" in found["pretty_env_info"]
+
+
 def test_every_row_is_taken_away_here() -> None:
     taken = {
         *OF_LM_EVAL,
         *(f"torch.nn.Module.{name}" for name in OF_LAYERS),
         *(f"transformers.PreTrainedModel.{name}" for name in OF_ARMS),
         *(f"lm_eval.models.huggingface.HFLM.{name}" for name in (*OF_HFLM, *TAKEN_OVER)),
-        *(KERNEL, ATTENTION, LOADER, OFFLOADED),
+        *(KERNEL, ATTENTION, LOADER, OFFLOADED, MACHINE),
     }
     for row in INNER_NAMES:
         known = row.patch in PATCHES or row.guard == "pinned" or row.name in taken
