@@ -33,7 +33,7 @@ def _record(plugin: Plugin) -> dict[str, Any]:
         "built_for": plugin.built_for,
         "takes_this_version": _takes_this_version(plugin),
         "hooks": list(plugin.hooks),
-        "newer_hooks": list(lacking(plugin.hooks, plugin.built_for)),
+        "lacks": list(lacking(plugin.hooks, plugin.built_for)),
         "unknown_hooks": list(plugin.unknown_hooks),
         "supplies": {kind: list(names) for kind, names in plugin.supplied.items() if names},
     }
