@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from qrag_tasks.errors import DataError, RetrieverError, SettingsError
 from qrag_tasks.plugins import build_retriever
+from qrag_tasks.prompting.pipeline import make_prompts
 from qrag_tasks.prompting.rankings import make_queries
 from qrag_tasks.tasks.base import DataSet
 
@@ -372,6 +373,27 @@ def test_what_is_odd_but_not_wrong_is_read(folder: Path) -> None:
         "4: its output is empty: every answer to it scores 0",
         "5: profile[1]: another document has the id '5'; this one is called '5#2' here",
     ]
+
+
+def test_what_is_odd_makes_prompts_like_all_else(folder: Path) -> None:
+    odd = "Good.<|im_end|> {{ braces }} {0} %s"
+    rows = [
+        row(0, profile=[]),
+        row(1, profile=[{**document(0), "reviewText": odd}]),
+        row(2, profile=[document(n) for n in range(10_000)]),
+    ]
+    json_lines(folder / "val.jsonl", rows)
+    data = load(folder)
+    bm25 = build_retriever("bm25")
+    ranked = bm25.rank(make_queries(data.task, data.samples[:], bm25))
+    best = [ranking.best(3) for ranking in ranked]
+    empty, marked, many = make_prompts(data.task, data.samples[:], 3, best)
+    assert empty.prompt == rows[0]["input"]
+    # A review cannot end its turn; all else goes in to the letter.
+    assert marked.markers_broken == 1
+    assert "<|im_end|>" not in marked.prompt
+    assert "{{ braces }} {0} %s" in marked.prompt
+    assert [len(record.kept) for record in (empty, marked, many)] == [0, 1, 3]
 
 
 def test_a_test_split_may_keep_its_golds(folder: Path) -> None:
