@@ -179,6 +179,21 @@ def test_a_hub_out_of_reach_names_the_command() -> None:
     assert "hf download bowen-upenn/PersonaMem-v1" in str(error.value)
 
 
+def test_files_come_out_of_the_hub_s_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the hub's client keeps them: a commit, and what the default branch is at."""
+    commit = "1" * 40
+    kept = tmp_path / "datasets--bowen-upenn--PersonaMem-v1"
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs" / "main").write_text(commit, encoding="utf-8")
+    folder = lay(kept / "snapshots" / commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for data in ("hub", "hub@main", f"hub@{commit}"):
+        from_hub.cache_clear()
+        assert find_files("32k", data, "dev").questions == folder / "questions_32k.csv"
+    assert ROW.load("hub").ids == ("q1",)
+    from_hub.cache_clear()
+
+
 # ---------------------------------------------------------------------- the sample
 def test_the_sample_is_what_its_script_makes(tmp_path: Path) -> None:
     make(tmp_path, "mini")

@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from qrag_personamem.table import PERSONAMEM_TASKS
 
 
@@ -34,13 +32,14 @@ def lm_eval(cache: Path, out: Path, tasks: list[str], **metadata: str) -> list[d
     return [json.loads(line) for log in logs for line in log.read_text("utf-8").splitlines()]
 
 
+TASKS = [
+    f"{name}_rag_k{0 if 'full' in name else 1 if 'sessions' in name else 3}"
+    for name in PERSONAMEM_TASKS
+]
+
+
 def test_every_task_by_generation(tmp_path: Path) -> None:
-    tasks = [
-        f"{name}_rag_k{0 if 'full' in name else k}"
-        for k, name in enumerate(PERSONAMEM_TASKS, start=1)
-        for k in [1 if "sessions" in name else 3]
-    ]
-    samples = lm_eval(tmp_path / "cache", tmp_path / "out", tasks)
+    samples = lm_eval(tmp_path / "cache", tmp_path / "out", TASKS)
     assert len(samples) == 2 * len(PERSONAMEM_TASKS)
     for sample in samples:
         assert {"accuracy", "accuracy_personamem", "valid_rate"} <= {*sample["metrics"]}
@@ -48,9 +47,9 @@ def test_every_task_by_generation(tmp_path: Path) -> None:
         assert sample["doc"]["user"] == "persona-0"
 
 
-@pytest.mark.parametrize("name", ["personamem-full-32k_rag_k0"])
-def test_by_likelihood(name: str, tmp_path: Path) -> None:
-    samples = lm_eval(tmp_path / "cache", tmp_path / "out", [name], answer="likelihood")
+def test_every_task_by_likelihood(tmp_path: Path) -> None:
+    samples = lm_eval(tmp_path / "cache", tmp_path / "out", TASKS, answer="likelihood")
+    assert len(samples) == 2 * len(PERSONAMEM_TASKS)
     for sample in samples:
         answers = [json.loads(each)["answer"] for each in sample["filtered_resps"]]
         assert answers == ["(a)", "(b)", "(c)", "(d)"]
