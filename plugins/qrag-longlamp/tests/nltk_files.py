@@ -44,3 +44,6 @@ def write_all(folder: Path) -> None:
     """Write both where NLTK looks for them."""
     write_wordnet(folder / "corpora" / "wordnet")
     write_splitter(folder / "tokenizers" / "punkt_tab" / "english")
+    # NLTK reads nothing that others may write, as some users' umask has it.
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
