@@ -352,6 +352,20 @@ def test_scores_by_an_attribute(by_attribute: Path, browser: Any, width: int) ->
         assert "topic: topic 0" in tab.locator("#tip").inner_text()
 
 
+def test_the_attribute_that_was_asked_for_is_shown_first(browser: Any, tmp_path: Path) -> None:
+    rows = [
+        rating(n, f"question {n}", "1", 1, attributes={"distance": n, "topic": f"topic {n % 2}"})
+        for n in range(20)
+    ]
+    arms = [
+        write_run(tmp_path / arm, rows, model_args=args)
+        for arm, args in (("a", {}), ("b", QUANTIZED))
+    ]
+    report_of([*map(str, arms), "--by-attribute", "topic"], tmp_path / "report.html")
+    with View(browser, tmp_path / "report.html") as view:
+        assert view.tab.locator("#attribute").input_value() == "topic"
+
+
 def test_without_attributes_there_is_no_such_section(page: Path, browser: Any) -> None:
     with View(browser, page) as view:
         assert view.count("#attributes-section") == 0

@@ -22,17 +22,20 @@ def page_data(
     runs: Sequence[tuple[Run, Run]],
     summaries: Sequence[ArmSummary],
     samples: PackedSamples,
+    attribute: str | None = None,
 ) -> dict[str, Any]:
     """Return all that the script is given beside the samples' texts.
 
     :param runs: base and other, of each cell.
     :param summaries: whose order is the arms'.
+    :param attribute: of the questions, which is shown first; ``None`` for whichever.
     """
     attributes: dict[int, list[dict[str, Any]]] = {}
     for row in chosen_rows(comparison, None):
         attributes.setdefault(row.cell, []).append(_by_attribute(row))
     return {
         "level": comparison.level,
+        "attribute": attribute,
         "states": {
             state.name: {"word": state.word, "sign": state.sign, "meaning": state.meaning}
             for state in (*STATES.values(), UNSCORED)

@@ -96,7 +96,9 @@ def make_report(
         ],
         notes=comparison.notes,
         level=percent(comparison.level),
-        data=for_script(page_data(comparison, runs, summaries, samples)),
+        data=for_script(
+            page_data(comparison, runs, summaries, samples, next(iter(options.attributes), None))
+        ),
         chunks=samples.chunks,
         with_samples=with_samples,
     )

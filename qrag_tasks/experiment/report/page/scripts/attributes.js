@@ -7,7 +7,7 @@ function drawAttributes(now) {
   const known = different(cells.flatMap((cell) => cell.attributes.filter((one) => one.bins.length > 1).map((one) => one.name)));
   section.hidden = !known.length;
   if (!known.length) return;
-  const name = known.includes(view.attribute) ? view.attribute : shownFirst(known);
+  const name = [view.attribute, data.attribute].find((one) => known.includes(one)) ?? shownFirst(known);
   const select = at("attribute");
   select.replaceChildren(...known.map((one) => {
     const option = element("option", one);
@@ -37,7 +37,7 @@ function drawAttributes(now) {
   holder.replaceChildren(...[...panels.values()].map((its) => attributeFigure(name, its, width, panels.size)));
 }
 
-/** Return the attribute that is shown first: a number, where there is one. */
+/** Return the attribute that is shown first where none was asked for: a number, where there is one. */
 const shownFirst = (known) => known.find((name) => cells.some((cell) => cell.attributes.some((one) => one.name === name && one.trend))) ?? known[0];
 
 function swatchOf(label, colour) {
