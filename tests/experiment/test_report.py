@@ -159,7 +159,8 @@ def test_every_sample_is_in_it(page: Path) -> None:
     where = data["questions"]["lamp3u"]
     for cell in data["cells"]:
         answers = [
-            (*asked, *own)
+            # An answer that is the base's is not held twice.
+            (*asked, asked[2] if own[0] is None else own[0], *own[1:])
             for asked, own in zip(chunks[cell["asked"]], chunks[cell["answers"]], strict=True)
         ]
         documents = range(int(cell["k"]))

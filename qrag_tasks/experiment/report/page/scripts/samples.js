@@ -18,7 +18,7 @@ function chunk(number) {
 }
 
 // A sample is what a cell shares with those of other arms: key, gold, the base's answer, its score, and
-// which of the question's prompts it was given; then the other's answer, score, loss, whether one of the
+// which of the question's prompts it was given; then the other's answer, null where it is the base's, score, loss, whether one of the
 // two is invalid, and which of the prompts it was given.
 const [KEY, GOLD, BASE, BASE_SCORE, BASE_PROMPT, OTHER, SCORE, LOSS, INVALID, PROMPT] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
 const joined = new Map();
@@ -27,7 +27,10 @@ const joined = new Map();
 function samplesOf(cell) {
   if (!joined.has(cell)) {
     joined.set(cell, Promise.all([chunk(cell.asked), chunk(cell.answers)])
-      .then(([asked, answers]) => asked.map((one, place) => [...one, ...answers[place]])));
+      .then(([asked, answers]) => asked.map((one, place) => {
+        const [answer, ...its] = answers[place];
+        return [...one, answer ?? one[BASE], ...its];
+      })));
   }
   return joined.get(cell);
 }
