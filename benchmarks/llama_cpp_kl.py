@@ -30,9 +30,10 @@ from qrag_tasks.registry import ENGINES
 
 # What the tool prints, by the names that it gives it.
 PRINTED = {
+    "perplexity of the base": r"Mean PPL\(base\)\s*:\s+(\S+)",
     "mean KL": r"Mean\s+KLD:\s+(\S+)",
     "largest KL": r"Maximum KLD:\s+(\S+)",
-    **{f"KL, {p:g} %": rf"{p:.1f}%\s+KLD:\s+(\S+)" for p in PERCENTILES if p not in (50, 100)},
+    **{f"KL, {p:g} %": rf"(?<!\d){p:.1f}%\s+KLD:\s+(\S+)" for p in PERCENTILES if p not in (50, 100)},
     "KL, 50 %": r"Median\s+KLD:\s+(\S+)",
     "mean change of p": r"Mean\s+Δp:\s+(\S+)",
     "RMS change of p": r"RMS Δp\s*:\s+(\S+)",
@@ -83,6 +84,7 @@ def ours(options: argparse.Namespace) -> dict[str, float]:
     likeliest = [reading.likeliest for reading in base], [reading.likeliest for reading in other]
     same = np.concatenate(likeliest[0]) == np.concatenate(likeliest[1])
     return {
+        "perplexity of the base": float(np.exp(-given.mean())),
         "mean KL": float(kl.mean()),
         "largest KL": float(kl.max()),
         **{f"KL, {p:g} %": float(np.percentile(kl, p)) for p in PERCENTILES if p != 100},
