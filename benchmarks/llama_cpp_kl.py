@@ -33,7 +33,11 @@ PRINTED = {
     "perplexity of the base": r"Mean PPL\(base\)\s*:\s+(\S+)",
     "mean KL": r"Mean\s+KLD:\s+(\S+)",
     "largest KL": r"Maximum KLD:\s+(\S+)",
-    **{f"KL, {p:g} %": rf"(?<!\d){p:.1f}%\s+KLD:\s+(\S+)" for p in PERCENTILES if p not in (50, 100)},
+    **{
+        f"KL, {p:g} %": rf"(?<!\d){p:.1f}%\s+KLD:\s+(\S+)"
+        for p in PERCENTILES
+        if p not in (50, 100)
+    },
     "KL, 50 %": r"Median\s+KLD:\s+(\S+)",
     "mean change of p": r"Mean\s+Δp:\s+(\S+)",
     "RMS change of p": r"RMS Δp\s*:\s+(\S+)",

@@ -21,7 +21,7 @@ from qrag_tasks.errors import DataError, SettingsError, did_you_mean
 from qrag_tasks.locations import cache_dir
 from qrag_tasks.tasks.own.records import files_at
 
-from qrag_longlamp.source import LongLampSource
+from qrag_longlamp.configuration import Configuration
 
 REPOSITORY = "LongLaMP/LongLaMP"
 """Of the data set, on the hub."""
@@ -51,8 +51,13 @@ class Files:
         """Every file."""
         return self.rows if self.golds is None else (*self.rows, self.golds)
 
+    @property
+    def questions_and_golds(self) -> tuple[Path, Path | None]:
+        """The first file of the questions, and that of the golds; ``None`` where none are there."""
+        return self.rows[0], self.golds or (None if self.needs_golds else self.rows[0])
 
-def find_files(source: LongLampSource, data: str | None, split: str) -> Files:
+
+def find_files(source: Configuration, data: str | None, split: str) -> Files:
     """Return the files of a split.
 
     :param data: a data root; ``mini``, the embedded sample; ``hub`` or ``hub@REVISION``, which
@@ -127,7 +132,7 @@ def _complete(parts: list[Path]) -> tuple[Path, ...]:
 
 
 @lru_cache(maxsize=16)
-def from_hub(source: LongLampSource, split: str, revision: str | None) -> Path:
+def from_hub(source: Configuration, split: str, revision: str | None) -> Path:
     """Return a data root in the hub's cache that holds a split, fetching what is not there yet.
 
     :param revision: a branch, a tag or a commit; ``None`` for the default branch.
@@ -158,7 +163,7 @@ def from_hub(source: LongLampSource, split: str, revision: str | None) -> Path:
     return Path(root)
 
 
-def _nothing_found(source: LongLampSource, root: Path, folder: Path, split: str) -> str:
+def _nothing_found(source: Configuration, root: Path, folder: Path, split: str) -> str:
     mini = root == Path(__file__).parent / "mini"
     state = " (the embedded sample)" if mini else "" if root.is_dir() else " (no such folder)"
     lines = [
@@ -183,7 +188,7 @@ def _looked_for(folder: Path, split: str) -> Iterator[Path]:
     yield folder / f"{name}_questions.json"
 
 
-def _how_to_get(source: LongLampSource, root: Path, split: str) -> str:
+def _how_to_get(source: Configuration, root: Path, split: str) -> str:
     if not source.public:
         return _how_to_make(source, split)
     return (
@@ -192,14 +197,14 @@ def _how_to_get(source: LongLampSource, root: Path, split: str) -> str:
     )
 
 
-def _command(source: LongLampSource, split: str, root: Path | None = None) -> str:
+def _command(source: Configuration, split: str, root: Path | None = None) -> str:
     """Return the command of the hub's client that fetches a split, into its cache by default."""
     wanted = f"{source.config}/{SPLITS[split][0]}*"
     command = ["hf", "download", REPOSITORY, "--repo-type", "dataset", "--include", wanted]
     return shlex.join(command if root is None else [*command, "--local-dir", str(root)])
 
 
-def _how_to_make(source: LongLampSource, split: str) -> str:
+def _how_to_make(source: Configuration, split: str) -> str:
     name = SPLITS[split][0]
     return (
         f"  to get it:   its e-mails are those of the LDC's Avocado corpus (LDC2015T03). With the\n"

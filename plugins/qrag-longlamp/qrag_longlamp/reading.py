@@ -23,8 +23,8 @@ from qrag_tasks.tasks.own.mistakes import Mistakes
 from qrag_tasks.tasks.own.records import records, why_no_text
 from qrag_tasks.wording import counted
 
+from qrag_longlamp.configuration import Configuration
 from qrag_longlamp.places import Files, find_files
-from qrag_longlamp.source import LongLampSource
 
 _FORM = 1
 """To be raised when equal files are read otherwise."""
@@ -39,7 +39,7 @@ class Row(NamedTuple):
     fields: Mapping[str, Any]
 
 
-def load(task: Task, source: LongLampSource, data: str | None, split: str) -> DataSet:
+def load(task: Task, source: Configuration, data: str | None, split: str) -> DataSet:
     """Read and check the samples of ``task``.
 
     :raises DataError: where a file is missing, cut, or not as LongLaMP's are.
@@ -59,7 +59,7 @@ def load(task: Task, source: LongLampSource, data: str | None, split: str) -> Da
         notes.append(f"{files.rows[0]}: {columns.more_notes} more such notes")
     return DataSet(
         task,
-        *source.find(data, split),
+        *files.questions_and_golds,
         columns.samples,
         columns.samples.ids,
         columns.fingerprint,
@@ -71,7 +71,7 @@ def load(task: Task, source: LongLampSource, data: str | None, split: str) -> Da
 @lru_cache(maxsize=16)
 def _columns(
     task: Task,
-    source: LongLampSource,
+    source: Configuration,
     split: str,
     root: Path,
     files: Files,
@@ -85,7 +85,7 @@ def _columns(
 
 def _convert(
     task: Task,
-    source: LongLampSource,
+    source: Configuration,
     split: str,
     files: Files,
     states: tuple[State, ...],
@@ -153,7 +153,7 @@ class _Reader:
     def __init__(
         self,
         task: Task,
-        source: LongLampSource,
+        source: Configuration,
         split: str,
         golds: Mapping[str, str] | None,
         needs_golds: bool,

@@ -19,7 +19,7 @@ from qrag_personamem.places import Files, find_files
 from qrag_personamem.prompts import SESSION
 from qrag_personamem.question import Asked, Message, history_of
 from qrag_personamem.reading import Benchmark, Question, read
-from qrag_personamem.source import PersonaMemSource, Setting
+from qrag_personamem.settings import Setting
 
 
 class Samples(Sequence[Sample]):
@@ -86,15 +86,15 @@ def _item(name: str, number: int, role: str, text: str) -> Item:
     return {"id": name, "role": role, "text": text, "date": str(number + 1)}
 
 
-def load(task: Task, source: PersonaMemSource, data: str | None, split: str) -> DataSet:
-    """Read and check the samples."""
-    files = find_files(source.size, data, split)
+def load(task: Task, size: str, setting: Setting, data: str | None, split: str) -> DataSet:
+    """Read and check the samples of one size in one setting."""
+    files = find_files(size, data, split)
     benchmark, fingerprint = _read(files, tuple(map(file_state, files)))
     return DataSet(
         task=task,
         questions=files.questions,
         outputs=files.questions,
-        samples=Samples(benchmark, source.setting),
+        samples=Samples(benchmark, setting),
         ids=tuple(question.id for question in benchmark.questions),
         fingerprint=fingerprint,
         split=split,

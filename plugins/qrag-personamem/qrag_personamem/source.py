@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from qrag_tasks.tasks.base import DataSet, Task
 
-Setting = Literal["turns", "sessions", "full"]
-"""What documents are: messages, or whole sessions; or there are none, and the prompt holds all."""
+from qrag_personamem.settings import Setting
 
 
 @dataclass(frozen=True)
@@ -36,4 +34,4 @@ class PersonaMemSource:
         """Read and check the samples; see :class:`qrag_tasks.tasks.base.Source`."""
         from qrag_personamem.samples import load
 
-        return load(task, self, data, split)
+        return load(task, self.size, self.setting, data, split)

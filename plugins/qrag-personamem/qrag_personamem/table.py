@@ -10,7 +10,8 @@ from qrag_tasks.tasks.base import Task
 from qrag_personamem.answers import OptionLetter, letter
 from qrag_personamem.prompts import BASELINE, HistoryPrompt, RetrievalBaseline
 from qrag_personamem.question import LETTERS, question_of
-from qrag_personamem.source import PersonaMemSource, Setting
+from qrag_personamem.settings import Setting
+from qrag_personamem.source import PersonaMemSource
 
 SIZES = ("32k", "128k", "1M")
 """Of the benchmark: tokens of a history."""
