@@ -232,6 +232,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from qrag_tasks import scaffolding
+# A shell's background jobs, and what they start, ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 write, count = Path.write_text, 0
 def writes(self, *arguments, **settings):
     global count
