@@ -26,6 +26,7 @@ KNOWN_REASONS = {
     "the engine does not say that it tells its distributions": "a server's API does not",
     "it takes no other value for any option that is a number or true/false": "nothing to check",
     "its answers are no closed set": "they have no likelihoods to score",
+    "the first samples have no documents": "a task of whole histories has none to show",
 }
 """Pattern of a skip's whole reason -> why no environment can be expected to run the test."""
 
