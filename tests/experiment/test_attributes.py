@@ -114,7 +114,7 @@ def test_the_curve_shows_nothing_of_an_arm_that_forgets_nothing(comparison: Comp
 
 
 def test_bins_are_compared_as_cells_are(comparison: Comparison, arms: dict[str, Path]) -> None:
-    """A bin's row is that of a comparison of its samples alone, but for the correction."""
+    """A bin's row is that of a comparison of its samples alone, apart from the correction."""
     row = row_of(comparison, "distance")
     far = [one for one in history(1) if one["doc"]["attributes"]["distance"] >= 10_000]
     lost = [one for one in history(2, True) if one["doc"]["attributes"]["distance"] >= 10_000]

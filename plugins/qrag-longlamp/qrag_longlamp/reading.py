@@ -17,6 +17,7 @@ from qrag_tasks.errors import DataError, did_you_mean
 from qrag_tasks.locations import cache_dir
 from qrag_tasks.tasks.base import DataSet, Item, Sample, Task
 from qrag_tasks.tasks.corpus.columns import ColumnFolder, Columns, ColumnWriter
+from qrag_tasks.tasks.corpus.data_sets import data_set, undamaged
 from qrag_tasks.tasks.corpus.file_states import State, check_unchanged, file_state
 from qrag_tasks.tasks.corpus.json_files import json_items, kind, read_json
 from qrag_tasks.tasks.own.mistakes import Mistakes
@@ -50,22 +51,8 @@ def load(task: Task, source: Configuration, data: str | None, split: str) -> Dat
     states = tuple(map(file_state, files.all))
     folder = cache_dir() / "data"
     row = replace(task, index="lamp")
-    columns = _columns(row, source, split, folder, files, states)
-    if columns.samples.damaged:
-        _columns.cache_clear()
-        columns = _columns(row, source, split, folder, files, states)
-    notes = [*columns.notes]
-    if columns.more_notes:
-        notes.append(f"{files.rows[0]}: {columns.more_notes} more such notes")
-    return DataSet(
-        task,
-        *files.questions_and_golds,
-        columns.samples,
-        columns.samples.ids,
-        columns.fingerprint,
-        tuple(notes),
-        split,
-    )
+    columns = undamaged(_columns, row, source, split, folder, files, states)
+    return data_set(task, *files.questions_and_golds, columns, split)
 
 
 @lru_cache(maxsize=16)

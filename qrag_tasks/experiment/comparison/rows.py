@@ -174,6 +174,12 @@ class CellRow:
         """In what order documents stand; ``None`` where there is one, or none."""
         return self.facts.get("order")
 
+    @property
+    def names(self) -> dict[str, str | None]:
+        """What tells its task and documents from those of others, by the names of columns."""
+        names = ("task", "filter", "lamp_task", "k", "retriever", "order")
+        return {name: getattr(self, name) for name in names}
+
 
 @dataclass(frozen=True)
 class TrendRow:

@@ -132,7 +132,7 @@ class Plan(Strict):
         return Arm(model.name, precision, arguments, kv_cache)
 
     def arguments(self, model: Model, precision: str) -> dict[str, Any]:
-        """Return the model arguments of an arm, but for its cache."""
+        """Return the model arguments of an arm without those of its cache."""
         pretrained = model.checkpoints.get(precision, model.pretrained)
         if not self.loads(model, precision):
             pretrained = None

@@ -137,15 +137,8 @@ class GridFolder:
         :raises StoreError: when the folder cannot be written.
         """
         # Only who asks for it may hold it now, for a moment.
-        lock = FileLock(self._answering_lock(shard))
-        try:
-            lock.acquire()
-        except OSError as error:
-            raise StoreError(f"{self.root}: cannot be written: {error.strerror}") from error
-        try:
+        with self._held(self._answering_lock(shard), patience=-1):
             yield
-        finally:
-            lock.release()
 
     @contextmanager
     def alone(self, shard: str) -> Iterator[None]:
@@ -154,7 +147,16 @@ class GridFolder:
         :raises PlanError: when one is at work.
         """
         # With some patience, as who asks whether a run is at work holds the lock for a moment.
-        lock = FileLock(self._lock(shard), timeout=1)
+        with self._held(self._lock(shard), patience=1):
+            yield
+
+    @contextmanager
+    def _held(self, path: Path, patience: float) -> Iterator[None]:
+        """Hold a lock.
+
+        :param patience: seconds to wait for it; -1 for as long as it takes.
+        """
+        lock = FileLock(path, timeout=patience)
         try:
             lock.acquire()
         except Timeout:

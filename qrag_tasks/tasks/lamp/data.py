@@ -21,6 +21,7 @@ from qrag_tasks.tasks.base import DataSet as DataSet
 from qrag_tasks.tasks.base import Item, Task
 from qrag_tasks.tasks.base import Sample as Sample
 from qrag_tasks.tasks.corpus.columns import ColumnFolder, Columns, ColumnWriter
+from qrag_tasks.tasks.corpus.data_sets import data_set, undamaged
 from qrag_tasks.tasks.corpus.file_states import State, check_unchanged, file_state
 from qrag_tasks.tasks.corpus.json_files import json_items, kind, read_json
 from qrag_tasks.tasks.lamp.data_roots import LAMP_URL as LAMP_URL
@@ -48,23 +49,9 @@ def load(task: Task, data: str | None = None, split: str = "dev") -> DataSet:
     files = (questions, outputs)
     states = (file_state(questions), None if outputs is None else file_state(outputs))
     folder = cache_dir() / "data"
-    columns = _columns(replace(task, index="lamp"), split, folder, files, states)
-    if columns.samples.damaged:
-        _columns.cache_clear()
-        columns = _columns(replace(task, index="lamp"), split, folder, files, states)
+    columns = undamaged(_columns, replace(task, index="lamp"), split, folder, files, states)
     notes = [f"{questions}: {note}" for note in columns.notes]
-    if columns.more_notes:
-        notes.append(f"{questions}: {columns.more_notes} more such notes")
-    return DataSet(
-        task,
-        questions,
-        outputs,
-        columns.samples,
-        columns.samples.ids,
-        columns.fingerprint,
-        tuple(notes),
-        split,
-    )
+    return data_set(task, questions, outputs, columns, split, notes)
 
 
 @lru_cache(maxsize=16)

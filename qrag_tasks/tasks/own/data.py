@@ -13,6 +13,7 @@ from qrag_tasks.errors import DataError, SettingsError, did_you_mean
 from qrag_tasks.locations import cache_dir
 from qrag_tasks.tasks.base import DataSet, Task
 from qrag_tasks.tasks.corpus.columns import ColumnFolder, Columns, ColumnWriter
+from qrag_tasks.tasks.corpus.data_sets import data_set, undamaged
 from qrag_tasks.tasks.corpus.file_states import State, check_unchanged, file_state
 from qrag_tasks.tasks.own.checking import read_corpus
 from qrag_tasks.tasks.own.corpus_file import FILE, Corpus
@@ -54,19 +55,8 @@ def load(task: Task, data: str | None, split: str) -> DataSet:
     # A file that is missing is told by the reader, with the field that names it.
     files = tuple(file for path in paths if path.exists() for file in files_at(path))
     states = tuple(map(file_state, files))
-    columns = _columns(corpus, folder, split, files, states, cache_dir() / "data")
-    if columns.samples.damaged:
-        _columns.cache_clear()
-        columns = _columns(corpus, folder, split, files, states, cache_dir() / "data")
-    return DataSet(
-        task=described(task, data),
-        questions=questions,
-        outputs=golds,
-        samples=columns.samples,
-        ids=columns.samples.ids,
-        fingerprint=columns.fingerprint,
-        split=split,
-    )
+    columns = undamaged(_columns, corpus, folder, split, files, states, cache_dir() / "data")
+    return data_set(described(task, data), questions, golds, columns, split)
 
 
 def corpus_folder(data: str | None) -> Path:

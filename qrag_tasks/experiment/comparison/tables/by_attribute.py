@@ -156,12 +156,7 @@ def flat(comparison: Comparison) -> list[dict[str, Any]]:
     for row in comparison.attributes:
         cell, interval = comparison.cells[row.cell], row.interval
         of_row = {
-            "task": cell.task,
-            "filter": cell.filter,
-            "lamp_task": cell.lamp_task,
-            "k": cell.k,
-            "retriever": cell.retriever,
-            "order": cell.order,
+            **cell.names,
             "model": cell.other.model,
             "arm": cell.other.arm,
             "base_arm": cell.base.arm,

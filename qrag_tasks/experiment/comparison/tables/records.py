@@ -54,12 +54,7 @@ def _pooled_record(row: PooledRow) -> dict[str, Any]:
 
 def _record(cell: CellRow, row: MetricRow | None) -> dict[str, Any]:
     record: dict[str, Any] = {
-        "task": cell.task,
-        "filter": cell.filter,
-        "lamp_task": cell.lamp_task,
-        "k": cell.k,
-        "retriever": cell.retriever,
-        "order": cell.order,
+        **cell.names,
         "protocol": cell.facts.get("protocol"),
         "kept": cell.kept,
         "model": cell.other.model,
