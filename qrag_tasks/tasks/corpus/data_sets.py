@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from functools import _lru_cache_wrapper
 from pathlib import Path
+from typing import Protocol
 
 from qrag_tasks.tasks.base import DataSet, Task
 from qrag_tasks.tasks.corpus.columns import Columns
 
 
-def undamaged(opened: _lru_cache_wrapper[Columns], *arguments: Hashable) -> Columns:
+class Opens(Protocol):
+    """A function that opens columns, and keeps them: one with :func:`functools.lru_cache`."""
+
+    def __call__(self, *arguments: Hashable) -> Columns:
+        """Return what it has kept, or opens now."""
+
+    def cache_clear(self) -> None:
+        """Keep nothing any more."""
+
+
+def undamaged(opened: Opens, *arguments: Hashable) -> Columns:
     """Return what a function opens and keeps; opened again where a damaged part was met since."""
     columns = opened(*arguments)
     if columns.samples.damaged:
