@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qrag_tasks.arms.formats.base import is_importable
 from qrag_tasks.errors import ModelError
 
 _PLACES = ("pretrained", "tokenizer", "peft", "delta")
@@ -73,7 +73,7 @@ def check_additions(arguments: Mapping[str, Any]) -> None:
         return
     if _is_local("peft", peft) and not Path(whole_place(peft), "adapter_config.json").is_file():
         raise ModelError(f"peft={peft} holds no adapter_config.json: name an adapter's folder")
-    if importlib.util.find_spec("peft") is None:
+    if not is_importable("peft"):
         raise ModelError(f"peft={peft} needs peft: pip install peft")
 
 

@@ -264,11 +264,16 @@ def words_for_bits(bits: int) -> tuple[str, ...]:
 
 
 def is_importable(module: str) -> bool:
-    """Tell whether a module is there, without importing it; of a package's part, the package is."""
+    """Tell whether a module is there, without importing it; of a package's part, the package is.
+
+    A folder of the same name in the folder at work, such as a clone of the library, is not the
+    module: Python takes it for a namespace package, which has no origin.
+    """
     try:
-        return importlib.util.find_spec(module) is not None
+        spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:  # the package itself is not there
         return False
+    return spec is not None and spec.origin is not None
 
 
 def common_declaration(method: str, config: Mapping[str, Any]) -> Declaration:

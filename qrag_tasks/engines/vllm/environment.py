@@ -10,6 +10,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from qrag_tasks.arms.formats.base import is_importable
 from qrag_tasks.errors import ModelError, SettingsError
 
 INVARIANT = "VLLM_BATCH_INVARIANT"
@@ -36,7 +37,7 @@ def check_installed() -> None:
 
     :raises ModelError: with the command that brings it.
     """
-    if importlib.util.find_spec("vllm") is None:
+    if not is_importable("vllm"):
         raise ModelError(f"engine=vllm needs vllm: {_INSTALL}")
 
 
