@@ -46,6 +46,7 @@ class Workload:
     :ivar work: folder for the files that are made of it, and for records.
     :ivar tasks: of lm_eval, commas between them.
     :ivar limit: samples a task; ``None`` for all.
+    :ivar record: name of the file in ``work`` that a run writes; one for each that runs at a time.
     """
 
     model: Path | None
@@ -55,6 +56,7 @@ class Workload:
     limit: int | None
     threads: int
     chat: bool = True
+    record: str = "record.json"
 
 
 def lacks(python: str, package: str) -> str:
@@ -70,7 +72,7 @@ def lacks(python: str, package: str) -> str:
 
 def measure(way: Way, load: Workload, pythons: Mapping[str, str]) -> dict[str, Any]:
     """Run a way; return what was measured, or ``error``, and the seconds of all of it."""
-    record = load.work / "record.json"
+    record = load.work / load.record
     record.unlink(missing_ok=True)
     arguments = way.arguments.format(model=load.model, work=load.work)
     command = [

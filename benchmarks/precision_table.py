@@ -50,8 +50,9 @@ def built_in() -> Iterator[Way]:
 
 
 def measured() -> Measured:
-    """Return what was measured, of each device where anything was."""
-    files = (json.loads(path.read_text()) for path in sorted(MEASURED.glob("*.json")))
+    """Return what was measured, of each device where anything was: of a real model, if of one."""
+    paths = sorted(MEASURED.glob("*.json"), key=lambda path: "embedded" not in path.stem)
+    files = (json.loads(path.read_text()) for path in paths)
     return {file["device"]: file for file in files}
 
 

@@ -10,24 +10,30 @@ llama.cpp, of the file types of ``--kinds``, and all else by ``qrag quantize``. 
 is left out.
 
 Every row is written to ``--out`` as it comes, and rows that are there are not run again: stopped at
-any moment, the same command goes on. ``--page`` writes the table between its two marks, and
-``benchmarks/precision_table.py`` takes times from ``benchmarks/measured/cpu.json``.
+any moment, the same command goes on, on a processor of the same name. With ``--streams N`` so many
+ways run side by side, each on ``--threads`` cores of its own; ways of one checkpoint follow one
+another. ``--page`` writes the table between its two marks, and ``benchmarks/precision_table.py``
+takes times from ``benchmarks/measured/cpu.json``.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cpu_runs import Way, Workload, cpu, make_gguf, measure, same
+from cpu_runs import Way, Workload, cpu, make_gguf, measure
 from gpu.marked_page import between_marks
 
 from qrag_tasks.arms.formats.gguf import PREFIX
@@ -44,38 +50,45 @@ MEASURED = Path(__file__).resolve().parent / "measured"
 def main() -> None:
     options = parse()
     options.work.mkdir(parents=True, exist_ok=True)
-    load = Workload(
-        *(options.model, options.work, "lamp_rag_k5", {"data": str(options.data)}),
-        *(options.limit, options.threads, options.chat),
+    report = begun(options)
+    known = chosen(options)
+    todo = by_checkpoint(
+        {name: way for name, way in known.items() if "seconds" not in report["rows"].get(name, {})}
     )
-    report = read(options.out) or {
-        "device": "cpu",
-        "base": BASE,
-        "cpu": cpu(),
-        "threads": options.threads,
-        "model": options.model.name,
-        "data": options.data.name,
-        "limit": options.limit,
-        "source": "",
-        "rows": {},
-    }
-    report["source"] = source(report)
-    answers = read(options.work / "answers.json") or {}
-    for name, way in chosen(options).items():
-        if "seconds" in report["rows"].get(name, {}):
-            continue
-        if (missing := make(name, options)) is None:
-            run = measure(way, load, options.python)
-        else:
-            run = {"error": missing}
+    making, writing = threading.Lock(), threading.Lock()
+
+    def work(cores: Sequence[int]) -> None:
+        if options.streams > 1:
+            os.sched_setaffinity(0, cores)  # of this thread, and of what it starts
+        load = Workload(
+            *(options.model, options.work, "lamp_rag_k5", {"data": str(options.data)}),
+            *(options.limit, options.threads, options.chat, f"record-{cores[0]}.json"),
+        )
+        bind = f"{cores[0]}-{cores[-1]}"
+        while todo:
+            for name, way in todo.popleft().items():
+                own = {**way.environment, "VLLM_CPU_OMP_THREADS_BIND": bind}
+                pinned = replace(way, environment=own) if options.streams > 1 else way
+                if (missing := make(name, options, making)) is None:
+                    run = measure(pinned, load, options.python)
+                else:
+                    run = {"error": missing}
+                with writing:
+                    note(name, run)
+
+    def note(name: str, run: Mapping[str, Any]) -> None:
         row = report["rows"][name] = row_of(run)
-        if "answers" in run:
-            answers[name] = run["answers"]
-            (options.work / "answers.json").write_text(json.dumps(answers))
-        compare(report["rows"], answers)
+        compare(report["rows"])
+        report["rows"] = {each: report["rows"][each] for each in in_order(report["rows"], known)}
         options.out.write_text(json.dumps(report, indent=1) + "\n")
         said = row.get("error") or f"{row['seconds']:.1f} s, {row['bits'] or 0:.2f} bits"
         print(f"{name:40} {said}", flush=True)
+
+    threads = [threading.Thread(target=work, args=(cores,)) for cores in shares(options)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
     text = f"{report['source']}\n\n{table(report['rows'])}"
     print(f"\n{text}")
     if options.page:
@@ -83,16 +96,68 @@ def main() -> None:
         options.page.write_text(between_marks(page, text, options.marks), encoding="utf-8")
 
 
+def begun(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what ``--out`` holds already, or a report without rows.
+
+    :raises SystemExit: where it was measured on another processor, or asked otherwise.
+    """
+    own = {
+        "device": "cpu",
+        "base": BASE,
+        "cpu": cpu(),
+        "threads": options.threads,
+        "streams": options.streams,
+        "model": options.model.name,
+        "data": options.data.name,
+        "limit": options.limit,
+    }
+    report: dict[str, Any] = {**own, "source": source(own), "rows": {}}
+    if not options.out.exists():
+        return report
+    before: dict[str, Any] = json.loads(options.out.read_text())
+    other = {key: before.get(key) for key, value in own.items() if before.get(key, 1) != value}
+    if other:
+        raise SystemExit(f"{options.out} was measured with {other}: name another file by --out")
+    return {**report, "rows": before["rows"]}
+
+
+def by_checkpoint(ways: Mapping[str, Way]) -> deque[dict[str, Way]]:
+    """Return the ways in their order, those that read one checkpoint together."""
+    groups: dict[str, dict[str, Way]] = {}
+    for name, way in ways.items():
+        place = way.arguments.partition(",")[0]
+        groups.setdefault(name if "{model}" in place else place, {})[name] = way
+    return deque(groups.values())
+
+
+def shares(options: argparse.Namespace) -> list[list[int]]:
+    """Return the cores of each stream.
+
+    :raises SystemExit: where there are not enough for all.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    if options.streams > 1 and options.streams * options.threads > len(cores):
+        raise SystemExit(
+            f"--streams {options.streams} with --threads {options.threads} needs "
+            f"{options.streams * options.threads} cores, and there are {len(cores)}"
+        )
+    return [cores[each * options.threads :][: options.threads] for each in range(options.streams)]
+
+
+def in_order(rows: Mapping[str, Any], known: Mapping[str, Way]) -> list[str]:
+    """Return the names of rows, the base first and those that are run here in their order."""
+    order = [BASE, *known]
+    return sorted(rows, key=lambda name: order.index(name) if name in order else len(order))
+
+
 def source(report: Mapping[str, Any]) -> str:
     samples = f"{report['limit']} samples a task" if report["limit"] else "all samples"
+    threads = f"{report['threads']} thread{'s' if report['threads'] != 1 else ''}"
+    beside = f", {report['streams']} runs side by side" if report["streams"] > 1 else ""
     return (
-        f"benchmarks/precisions_cpu.py: {report['cpu']}, {report['threads']} threads; "
+        f"benchmarks/precisions_cpu.py: {report['cpu']}, {threads}{beside}; "
         f"{report['model']}; `lamp_rag_k5` on {report['data']}, {samples}; base: {report['base']}"
     )
-
-
-def read(path: Path) -> Any:
-    return json.loads(path.read_text()) if path.exists() else None
 
 
 # ---------------------------------------------------------------------- what is run
@@ -136,8 +201,11 @@ def way_of(name: str, listed: Listed, python: str, options: argparse.Namespace) 
     return Way(name, python, "qrag", f"pretrained={place},{arguments}", environment=environment)
 
 
-def make(name: str, options: argparse.Namespace) -> str | None:
-    """Make the checkpoint that a way reads, where it is not there yet; return why it cannot be."""
+def make(name: str, options: argparse.Namespace, making: threading.Lock) -> str | None:
+    """Make the checkpoint that a way reads, where it is not there yet; return why it cannot be.
+
+    :param making: held while GGUF files are made, as all are made of one.
+    """
     engine, precision = name.split(", ")
     (row,) = (way.row for way in ways() if (way.engine, way.row.name) == (engine, precision))
     if row.made_on_loading:
@@ -146,7 +214,8 @@ def make(name: str, options: argparse.Namespace) -> str | None:
         kind = precision.removeprefix(PREFIX)
         python = options.python["llama_cpp"]
         try:
-            make_gguf(options.model, options.work, [kind], python)
+            with making:
+                make_gguf(options.model, options.work, [kind], python)
         except subprocess.CalledProcessError as error:
             return f"no GGUF file of it: {error}"
         return None
@@ -175,7 +244,7 @@ def make(name: str, options: argparse.Namespace) -> str | None:
 
 # ---------------------------------------------------------------------- what came of it
 def row_of(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is kept of a run: all but its answers."""
+    """Return what is kept of a run; of each answer a digest."""
     if "error" in run:
         return {"error": run["error"]}
     said = run["qrag"]
@@ -189,17 +258,25 @@ def row_of(run: Mapping[str, Any]) -> dict[str, Any]:
         "peak_bytes": run["peak"],
         "mae": scores["lamp3u_rag_k5"]["mae,none"],
         "rougeL": scores["lamp5u_rag_k5"]["rougeL,none"],
+        "answers": " ".join(digest(answer) for answer in run["answers"]),
     }
 
 
-def compare(rows: Mapping[str, dict[str, Any]], answers: Mapping[str, list[str]]) -> None:
+def digest(answer: str) -> str:
+    """Return 8 digits that tell an answer from others, except for white space at its ends."""
+    return hashlib.blake2b(answer.strip().encode(), digest_size=4).hexdigest()
+
+
+def compare(rows: Mapping[str, dict[str, Any]]) -> None:
     """Add to each row its time as a multiple of the base's, and the share of equal answers."""
     base = rows.get(BASE, {})
-    for name, row in rows.items():
-        if "seconds" in row and "seconds" in base:
-            row["times"] = row["seconds"] / base["seconds"]
-        if name in answers and BASE in answers:
-            row["same"] = same({"answers": answers[name]}, {"answers": answers[BASE]})
+    for row in rows.values():
+        if "seconds" not in row or "seconds" not in base:
+            continue
+        row["times"] = row["seconds"] / base["seconds"]
+        if "answers" in row and "answers" in base:
+            pairs = list(zip(row["answers"].split(), base["answers"].split(), strict=True))
+            row["same"] = sum(one == other for one, other in pairs) / len(pairs)
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
@@ -242,7 +319,8 @@ def parse() -> argparse.Namespace:
     add("--work", type=Path, help="for checkpoints, GGUF files and records")
     add("--out", type=Path, help="JSON of all rows; by default in benchmarks/measured")
     add("--page", type=Path, help="page whose table is written again")
-    add("--threads", type=int, default=os.cpu_count() or 1)
+    add("--threads", type=int, default=os.cpu_count() or 1, help="of a run")
+    add("--streams", type=int, default=1, help="runs side by side, each on cores of its own")
     add("--only", action="append", metavar="REGEX", help="only ways whose name has it")
     add("--plain", dest="chat", action="store_false", help="without a chat template, as embedded")
     add("--quantize", action="append", default=[], metavar="OPTION", help="for qrag quantize")
