@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,38 +13,30 @@ import pytest
 pytest.importorskip("torch", reason="the hf extra is not installed")
 pytest.importorskip("ray", reason="the ray extra is not installed")
 
+pytestmark = pytest.mark.usefixtures("ray_at_once")
+
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu" / "two_gpus.py"
 
 
-pytestmark = pytest.mark.usefixtures("ray_at_once")
-
-
-def rows_of(model: Path, folder: Path, *options: str, tasks: str) -> list[dict[str, Any]]:
-    """Run the benchmark on a CPU; return its rows.
-
-    :param tasks: a ``PYTHONPATH`` for its processes, with an lm_eval of few tasks.
-    """
+def rows_of(model: Path, folder: Path, *options: str) -> list[dict[str, Any]]:
+    """Run the benchmark on a CPU; return its rows."""
     out = folder / "two.json"
     command = [
         *(sys.executable, str(SCRIPT), str(model), "--data", "mini", "--device", "cpu"),
         *("--work", str(folder / "work"), "--out", str(out), "--seconds", "900", *options),
     ]
-    env = {**os.environ, "PYTHONPATH": tasks}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows: list[dict[str, Any]] = json.loads(out.read_text())["rows"]
     return rows
 
 
-def test_two_processes_and_one_that_is_lost(
-    tiny_model: Path, few_tasks: str, tmp_path: Path
-) -> None:
+def test_two_processes_and_one_that_is_lost(tiny_model: Path, tmp_path: Path) -> None:
     page = tmp_path / "speed.md"
     page.write_text("above\n<!-- two GPUs: begin -->\n<!-- two GPUs: end -->\nbelow\n")
     found = rows_of(
         *(tiny_model, tmp_path, "--arms", "bf16,int4-nf4", "--few", "6"),
         *("--kinds", "deterministic,shards,lost,ray", "--page", str(page)),
-        tasks=few_tasks,
     )
     assert [row.get("error") for row in found] == [None] * 6, found
     rows = {row["name"]: row for row in found}
@@ -62,11 +53,10 @@ def test_two_processes_and_one_that_is_lost(
     assert "| a lost rank, continued |" in page.read_text()
 
 
-def test_a_part_that_fails_is_a_row(few_tasks: str, tmp_path: Path) -> None:
+def test_a_part_that_fails_is_a_row(tmp_path: Path) -> None:
     nothing = tmp_path / "nothing"
     nothing.mkdir()
-    options = ("--arms", "bf16", "--kinds", "ranks", "--limit", "4")
-    rows = rows_of(nothing, tmp_path, *options, tasks=few_tasks)
+    rows = rows_of(nothing, tmp_path, "--arms", "bf16", "--kinds", "ranks", "--limit", "4")
     assert [row["name"] for row in rows] == [
         "transformers bf16 on one GPU",
         "transformers bf16 on two GPUs",
