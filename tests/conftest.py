@@ -150,6 +150,19 @@ def warm_python(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture
+def ray_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clusters of Ray that are started run what they are given at once, beside other work.
+
+    By default Ray's workers, and the arms that they start, have a niceness of 15: where others
+    compute, they get next to nothing of a processor.
+    """
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+    # A node that is gone is asked five times whether it is there, once in three seconds.
+    monkeypatch.setenv("RAY_health_check_period_ms", "300")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+
+
+@pytest.fixture
 def warm_arms(warm_python: WarmPython, monkeypatch: pytest.MonkeyPatch) -> None:
     """The arms of a grid are processes that have torch and lm_eval imported already."""
     from qrag_tasks.experiment.running import processes

@@ -13,6 +13,8 @@ import pytest
 pytest.importorskip("torch", reason="the hf extra is not installed")
 pytest.importorskip("ray", reason="the ray extra is not installed")
 
+pytestmark = pytest.mark.usefixtures("ray_at_once")
+
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu" / "two_gpus.py"
 
 

@@ -36,16 +36,19 @@ IMPORTED = (
 """What a command finds imported, as far as it is installed."""
 _AT_START = ("QRAG_AUTOLOAD", "PYTHONHASHSEED")
 """Variables that matter while Python starts and imports."""
+_HIGH = 512
+"""Numbers of files from here on are those of none that is passed on."""
 
 
 class WarmPython:
     """Runs commands of Python in processes that are forked from one that has imported much.
 
     :param folder: for its socket.
+    :param imported: what a command finds imported, as far as it is installed.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, imported: Sequence[str] = IMPORTED) -> None:
+        self._folder, self._imported = folder, imported
         self._servers: dict[tuple[str | None, ...], tuple[subprocess.Popen[bytes], str]] = {}
 
     def run(
@@ -81,8 +84,12 @@ class WarmPython:
         stderr: int | IO[bytes] = subprocess.STDOUT,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        pass_fds: Sequence[int] = (),
+        start_new_session: bool = False,
     ) -> WarmProcess:
         """Start a command of Python, as ``subprocess.Popen`` does.
+
+        It is the leader of a process group in any case.
 
         :param stdin: ``DEVNULL``, or ``PIPE`` for a pipe that ends when this process does.
         :param stdout: a file or its descriptor, or ``DEVNULL``.
@@ -92,12 +99,13 @@ class WarmPython:
         wire = socket.socket(socket.AF_UNIX)
         wire.connect(self._server(env))
         request = {"arguments": [*command[1:]], "env": {**env}, "cwd": str(cwd or Path.cwd())}
+        request["files"] = [0, 1, 2, *pass_fds]
         body = json.dumps(request).encode() + b"\n"
         nothing = os.open(os.devnull, os.O_RDWR)
         given, kept = os.pipe() if stdin == subprocess.PIPE else (nothing, None)
         out = nothing if stdout == subprocess.DEVNULL else _descriptor(stdout)
         error = {subprocess.STDOUT: out, subprocess.DEVNULL: nothing}.get(stderr)  # type: ignore[call-overload]
-        files = [given, out, _descriptor(stderr) if error is None else error]
+        files = [given, out, _descriptor(stderr) if error is None else error, *pass_fds]
         try:
             wire.sendall(body[socket.send_fds(wire, [body], files) :])
         finally:
@@ -118,7 +126,7 @@ class WarmPython:
         if key not in self._servers:
             address = str(self._folder / f"{len(self._servers)}.socket")
             process = subprocess.Popen(
-                [sys.executable, __file__, address],
+                [sys.executable, __file__, address, *self._imported],
                 env={**env, "PYTHONPATH": os.pathsep.join([*shadows, *_places(os.environ)])},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -135,10 +143,12 @@ class WarmProcess:
 
     :ivar pid: of its process.
     :ivar returncode: how it ended; ``None`` while it runs.
+    :ivar stdin: the end of the pipe that it reads, where it has one.
     """
 
     def __init__(self, command: Sequence[str], wire: socket.socket, stdin: int | None) -> None:
-        self._command, self._wire, self._stdin, self._told = [*command], wire, stdin, b""
+        self._command, self._wire, self._told = [*command], wire, b""
+        self.stdin = None if stdin is None else os.fdopen(stdin, "wb", buffering=0)
         self.pid = int(self._line())
         self.returncode: int | None = None
 
@@ -146,9 +156,8 @@ class WarmProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._stdin is not None:
-            os.close(self._stdin)
-            self._stdin = None
+        if self.stdin is not None:
+            self.stdin.close()
         self.wait()
 
     def wait(self, timeout: float | None = None) -> int:
@@ -168,6 +177,10 @@ class WarmProcess:
     def terminate(self) -> None:
         """Ask it to end."""
         os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        os.kill(self.pid, signal.SIGKILL)
 
     def _line(self) -> bytes:
         while b"\n" not in self._told:
@@ -204,22 +217,22 @@ def ask_the_machine_once() -> None:
 
 
 # ---------------------------------------------------------------------- the process itself
-def _serve(address: str) -> None:
+def _serve(address: str, imported: Sequence[str]) -> None:
     """Import, and then fork a process for each command; end when standard input does."""
     import gc
     import importlib
 
     # Of this script, which no command is to find.
     sys.path[:] = [place for place in sys.path if place != str(Path(__file__).parent)]
-    for name in IMPORTED:
+    for name in imported:
         try:
             importlib.import_module(name)
         except ImportError:
             continue
-    ask_the_machine_once()
-    if "torch" in sys.modules:
+    if {"torch", "lm_eval.evaluator"} <= sys.modules.keys():
         from torch.utils import collect_env
 
+        ask_the_machine_once()
         collect_env.get_pretty_env_info()
     gc.collect()
     gc.freeze()
@@ -243,7 +256,7 @@ def _serve(address: str) -> None:
 def _watch(wire: socket.socket) -> NoReturn:
     """Run a command in a further process, and tell how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    body, files, _, _ = socket.recv_fds(wire, 1 << 20, 3)
+    body, files, _, _ = socket.recv_fds(wire, 1 << 20, 16)
     while not body.endswith(b"\n"):
         body += wire.recv(1 << 20)
     request = json.loads(body)
@@ -260,11 +273,16 @@ def _watch(wire: socket.socket) -> NoReturn:
 def _become(request: Mapping[str, Any], files: Sequence[int]) -> NoReturn:
     """Be the process of a command from here on."""
     import atexit
+    import fcntl
     import runpy
     import threading
 
     os.setpgid(0, 0)
-    for number, file in enumerate(files):
+    # Out of the way of each other first.
+    moved = [fcntl.fcntl(file, fcntl.F_DUPFD, _HIGH) for file in files]
+    for file in files:
+        os.close(file)
+    for file, number in zip(moved, request["files"], strict=True):
         os.dup2(file, number)
         os.close(file)
     before = _places(os.environ)
@@ -316,4 +334,4 @@ def _run(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve(sys.argv[1], sys.argv[2:])

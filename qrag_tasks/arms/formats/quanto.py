@@ -96,12 +96,8 @@ class Quanto(Format):
 
     # ------------------------------------------------------------------ loading
     def prepare(self) -> None:
-        """Have quanto unpack codes with torch: it would first compile C++, or CUDA, for that."""
-        from optimum.quanto.library.extensions.extension import _extensions
-
-        for extension in _extensions.values():
-            if not isinstance(extension._lib, _Unpacking):
-                extension._lib = _Unpacking(extension)
+        """See :func:`unpack_with_torch`."""
+        unpack_with_torch()
 
     def quantization_config(self, row: Precision, dtype: Any) -> Any:
         """Return a ``QuantoConfig``."""
@@ -165,6 +161,15 @@ def group_size(inputs: int) -> int:
     """Return how many weights share a scale in 4 and 2 bits: 128, 96, 64, 32, or a whole row."""
     fitting = [size for size in (128, 96, 64, 32) if inputs > GROUP_SIZE and inputs % size == 0]
     return fitting[0] if fitting else inputs
+
+
+def unpack_with_torch() -> None:
+    """Have quanto unpack codes with torch: it would first compile C++, or CUDA, for that."""
+    from optimum.quanto.library.extensions.extension import _extensions
+
+    for extension in _extensions.values():
+        if not isinstance(extension._lib, _Unpacking):
+            extension._lib = _Unpacking(extension)
 
 
 def unpacked(packed: Any, bits: int) -> Any:

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicLayer, HQQQuantizedLayer, QuantoQuantizedLayer
 
+from qrag_tasks.arms.formats import quanto
+
 _LARGEST_GROUP = 64
 _LARGEST_FP8 = torch.finfo(torch.float8_e4m3fn).max
 
@@ -249,6 +251,7 @@ class QuantoLayer(_ReadBack, QuantoQuantizedLayer):  # type: ignore[misc]
     """transformers' layer that optimum-quanto quantizes."""
 
     def __init__(self, bits: int, head_size: int) -> None:
+        quanto.unpack_with_torch()
         QuantoQuantizedLayer.__init__(
             self, nbits=bits, axis_key=0, axis_value=0, q_group_size=group_of(head_size)
         )

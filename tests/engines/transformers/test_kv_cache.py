@@ -79,6 +79,23 @@ def test_bytes_and_class_are_read_off_the_live_cache(load: Load, row: KvCache) -
     assert 0 < smoke["kv_cache"]["error"] <= 1
 
 
+@pytest.mark.parametrize("name", ["int4-quanto", "int2-quanto"])
+def test_nothing_of_quanto_is_compiled(
+    load: Load, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Its own C++ would take a compiler, and the first user of an install a minute."""
+    pytest.importorskip("optimum.quanto", reason="the quanto extra is not installed")
+    from optimum.quanto.library.extensions import extension
+
+    def compiles(*_: Any, **__: Any) -> None:
+        raise AssertionError("quanto compiles an extension")
+
+    monkeypatch.setattr(extension, "load", compiles)
+    for each in extension._extensions.values():
+        monkeypatch.setattr(each, "_lib", None)
+    assert load(name).smoke() is not None
+
+
 @pytest.mark.parametrize("given", [None, "auto"])
 def test_without_one_the_models_own_cache_is_read(load: Load, given: str | None) -> None:
     engine = load(given)

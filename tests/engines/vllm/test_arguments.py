@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from qrag_tasks.errors import ModelError, SettingsError
 from qrag_tasks.testing.engine_requests import generate, sample_requests
 
 ON_CPU = DEVICE == "cpu"
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def wrong(folder: Path, **changes: Any) -> str:
@@ -147,11 +148,10 @@ except SettingsError as error:
 """
 
 
-def test_deterministic(vllm_model: Path) -> None:
+def test_deterministic(vllm_model: Path, run_python: Run) -> None:
     """Answers in 16 bits are the same alone and together; a process is one or the other."""
     code = IN_ANOTHER_PROCESS.format(tests=str(Path(__file__).parents[2]), folder=str(vllm_model))
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_python(code)
     assert done.returncode == 0, done.stderr
     said = "this process has used vLLM with deterministic=True"
     assert said in done.stdout or ON_CPU

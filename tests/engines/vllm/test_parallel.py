@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ pytestmark = pytest.mark.skipif(
 
 TESTS = Path(__file__).parents[2]
 Loaded = tuple[Engine, Meter]
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
@@ -78,19 +78,21 @@ print(json.dumps(told))
 """
 
 
-def test_a_model_on_two_devices(vllm_model: Path, alone: Engine, tmp_path: Path) -> None:
+def test_a_model_on_two_devices(
+    vllm_model: Path, alone: Engine, run_python: Run, tmp_path: Path
+) -> None:
     """Its answers are those of one; both workers are read and counted; a lost one is told."""
     code = IN_ANOTHER_PROCESS.format(
         tests=str(TESTS), folder=str(vllm_model), journal=str(tmp_path / "journal")
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        # On a CPU, whose memory has one node here, vLLM has to be told the workers' processors.
-        env={**os.environ, "VLLM_CPU_OMP_THREADS_BIND": "0|0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    # On a CPU, whose memory has one node here, vLLM has to be told the workers' processors; and
+    # they may be forked, as it does it by itself.
+    environment = {}
+    if DEVICE == "cpu":
+        processors = os.sched_getaffinity(0)
+        environment["VLLM_CPU_OMP_THREADS_BIND"] = f"{min(processors)}|{max(processors)}"
+        environment["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
+    done = run_python(code, **environment)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["answers"] == generate(alone, sample_requests(alone))
@@ -190,7 +192,7 @@ def test_a_replica_is_lost(
     assert answers == [" ".join(map(str, tokens)) for tokens in generate(alone, requests)]
 
 
-def test_a_replica_that_cannot_be_had(vllm_model: Path) -> None:
+def test_a_replica_that_cannot_be_had(vllm_model: Path, warm_replicas: None) -> None:
     with pytest.raises(ModelError, match=r"KV cache.*give a smaller max_length"):
         load(vllm_model, data_parallel_size=2, kv_cache_memory_bytes=200_000)
 

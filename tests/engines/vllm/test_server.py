@@ -53,6 +53,8 @@ def url(served_model: Path) -> Iterator[str]:
 
     # Of a checkout, without a compiled extension of its own.
     environment = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_LOGGING_LEVEL": "WARNING"}
+    # Its default, where this process has set another: its core need not import vLLM again.
+    environment["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
     with served(command, served_model.parent, {**environment, "HF_HUB_OFFLINE": "1"}) as address:
         yield address
 
