@@ -41,6 +41,14 @@ LIBRARY_NAMES: tuple[InnerName, ...] = (
         "batching=continuous on a GPU computes with masks, and takes two to three times as long",
     ),
     InnerName(
+        "torch.cpu._init_amx",
+        "read",
+        "engines.vllm.loading",
+        "asks the system for AMX, which vLLM's kernels for 4-bit weights use without asking",
+        "does without",
+        "`engine=vllm` may end with an illegal instruction on a CPU with AMX",
+    ),
+    InnerName(
         "transformers.PretrainedConfig._attn_implementation",
         "read",
         "arms.identity",

@@ -504,7 +504,12 @@ def test_what_is_pinned_is_so() -> None:
         assert re.findall(rf'"{name}([^"]*)"', text)[0].startswith("==")
 
 
-OF_EXTRAS = {"arms.formats.quanto", "engines.transformers.cache_layers", "engines.vllm.kv_cache"}
+OF_EXTRAS = {
+    "arms.formats.quanto",
+    "engines.transformers.cache_layers",
+    "engines.vllm.kv_cache",
+    "engines.vllm.loading",
+}
 """Whose names their own tests show, with the extra's package in an environment of its own."""
 
 

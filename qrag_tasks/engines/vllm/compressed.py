@@ -65,6 +65,11 @@ def facts_of(
     return CompressedFacts(bits, kind, groups, dtype, _details(scheme, kind), unread)
 
 
+def rounds_activations(module: Any) -> bool:
+    """Tell whether a kernel for 4-bit weights rounds activations to 8 bits, as on CPUs with AMX."""
+    return bool(getattr(module, "use_w4a8", False))
+
+
 def bytes_taken(module: Any, layers: Sequence[LayerFacts]) -> int:
     """Return the bytes of a weight that its kernel has taken; 0 where the layer still has it.
 
@@ -90,7 +95,7 @@ def _kind(scheme: Any, module: Any, bits: int, main: Any) -> str | None:
     _, activations, number = matched.groups()
     floating = main is not None and main.is_floating_point()
     kernel = type(getattr(scheme, "kernel", None) or getattr(scheme, "fp8_linear", None)).__name__
-    packed_rounds = bool(getattr(module, "use_w4a8", False))
+    packed_rounds = rounds_activations(module)
     rounds = activations != "16" and (packed_rounds or not _WEIGHTS_ONLY.search(kernel))
     if number == "Fp4":
         return "nvfp4" if rounds and not getattr(scheme, "use_a16", False) else "nvfp4a16"

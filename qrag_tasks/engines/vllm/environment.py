@@ -29,6 +29,8 @@ _DEFAULTS = {
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     # Triton would multiply in 19 of the 32 bits of fp32, in kernels of attention for one.
     "TRITON_F32_DEFAULT": "ieee",
+    # On CPUs with AMX activations before 4-bit weights would be rounded to 8 bits: another arm.
+    "VLLM_CPU_INT4_W4A8": "0",
 }
 
 

@@ -22,7 +22,7 @@ from qrag_tasks.arms.layers import (
     weights_of_blocks,
 )
 from qrag_tasks.arms.module_names import in_block
-from qrag_tasks.engines.vllm.compressed import bytes_taken, facts_of
+from qrag_tasks.engines.vllm.compressed import bytes_taken, facts_of, rounds_activations
 
 _FP8_KINDS: Mapping[str, str | None] = {
     "Fp8PerTensorOnlineLinearMethod": None,
@@ -168,7 +168,7 @@ def _linear(name: str, module: Any, merged: Mapping[str, Any]) -> list[Layer]:
             dtype=dtype,
             details=own.details if own is not None and own.details else None,
             name=each,
-            kernel=" with ".join(type(one).__name__ for one in _computing(module)),
+            kernel=_kernel(module),
             role=_role(name),
             method=method,
             bytes=held * count // max(outputs, 1),
@@ -187,6 +187,7 @@ def _facts(
     a weight, whatever the class claims.
     """
     method = _METHODS.get(type(_method_of(module)).__name__, OTHER)
+    method = OTHER if rounds_activations(module) else method
     tensors = dict(_held(module))
     if method == PLAIN:
         weight: Any = tensors.get("weight")
@@ -268,6 +269,11 @@ def _role(name: str) -> Role:
 
 
 # ---------------------------------------------------------------------- modules and tensors
+def _kernel(module: Any) -> str:
+    names = " with ".join(type(one).__name__ for one in _computing(module))
+    return f"{names}, activations rounded to 8 bits" if rounds_activations(module) else names
+
+
 def _computing(module: Any) -> Iterator[Any]:
     """Yield what computes a layer: its method, and that one's kernels."""
     method = _method_of(module)

@@ -42,6 +42,8 @@ def load(wanted: Asked, meter: Meter) -> VllmEngine:
     window = int(given.get("max_length") or model_window(config, tokenizer))
     own = {**wanted.own, **_deterministic(wanted, device, computing)}
     started = failures.at_start(given["pretrained"], precision.name)
+    if device.type == "cpu":
+        _ask_for_amx()
     with meter.loading(), started, _older_objects_set_aside():
         from vllm import LLM
 
@@ -73,6 +75,17 @@ def load(wanted: Asked, meter: Meter) -> VllmEngine:
         device=device,
         meter=meter,
     )
+
+
+def _ask_for_amx() -> None:
+    """Ask the system for the tiles of AMX, where a processor has them.
+
+    vLLM's kernel for 4-bit weights uses them without asking, which ends the process.
+    """
+    import torch
+
+    if ask := getattr(torch.cpu, "_init_amx", None):
+        ask()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from quantized_files import gptq_config, quantized_folder
-from vllm_models import DEVICE, load, small_arguments
+from vllm_models import DEVICE, load, small_arguments, torch
 
 from qrag_tasks.engines.vllm import environment
 from qrag_tasks.engines.vllm.arguments import QUANTIZATION, REFUSED, asked
@@ -121,6 +121,14 @@ def test_a_smaller_window(vllm_model: Path) -> None:
     with pytest.raises(ModelError, match=r"request 0: \d+ tokens: vLLM failed: .*max_length"):
         generate(engine, [short, too_long])
     assert generate(engine, [short])
+
+
+def test_without_torchs_way_to_ask_for_amx(
+    vllm_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(torch.cpu, "_init_amx")
+    engine, _ = load(vllm_model, precision="bf16")
+    assert generate(engine, sample_requests(engine))
 
 
 # ---------------------------------------------------------------------- deterministic

@@ -172,6 +172,22 @@ def test_a_packed_checkpoint_is_read_and_computed(
     assert away_from(rounded) < away_from(vllm_model) / 5
 
 
+@pytest.mark.parametrize("name", ["awq", "gptq"])
+def test_activations_that_a_kernel_rounds_unasked_show(
+    request: pytest.FixtureRequest, name: str
+) -> None:
+    """vLLM does so by default on CPUs with AMX, and no configuration says it."""
+    engine, _ = load(request.getfixturevalue(name), precision=f"int4-{name}", dtype="bfloat16")
+
+    def plant(model: Any) -> None:
+        model.get_submodule("model.layers.0.mlp.down_proj").use_w4a8 = True
+
+    engine._llm.apply_model(plant)  # type: ignore[attr-defined]
+    loaded = engine._llm.apply_model(read)  # type: ignore[attr-defined]
+    with pytest.raises(ModelError, match=r"1 of 14 .*down_proj .*activations rounded to 8 bits"):
+        verify(loaded, precision(f"int4-{name}"))
+
+
 def test_another_group_size_is_refused(awq: Path) -> None:
     with pytest.raises(ModelError, match="group size"):
         load(awq, precision="int4-awq", dtype="float16", group_size=128)
