@@ -66,9 +66,9 @@ def install(run: Run, walk: Walk, folder: Path, **replaced: tuple[str, str]) -> 
 
 def built(folder: Path) -> Path:
     """Build the wheel of a plugin, and return it."""
-    command = ("pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir")
     done = subprocess.run(
-        [sys.executable, "-m", *command, str(folder / "dist"), str(folder)],
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", "dist"],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from warm_python import WarmPython
+
 from qrag_tasks.scaffolding import read_names, rendered
 
 PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 Run = Callable[..., str]
+MODULES = {"lm_eval": "lm_eval", "qrag": "qrag_tasks.cli"}
+"""A command -> the module that it runs."""
 
 
 @dataclass(frozen=True)
@@ -95,5 +100,35 @@ def shell_in(folder: Path) -> Run:
         )
         assert (done.returncode != 0) == fails, done.stdout
         return done.stdout
+
+    return run
+
+
+def warm_shell_in(folder: Path, warm: WarmPython, *places: Path) -> Run:
+    """Return what runs a line of a shell, which is one command, in a process that is forked.
+
+    :param folder: in which it runs.
+    :param warm: that process has torch and lm_eval imported already.
+    :param places: where plugins are found, beside those that are installed with ours.
+    """
+    paths = [*map(str, places), os.environ.get("PYTHONPATH", "")]
+    # Of pytest's plugins, which want to be imported by it, and have been already.
+    bare = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+    def run(command: str) -> str:
+        first, *rest = shlex.split(command)
+        done = warm.run(
+            rest if first == "python" else ["-m", MODULES[first], *rest],
+            {
+                **os.environ,
+                **bare,
+                "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+                "COLUMNS": "200",
+            },
+            folder,
+        )
+        printed = f"{done.stdout}{done.stderr}"
+        assert done.returncode == 0, printed
+        return printed
 
     return run

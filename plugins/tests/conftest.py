@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from plugin_environments import Beside, Run, beside_ours, run_in
+from plugin_environments import Beside, beside_ours
+from warm_python import WarmPython
 
 
 @pytest.fixture(scope="session")
@@ -21,14 +21,13 @@ def wheel() -> Path:
 
 
 @pytest.fixture(scope="session")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs bash in a fresh environment where nothing but pip is installed."""
-    folder = tmp_path_factory.mktemp("empty")
-    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-    run = run_in(folder / "venv", folder / "cache")
-    # The newest reads what packages need from the index; Python's own fetches them whole for it.
-    run("python -m pip install --quiet --upgrade pip", folder)
-    return run
+def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython]:
+    """Runs commands of Python in processes that have torch and lm_eval imported already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QRAG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        warm = WarmPython(tmp_path_factory.mktemp("warm"))
+        yield warm
+        warm.close()
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,16 @@ import re
 from pathlib import Path
 
 import pytest
-from plugin_walks import Walk, shell_in
+from plugin_walks import Walk, warm_shell_in
+from warm_python import WarmPython
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
 
 
-def test_the_commands_as_printed(tmp_path: Path) -> None:
+def test_the_commands_as_printed(tmp_path: Path, warm_python: WarmPython) -> None:
     walk = Walk.of("Add an engine")
     walk.install(tmp_path)
-    tests, plugins, evaluated = map(shell_in(tmp_path), walk.commands)
+    tests, plugins, evaluated = map(warm_shell_in(tmp_path, warm_python, tmp_path), walk.commands)
     assert re.search(r"\d+ passed", tests)
     assert "failed" not in tests
     # Those of distributions, which this engine does not tell.

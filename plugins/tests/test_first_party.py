@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from warm_python import WarmPython
 
 from qrag_tasks.plugins import RETRIEVERS
 
@@ -26,20 +25,16 @@ def minilm() -> str:
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
-def test_lm_eval_uses_it(name: str, tmp_path: Path) -> None:
+def test_lm_eval_uses_it(name: str, warm_python: WarmPython, tmp_path: Path) -> None:
     if name not in RETRIEVERS.all():
         pytest.skip(f"{DISTRIBUTIONS[name]} is not installed: run `tox run -e plugins`")
     spec = f"dense:model={minilm()}" if name == "dense" else name
     metadata = json.dumps({"data": "mini", "retriever": spec})
     arguments = ["--tasks", "lamp3u_rag_k3", "--model", "dummy", "--limit", "8", "--log_samples"]
     arguments += ["--output_path", str(tmp_path / "out")]
-    done = subprocess.run(
-        [sys.executable, "-m", "lm_eval", *arguments, "--metadata", metadata],
-        env={**os.environ, "QRAG_CACHE": str(tmp_path / "cache")},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
+    done = warm_python.run(
+        ["-m", "lm_eval", *arguments, "--metadata", metadata],
+        {**os.environ, "QRAG_CACHE": str(tmp_path / "cache")},
     )
     assert done.returncode == 0, done.stderr
     (results,) = (tmp_path / "out").rglob("results_*.json")

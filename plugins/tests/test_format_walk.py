@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from plugin_environments import Beside, install
-from plugin_walks import Run, Walk
+from plugin_walks import Run, Walk, warm_shell_in
+from warm_python import WarmPython
 
 pytest.importorskip("torch", reason="the hf extra is not installed")
 
@@ -66,11 +67,18 @@ def qrag(folder: Path, beside: Beside) -> Iterator[Run]:
     plugins.forget()
 
 
-def test_the_commands_as_printed(folder: Path, beside: Beside) -> None:
+@pytest.fixture(scope="module")
+def warm(folder: Path, beside: Beside, warm_python: WarmPython) -> Run:
+    """Commands in the plugin's folder, forked from a process, where the wheel is found."""
+    return warm_shell_in(folder, warm_python, beside.site)
+
+
+def test_the_commands_as_printed(folder: Path, beside: Beside, warm: Run) -> None:
     beside.run("python -m pip check", folder)
-    tests, listed, check, evaluated = (
-        beside.run(command, folder).stdout for command in WALK.commands
-    )
+    tests, listed, check, evaluated = WALK.commands
+    tests, check = warm(tests), warm(check)
+    # In the environment that the wheel was installed into, from the start of Python.
+    listed, evaluated = (beside.run(command, folder).stdout for command in (listed, evaluated))
     assert re.search(r"\d+ passed", tests)
     assert not re.search(r"skipped|failed", tests)
     assert re.search(r"row8 +qrag-row8 +0\.1\.0 +format +row8 +ok", listed)
@@ -117,14 +125,12 @@ def test_it_is_compared_and_reported(grid: Path, folder: Path, qrag: Run) -> Non
     assert "int8-row8" in (folder / "page.html").read_text("utf-8")
 
 
-def test_a_checkpoint_of_it_and_one_that_only_says_so(
-    folder: Path, beside: Beside, qrag: Run
-) -> None:
+def test_a_checkpoint_of_it_and_one_that_only_says_so(folder: Path, warm: Run, qrag: Run) -> None:
     source, made, posing = embedded_model(), folder / "made", folder / "posing"
     qrag(f"quantize {source} --precision int8-row8 --out {made}")
     assert json.loads((made / "qrag-quantization.json").read_text())["precision"] == "int8-row8"
     evaluate = "lm_eval --tasks lamp3u_rag_k0 --limit 2 --model qrag --model_args pretrained="
-    evaluated = beside.run(f'{evaluate}{made} --metadata \'{{"data": "mini"}}\'', folder).stdout
+    evaluated = warm(f'{evaluate}{made} --metadata \'{{"data": "mini"}}\'')
     assert "Row8Linear, 8 bits" in evaluated
 
     def refused(checkpoint: Path, precision: str) -> str:

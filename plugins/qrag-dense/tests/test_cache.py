@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qrag_tasks.errors import RetrieverError
-from queries import python, query, random_texts
+from queries import forked, python, query, random_texts
 
 from qrag_dense.cache import EmbeddingCache, text_key
 from qrag_dense.retrievers import DPR, Contriever, Dense
@@ -52,9 +52,9 @@ def files(cache: Path) -> list[Path]:
 
 
 def test_a_second_run_encodes_nothing(bert: Path) -> None:
-    first = python(RANK, str(bert), "50")
+    first = forked(RANK, str(bert), "50")
     second = python(RANK_WITHOUT_TORCH, str(bert), "50")
-    assert second.stdout == first.stdout
+    assert second.stdout == first
     with_a_new_text = python(RANK_WITHOUT_TORCH, str(bert), "51", check=False)
     assert with_a_new_text.returncode != 0
 
@@ -104,9 +104,9 @@ def test_precisions_do_not_share_vectors(bert: Path) -> None:
 
 def test_two_processes_at_once(bert: Path, cache: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
-        done = list(pool.map(lambda _: python(RANK, str(bert), "300"), range(3)))
-    assert len({run.stdout for run in done}) == 1
-    assert python(RANK_WITHOUT_TORCH, str(bert), "300").stdout == done[0].stdout
+        done = list(pool.map(lambda _: forked(RANK, str(bert), "300"), range(3)))
+    assert len({*done}) == 1
+    assert python(RANK_WITHOUT_TORCH, str(bert), "300").stdout == done[0]
     assert len(files(cache)) == 1
 
 
@@ -230,7 +230,7 @@ print(retriever.rank([query("tea", ["coffee"])])[0].ids)
 
 
 def test_a_full_disk_is_an_error_that_says_where(bert: Path, cache: Path) -> None:
-    printed = python(FULL_DISK, str(bert)).stdout
+    printed = forked(FULL_DISK, str(bert))
     assert printed.startswith("RetrieverError the embedding cache")
     assert str(cache / "embeddings") in printed
     assert "QRAG_CACHE" in printed
