@@ -26,7 +26,8 @@ def test_the_error_has_the_command_that_brings_it() -> None:
 def test_a_folder_of_its_name_is_not_vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A clone of vLLM's sources in the folder at work, say, which Python would import as empty."""
     (tmp_path / "vllm").mkdir()
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
     assert importlib.util.find_spec("vllm") is not None
     (plain,) = (way for way in ways() if (way.engine, way.row.name) == ("vllm", "fp16"))
     assert [lack.what for lack in Machine(frozenset({"cpu"})).lacks(plain)] == ["vllm"]

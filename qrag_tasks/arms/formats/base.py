@@ -267,13 +267,16 @@ def is_importable(module: str) -> bool:
     """Tell whether a module is there, without importing it; of a package's part, the package is.
 
     A folder of the same name in the folder at work, such as a clone of the library, is not the
-    module: Python takes it for a namespace package, which has no origin.
+    module, although Python takes it for a namespace package.
     """
     try:
         spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:  # the package itself is not there
         return False
-    return spec is not None and spec.origin is not None
+    if spec is None or spec.origin is not None:
+        return spec is not None
+    places = spec.submodule_search_locations or ()
+    return any(Path(place).parent != Path.cwd() for place in places)
 
 
 def common_declaration(method: str, config: Mapping[str, Any]) -> Declaration:
