@@ -57,6 +57,10 @@ def main() -> None:
     )
     making, writing = threading.Lock(), threading.Lock()
 
+    def take() -> dict[str, Way]:
+        with writing:
+            return todo.popleft() if todo else {}
+
     def work(cores: Sequence[int]) -> None:
         if options.streams > 1:
             os.sched_setaffinity(0, cores)  # of this thread, and of what it starts
@@ -65,8 +69,8 @@ def main() -> None:
             *(options.limit, options.threads, options.chat, f"record-{cores[0]}.json"),
         )
         bind = f"{cores[0]}-{cores[-1]}"
-        while todo:
-            for name, way in todo.popleft().items():
+        while group := take():
+            for name, way in group.items():
                 own = {**way.environment, "VLLM_CPU_OMP_THREADS_BIND": bind}
                 pinned = replace(way, environment=own) if options.streams > 1 else way
                 if (missing := make(name, options, making)) is None:

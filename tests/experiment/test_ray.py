@@ -26,8 +26,7 @@ def cluster(ray_at_once: None) -> Iterator[Any]:
     """A head that runs nothing, and two nodes for one arm each."""
     from ray.cluster_utils import Cluster
 
-    head = {"num_cpus": 0, "include_dashboard": False}
-    made = Cluster(initialize_head=True, head_node_args=head)
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     yield made
     ray.shutdown()
     made.shutdown()
