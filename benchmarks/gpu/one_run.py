@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +127,19 @@ def child(record: Path, marlin: str | None, arguments: list[str]) -> None:
 
 
 def bytes_of(model: Any) -> int:
-    tensors = [*model.parameters(), *model.buffers()]
+    """Return the bytes of all that a model holds, once each."""
+    tensors = [plain for held in (*model.parameters(), *model.buffers()) for plain in parts(held)]
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in tensors}
     return sum(storage.nbytes() for storage in storages.values())
+
+
+def parts(tensor: Any) -> Iterator[Any]:
+    """Yield the tensors with memory of their own that a quantized tensor is made of."""
+    if hasattr(tensor, "__tensor_flatten__"):
+        for name in tensor.__tensor_flatten__()[0]:
+            yield from parts(getattr(tensor, name))
+    else:
+        yield tensor
 
 
 CREATORS = ("create_from_arg_string", "create_from_arg_obj")

@@ -92,6 +92,15 @@ class LoggedArm(_Block):
         return str(self.engine[name]) if name in self.engine else None
 
     @property
+    def replicas(self) -> int:
+        """Models among which an engine that schedules prompts together shared them out.
+
+        One for transformers, whose deterministic answers come from a prompt alone.
+        """
+        models = (self.cost or {}).get("ranks")
+        return models if isinstance(models, int) and self.engine is not None else 1
+
+    @property
     def weight_bytes(self) -> int | None:
         """Bytes of the arm's weights."""
         return self._of_weights("bytes")

@@ -210,6 +210,27 @@ def test_whether_batches_may_have_changed_answers(base: Path, tmp_path: Path) ->
     assert compared(other, free).notes == [UNKNOWN_NOISE]
 
 
+def test_deterministic_answers_that_were_not_shared_out_alike(base: Path, tmp_path: Path) -> None:
+    def ran(folder: str, precision: str, models: int, engine: dict[str, str] | None) -> Path:
+        arm = LoggedArm(
+            precision=precision, deterministic=True, cost={"ranks": models}, engine=engine
+        ).as_dict()
+        return write_run(tmp_path / folder, samples(answers(6)), config={"qrag": arm})
+
+    vllm = {"name": "vllm", "evidence": "layers"}
+    one, two = ran("one", "fp16", 1, vllm), ran("two", "fp8", 2, vllm)
+    comparison = compared(one, two)
+    (note,) = comparison.notes
+    assert "not shared out alike: model-1b fp16 by 1 replica, model-1b fp8 by 2 replicas" in note
+    assert note.endswith("give all arms the same data_parallel_size")
+    assert {cell.batch_noise for cell in comparison.cells} == {"unknown"}
+    alike = compared(two, ran("three", "int8", 2, vllm))
+    assert {cell.batch_noise for cell in alike.cells} == {"excluded"}
+    # Of transformers, whose deterministic batches hold one prompt, ranks change nothing.
+    ranks = compared(ran("four", "fp16", 1, None), ran("five", "int8", 2, None))
+    assert {cell.batch_noise for cell in ranks.cells} == {"excluded"}
+
+
 def test_runs_of_other_tasks(base: Path, tmp_path: Path) -> None:
     two = write_run(tmp_path / "two", samples(answers(6)), task="lamp3u_rag_k3")
     told = "model-1b bf16 (two): lamp3u_rag_k3, bm25, best-first is not in the base"

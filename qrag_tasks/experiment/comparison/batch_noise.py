@@ -27,8 +27,13 @@ def measured_noise(side: Side, options: Options) -> Mapping[str, Any] | None:
 
 
 def batch_noise(base: Side, other: Side, options: Options) -> str:
-    """Return what is known of the noise of batches between two arms."""
-    if all(side.run.logged.deterministic for side in (base, other)):
+    """Return what is known of the noise of batches between two arms.
+
+    It is excluded where both are deterministic and shared their prompts out alike: one of a
+    thousand answers was seen to differ between one replica of vLLM and two (docs/speed.md).
+    """
+    logged = [side.run.logged for side in (base, other)]
+    if all(arm.deterministic for arm in logged) and logged[0].replicas == logged[1].replicas:
         return EXCLUDED
     known = any(measured_noise(side, options) is not None for side in (base, other))
     return MEASURED if known else UNKNOWN

@@ -158,8 +158,15 @@ def _batch_noise(values: Sequence[Values], cells: Sequence[CellRow]) -> Iterator
     runs = {run.label: run for cell in values for run in (cell.base.run, cell.other.run)}
     fixed = [label for label, run in runs.items() if run.logged.deterministic]
     free = [label for label in runs if label not in fixed]
+    replicas = {label: runs[label].logged.replicas for label in fixed}
     states = [cell.batch_noise for cell in cells]
-    if fixed and not free:
+    if len(set(replicas.values())) > 1:
+        shared = ", ".join(f"{label} by {counted(n, 'replica')}" for label, n in replicas.items())
+        yield (
+            f"answered deterministically, but not shared out alike: {shared}; one of a thousand "
+            f"answers may differ for that alone: give all arms the same data_parallel_size"
+        )
+    elif fixed and not free:
         yield (
             "no answer of any arm depended on its batch (deterministic=True), so the noise of "
             "batches is excluded"
