@@ -30,7 +30,7 @@ class Awq(GptqModelFormat):
             aliases=("awq", *words_for_bits(4), "load_in_4bit"),
             needs=NEEDS,
             install=INSTALL,
-            ci="gptq",
+            ci="extras",
         ),
     )
     layouts = ("gemm",)

@@ -52,7 +52,7 @@ def _row(name: str, bits: int, summary: str, *aliases: str, groups: bool = False
         aliases=aliases,
         needs=("compressed_tensors",),
         install="pip install 'qrag-tasks[compressed-tensors]'",
-        ci="formats",
+        ci="extras",
     )
 
 

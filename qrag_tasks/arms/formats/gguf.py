@@ -138,7 +138,7 @@ class Gguf(FormatOfEngine):
             aliases=(name.removeprefix(PREFIX),),
             needs=("gguf", "llama_cpp"),
             install="pip install 'qrag-tasks[llama-cpp]'",
-            ci="llama-cpp" if name in _MADE_IN_CI else "",
+            ci="extras" if name in _MADE_IN_CI else "",
             family="gguf",
             mixed=mixed,
         )

@@ -27,7 +27,7 @@ class Gptq(GptqModelFormat):
             aliases=words + words_for_bits(bits) if bits < 8 else (),
             needs=NEEDS,
             install=INSTALL,
-            ci="gptq",
+            ci="extras",
         )
         for bits, words in ((8, ()), (4, ("gptq", "load_in_4bit")), (3, ()), (2, ()))
     )

@@ -41,7 +41,7 @@ class Hqq(Format):
             aliases=words + words_for_bits(bits) if bits < 8 else (),
             needs=(_NAME,),
             install=_INSTALL,
-            ci="formats",
+            ci="extras",
         )
         for bits, words in ((8, ()), (4, ("hqq",)), (3, ()), (2, ()))
     )

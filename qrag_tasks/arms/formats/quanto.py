@@ -45,7 +45,7 @@ class Quanto(Format):
                 aliases=("quanto",) if bits == 8 else words_for_bits(bits),
                 needs=_NEEDS,
                 install=_INSTALL,
-                ci="formats",
+                ci="extras",
             )
             for bits, scales in (
                 (8, "a scale for each row"),
@@ -63,7 +63,7 @@ class Quanto(Format):
             install=_INSTALL,
             # On a GPU it compiles Marlin's kernels with nvcc, and packs weights for them.
             devices=("cpu",),
-            ci="formats",
+            ci="extras",
         ),
     )
     packages = _NEEDS

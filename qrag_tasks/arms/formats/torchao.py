@@ -47,7 +47,7 @@ class TorchAo(Format):
             quant_type=_INT8,
             needs=(_NAME,),
             install=_INSTALL,
-            ci="formats",
+            ci="extras",
         ),
         Precision(
             "w8a8-torchao",
@@ -57,7 +57,7 @@ class TorchAo(Format):
             quant_type=_DYNAMIC,
             needs=(_NAME,),
             install=_INSTALL,
-            ci="formats",
+            ci="extras",
         ),
         Precision(
             "fp8-torchao",
@@ -67,7 +67,7 @@ class TorchAo(Format):
             quant_type=_FLOAT8,
             needs=(_NAME,),
             install=_INSTALL,
-            ci="formats",
+            ci="extras",
         ),
     )
     packages = (_NAME,)
