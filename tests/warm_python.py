@@ -45,10 +45,16 @@ class WarmPython:
 
     :param folder: for its socket.
     :param imported: what a command finds imported, as far as it is installed.
+    :param python: the interpreter; by default this one.
     """
 
-    def __init__(self, folder: Path, imported: Sequence[str] = IMPORTED) -> None:
-        self._folder, self._imported = folder, imported
+    def __init__(
+        self,
+        folder: Path,
+        imported: Sequence[str] = IMPORTED,
+        python: Path | str = sys.executable,
+    ) -> None:
+        self._folder, self._imported, self._python = folder, imported, str(python)
         self._servers: dict[tuple[str | None, ...], tuple[subprocess.Popen[bytes], str]] = {}
 
     def run(
@@ -62,7 +68,7 @@ class WarmPython:
 
         :raises subprocess.TimeoutExpired: when it takes too long; it is ended then.
         """
-        command = [sys.executable, *arguments]
+        command = [self._python, *arguments]
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
             with self.popen(command, stdout=out, stderr=error, env=env, cwd=cwd) as process:
                 try:
@@ -126,7 +132,7 @@ class WarmPython:
         if key not in self._servers:
             address = str(self._folder / f"{len(self._servers)}.socket")
             process = subprocess.Popen(
-                [sys.executable, __file__, address, *self._imported],
+                [self._python, __file__, address, *self._imported],
                 env={**env, "PYTHONPATH": os.pathsep.join([*shadows, *_places(os.environ)])},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -6,12 +6,14 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from plugin_environments import Run, install, run_in
+from plugin_environments import Run, install, run_in, warm_in
 from plugin_walks import PAGE, Walk
+from warm_python import WarmPython
 
 from qrag_tasks.scaffolding import KINDS, new_plugin
 
@@ -55,6 +57,18 @@ def tried(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Tried:
 def clean(tried: Tried) -> Run:
     """Runs bash in an environment where the core is installed, and none of our plugins."""
     return run_in(tried.environment, tried.environment / "tmp" / "cache")
+
+
+@pytest.fixture(scope="module")
+def warm(tried: Tried, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Runs a command in the same environment, forked from a process that has imported much.
+
+    For plugins that are broken; what whole ones do from a start of Python on is seen cold.
+    """
+    python = tried.environment / "bin" / "python"
+    warm = WarmPython(tmp_path_factory.mktemp("warm"), python=python)
+    yield warm_in(tried.environment, tried.environment / "tmp" / "cache", warm)
+    warm.close()
 
 
 @pytest.fixture(scope="module")
@@ -140,12 +154,16 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_the_wheel_broken(clean: Run, walked: tuple[Path, str], name: str, tmp_path: Path) -> None:
+def test_the_wheel_broken(
+    clean: Run, warm: Run, walked: tuple[Path, str], name: str, tmp_path: Path
+) -> None:
     folder, _ = walked
     replaced, cause = BROKEN[name]
     install(clean, RETRIEVER, tmp_path / name, __init__=replaced)
 
-    asked = clean(LM_EVAL.replace("RETRIEVER", "longest"), folder.parent, check=False)
+    # One that cannot be imported is met from the start of Python.
+    run = clean if name == "import_error" else warm
+    asked = run(LM_EVAL.replace("RETRIEVER", "longest"), folder.parent, check=False)
     assert asked.returncode == 1
     printed = " ".join(asked.stdout.split())
     assert cause in printed
@@ -155,11 +173,11 @@ def test_the_wheel_broken(clean: Run, walked: tuple[Path, str], name: str, tmp_p
     if name == "wrong_return":
         assert "sample '" in printed
 
-    other = clean(LM_EVAL.replace("RETRIEVER", "bm25"), folder.parent)
+    other = warm(LM_EVAL.replace("RETRIEVER", "bm25"), folder.parent)
     assert "|lamp3u_rag_k1|" in other.stdout
     warned = cause in " ".join(other.stdout.split())
     assert warned == (name != "wrong_return")  # what it returns is known only when it is asked
-    listed = clean("qrag plugins", folder.parent).stdout
+    listed = warm("qrag plugins", folder.parent).stdout
     assert "bm25-word" in listed
     assert ("broken: " in listed) == (name != "wrong_return")
 
@@ -185,18 +203,20 @@ def test_the_wheel_of_the_core_can_be_published(
     assert "PASSED" in done.stdout
 
 
-def test_the_wheel_of_a_task_is_used_by_lm_eval_from_any_folder(clean: Run, tmp_path: Path) -> None:
+def test_the_wheel_of_a_task_is_used_by_lm_eval_from_any_folder(
+    clean: Run, warm: Run, tmp_path: Path
+) -> None:
     install(clean, TASK, tmp_path / "good")
     clean("python -m pip check", tmp_path)
     assert "birds_rag_k1" in clean(BIRDS, tmp_path).stdout
-    said = clean("qrag plugins check birds", tmp_path).stdout
+    said = warm("qrag plugins check birds", tmp_path).stdout
     assert re.search(r"birds: \d\d checks, 0 failed", said)
-    assert "from qrag-birds 0.1.0" in clean("COLUMNS=200 qrag tasks", tmp_path).stdout
+    assert "from qrag-birds 0.1.0" in warm("COLUMNS=200 qrag tasks", tmp_path).stdout
 
 
 @pytest.fixture(scope="module")
-def few_tasks(tried: Tried, clean: Run) -> Run:
-    """Runs bash in the same environment, whose lm_eval has no tasks of its own from here on.
+def few_tasks(tried: Tried, warm: Run) -> Run:
+    """Runs a command in the same environment, whose lm_eval has no tasks of its own from here on.
 
     A name that nobody has would have it read 14,000 files, in some ten seconds.
     """
@@ -204,7 +224,7 @@ def few_tasks(tried: Tried, clean: Run) -> Run:
     for folder in tasks.iterdir():
         if folder.is_dir():
             shutil.rmtree(folder)
-    return clean
+    return warm
 
 
 @pytest.mark.parametrize(
@@ -218,9 +238,14 @@ def few_tasks(tried: Tried, clean: Run) -> Run:
     ],
 )
 def test_the_wheel_of_a_task_broken(
-    replaced: tuple[str, str], message: str, harmless: bool, few_tasks: Run, tmp_path: Path
+    replaced: tuple[str, str],
+    message: str,
+    harmless: bool,
+    clean: Run,
+    few_tasks: Run,
+    tmp_path: Path,
 ) -> None:
-    install(few_tasks, TASK, tmp_path / "broken", __init__=replaced)
+    install(clean, TASK, tmp_path / "broken", __init__=replaced)
     done = few_tasks(LAMP, tmp_path, check=False)
     assert (done.returncode == 0) == harmless, done.stdout
     assert message in done.stdout

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
 from pathlib import Path
+from typing import IO, Any
 
 from qrag_tasks import Document, Query
 from words import WORDS
@@ -46,13 +48,47 @@ def forked(code: str, *arguments: str) -> str:
     """Run code in a process that finds torch imported, which takes seconds; return its output."""
     with tempfile.TemporaryDirectory() as folder:
         printed = Path(folder, "printed.txt")
-        process = _FORKS.Process(target=_run, args=(code, arguments, {**os.environ}, printed))
-        process.start()
+        process = _process(code, arguments, os.environ, printed)
         process.join()
         text = printed.read_text(encoding="utf-8")
         assert process.exitcode == 0, text
         process.close()
     return text
+
+
+def run_forked(
+    command: Sequence[str], env: Mapping[str, str], stdout: IO[Any], timeout: float, **_: object
+) -> subprocess.CompletedProcess[str]:
+    """Do what ``subprocess.run`` does with ``python -c CODE ...``, in a process like the above.
+
+    Its hashes of texts are others than here.
+    """
+    _, _, code, *arguments = command
+    process = _process(code, arguments, env, Path(stdout.name))
+    process.join(timeout)
+    if process.exitcode is None:
+        process.kill()
+        raise subprocess.TimeoutExpired(command, timeout)
+    done = subprocess.CompletedProcess[str]([*command], process.exitcode)
+    process.close()
+    return done
+
+
+def _process(
+    code: str, arguments: Sequence[str], env: Mapping[str, str], printed: Path
+) -> multiprocessing.context.ForkServerProcess:
+    """Start a process; that which it is forked from is started by the first."""
+    before = os.environ.get("PYTHONHASHSEED")
+    os.environ["PYTHONHASHSEED"] = "20240617"
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["PYTHONHASHSEED"]
+        if before is not None:
+            os.environ["PYTHONHASHSEED"] = before
+    process = _FORKS.Process(target=_run, args=(code, arguments, {**env}, printed))
+    process.start()
+    return process
 
 
 def _run(code: str, arguments: Sequence[str], env: Mapping[str, str], printed: Path) -> None:

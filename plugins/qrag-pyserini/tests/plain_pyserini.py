@@ -4,6 +4,9 @@
 ``FOLDER/rankings.json`` for each two lists of [document id, score]: that of ``LuceneSearcher``,
 where Anserini has rounded the scores to four decimals and lowered some a little to part ties, and
 that of Lucene itself over the same index.
+
+Of Pyserini all is real but its encoders of dense vectors: they bring torch, transformers and much
+else, and its searcher for BM25, which imports them, uses none.
 """
 
 from __future__ import annotations
@@ -13,12 +16,12 @@ import os
 import runpy
 import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
 
 def main(java_home: str, folder: Path) -> None:
     os.environ["JAVA_HOME"] = java_home
-    # Pyserini builds a client of OpenAI's on import, which asks for a key; it is never used.
-    os.environ["OPENAI_API_KEY"] = "none"
+    sys.modules["pyserini.encode"] = MagicMock()
     import jnius_config
 
     from qrag_pyserini.anserini import anserini_jar

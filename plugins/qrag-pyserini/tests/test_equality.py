@@ -67,7 +67,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[Any]]
     ]
     (folder / "cases.json").write_text(json.dumps(cases))
     script = Path(__file__).with_name("plain_pyserini.py")
-    # In its own process: ours loads no Java. It takes some 20 s, nearly all of it imports.
+    # In its own process: ours loads no Java.
     command = [sys.executable, str(script), str(find_java().home), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
