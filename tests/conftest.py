@@ -15,7 +15,7 @@ from lamp_files import papers, reviews, write_flat
 from planted_lm_eval import plant
 from plugin_files import InstallPlugin, put_plugin
 from random_models import save_random_model
-from warm_python import WarmPython, ask_the_machine_once
+from warm_python import LIBRARIES, WarmPython, ask_the_machine_once
 
 from qrag_tasks import plugins
 from qrag_tasks.locations import mini_root
@@ -142,9 +142,19 @@ def few_tasks(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def warm_python(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython]:
+def bare_python(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython]:
+    """Runs commands of Python in processes that have torch imported already, but no lm_eval."""
+    bare = WarmPython(tmp_path_factory.mktemp("bare"), LIBRARIES)
+    yield bare
+    bare.close()
+
+
+@pytest.fixture(scope="session")
+def warm_python(
+    bare_python: WarmPython, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WarmPython]:
     """Runs commands of Python in processes that have torch and lm_eval imported already."""
-    warm = WarmPython(tmp_path_factory.mktemp("warm"))
+    warm = WarmPython(tmp_path_factory.mktemp("warm"), base=bare_python)
     yield warm
     warm.close()
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+from warm_python import WarmPython
 
 from qrag_tasks.harness import autoload
 
@@ -36,17 +37,13 @@ def plant(site: Path, renamed: Mapping[str, str] | None = None) -> Path:
 
 
 def run_with(
-    site: Path, code: str, *arguments: str, **environment: str
+    bare: WarmPython, site: Path, code: str, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python code in a process that imports the planted lm_eval."""
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{site}{os.pathsep}{PACKAGE.parent}",
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
+    """Run Python code in a process that imports the planted lm_eval.
+
+    :param bare: has not imported the one that is installed.
+    """
+    return bare.run(
+        ["-c", code, *arguments],
+        {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{PACKAGE.parent}"},
     )

@@ -44,7 +44,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_grid_in_parts_and_together(
-    plan: Path, tmp_path: Path, request: pytest.FixtureRequest
+    plan: Path, tmp_path: Path, warm_arms: None, request: pytest.FixtureRequest
 ) -> None:
     first = invoke("run", plan, "--out", tmp_path / "one", "--shard", "1/2")
     request.getfixturevalue("in_process")

@@ -34,8 +34,19 @@ IMPORTED = (
     *("qrag_tasks.harness.model", "qrag_tasks.harness.task", "qrag_tasks.experiment.running.arm"),
 )
 """What a command finds imported, as far as it is installed."""
+LIBRARIES = (
+    *(name for name in IMPORTED if not name.startswith(("lm_eval", "qrag_tasks"))),
+    *("jinja2", "pandas", "pydantic", "requests", "rich", "sacrebleu", "scipy.stats"),
+)
+"""What lm_eval and our package import: for tests of how these two are imported themselves."""
 _AT_START = ("QRAG_AUTOLOAD", "PYTHONHASHSEED")
 """Variables that matter while Python starts and imports."""
+_SERVER = f"""
+import sys
+sys.path.append({str(Path(__file__).parent)!r})
+import warm_python
+warm_python.serve(sys.argv[1], sys.argv[2:])
+"""
 _HIGH = 512
 """Numbers of files from here on are those of none that is passed on."""
 
@@ -45,17 +56,22 @@ class WarmPython:
 
     :param folder: for its socket.
     :param imported: what a command finds imported, as far as it is installed.
-    :param python: the interpreter; by default this one.
+    :param base: has imported a part of that, and starts the processes that import the rest.
+    :param python: the interpreter; by default this one, and that of ``base`` is this one, too.
     """
 
     def __init__(
         self,
         folder: Path,
         imported: Sequence[str] = IMPORTED,
+        base: WarmPython | None = None,
         python: Path | str = sys.executable,
     ) -> None:
-        self._folder, self._imported, self._python = folder, imported, str(python)
-        self._servers: dict[tuple[str | None, ...], tuple[subprocess.Popen[bytes], str]] = {}
+        self._folder, self._imported, self._base = folder, imported, base
+        self._python = str(python)
+        self._servers: dict[
+            tuple[str | None, ...], tuple[subprocess.Popen[bytes] | WarmProcess, str]
+        ] = {}
 
     def run(
         self,
@@ -122,26 +138,37 @@ class WarmPython:
     def close(self) -> None:
         """End the processes that commands are forked from."""
         for process, _ in self._servers.values():
-            process.communicate()
+            with process:  # its standard input ends
+                pass
         self._servers.clear()
 
     def _server(self, env: Mapping[str, str]) -> str:
         """Return the socket of a process that was started as this environment would have it."""
-        shadows = [place for place in _places(env) if _is_seen_at_start(Path(place))]
+        shadows = [place for place in _places(env) if self._is_seen_at_start(Path(place))]
         key = (*shadows, *(env.get(name) for name in _AT_START))
         if key not in self._servers:
             address = str(self._folder / f"{len(self._servers)}.socket")
-            process = subprocess.Popen(
-                [self._python, __file__, address, *self._imported],
-                env={**env, "PYTHONPATH": os.pathsep.join([*shadows, *_places(os.environ)])},
+            path = os.pathsep.join([*shadows, *_places(os.environ)])
+            reading, writing = os.pipe()
+            process = (subprocess.Popen if self._base is None else self._base.popen)(
+                [self._python, "-c", _SERVER, address, *self._imported],
+                env={**env, "PYTHONPATH": path},
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                cwd="/",
+                stdout=writing,
+                stderr=2,
+                cwd=Path("/"),
             )
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
+            os.close(writing)
+            with os.fdopen(reading, "rb") as said:
+                assert said.readline() == b"ready\n"
             self._servers[key] = process, address
         return self._servers[key][1]
+
+    def _is_seen_at_start(self, place: Path) -> bool:
+        """Tell whether a folder of ``PYTHONPATH`` holds what is imported from there."""
+        if self._imported == LIBRARIES:
+            return False
+        return str(place) not in _places(os.environ) and (place / "lm_eval").exists()
 
 
 class WarmProcess:
@@ -180,6 +207,13 @@ class WarmProcess:
             self._wire.close()
         return self.returncode
 
+    def poll(self) -> int | None:
+        """Return how it ended; ``None`` while it runs."""
+        try:
+            return self.wait(0.001)
+        except subprocess.TimeoutExpired:
+            return None
+
     def terminate(self) -> None:
         """Ask it to end."""
         os.kill(self.pid, signal.SIGTERM)
@@ -205,11 +239,6 @@ def _places(env: Mapping[str, str]) -> list[str]:
     return [place for place in env.get("PYTHONPATH", "").split(os.pathsep) if place]
 
 
-def _is_seen_at_start(place: Path) -> bool:
-    """Tell whether a folder of ``PYTHONPATH`` holds what IMPORTED takes from there."""
-    return str(place) not in _places(os.environ) and (place / "lm_eval").exists()
-
-
 def ask_the_machine_once() -> None:
     """Have lm_eval's results describe the machine as this process has found it.
 
@@ -223,19 +252,19 @@ def ask_the_machine_once() -> None:
 
 
 # ---------------------------------------------------------------------- the process itself
-def _serve(address: str, imported: Sequence[str]) -> None:
+def serve(address: str, imported: Sequence[str]) -> None:
     """Import, and then fork a process for each command; end when standard input does."""
     import gc
     import importlib
 
-    # Of this script, which no command is to find.
-    sys.path[:] = [place for place in sys.path if place != str(Path(__file__).parent)]
+    # Of this module and the folder it is in, which no command is to find.
+    sys.path[:] = [place for place in sys.path if place not in ("", str(Path(__file__).parent))]
     for name in imported:
         try:
             importlib.import_module(name)
         except ImportError:
             continue
-    if {"torch", "lm_eval.evaluator"} <= sys.modules.keys():
+    if {"torch", "datasets"} <= sys.modules.keys():
         from torch.utils import collect_env
 
         ask_the_machine_once()
@@ -337,7 +366,3 @@ def _run(arguments: Sequence[str]) -> None:
     else:
         sys.argv[:] = ["-c", *rest]
         exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102
-
-
-if __name__ == "__main__":
-    _serve(sys.argv[1], sys.argv[2:])

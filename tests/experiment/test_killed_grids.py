@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,17 +37,6 @@ def whole(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def signal_that_ended(plan: Plan, root: Path, environment: dict[str, str]) -> int:
-    """Run a grid in a process group of its own; return the signal that ended the parent, or 0."""
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, plan.model_dump_json(), str(root)],
-        env={**os.environ, **environment},
-        start_new_session=True,
-        check=False,
-    )
-    return -done.returncode
-
-
 RUN = """
 import sys
 from pathlib import Path
@@ -71,19 +59,17 @@ def test_killed_wherever_it_is_it_comes_out_the_same(
     root, site = tmp_path / "grid", tmp_path / "site"
     site.mkdir()
     cells = [cell.folder for cell in plan.cells()]
-    # All is answered, and not marked; the process of the arm must end by itself.
-    environment = dies_over(f"{cells[0]}/.complete.json.*", site, 1, "parent")
-    assert signal_that_ended(plan, root, environment) == signal.SIGKILL
-    for file, opening in (
+    for run, victim, file, opening in (
+        # All is answered, and not marked; the process of the arm must end by itself.
+        (RUN, "parent", f"{cells[0]}/.complete.json.*", 1),
         # The results are written, the samples are not.
-        (f"{cells[1]}/samples_*.jsonl", 1),
+        (RUN_IN_ONE_PROCESS, "group", f"{cells[1]}/samples_*.jsonl", 1),
         # The journal's head, its first batch, and its second, which is lost.
-        (f"{cells[3]}/answers.jsonl", 3),
+        (RUN_IN_ONE_PROCESS, "group", f"{cells[3]}/answers.jsonl", 3),
     ):
-        environment = dies_over(file, site, opening, "group")
+        environment = dies_over(file, site, opening, victim)
         done = warm_python.run(
-            ["-c", RUN_IN_ONE_PROCESS, plan.model_dump_json(), str(root)],
-            {**os.environ, **environment},
+            ["-c", run, plan.model_dump_json(), str(root)], {**os.environ, **environment}
         )
         assert done.returncode == -signal.SIGKILL, done.stderr
     progress = run_plan(plan, root, launcher=InProcess())

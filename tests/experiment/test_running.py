@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,9 +15,11 @@ pytest.importorskip("torch", reason="the hf extra is not installed")
 
 from in_process_arms import InProcess
 from run_grids import contents, plan_of_several_batches
+from warm_python import WarmPython
 
 from qrag_tasks.errors import PlanError
 from qrag_tasks.experiment.plan import Plan
+from qrag_tasks.experiment.running import processes
 from qrag_tasks.experiment.running.grid import run_plan
 from qrag_tasks.experiment.running.grid_folder import GridFolder
 from qrag_tasks.experiment.running.merging import merge
@@ -29,10 +34,18 @@ def plan(tiny_model: Path) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def whole(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The grid, undisturbed."""
+def whole(plan: Plan, tmp_path_factory: pytest.TempPathFactory, warm_python: WarmPython) -> Path:
+    """The grid, undisturbed: its first arm is a Python that starts cold."""
     root = tmp_path_factory.mktemp("whole") / "grid"
-    progress = run_plan(plan, root)
+    starts: list[Any] = [subprocess.Popen]
+    warm = SimpleNamespace(**vars(subprocess))
+    warm.Popen = lambda *command, **how: (starts.pop() if starts else warm_python.popen)(
+        *command, **how
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(processes, "subprocess", warm)
+        progress = run_plan(plan, root)
+    assert not starts
     assert not progress.failed
     return root
 

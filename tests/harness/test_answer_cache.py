@@ -10,8 +10,9 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -27,6 +28,7 @@ from lm_eval.models.huggingface import HFLM  # noqa: E402
 from lm_eval.tasks import TaskManager  # noqa: E402
 from plugin_files import InstallPlugin  # noqa: E402
 from sqlitedict import SqliteDict  # noqa: E402
+from warm_python import WarmProcess, WarmPython  # noqa: E402
 
 from qrag_tasks.arms.identity import arm_identity  # noqa: E402
 from qrag_tasks.errors import StoreError  # noqa: E402
@@ -421,48 +423,65 @@ sys.stdin.readline()
 print(module.CachingLM(lm, file).generate_until(requests), flush=True)
 """
 
-Start = Callable[..., "subprocess.Popen[str]"]
+
+@dataclass(frozen=True)
+class Alone:
+    """A process, what it prints, and the file of its standard error."""
+
+    process: WarmProcess
+    out: IO[str]
+    error: Path
+
+    def go(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+
+    def ended(self) -> tuple[int, str, str]:
+        """Return how it ended, and what it has printed since it was last read."""
+        printed = self.out.read()
+        return self.process.wait(120), printed, self.error.read_text(encoding="utf-8")
+
+
+Start = Callable[..., Alone]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(tmp_path: Path, warm_python: WarmPython) -> Iterator[Start]:
     """Start a process that answers as soon as it reads a line."""
-    script = tmp_path / "alone.py"
-    script.write_text(ALONE)
-    started: list[subprocess.Popen[str]] = []
+    started: list[Alone] = []
 
-    def run(*arguments: object) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, script, *map(str, arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[2],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        )
-        started.append(process)
-        return process
+    def run(*arguments: object) -> Alone:
+        error = tmp_path / f"error{len(started)}"
+        reading, writing = os.pipe()
+        with error.open("wb") as file:
+            process = warm_python.popen(
+                [sys.executable, "-c", ALONE, *map(str, arguments)],
+                stdin=subprocess.PIPE,
+                stdout=writing,
+                stderr=file,
+            )
+        os.close(writing)
+        started.append(Alone(process, os.fdopen(reading, encoding="utf-8"), error))
+        return started[-1]
 
     yield run
-    for process in started:
-        process.kill()
-        process.communicate()
+    for each in started:
+        if each.process.returncode is None:
+            each.process.kill()
+        with each.out, each.process:
+            pass
 
 
 def test_two_arms_write_one_file_at_once(file: Path, start: Start) -> None:
     number = 400
     processes = {word: start(file, "parrot", word, number) for word in ("yes", "no")}
     for process in processes.values():
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        assert process.out.readline() == "ready\n"
     for process in processes.values():
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
+        process.go()
     for word, process in processes.items():
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
+        code, out, err = process.ended()
+        assert code == 0, err
         assert out == f"{[f'{word}: Kettle {n} is' for n in range(number)]}\n"
     with SqliteDict(str(file)) as entries:
         held = dict(entries)
@@ -481,8 +500,9 @@ def test_answers_of_a_killed_run_are_there(
     tiny_model: Path, file: Path, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     process = start(file, "hf", tiny_model, 8)
-    out, err = process.communicate("\n", timeout=300)
-    assert process.returncode == -signal.SIGKILL, err
+    process.go()
+    code, out, err = process.ended()
+    assert code == -signal.SIGKILL, err
     assert "Kettle" not in out
     requests = [
         Instance("generate_until", {}, (f"Kettle {n} is", {"until": ["."]}), 0) for n in range(8)

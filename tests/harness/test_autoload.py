@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from warm_python import WarmPython
 
 from qrag_tasks.harness import autoload
 from qrag_tasks.locations import task_yamls
@@ -41,6 +42,13 @@ def python(code: str, **environment: str) -> str:
     ).stdout
 
 
+def python_with_libraries(bare: WarmPython, code: str, **environment: str) -> str:
+    """The same with what lm_eval imports there already, where the start does not matter."""
+    done = bare.run(["-c", code], {**os.environ, **environment})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_the_line_is_installed_and_is_the_one_in_the_tree() -> None:
     installed = [f for f in files("qrag-tasks") or [] if f.name == "qrag_tasks_autoload.pth"]
     assert len(installed) == 1
@@ -57,11 +65,11 @@ def test_lm_eval_is_adapted_and_still_readable() -> None:
     assert python(INDEX) == "lm_eval.tasks.manager True\nTrue\n"
 
 
-def test_an_old_finder_beside_ours_does_no_harm() -> None:
+def test_an_old_finder_beside_ours_does_no_harm(bare_python: WarmPython) -> None:
     # Before Python 3.12 such a finder is still asked, by the method of its day.
     methods = "{'find_module': lambda *_: None}"
     old = f"import sys; sys.meta_path.insert(0, type('Old', (), {methods})())\n"
-    assert python(old + INDEX) == "lm_eval.tasks.manager True\nTrue\n"
+    assert python_with_libraries(bare_python, old + INDEX) == "lm_eval.tasks.manager True\nTrue\n"
 
 
 def test_it_can_be_turned_off() -> None:
@@ -96,10 +104,12 @@ print(lm_eval.evaluator.evaluate.__code__.co_filename.endswith("patches/runs.py"
 @pytest.mark.parametrize(
     "before", ["", "import lm_eval", "import lm_eval.evaluator, lm_eval.tasks"]
 )
-def test_in_a_running_kernel_importing_qrag_tasks_is_enough(before: str, few_tasks: str) -> None:
+def test_in_a_running_kernel_importing_qrag_tasks_is_enough(
+    before: str, few_tasks: str, bare_python: WarmPython
+) -> None:
     torch = importlib.util.find_spec("torch") is not None
     code = KERNEL.format(before=before, torch=torch)
-    printed = python(code, PYTHONPATH=few_tasks).splitlines()
+    printed = python_with_libraries(bare_python, code, PYTHONPATH=few_tasks).splitlines()
     assert "['lamp3u_rag_k1', 'lamp5u_rag_k1'] QragLM" in printed
     assert printed[-1] == "True"
 
@@ -135,12 +145,13 @@ def test_it_is_known_whether_python_runs_the_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("module_name", list(autoload.PATCHES))
-def test_the_patches_fit_the_installed_lm_eval(module_name: str) -> None:
+def test_the_patches_fit_the_installed_lm_eval(module_name: str, bare_python: WarmPython) -> None:
     if module_name.endswith("huggingface"):
         pytest.importorskip("torch", reason="the hf extra is not installed")
-    done = subprocess.run(
-        [sys.executable, "-c", f"import {module_name}"], capture_output=True, text=True, check=True
-    )
+    # Its patches are there: none is silently left out with the hook.
+    code = f"import {module_name} as m; print(hasattr(m, {autoload._ADAPTED_BY!r}))"
+    done = bare_python.run(["-c", code], os.environ)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
     assert "qrag-tasks: WARNING" not in done.stderr
 
 

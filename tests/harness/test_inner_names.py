@@ -8,9 +8,8 @@ import importlib.util
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -139,6 +138,11 @@ def test_the_module_of_a_row_uses_its_name() -> None:
         assert row.name.rpartition(".")[2] in text, row
 
 
+@cache
+def parsed() -> dict[Path, ast.AST]:
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+
+
 def own_names(tree: ast.AST) -> Iterator[str]:
     """What a file defines, or gives an object of its own."""
     for node in ast.walk(tree):
@@ -147,7 +151,7 @@ def own_names(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            yield from [node.attr] * (ast.unparse(node.value) == "self")
+            yield from [node.attr] * (isinstance(node.value, ast.Name) and node.value.id == "self")
 
 
 def private_names(tree: ast.AST) -> Iterator[str]:
@@ -168,7 +172,7 @@ def is_private(name: str) -> bool:
 
 def test_every_name_with_an_underscore_is_ours_or_has_a_row() -> None:
     rows = {part for row in INNER_NAMES for part in row.name.split(".")}
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+    trees = parsed()
     # An object of a private class of ours may be used in another file.
     ours = {name for tree in trees.values() for name in own_names(tree)} - rows
     unknown = {
@@ -195,8 +199,8 @@ def test_what_is_imported_from_lm_eval_is_documented_or_has_a_row() -> None:
     rows = {row.name for row in INNER_NAMES}
     unknown = {
         f"{node.module}.{alias.name}"
-        for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for tree in parsed().values()
+        for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lm_eval")
         for alias in node.names
         if alias.name not in DOCUMENTED.get(node.module or "", ())
@@ -364,21 +368,18 @@ cli_evaluate()
 
 @pytest.mark.parametrize("answer", ["generate", "likelihood"])
 def test_it_runs_on_an_lm_eval_that_lacks_what_the_next_ones_lack(
-    answer: str, tmp_path: Path, request: pytest.FixtureRequest
+    answer: str, bare_python: WarmPython, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     metadata: dict[str, Any] = {"data": "mini", "answer": answer}
     if TORCH:
         metadata["tokenizer"] = str(request.getfixturevalue("tiny_model"))
-    done = subprocess.run(
+    done = bare_python.run(
         [
-            *(sys.executable, "-c", NEXT, "--tasks", "lamp3u_rag_k1", "--model", "dummy"),
+            *("-c", NEXT, "--tasks", "lamp3u_rag_k1", "--model", "dummy"),
             *("--limit", "0.05", "--metadata", json.dumps(metadata)),
             *("--log_samples", "--output_path", str(tmp_path)),
         ],
-        env={**os.environ, "QRAG_CACHE": str(tmp_path / "cache")},
-        capture_output=True,
-        text=True,
-        check=False,
+        {**os.environ, "QRAG_CACHE": str(tmp_path / "cache")},
     )
     assert done.returncode == 0, done.stderr
     assert "qrag-tasks: WARNING" not in done.stderr
@@ -410,7 +411,7 @@ def planted(tmp_path: Path) -> Path:
     ],
 )
 def test_where_lm_eval_reads_entry_points_they_are_left_to_it(
-    group: str, left_to_lm_eval: set[str], planted: Path
+    group: str, left_to_lm_eval: set[str], planted: Path, bare_python: WarmPython
 ) -> None:
     (planted / "lm_eval" / "api" / "extensions.py").write_text(READS.format(group=group))
     code = (
@@ -419,7 +420,7 @@ def test_where_lm_eval_reads_entry_points_they_are_left_to_it(
         "if 'lamp3u_rag_k5' not in m.TaskManager().all_tasks: print('tasks')\n"
         "if 'qrag' not in lm_eval.models.MODEL_MAPPING: print('models')\n"
     )
-    done = run_with(planted, code)
+    done = run_with(bare_python, planted, code)
     assert done.returncode == 0, done.stderr
     where, *left = done.stdout.splitlines()
     assert where == str(planted / "lm_eval")

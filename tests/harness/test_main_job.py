@@ -49,9 +49,10 @@ def test_the_embedded_default(lm_eval_command: Command, tmp_path: Path) -> None:
 
 def test_every_task_of_every_split_runs_on_mini(lm_eval_command: Command, tmp_path: Path) -> None:
     done = lm_eval_command(
-        *("--tasks", "lamp[1-7][ut]_rag_k1", "--model", "hf", "--model_args", "dtype=bfloat16"),
+        *("--tasks", ",".join(f"{name}_rag_k1" for name in LAMP_TASKS)),
+        *("--model", "hf", "--model_args", "dtype=bfloat16"),
         *("--apply_chat_template", "--limit", 1, "--log_samples", "--output_path", tmp_path),
-        *("--gen_kwargs", "max_gen_toks=4"),
+        *("--gen_kwargs", "max_gen_toks=2"),
         QRAG_DATA="mini",
     )
     assert done.returncode == 0, done.stderr
@@ -251,6 +252,12 @@ def configured(monkeypatch: pytest.MonkeyPatch, **choices: Any) -> Any:
     config = EvaluatorConfig(**{"model": "dummy", "tasks": ["lamp3u_rag_k5"], **choices})
     config._process_arguments()
     return config
+
+
+def test_a_pattern_is_every_task_of_ours_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configured(monkeypatch, tasks=["lamp[1-7][ut]_rag_k1"], metadata={"data": "mini"})
+    config.process_tasks(config.metadata)
+    assert sorted(config.tasks) == sorted(f"{name}_rag_k1" for name in LAMP_TASKS)
 
 
 def test_samples_of_a_group_and_blanks_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:

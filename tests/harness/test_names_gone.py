@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from planted_lm_eval import plant, run_with
+from warm_python import WarmPython
 
 from qrag_tasks.arms import argument_names
 from qrag_tasks.errors import ModelError, SettingsError
@@ -133,14 +134,19 @@ print(json.dumps(seen))
 
 
 @pytest.fixture(scope="module")
-def around(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Any:
+def around(
+    bare_python: WarmPython,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Any:
     """What is seen with an lm_eval in which all is other but what is inside ``HFLM``."""
     folder = tmp_path_factory.mktemp("around")
     site = plant(folder / "site", {word: other(word) for word in AROUND_HFLM})
     with (site / "lm_eval" / "tasks" / "manager.py").open("a", encoding="utf-8") as file:
         file.write(OTHERWISE_MADE)
     tiny = str(request.getfixturevalue("tiny_model")) if TORCH else ""
-    done = run_with(site, TESTS + IN_PROCESS + AROUND, tiny, str(task_yamls()), str(folder))
+    code = TESTS + IN_PROCESS + AROUND
+    done = run_with(bare_python, site, code, tiny, str(task_yamls()), str(folder))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1]) | {"warnings": done.stderr}
 
@@ -172,14 +178,18 @@ print(json.dumps(seen))
 
 
 @pytest.fixture(scope="module")
-def inside(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Any:
+def inside(
+    bare_python: WarmPython,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Any:
     """What is seen with an lm_eval whose ``HFLM``, and way of creating a model, are other."""
     if not TORCH:
         pytest.skip("the hf extra is not installed")
     folder = tmp_path_factory.mktemp("inside")
     site = plant(folder / "site", {word: other(word) for word in (*OF_HFLM, *CREATORS)})
     tiny = str(request.getfixturevalue("tiny_model"))
-    done = run_with(site, IN_PROCESS + INSIDE, tiny, str(task_yamls()), str(folder))
+    done = run_with(bare_python, site, IN_PROCESS + INSIDE, tiny, str(task_yamls()), str(folder))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1]) | {"warnings": done.stderr}
 
@@ -353,10 +363,12 @@ def test_a_function_of_lm_eval_that_is_gone_is_named(
         importlib.import_module(user.__name__)
 
 
-def test_the_command_says_in_one_line_what_it_lacks(tmp_path: Path) -> None:
+def test_the_command_says_in_one_line_what_it_lacks(
+    bare_python: WarmPython, tmp_path: Path
+) -> None:
     site = plant(tmp_path / "site", {"normalize_gen_kwargs": other("normalize_gen_kwargs")})
     done = run_with(
-        site,
+        *(bare_python, site),
         "import sys; from lm_eval.__main__ import cli_evaluate; cli_evaluate()",
         *("--tasks", "lamp3u_rag_k1", "--model", "dummy", "--metadata", '{"data": "mini"}'),
     )

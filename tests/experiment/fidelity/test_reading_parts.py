@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ from click.testing import CliRunner
 from filelock import FileLock
 from in_process_arms import InProcess
 from read_grids import TOP, left, read_here, reads, tiny_plan
+from warm_python import WarmPython
 
 from qrag_tasks.cli import main
 from qrag_tasks.errors import PlanError
@@ -130,10 +129,12 @@ def parts(tiny_model: Path, answered: Path, tmp_path: Path) -> tuple[Plan, Path]
 
 
 @contextmanager
-def first_part(plan: Plan, root: Path, answered: Path, how: str = "answers") -> Iterator[None]:
+def first_part(
+    warm: WarmPython, plan: Plan, root: Path, answered: Path, how: str = "answers"
+) -> Iterator[None]:
     """Run the first part in a process of its own, which answers from now on."""
     arguments = [plan.model_dump_json(), str(root), str(answered), how]
-    with subprocess.Popen([sys.executable, "-c", FIRST_PART, *arguments], env=os.environ) as other:
+    with warm.popen([sys.executable, "-c", FIRST_PART, *arguments]) as other:
         try:
             while not GridFolder(root, plan).is_answering("1-of-2"):
                 assert other.poll() is None
@@ -141,7 +142,8 @@ def first_part(plan: Plan, root: Path, answered: Path, how: str = "answers") -> 
             yield
             assert other.wait(60) == (7 if how == "dies" else 0)
         finally:
-            other.kill()
+            if other.poll() is None:
+                other.kill()
 
 
 def going(root: Path, told: list[str]) -> Callable[[str], None]:
@@ -166,11 +168,14 @@ def run_the_second_part(plan: Plan, root: Path, tell: Callable[[str], None]) -> 
 
 
 def test_a_part_of_a_run_waits_for_the_answers_of_another(
-    parts: tuple[Plan, Path], answered: Path, monkeypatch: pytest.MonkeyPatch
+    parts: tuple[Plan, Path],
+    answered: Path,
+    warm_python: WarmPython,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(run, "_read", read_here)
     told: list[str] = []
-    with first_part(*parts, answered):
+    with first_part(warm_python, *parts, answered):
         second = run_the_second_part(*parts, going(parts[1], told))
     assert WAITING in told
     assert not second.unread
@@ -178,10 +183,13 @@ def test_a_part_of_a_run_waits_for_the_answers_of_another(
 
 
 def test_a_part_does_not_wait_for_one_that_has_died(
-    parts: tuple[Plan, Path], answered: Path, monkeypatch: pytest.MonkeyPatch
+    parts: tuple[Plan, Path],
+    answered: Path,
+    warm_python: WarmPython,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told: list[str] = []
-    with first_part(*parts, answered, "dies"):
+    with first_part(warm_python, *parts, answered, "dies"):
         second = run_the_second_part(*parts, going(parts[1], told))
     assert WAITING in told
     assert {cell.arm.precision for cell in second.unread} == {"bf16"}
@@ -189,14 +197,17 @@ def test_a_part_does_not_wait_for_one_that_has_died(
 
 
 def test_the_command_that_reads_waits_for_answers(
-    parts: tuple[Plan, Path], answered: Path, monkeypatch: pytest.MonkeyPatch
+    parts: tuple[Plan, Path],
+    answered: Path,
+    warm_python: WarmPython,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(run, "_read", read_here)
     _, root = parts
     with pytest.raises(PlanError, match="is not complete: run the plan first"):
         read_grid(root, shard=Shard(1, 2))
     told: list[str] = []
-    with first_part(*parts, answered):
+    with first_part(warm_python, *parts, answered):
         read_grid(root, shard=Shard(1, 2), tell=going(root, told))
     assert told[0].startswith("waiting for part 1/2 of `qrag run` to answer ")
     assert len(list(readings_of(root))) == 2
