@@ -14,6 +14,14 @@ from random_models import save_random_model
 from warm_python import WarmPython
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_garbage_is_collected_as_python_ends() -> Iterator[None]:
+    """As Python ends, vLLM closes every engine that there was, and collects garbage for each."""
+    yield
+    if (state := sys.modules.get("vllm.distributed.parallel_state")) is not None:
+        state.gc = SimpleNamespace(collect=int, unfreeze=int)
+
+
 @pytest.fixture(scope="session")
 def vllm_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model in sizes that all kernels of vLLM have; window 1024."""
