@@ -43,7 +43,7 @@ def warm_in(environment: Path, cache: Path, warm: WarmPython, *places: Path) -> 
 
     What was installed since that process started is found.
 
-    :param warm: has what the environment has, but for the places.
+    :param warm: finds what is installed in the environment; the places are added.
     :param places: where plugins are found beside.
     """
     variables = _variables(environment, cache)

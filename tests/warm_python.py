@@ -56,7 +56,8 @@ class WarmPython:
 
     :param folder: for its socket.
     :param imported: what a command finds imported, as far as it is installed.
-    :param base: has imported a part of that, and starts the processes that import the rest.
+    :param base: one that has imported a part of that; processes that import the rest are forked
+        from it.
     :param python: the interpreter; by default this one, and that of ``base`` is this one, too.
     """
 
@@ -166,7 +167,7 @@ class WarmPython:
 
     def _is_seen_at_start(self, place: Path) -> bool:
         """Tell whether a folder of ``PYTHONPATH`` holds what is imported from there."""
-        if self._imported == LIBRARIES:
+        if not any(name.startswith(("lm_eval", "qrag_tasks")) for name in self._imported):
             return False
         return str(place) not in _places(os.environ) and (place / "lm_eval").exists()
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -164,10 +165,22 @@ def examine(request: Request, hash_seed: str = "") -> Findings:
 
 
 def imports_of(origin: Origin, findings: Findings) -> list[str]:
-    """Return the costly modules that one plugin imports merely because plugins are listed."""
+    """Return the costly modules that one plugin imports merely because plugins are listed.
+
+    :param findings: of a process that has listed them.
+    """
     package = origin.entry_point.rpartition("= ")[2].partition(":")[0].partition(".")[0]
     own = package or "qrag_tasks"
     return [f"{module} {place}" for module, by, place in findings.imports if by == own]
+
+
+@cache
+def listing(path: tuple[str, ...]) -> Findings:
+    """Return what another process finds that only lists the plugins; asked once for each path.
+
+    :param path: its ``sys.path``, as :func:`import_path` returns it.
+    """
+    return examine(Request("none", (), path))
 
 
 def import_path() -> tuple[str, ...]:

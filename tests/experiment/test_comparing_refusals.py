@@ -221,8 +221,8 @@ def test_deterministic_answers_that_were_not_shared_out_alike(base: Path, tmp_pa
     one, two = ran("one", "fp16", 1, vllm), ran("two", "fp8", 2, vllm)
     comparison = compared(one, two)
     (note,) = comparison.notes
-    assert "not shared out alike: model-1b fp16 by 1 replica, model-1b fp8 by 2 replicas" in note
-    assert note.endswith("give all arms the same data_parallel_size")
+    assert "the answers of model-1b fp16 (1 replica), model-1b fp8 (2 replicas) did not" in note
+    assert note.endswith("give every arm the same data_parallel_size")
     assert {cell.batch_noise for cell in comparison.cells} == {"unknown"}
     alike = compared(two, ran("three", "int8", 2, vllm))
     assert {cell.batch_noise for cell in alike.cells} == {"excluded"}

@@ -13,6 +13,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import IO, Any
 
+import pytest
 from qrag_tasks import Document, Query
 from words import WORDS
 
@@ -78,14 +79,9 @@ def _process(
     code: str, arguments: Sequence[str], env: Mapping[str, str], printed: Path
 ) -> multiprocessing.context.ForkServerProcess:
     """Start a process; that which it is forked from is started by the first."""
-    before = os.environ.get("PYTHONHASHSEED")
-    os.environ["PYTHONHASHSEED"] = "20240617"
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONHASHSEED", "20240617")
         forkserver.ensure_running()
-    finally:
-        del os.environ["PYTHONHASHSEED"]
-        if before is not None:
-            os.environ["PYTHONHASHSEED"] = before
     process = _FORKS.Process(target=_run, args=(code, arguments, {**env}, printed))
     process.start()
     return process

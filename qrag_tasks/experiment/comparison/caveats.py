@@ -161,17 +161,18 @@ def _batch_noise(values: Sequence[Values], cells: Sequence[CellRow]) -> Iterator
     replicas = {label: runs[label].logged.replicas for label in fixed}
     states = [cell.batch_noise for cell in cells]
     if len(set(replicas.values())) > 1:
-        shared = ", ".join(f"{label} by {counted(n, 'replica')}" for label, n in replicas.items())
+        shared = ", ".join(f"{label} ({counted(n, 'replica')})" for label, n in replicas.items())
         yield (
-            f"answered deterministically, but not shared out alike: {shared}; one of a thousand "
-            f"answers may differ for that alone: give all arms the same data_parallel_size"
+            f"the answers of {shared} did not depend on their batch (deterministic=True), but the "
+            f"prompts were not shared out alike, for which one answer of a thousand may differ: "
+            f"give every arm the same data_parallel_size"
         )
     elif fixed and not free:
         yield (
             "no answer of any arm depended on its batch (deterministic=True), so the noise of "
             "batches is excluded"
         )
-    elif fixed:
+    if fixed and free:
         yield (
             f"the answers of {counted(len(fixed), 'arm')} did not depend on their batch "
             f"(deterministic=True), those of {', '.join(free[:3])}"

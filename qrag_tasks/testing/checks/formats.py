@@ -15,7 +15,7 @@ from qrag_tasks.arms.verification import verify
 from qrag_tasks.errors import ModelError, QragError, SettingsError
 from qrag_tasks.testing.check import CheckFailed, check
 from qrag_tasks.testing.format_subject import LAYERS, FormatSubject
-from qrag_tasks.testing.processes import Request, examine, import_path, imports_of
+from qrag_tasks.testing.processes import import_path, imports_of, listing
 
 TABLES = 256
 """Bytes that a layer may hold beside its weights and scales: a kernel's small tables."""
@@ -41,8 +41,7 @@ _CONFIGS: tuple[dict[str, Any], ...] = (
 @check
 def cheap_import(subject: FormatSubject) -> None:
     """That the plugin is installed imports neither torch nor the format's library."""
-    findings = examine(Request("none", (), import_path()))
-    if costly := imports_of(subject.origin, findings):
+    if costly := imports_of(subject.origin, listing(import_path())):
         raise CheckFailed(f"listing the plugins imports {', '.join(costly)}")
 
 

@@ -15,7 +15,7 @@ from qrag_tasks.prompting.queries import make_queries
 from qrag_tasks.tasks.base import Item, Sample, Task
 from qrag_tasks.tasks.metric import RUNAWAY_RATE, UNFINISHED_THOUGHT_RATE, Metric, Value
 from qrag_tasks.testing.check import CheckFailed, CheckSkipped, check
-from qrag_tasks.testing.processes import Request, examine, import_path, imports_of
+from qrag_tasks.testing.processes import import_path, imports_of, listing
 from qrag_tasks.testing.task_subject import TaskSubject
 
 _OF_RUNS = {RUNAWAY_RATE.name, UNFINISHED_THOUGHT_RATE.name}
@@ -31,8 +31,7 @@ _IN_TEXTS = "{{ braces }} {0} %s <b> \\n 'quoted' \"twice\""
 @check
 def cheap_import(subject: TaskSubject) -> None:
     """That the plugin is installed imports neither torch nor anything else that takes long."""
-    findings = examine(Request("none", (), import_path()))
-    if costly := imports_of(subject.origin, findings):
+    if costly := imports_of(subject.origin, listing(import_path())):
         raise CheckFailed(f"listing the plugins imports {', '.join(costly)}")
 
 
