@@ -52,9 +52,9 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     report = begun(options)
     known = chosen(options)
-    todo = by_checkpoint(
-        {name: way for name, way in known.items() if "seconds" not in report["rows"].get(name, {})}
-    )
+    left = [name for name in known if "seconds" not in report["rows"].get(name, {})]
+    left.sort(key=lambda name: name != BASE and not re.search(options.first or "", name))
+    todo = by_checkpoint({name: known[name] for name in left})
     making, writing = threading.Lock(), threading.Lock()
 
     def take() -> dict[str, Way]:
@@ -326,6 +326,7 @@ def parse() -> argparse.Namespace:
     add("--threads", type=int, default=os.cpu_count() or 1, help="of a run")
     add("--streams", type=int, default=1, help="runs side by side, each on cores of its own")
     add("--only", action="append", metavar="REGEX", help="only ways whose name has it")
+    add("--first", metavar="REGEX", help="begin with ways whose name has it: the longest, as a rule")
     add("--plain", dest="chat", action="store_false", help="without a chat template, as embedded")
     add("--quantize", action="append", default=[], metavar="OPTION", help="for qrag quantize")
     options = parser.parse_args()
