@@ -214,3 +214,19 @@ def test_quanto_needs_no_compiler(
     model = load(model_folder, name)
     with torch.no_grad():
         assert model(torch.arange(8)[None]).logits.isfinite().all()
+
+
+def test_quanto_chooses_no_kernel_that_nvcc_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It registers this extension wherever torch sees a GPU, with a compiler or without."""
+    library = pytest.importorskip(
+        "optimum.quanto.library.extensions.extension", reason="the quanto extra is not installed"
+    )
+    from qrag_tasks.arms.formats.quanto import unpack_with_torch
+
+    gpu = library.Extension("quanto_cuda", "/", [])
+    monkeypatch.setitem(library._extensions, gpu.name, gpu)
+    assert library.is_extension_available(gpu.name)
+    unpack_with_torch()
+    assert not library.is_extension_available(gpu.name)
+    codes = torch.tensor([[0, 3], [2, 1]], dtype=torch.uint8)
+    assert torch.equal(gpu.lib.unpack(codes[0] | codes[1] << 2, 2)[:4], codes.flatten())

@@ -22,6 +22,7 @@ from warm_python import WarmPython
 from qrag_tasks.experiment.plan import Cell, Plan
 from qrag_tasks.experiment.running.grid import run_plan
 from qrag_tasks.experiment.running.grid_folder import GridFolder
+from qrag_tasks.experiment.running.processes import ending
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,18 @@ def test_a_process_that_dies_takes_one_cell_with_it(
         "its process ended with signal 9 (killed: was memory short?)"
     )
     assert not run_plan(one_arm, tmp_path / "grid", launcher=InProcess()).failed
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (1, "exit code 1"),
+        (-4, "signal 4 (illegal instruction: was a library compiled for another processor?)"),
+        (-15, "signal 15"),
+    ],
+)
+def test_how_a_process_ended_is_said(code: int, said: str) -> None:
+    assert ending(code) == said
 
 
 ON_A_SMALL_DISK = (

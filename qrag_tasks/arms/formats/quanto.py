@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from qrag_tasks.arms.checkpoint_files import TensorFacts
@@ -61,7 +62,7 @@ class Quanto(Format):
             quant_type=_FLOAT8,
             needs=_NEEDS,
             install=_INSTALL,
-            # On a GPU it compiles Marlin's kernels with nvcc, and packs weights for them.
+            # Not tried on a GPU, where quanto by itself compiles Marlin's kernels for it.
             devices=("cpu",),
             ci="extras",
         ),
@@ -164,12 +165,16 @@ def group_size(inputs: int) -> int:
 
 
 def unpack_with_torch() -> None:
-    """Have quanto unpack codes with torch: it would first compile C++, or CUDA, for that."""
+    """Have quanto unpack codes with torch: it would first compile C++, or CUDA, for that.
+
+    Nor does it choose its own CUDA kernels then, for 4 bits in float16 and for floating point: nvcc
+    would compile them for two minutes, and on an H200 the one for 4 bits is no faster.
+    """
     from optimum.quanto.library.extensions.extension import _extensions
 
     for extension in _extensions.values():
-        if not isinstance(extension._lib, _Unpacking):
-            extension._lib = _Unpacking(extension)
+        extension._lib = SimpleNamespace(unpack=unpacked)
+    _extensions.pop("quanto_cuda", None)
 
 
 def unpacked(packed: Any, bits: int) -> Any:
@@ -177,32 +182,6 @@ def unpacked(packed: Any, bits: int) -> Any:
     import torch
 
     return torch.cat([(packed >> shift) & (2**bits - 1) for shift in range(0, 8, bits)])
-
-
-class _Unpacking:
-    """What quanto has of an extension: codes unpacked here, and the rest once it is compiled.
-
-    Without a compiler, and where packages may not be written to, nothing of it can be.
-
-    :param extension: of quanto, not compiled yet.
-    """
-
-    def __init__(self, extension: Any) -> None:
-        self._extension = extension
-
-    @staticmethod
-    def unpack(packed: Any, bits: int) -> Any:
-        """See :func:`unpacked`."""
-        return unpacked(packed, bits)
-
-    def __getattr__(self, name: str) -> Any:
-        extension = self._extension
-        extension._lib = None
-        try:
-            compiled = extension.lib
-        finally:
-            extension._lib = self
-        return getattr(compiled, name)
 
 
 @hookimpl

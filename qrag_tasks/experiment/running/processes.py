@@ -15,6 +15,10 @@ from qrag_tasks.experiment.plan import Arm, Cell
 from qrag_tasks.experiment.running.grid_folder import GridFolder
 
 _POLL_SECONDS = 0.2
+_SIGNALS = {
+    4: "illegal instruction: was a library compiled for another processor?",
+    9: "killed: was memory short?",
+}
 
 
 def answer_arm(
@@ -33,7 +37,7 @@ def answer_arm(
         if left and not (stop and stop.is_set()):
             words = last_words(grid.log(arm))
             grid.cell(left.pop(0)).fail(
-                f"its process ended with {_ending(code)}: {words} (see {grid.log(arm)})"
+                f"its process ended with {ending(code)}: {words} (see {grid.log(arm)})"
             )
 
 
@@ -84,7 +88,9 @@ def last_words(log: Path) -> str:
     return re.sub(r"^qrag_tasks\.errors\.\w+: ", "", last)
 
 
-def _ending(code: int) -> str:
-    if code == -9:
-        return "signal 9 (killed: was memory short?)"
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
+def ending(code: int) -> str:
+    """Say how a process ended, by its return code as subprocess has it."""
+    if code >= 0:
+        return f"exit code {code}"
+    meaning = _SIGNALS.get(-code)
+    return f"signal {-code} ({meaning})" if meaning else f"signal {-code}"
