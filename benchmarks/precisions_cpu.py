@@ -326,9 +326,7 @@ def parse() -> argparse.Namespace:
     add("--threads", type=int, default=os.cpu_count() or 1, help="of a run")
     add("--streams", type=int, default=1, help="runs side by side, each on cores of its own")
     add("--only", action="append", metavar="REGEX", help="only ways whose name has it")
-    add(
-        "--first", metavar="REGEX", help="begin with ways whose name has it"
-    )
+    add("--first", metavar="REGEX", help="begin with ways whose name has it")
     add("--plain", dest="chat", action="store_false", help="without a chat template, as embedded")
     add("--quantize", action="append", default=[], metavar="OPTION", help="for qrag quantize")
     options = parser.parse_args()
