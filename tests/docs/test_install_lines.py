@@ -30,7 +30,8 @@ CODE = [
     *(path for path in sorted((ROOT / "plugins").rglob("*.py")) if "tests" not in path.parts),
 ]
 ON_THE_INDEX = {
-    *("build", "huggingface-hub", "nvidia-ml-py", "peft", "setuptools", "tox", "twine", "wheel"),
+    *("build", "huggingface-hub", "llama-cpp-python", "nvidia-ml-py", "peft", "setuptools", "tox"),
+    *("twine", "wheel"),
 }
 """What is asked of the index: packages of others, named here after a look at it."""
 
