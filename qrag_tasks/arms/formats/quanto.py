@@ -167,9 +167,9 @@ def group_size(inputs: int) -> int:
 def unpack_with_torch() -> None:
     """Have quanto unpack codes with torch: it would first compile C++, or CUDA, for that.
 
-    Nor does it choose its own CUDA kernels then, for 4 bits in float16 and for floating point, which
-    nvcc would compile first: a start of two minutes on an H200, where 4 bits by its kernel took
-    longer than 2 bits that torch unpacked.
+    Nor does it choose its own CUDA kernels then, for 4 bits in float16 and for floating point: nvcc
+    would compile them first. On an H200 that made a start of two minutes, and 4 bits by such a
+    kernel took longer than 2 bits that torch unpacked.
     """
     from optimum.quanto.library.extensions.extension import _extensions
 
