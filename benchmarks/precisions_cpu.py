@@ -9,11 +9,11 @@ precision by an engine does. What is not made on loading is made first, in ``--w
 llama.cpp, of the file types of ``--kinds``, and all else by ``qrag quantize``. What neither makes
 is left out.
 
-Every row is written to ``--out`` as it comes, and rows that are there are not run again: stopped at
-any moment, the same command goes on, on a processor of the same name. With ``--streams N`` so many
-ways run side by side, each on ``--threads`` cores of its own; ways of one checkpoint follow one
-another. ``--page`` writes the table between its two marks, and ``benchmarks/precision_table.py``
-takes times from ``benchmarks/measured/cpu.json``.
+Each task is a run of its own, and written to ``--out`` as it comes; what is there is not run again:
+stopped at any moment, the same command goes on, on a processor of the same name. With
+``--streams N`` so many ways run side by side, each on ``--threads`` cores of its own; ways of one
+checkpoint follow one another. ``--page`` writes the table between its two marks, and
+``benchmarks/precision_table.py`` takes times from ``benchmarks/measured/cpu.json``.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ from qrag_tasks.engines.ways import ways
 from qrag_tasks.locations import embedded_model
 
 BASE = "transformers, bf16"
+TASKS = {"lamp3u_rag_k5": "mae", "lamp5u_rag_k5": "rougeL"}
+"""The runs of a way: task -> its metric."""
 KINDS = ("q8_0", "q6_k", "q5_k_m", "q4_k_m", "q3_k_m", "q2_k")
 IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "2"}
 MEASURED = Path(__file__).resolve().parent / "measured"
@@ -64,29 +66,37 @@ def main() -> None:
     def work(cores: Sequence[int]) -> None:
         if options.streams > 1:
             os.sched_setaffinity(0, cores)  # of this thread, and of what it starts
-        load = Workload(
-            *(options.model, options.work, "lamp_rag_k5", {"data": str(options.data)}),
-            *(options.limit, options.threads, options.chat, f"record-{cores[0]}.json"),
-        )
+        loads = [
+            Workload(
+                *(options.model, options.work, task, {"data": str(options.data)}),
+                *(options.limit, options.threads, options.chat, f"record-{cores[0]}.json"),
+            )
+            for task in TASKS
+        ]
         bind = f"{cores[0]}-{cores[-1]}"
         while group := take():
             for name, way in group.items():
                 own = {**way.environment, "VLLM_CPU_OMP_THREADS_BIND": bind}
                 pinned = replace(way, environment=own) if options.streams > 1 else way
-                if (missing := make(name, options, making)) is None:
-                    run = measure(pinned, load, options.python)
-                else:
-                    run = {"error": missing}
-                with writing:
-                    note(name, run)
+                if (missing := make(name, options, making)) is not None:
+                    note(name, {"error": missing})
+                    continue
+                runs = dict(report["rows"].get(name, {}).get("runs", {}))
+                for load in loads:
+                    if load.tasks not in runs:
+                        runs[load.tasks] = kept(measure(pinned, load, options.python))
+                        note(name, row_of(runs))
+                    if "error" in runs[load.tasks]:
+                        break
 
-    def note(name: str, run: Mapping[str, Any]) -> None:
-        row = report["rows"][name] = row_of(run)
-        compare(report["rows"])
-        report["rows"] = {each: report["rows"][each] for each in in_order(report["rows"], known)}
-        options.out.write_text(json.dumps(report, indent=1) + "\n")
-        said = row.get("error") or f"{row['seconds']:.1f} s, {row['bits'] or 0:.2f} bits"
-        print(f"{name:40} {said}", flush=True)
+    def note(name: str, row: dict[str, Any]) -> None:
+        with writing:
+            rows = report["rows"]
+            rows[name] = row
+            compare(rows)
+            report["rows"] = {each: rows[each] for each in in_order(rows, known)}
+            options.out.write_text(json.dumps(report, indent=1) + "\n")
+        print(f"{name:40} {said(row)}", flush=True)
 
     threads = [threading.Thread(target=work, args=(cores,)) for cores in shares(options)]
     for each in threads:
@@ -247,23 +257,48 @@ def make(name: str, options: argparse.Namespace, making: threading.Lock) -> str 
 
 
 # ---------------------------------------------------------------------- what came of it
-def row_of(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is kept of a run; of each answer a digest."""
+def kept(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is kept of a task's run; of each answer a digest."""
     if "error" in run:
         return {"error": run["error"]}
-    said = run["qrag"]
-    arm, scores = said["arm"], run["scores"]
+    arm, cost = run["qrag"]["arm"], run["qrag"]["cost"]
+    ((task, scores),) = run["scores"].items()
     return {
         "seconds": run["seconds"],
         "cpu_seconds": run["cpu_seconds"],
-        "start_seconds": said["cost"]["load_seconds"],
+        "start_seconds": cost["load_seconds"],
         "weight_bytes": arm["weights"]["bytes"],
         "bits": arm.get("linear_bits_per_weight"),
         "peak_bytes": run["peak"],
-        "mae": scores["lamp3u_rag_k5"]["mae,none"],
-        "rougeL": scores["lamp5u_rag_k5"]["rougeL,none"],
+        TASKS[task]: scores[f"{TASKS[task]},none"],
         "answers": " ".join(digest(answer) for answer in run["answers"]),
     }
+
+
+def row_of(runs: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the row of a way: its runs until all are there, then what they say together."""
+    done = {task: run for task, run in runs.items() if "error" not in run}
+    for task in runs.keys() - done.keys():
+        return {"error": runs[task]["error"], "runs": done}
+    if done.keys() != TASKS.keys():
+        return {"runs": done}
+    parts = [runs[task] for task in TASKS]
+    row = {key: value for part in parts for key, value in part.items()}
+    for key in ("seconds", "cpu_seconds"):
+        row[key] = sum(part[key] for part in parts)
+    for key in ("start_seconds", "peak_bytes"):
+        row[key] = max(part[key] for part in parts)
+    return {**row, "answers": " ".join(part["answers"] for part in parts)}
+
+
+def said(row: Mapping[str, Any]) -> str:
+    """Say in a line what is known of a way."""
+    if "error" in row:
+        return str(row["error"])
+    if "runs" in row:
+        runs = row["runs"].items()
+        return ", ".join(f"{task} in {run['seconds']:.1f} s" for task, run in runs)
+    return f"{row['seconds']:.1f} s, {row['bits'] or 0:.2f} bits"
 
 
 def digest(answer: str) -> str:
@@ -292,6 +327,9 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     for name, row in rows.items():
         if "error" in row:
             lines.append((name, f"failed: {row['error']}", *[""] * (len(head) - 2)))
+            continue
+        if "runs" in row:
+            lines.append((name, "not run whole yet", *[""] * (len(head) - 2)))
             continue
         lines.append(
             (
