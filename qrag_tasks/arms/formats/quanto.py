@@ -62,8 +62,6 @@ class Quanto(Format):
             quant_type=_FLOAT8,
             needs=_NEEDS,
             install=_INSTALL,
-            # Not tried on a GPU, where quanto by itself compiles Marlin's kernels for it.
-            devices=("cpu",),
             ci="extras",
         ),
     )
