@@ -328,8 +328,7 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
         if "error" in row:
             lines.append((name, f"failed: {row['error']}", *[""] * (len(head) - 2)))
             continue
-        if "runs" in row:
-            lines.append((name, "not run whole yet", *[""] * (len(head) - 2)))
+        if "runs" in row:  # of one task so far
             continue
         lines.append(
             (
