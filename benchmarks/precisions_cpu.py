@@ -40,6 +40,7 @@ from qrag_tasks.arms.formats.gguf import PREFIX
 from qrag_tasks.engines.ways import Way as Listed
 from qrag_tasks.engines.ways import ways
 from qrag_tasks.locations import embedded_model
+from qrag_tasks.quantizing.quantizer import quantizer_of
 
 BASE = "transformers, bf16"
 TASKS = {"lamp3u_rag_k5": "mae", "lamp5u_rag_k5": "rougeL"}
@@ -236,12 +237,15 @@ def make(name: str, options: argparse.Namespace, making: threading.Lock) -> str 
     out = options.work / precision
     if out.exists():
         return None
+    maker = quantizer_of(row)
+    calibrates = maker is not None and maker.calibrates(row)
+    fitted = ["--samples", options.samples] if calibrates and options.samples else []
     started = time.perf_counter()
     last = "no interpreter can quantize"
     # Whichever has the libraries; the others say at once that they have not.
     for python in dict.fromkeys(options.python.values()):
         command = [python, "-m", "qrag_tasks.cli", "quantize", options.model]
-        command += ["--precision", precision, "--out", out, *options.quantize]
+        command += ["--precision", precision, "--out", out, *fitted]
         done = subprocess.run(
             list(map(str, command)),
             env={**os.environ, "OMP_NUM_THREADS": str(options.threads)},
@@ -365,7 +369,7 @@ def parse() -> argparse.Namespace:
     add("--only", action="append", metavar="REGEX", help="only ways whose name has it")
     add("--first", metavar="REGEX", help="begin with ways whose name has it")
     add("--plain", dest="chat", action="store_false", help="without a chat template, as embedded")
-    add("--quantize", action="append", default=[], metavar="OPTION", help="for qrag quantize")
+    add("--samples", type=int, help="texts that qrag quantize fits weights to; by default its own")
     options = parser.parse_args()
     options.python = dict(each.split("=", 1) for each in options.python) or {"main": sys.executable}
     own = options.model is None
