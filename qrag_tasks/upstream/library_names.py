@@ -83,6 +83,14 @@ LIBRARY_NAMES: tuple[InnerName, ...] = (
         "does without",
         "a model that does not fit its device has no identity: nothing of it is kept",
     ),
+    InnerName(
+        "bitsandbytes.nn.Linear4bit.support_avx512bf16_for_cpu",
+        "replaced",
+        "arms.formats.bitsandbytes",
+        "has 4 bits compute in the dtype of their arm on any CPU",
+        "does without",
+        "on a CPU with AVX512-BF16, `int4-nf4` computes in bfloat16 and reads prompts more slowly",
+    ),
     *(
         InnerName(
             f"optimum.quanto.library.extensions.extension.{name}",

@@ -27,6 +27,7 @@ BLOCK_SIZE = 64
 _SCALE, _CODES = 4, 16 * 4  # bytes: of a scale, of the table of 4-bit codes
 _QUANT_STATE = "weight.quant_state.bitsandbytes__"
 _NAME = "bitsandbytes"
+_PACKS = "support_avx512bf16_for_cpu"
 
 
 class BitsAndBytes(Format):
@@ -119,6 +120,10 @@ class BitsAndBytes(Format):
             changes["bnb_4bit_compute_dtype"] = str(dtype).removeprefix("torch.")
         return changes
 
+    def settle(self, model: Any) -> None:
+        """See :func:`unpack_for_every_pass`."""
+        unpack_for_every_pass(model)
+
     def layer_facts(self, module: Any) -> LayerFacts | None:
         """Recognise a ``Linear4bit`` or ``Linear8bitLt`` whose weights are quantized already."""
         import torch
@@ -200,6 +205,18 @@ def bitsandbytes_config(arguments: dict[str, Any], dtype: Any) -> Any:
     except (TypeError, ValueError, AttributeError) as error:
         written = ", ".join(f"{key}={value}" for key, value in arguments.items())
         raise ModelError(f"bitsandbytes arguments ({written}) were refused: {error}") from error
+
+
+def unpack_for_every_pass(model: Any) -> None:
+    """Have the 4-bit layers of a model compute in their own dtype on any CPU.
+
+    On one with AVX512-BF16, bitsandbytes 0.50 would pack their weights again at the first pass, for
+    a kernel that rounds scales and inputs to bfloat16 in an arm of any dtype, and that reads a
+    prompt at a fifth of the speed. docs/precisions.md has the times.
+    """
+    for module in model.modules():
+        if getattr(module, _PACKS, False):
+            setattr(module, _PACKS, False)
 
 
 def weight_of(layer: Any) -> Any:

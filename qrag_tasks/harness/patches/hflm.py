@@ -20,7 +20,7 @@ def repair_hflm(module: ModuleType) -> None:
     def create_model(self: Any, *args: Any, **kwargs: Any) -> None:
         from qrag_tasks.arms import loading, switches
         from qrag_tasks.arms.arguments import asked_dtype
-        from qrag_tasks.arms.formats.bitsandbytes import bitsandbytes_config
+        from qrag_tasks.arms.formats.bitsandbytes import bitsandbytes_config, unpack_for_every_pass
 
         # torch_dtype is its older name, which transformers passes over beside the newer one.
         kwargs["dtype"] = asked_dtype(kwargs)
@@ -39,6 +39,7 @@ def repair_hflm(module: ModuleType) -> None:
         dtype = loading.computing_dtype(kwargs["dtype"], self.config, self.device)
         config = bitsandbytes_config(arguments, dtype)
         create(self, *args, **{**kwargs, "dtype": dtype, "quantization_config": config})
+        unpack_for_every_pass(self.model)
         switches.check_quantized(self.model, config)
 
     model._create_model = create_model
