@@ -211,8 +211,8 @@ def unpack_for_every_pass(model: Any) -> None:
     """Have the 4-bit layers of a model compute in their own dtype on any CPU.
 
     On one with AVX512-BF16, bitsandbytes 0.50 would pack their weights again at the first pass, for
-    a kernel that rounds scales and inputs to bfloat16 in an arm of any dtype, and that reads a
-    prompt at a fifth of the speed. docs/precisions.md has the times.
+    a kernel that rounds scales and inputs to bfloat16 in an arm of any dtype, and that takes
+    several times as long for a prompt. docs/precisions.md has the times.
     """
     for module in model.modules():
         if getattr(module, _PACKS, False):
