@@ -390,6 +390,7 @@ ATTENTION = "transformers.PretrainedConfig._attn_implementation"
 LOADER = "transformers.models.auto.auto_factory._BaseAutoModelClass"
 MACHINE = "torch.utils.collect_env.get_pretty_env_info"
 OFFLOADED = "accelerate.hooks.add_hook_to_module._hf_hook"
+PACKING = "bitsandbytes.nn.Linear4bit.support_avx512bf16_for_cpu"
 
 
 @pytest.fixture(scope="module")
@@ -472,6 +473,21 @@ def test_without_its_hook_what_is_offloaded_has_no_identity(
     assert row_of(OFFLOADED).guard == "does without"
 
 
+def test_without_its_switch_4_bits_stay_as_bitsandbytes_packs_them() -> None:
+    pytest.importorskip("torch", reason="the hf extra is not installed")
+    from bitsandbytes.nn import Linear4bit
+
+    from qrag_tasks.arms.formats.bitsandbytes import unpack_for_every_pass
+
+    _, _, switch = PACKING.rpartition(".")
+    layer = Linear4bit(64, 64)
+    delattr(layer, switch)
+    unpack_for_every_pass(layer)
+    assert not hasattr(layer, switch)
+    (row,) = (row for row in INNER_NAMES if row.name == PACKING)
+    assert row.guard == "does without"
+
+
 def test_without_its_flash_kernel_continuous_batching_takes_another_attention(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -543,7 +559,7 @@ def test_every_row_is_taken_away_here() -> None:
         *(f"torch.nn.Module.{name}" for name in OF_LAYERS),
         *(f"transformers.PreTrainedModel.{name}" for name in OF_ARMS),
         *(f"lm_eval.models.huggingface.HFLM.{name}" for name in (*OF_HFLM, *TAKEN_OVER)),
-        *(KERNEL, ATTENTION, LOADER, OFFLOADED, MACHINE),
+        *(KERNEL, ATTENTION, LOADER, OFFLOADED, MACHINE, PACKING),
     }
     for row in INNER_NAMES:
         known = row.patch in PATCHES or row.guard == "pinned" or row.name in taken
