@@ -79,10 +79,10 @@ def main() -> None:
             for name, way in group.items():
                 own = {**way.environment, "VLLM_CPU_OMP_THREADS_BIND": bind}
                 pinned = replace(way, environment=own) if options.streams > 1 else way
-                if (missing := make(name, options, making)) is not None:
-                    note(name, {"error": missing})
-                    continue
                 runs = dict(report["rows"].get(name, {}).get("runs", {}))
+                if (missing := make(name, options, making)) is not None:
+                    note(name, {"error": missing, "runs": runs})
+                    continue
                 for load in loads:
                     if load.tasks not in runs:
                         runs[load.tasks] = kept(measure(pinned, load, options.python))
@@ -282,8 +282,8 @@ def kept(run: Mapping[str, Any]) -> dict[str, Any]:
 def row_of(runs: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the row of a way: its runs until all are there, then what they say together."""
     done = {task: run for task, run in runs.items() if "error" not in run}
-    for task in runs.keys() - done.keys():
-        return {"error": runs[task]["error"], "runs": done}
+    if failed := [run for run in runs.values() if "error" in run]:
+        return {"error": failed[0]["error"], "runs": done}
     if done.keys() != TASKS.keys():
         return {"runs": done}
     parts = [runs[task] for task in TASKS]
