@@ -56,7 +56,7 @@ def main() -> None:
     report = begun(options)
     known = chosen(options)
     left = [name for name in known if "seconds" not in report["rows"].get(name, {})]
-    left.sort(key=lambda name: name != BASE and not re.search(options.first or "", name))
+    left.sort(key=lambda name: (name != BASE, turn(name, options.first)))
     todo = by_checkpoint({name: known[name] for name in left})
     making, writing = threading.Lock(), threading.Lock()
 
@@ -143,6 +143,11 @@ def by_checkpoint(ways: Mapping[str, Way]) -> deque[dict[str, Way]]:
         place = way.arguments.partition(",")[0]
         groups.setdefault(name if "{model}" in place else place, {})[name] = way
     return deque(groups.values())
+
+
+def turn(name: str, first: Sequence[str]) -> int:
+    """Return how many of the expressions come before the one that the name has."""
+    return next((at for at, each in enumerate(first) if re.search(each, name)), len(first))
 
 
 def shares(options: argparse.Namespace) -> list[list[int]]:
@@ -367,7 +372,8 @@ def parse() -> argparse.Namespace:
     add("--threads", type=int, default=os.cpu_count() or 1, help="of a run")
     add("--streams", type=int, default=1, help="runs side by side, each on cores of its own")
     add("--only", action="append", metavar="REGEX", help="only ways whose name has it")
-    add("--first", metavar="REGEX", help="begin with ways whose name has it")
+    first = "begin with ways whose name has it, and go on with those of the next one"
+    add("--first", action="append", default=[], metavar="REGEX", help=first)
     add("--plain", dest="chat", action="store_false", help="without a chat template, as embedded")
     add("--samples", type=int, help="texts that qrag quantize fits weights to; by default its own")
     options = parser.parse_args()
