@@ -146,7 +146,7 @@ def by_checkpoint(ways: Mapping[str, Way]) -> deque[dict[str, Way]]:
 
 
 def turn(name: str, first: Sequence[str]) -> int:
-    """Return how many of the expressions come before the one that the name has."""
+    """Return the place of the first expression that the name has; without one, after them all."""
     return next((at for at, each in enumerate(first) if re.search(each, name)), len(first))
 
 
@@ -372,7 +372,7 @@ def parse() -> argparse.Namespace:
     add("--threads", type=int, default=os.cpu_count() or 1, help="of a run")
     add("--streams", type=int, default=1, help="runs side by side, each on cores of its own")
     add("--only", action="append", metavar="REGEX", help="only ways whose name has it")
-    first = "begin with ways whose name has it, and go on with those of the next one"
+    first = "begin with ways whose name has it; given again, go on with those of the next"
     add("--first", action="append", default=[], metavar="REGEX", help=first)
     add("--plain", dest="chat", action="store_false", help="without a chat template, as embedded")
     add("--samples", type=int, help="texts that qrag quantize fits weights to; by default its own")
