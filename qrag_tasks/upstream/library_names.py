@@ -135,6 +135,28 @@ LIBRARY_NAMES: tuple[InnerName, ...] = (
         )
         for name in ("_k_scale_float", "_v_scale_float")
     ),
+    *(
+        InnerName(
+            f"vllm.model_executor.kernels.linear.scaled_mm.pytorch.{name}.apply_scaled_mm",
+            "replaced",
+            "engines.vllm.fp8_on_cpu",
+            "multiplies FP8 with a scale a row, on CPUs where oneDNN has only its reference",
+            "does without",
+            "FP8 in vLLM takes minutes a layer on such a CPU",
+        )
+        for name in (
+            "PerTensorTorchFP8ScaledMMLinearKernel",
+            "ChannelWiseTorchFP8ScaledMMLinearKernel",
+        )
+    ),
+    InnerName(
+        "torch._scaled_mm",
+        "read",
+        "engines.vllm.fp8_on_cpu",
+        "is what vLLM's own kernels for FP8 call, too",
+        "fails",
+        "FP8 in vLLM cannot be had on such a CPU",
+    ),
     InnerName(
         "gptqmodel.utils.threadx._DeviceWorker._abort_process",
         "replaced",

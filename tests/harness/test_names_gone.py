@@ -535,6 +535,7 @@ def test_what_is_pinned_is_so() -> None:
 OF_EXTRAS = {
     "arms.formats.quanto",
     "engines.transformers.cache_layers",
+    "engines.vllm.fp8_on_cpu",
     "engines.vllm.kv_cache",
     "engines.vllm.loading",
 }

@@ -13,7 +13,7 @@ from qrag_tasks.arms.arguments import asked_dtype
 from qrag_tasks.arms.devices import checked_device
 from qrag_tasks.arms.loading import computing_dtype
 from qrag_tasks.engines.tokenizers import load_tokenizer, model_window
-from qrag_tasks.engines.vllm import environment, failures
+from qrag_tasks.engines.vllm import environment, failures, fp8_on_cpu
 from qrag_tasks.engines.vllm.arguments import QUANTIZATION, Asked
 from qrag_tasks.engines.vllm.engine import VllmEngine
 from qrag_tasks.engines.vllm.sampling import MOST_LOGPROBS
@@ -44,6 +44,8 @@ def load(wanted: Asked, meter: Meter) -> VllmEngine:
     started = failures.at_start(given["pretrained"], precision.name)
     if device.type == "cpu":
         _ask_for_amx()
+        if fp8_on_cpu.has_only_reference():
+            fp8_on_cpu.multiply_by_rows()
     with meter.loading(), started, _older_objects_set_aside():
         from vllm import LLM
 
