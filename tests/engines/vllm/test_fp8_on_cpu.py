@@ -49,14 +49,14 @@ def test_which_processors_have_only_the_reference(tmp_path: Path, flags: str, on
 
 @pytest.mark.parametrize("padding", [0, 12])
 @pytest.mark.parametrize("name", KERNELS)
-def test_it_computes_what_vllms_own_methods_do(kernels: Any, name: str, padding: int) -> None:
+def test_it_multiplies_what_the_numbers_stand_for(kernels: Any, name: str, padding: int) -> None:
     generator = torch.Generator().manual_seed(0)
     a, b, bias = (
         torch.randn(shape, generator=generator)
         for shape in ((ROWS + padding, WIDTH), (COLUMNS, WIDTH), (COLUMNS,))
     )
     each = name == KERNELS[1]
-    given = {
+    given: dict[str, Any] = {
         "A": a.to(torch.float8_e4m3fn),
         "B": b.to(torch.float8_e4m3fn).t(),
         "As": torch.rand((ROWS, 1) if each else (), generator=generator) + 0.5,
@@ -66,12 +66,13 @@ def test_it_computes_what_vllms_own_methods_do(kernels: Any, name: str, padding:
         "output_shape": [1, ROWS, COLUMNS],
     }
     kernel = getattr(kernels, name)
-    own = kernel.apply_scaled_mm(SimpleNamespace(), **given)
+    left = given["A"][:ROWS].float() * given["As"]
+    right = given["B"].float() * given["Bs"].reshape(1, -1)
+    expected = (left @ right + given["bias"].float()).to(torch.bfloat16).view(1, ROWS, COLUMNS)
     multiply_by_rows()
     assert kernel.apply_scaled_mm is fp8_on_cpu._by_rows
-    ours = kernel.apply_scaled_mm(SimpleNamespace(), **given)
-    assert (ours.shape, ours.dtype) == (own.shape, own.dtype)
-    torch.testing.assert_close(ours, own, rtol=0.01, atol=0.01)
+    product = kernel.apply_scaled_mm(SimpleNamespace(), **given)
+    torch.testing.assert_close(product, expected, rtol=0.01, atol=0.01)
 
 
 def test_a_model_answers_by_it(
