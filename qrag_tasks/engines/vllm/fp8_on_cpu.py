@@ -16,9 +16,10 @@ def multiply_by_rows() -> None:
     """Have vLLM's kernels for FP8 give every row a scale of its own, for all of this process.
 
     With AMX, ``torch._scaled_mm`` of a single scale is oneDNN's, which multiplies FP8 where AMX
-    does FP16, and elsewhere has its reference: on two threads 27 s for 256 tokens and a layer of
-    896 to 4,864, where torch with a scale a row takes 0.1 s for 1,024. Both are products of the
-    same numbers, added in fp32. A vLLM whose kernels have other names stays as it is.
+    does FP16, and elsewhere has its reference: on two threads 31 s for 256 tokens and a layer of
+    896 to 4,864, where torch with a scale a row takes .03 s (benchmarks/layers_cpu.py). Both are
+    products of the same numbers, added in fp32. A vLLM whose kernels have other names stays as it
+    is.
     """
     try:
         kernels = importlib.import_module(_KERNELS)
