@@ -1,8 +1,9 @@
 """What a quantized layer takes on a CPU: ``python benchmarks/layers_cpu.py LIBRARY``.
 
 ``bitsandbytes``
-    4 bits. On a processor with AVX512-BF16 it packs a layer again at its first pass, for a kernel
-    of its own; qrag-tasks has it unpack the weights for every pass instead.
+    4 bits, in bfloat16 and float32. On a processor with AVX512-BF16 it packs a layer again at its
+    first pass, for a kernel of its own; qrag-tasks has it unpack the weights for every pass
+    instead.
 ``fp8``
     torch's product of FP8. Where AMX does not compute FP16, one with single scales is left to
     oneDNN's reference kernel; with a scale a row torch computes it.
@@ -25,29 +26,40 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from itertools import chain, product
+from typing import Any, NamedTuple
 
 import torch
 
 INPUTS, OUTPUTS = 896, 4864  # of a feed-forward layer of Qwen2.5-0.5B
 TOKENS = (1, 16, 64, 256, 1024)
 PASSES, ENOUGH = 5, 10.0
+DTYPES = (torch.bfloat16, torch.float32)
 
 Layer = Callable[[torch.Tensor], torch.Tensor]
-Layers = Iterator[tuple[str, Layer, torch.Tensor | None]]
-"""Names, layers, and the weights that a layer's output is compared with."""
 
 
-def bitsandbytes() -> Layers:
+class Tested(NamedTuple):
+    """A layer that is timed.
+
+    :ivar dtype: of its inputs.
+    :ivar weight: float32, of shape (outputs, inputs): what its output is compared with.
+    """
+
+    name: str
+    layer: Layer
+    dtype: torch.dtype = torch.bfloat16
+    weight: torch.Tensor | None = None
+
+
+def bitsandbytes() -> Iterator[Tested]:
     from bitsandbytes.nn import Linear4bit
 
     from qrag_tasks.arms.formats.bitsandbytes import unpack_for_every_pass, weight_of
 
-    for way in ("packed", "unpacked"):
-        made = Linear4bit(
-            INPUTS, OUTPUTS, bias=False, compute_dtype=torch.bfloat16, quant_type="nf4"
-        )
-        made.load_state_dict(plain().state_dict())
+    for dtype, way in product(DTYPES, ("packed", "unpacked")):
+        made = Linear4bit(INPUTS, OUTPUTS, bias=False, compute_dtype=dtype, quant_type="nf4")
+        made.load_state_dict(plain(dtype).state_dict())
         made = made.to("cpu").eval()
         weight = weight_of(made)
         if way == "unpacked":
@@ -55,19 +67,19 @@ def bitsandbytes() -> Layers:
         elif not made.support_avx512bf16_for_cpu:
             print("packed: this CPU has no AVX512-BF16")
             continue
-        yield way, made, weight
+        yield Tested(f"{way}, {str(dtype).removeprefix('torch.')}", made, dtype, weight)
 
 
-def fp8() -> Layers:
+def fp8() -> Iterator[Tested]:
     right = plain().weight.to(torch.float8_e4m3fn).t()
 
     def single(inputs: torch.Tensor) -> torch.Tensor:
-        return product(inputs, torch.ones(()), torch.ones(()))
+        return scaled(inputs, torch.ones(()), torch.ones(()))
 
     def by_row(inputs: torch.Tensor) -> torch.Tensor:
-        return product(inputs, torch.ones(len(inputs), 1), torch.ones(1, OUTPUTS))
+        return scaled(inputs, torch.ones(len(inputs), 1), torch.ones(1, OUTPUTS))
 
-    def product(
+    def scaled(
         inputs: torch.Tensor, of_rows: torch.Tensor, of_columns: torch.Tensor
     ) -> torch.Tensor:
         left = inputs.to(torch.float8_e4m3fn)
@@ -75,21 +87,21 @@ def fp8() -> Layers:
             left, right, scale_a=of_rows, scale_b=of_columns, out_dtype=torch.bfloat16
         )
 
-    yield "single scales", single, None
-    yield "a scale a row", by_row, None
+    yield Tested("single scales", single)
+    yield Tested("a scale a row", by_row)
 
 
-def gptqmodel() -> Layers:
+def gptqmodel() -> Iterator[Tested]:
     from gptqmodel.nn_modules.qlinear.torch import TorchLinear
     from gptqmodel.nn_modules.qlinear.torch_aten_kernel import TorchAtenLinear
 
     TorchAtenLinear.validate_once()
-    yield "4 bits, torch_aten", gptq_layer(TorchAtenLinear, 4), None
+    yield Tested("4 bits, torch_aten", gptq_layer(TorchAtenLinear, 4))
     for once in ("0", "1"):
         os.environ["GPTQ_TORCH_CACHE_WEIGHTS"] = once
         for bits in (8, 4, 3, 2):
             kept = ", unpacked once" if once == "1" else ""
-            yield f"{bits} bits, torch{kept}", gptq_layer(TorchLinear, bits), None
+            yield Tested(f"{bits} bits, torch{kept}", gptq_layer(TorchLinear, bits))
 
 
 def gptq_layer(kind: type, bits: int) -> torch.nn.Module:
@@ -111,7 +123,7 @@ def gptq_layer(kind: type, bits: int) -> torch.nn.Module:
     return layer
 
 
-def quanto() -> Layers:
+def quanto() -> Iterator[Tested]:
     from optimum.quanto import QLinear, qfloat8_e4m3fn, qint2, qint4, qint8
 
     from qrag_tasks.arms.formats.quanto import unpack_with_torch
@@ -121,7 +133,7 @@ def quanto() -> Layers:
     for name, kind in kinds.items():
         layer = QLinear.from_module(plain(), weights=kind)
         layer.freeze()
-        yield name, layer, None
+        yield Tested(name, layer)
 
 
 LIBRARIES = {each.__name__: each for each in (bitsandbytes, fp8, gptqmodel, quanto)}
@@ -134,17 +146,20 @@ def main() -> None:
     parser.add_argument("library", choices=LIBRARIES)
     library = LIBRARIES[parser.parse_args().library]
     with torch.inference_mode():
-        for name, layer, weight in [("bfloat16", plain(), None), *library()]:
+        for tested in chain([Tested("bfloat16", plain())], library()):
             for tokens in TOKENS:
-                inputs = torch.randn(tokens, INPUTS, dtype=torch.bfloat16)
-                taken, outputs = shortest(layer, inputs)
+                inputs = torch.randn(tokens, INPUTS, dtype=tested.dtype)
+                taken, outputs = shortest(tested.layer, inputs)
+                weight = tested.weight
                 off = "" if weight is None else f", off by {share(outputs, inputs, weight):.1e}"
-                print(f"{name:28} {tokens:5} tokens: {1000 * taken:9.2f} ms{off}", flush=True)
+                print(
+                    f"{tested.name:28} {tokens:5} tokens: {1000 * taken:9.2f} ms{off}", flush=True
+                )
 
 
-def plain() -> torch.nn.Linear:
+def plain(dtype: torch.dtype = torch.bfloat16) -> torch.nn.Linear:
     torch.manual_seed(0)
-    return torch.nn.Linear(INPUTS, OUTPUTS, bias=False, dtype=torch.bfloat16)
+    return torch.nn.Linear(INPUTS, OUTPUTS, bias=False, dtype=dtype)
 
 
 def shortest(layer: Layer, inputs: torch.Tensor) -> tuple[float, torch.Tensor]:
